@@ -1,0 +1,33 @@
+"""What can be said of a case."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Verdict(StrEnum):
+    """The outcome of one case, from what was observed and what the oracles say."""
+
+    PASS = "PASS"
+    NO_EFFECT = "NO_EFFECT"  # the adapter was silently ignored
+    WRONG = "WRONG"  # a picture, but not the one that the adapter means
+    ABORT = "ABORT"  # a signal or a failed assertion ended the process
+    TIMEOUT = "TIMEOUT"
+    REFUSED = "REFUSED"  # the library declined
+    UNSUPPORTED = "UNSUPPORTED"  # the device or the revision says that it cannot
+    SKIPPED = "SKIPPED"  # no such device here
+    UNJUDGED = "UNJUDGED"  # a picture that the oracles compare with could not be made
+
+
+class Standing(StrEnum):
+    """A verdict seen against what was expected of it."""
+
+    GOOD = "GOOD"  # passed, and nothing else was expected
+    KNOWN = "KNOWN"  # failed in the way that an expectation says
+    FIXED = "FIXED"  # passed although an expectation says that it fails: remove the expectation
+    RED = "RED"  # failed, and nobody expected it
+    IDLE = "IDLE"  # nothing was tried (unsupported, skipped)
+
+
+#: Standings with which a run does not exit 0.
+FAILING = frozenset({Standing.FIXED, Standing.RED})

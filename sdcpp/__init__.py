@@ -1,0 +1,1 @@
+"""Get a stable-diffusion.cpp library that can be called: fetch, patch, build, bind."""

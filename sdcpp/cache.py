@@ -1,0 +1,76 @@
+"""Where fetched and built things lie, and how an entry comes to be there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import platformdirs
+from filelock import FileLock, Timeout
+
+from sdcpp import console
+from sdcpp.errors import CacheBusy
+
+#: The environment variable that moves the cache.
+VARIABLE = "SDCPP_CACHE"
+#: How long to wait for another process that is making the same entry, in seconds: longer than a slow build.
+PATIENCE = 3600.0
+
+
+def root() -> Path:
+    """Return the cache folder: ``$SDCPP_CACHE`` or the platform's own place for caches."""
+    chosen = os.environ.get(VARIABLE)
+    return Path(chosen).expanduser().resolve() if chosen else platformdirs.user_cache_path("sdcpp-lora-harness")
+
+
+@contextmanager
+def locked(path: Path, patience: float = PATIENCE) -> Iterator[None]:
+    """Hold the lock that belongs to ``path``; the operating system frees it if the process dies.
+
+    Raises CacheBusy when another process keeps it for more than ``patience`` seconds.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path.with_name(path.name + ".lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        console.note(f"waiting for another process that is working on {path.name}")
+        try:
+            lock.acquire(timeout=patience)
+        except Timeout as error:
+            raise CacheBusy(
+                "cache entry is held by another process",
+                path,
+                f"wait for it, end it, or use another cache with {VARIABLE}=FOLDER",
+            ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def make_once(path: Path, make: Callable[[Path], None]) -> Path:
+    """Return ``path``, calling ``make(temporary folder)`` first if it is not there yet.
+
+    The folder is filled under another name and renamed when complete, so a killed process leaves no half
+    entry; a second process waits for the first and finds its result.
+    """
+    if path.exists():
+        return path
+    with locked(path):
+        if path.exists():
+            return path
+        for stale in path.parent.glob(f".{path.name}.*.partial"):
+            shutil.rmtree(stale)
+        partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
+        try:
+            make(partial)
+            partial.replace(path)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+    return path

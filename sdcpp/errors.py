@@ -1,0 +1,125 @@
+"""Everything a user can mend, one class and one exit code each."""
+
+from __future__ import annotations
+
+
+class Error(Exception):
+    """A failure that is not a bug of this project.
+
+    The message has three parts: what happened, to what, and what to do now.
+    ``exit_code`` is the process's exit status when the error reaches the command line.
+    """
+
+    exit_code = 1
+
+    def __init__(self, what: str, subject: object, remedy: str) -> None:
+        self.what, self.subject, self.remedy = what, str(subject), remedy
+        super().__init__(f"{what}: {subject}\n  {remedy}")
+
+
+class UnknownRevision(Error):  # noqa: N818 - named for what it says, like KeyError's relatives
+    """A revision name that revisions.toml does not have."""
+
+    exit_code = 10
+
+
+class HashMismatch(Error):  # noqa: N818
+    """A download whose bytes are not the ones that revisions.toml pins."""
+
+    exit_code = 11
+
+
+class UnsafeArchive(Error):  # noqa: N818
+    """An archive member that would land outside its folder."""
+
+    exit_code = 12
+
+
+class NetworkUnavailable(Error):  # noqa: N818
+    """A download that could not be made."""
+
+    exit_code = 13
+
+
+class SourceInvalid(Error):  # noqa: N818
+    """A folder or commit that does not hold stable-diffusion.cpp."""
+
+    exit_code = 14
+
+
+class CacheBusy(Error):  # noqa: N818
+    """Another process holds the lock on a cache entry for too long."""
+
+    exit_code = 15
+
+
+class RevisionsInvalid(Error):  # noqa: N818
+    """revisions.toml has an entry that cannot be used."""
+
+    exit_code = 16
+
+
+class PatchConflict(Error):  # noqa: N818
+    """A patch that does not apply to the revision it is for."""
+
+    exit_code = 20
+
+
+class SeriesInvalid(Error):  # noqa: N818
+    """patches/ breaks one of its own rules."""
+
+    exit_code = 21
+
+
+class ToolMissing(Error):  # noqa: N818
+    """A program or SDK that the requested backend needs is not installed."""
+
+    exit_code = 30
+
+
+class BuildFailed(Error):  # noqa: N818
+    """CMake or the compiler refused the source."""
+
+    exit_code = 31
+
+
+class HeaderUnsupported(Error):  # noqa: N818
+    """A public header that cannot be read or has no known calling convention."""
+
+    exit_code = 40
+
+
+class LayoutMismatch(Error):  # noqa: N818
+    """The parsed header and the compiler disagree about a struct or an enumerator."""
+
+    exit_code = 41
+
+
+class BackendMismatch(Error):  # noqa: N818
+    """The library runs on another backend than the one asked for."""
+
+    exit_code = 42
+
+
+class LibraryUnusable(Error):  # noqa: N818
+    """A built library that cannot be loaded or lacks a function."""
+
+    exit_code = 43
+
+
+class FixtureInvalid(Error):  # noqa: N818
+    """A generated model whose pictures are too dark, too clipped or too insensitive to judge by."""
+
+    exit_code = 50
+
+
+class FileInvalid(Error):  # noqa: N818
+    """A model or adapter file that cannot be read, or cannot be written as asked."""
+
+    exit_code = 51
+
+
+class NothingTried(Error):  # noqa: N818
+    """A selection that leaves no case to run."""
+
+    exit_code = 60
