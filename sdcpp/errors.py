@@ -77,6 +77,12 @@ class ToolMissing(Error):  # noqa: N818
     exit_code = 30
 
 
+class UnknownBackend(Error):  # noqa: N818
+    """A backend name that sdcpp.backend does not have."""
+
+    exit_code = 32
+
+
 class BuildFailed(Error):  # noqa: N818
     """CMake or the compiler refused the source."""
 

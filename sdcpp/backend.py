@@ -1,0 +1,152 @@
+"""The backends: what CMake is told, what must be installed, and how ggml calls the device."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sdcpp.errors import ToolMissing, UnknownBackend
+from sdcpp.run import which
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requirement:
+    """A program or SDK that a build needs. ``found`` says where it is; ``remedy`` how to get it."""
+
+    name: str
+    remedy: str
+    found: Callable[[], Path | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backend:
+    """One way to compute.
+
+    ``options`` are CMake cache entries. ``families`` are the beginnings of the names under which ggml
+    lists this backend's devices and upstream logs it. ``platforms`` are values of sys.platform, empty
+    for all.
+    """
+
+    name: str
+    options: Mapping[str, str] = field(default_factory=dict)
+    families: tuple[str, ...]
+    requirements: tuple[Requirement, ...] = ()
+    platforms: tuple[str, ...] = ()
+
+    def recognises(self, device: str) -> bool:
+        """Return whether a name that ggml or upstream's log gives is this backend's."""
+        return any(device.upper().startswith(family.upper()) for family in self.families)
+
+
+def _program(name: str, *folders: Path) -> Callable[[], Path | None]:
+    return lambda: which(name, *folders)
+
+
+def _file(*names: str, variable: str = "VULKAN_SDK") -> Callable[[], Path | None]:
+    """Look for one of the files in the usual prefixes and in the folder that ``variable`` names."""
+
+    def search() -> Path | None:
+        prefixes = [Path(p) for p in (os.environ.get(variable), "/usr", "/usr/local", "/opt/homebrew") if p]
+        return next((p / n for p in prefixes for n in names if (p / n).exists()), None)
+
+    return search
+
+
+def _mac() -> Path | None:
+    return Path("/") if sys.platform == "darwin" else None
+
+
+_CXX = Requirement(
+    name="C++ compiler",
+    remedy="apt install g++, or Xcode's command line tools, or Visual Studio's build tools",
+    found=lambda: next((p for p in map(which, ("c++", "g++", "clang++", "cl")) if p), None),
+)
+
+BACKENDS: dict[str, Backend] = {
+    backend.name: backend
+    for backend in (
+        Backend(name="cpu", families=("CPU",), requirements=(_CXX,)),
+        Backend(
+            name="cuda",
+            options={"SD_CUDA": "ON"},
+            families=("CUDA",),
+            requirements=(
+                _CXX,
+                Requirement(
+                    name="nvcc",
+                    remedy="install the CUDA toolkit (https://developer.nvidia.com/cuda-downloads) "
+                    "and put its bin folder on PATH",
+                    found=_program("nvcc", Path("/usr/local/cuda/bin")),
+                ),
+            ),
+            platforms=("linux", "win32"),
+        ),
+        Backend(
+            name="vulkan",
+            options={"SD_VULKAN": "ON"},
+            families=("Vulkan",),
+            requirements=(
+                _CXX,
+                Requirement(
+                    name="glslc",
+                    remedy="apt install glslc, or the Vulkan SDK from vulkan.lunarg.com with VULKAN_SDK set",
+                    found=_program("glslc"),
+                ),
+                Requirement(
+                    name="Vulkan headers",
+                    remedy="apt install libvulkan-dev, or the Vulkan SDK with VULKAN_SDK set",
+                    found=_file("include/vulkan/vulkan.hpp", "Include/vulkan/vulkan.hpp"),
+                ),
+                Requirement(
+                    name="Vulkan loader",
+                    remedy="apt install libvulkan-dev, or the Vulkan SDK with VULKAN_SDK set",
+                    found=_file(
+                        f"lib/{platform.machine()}-linux-gnu/libvulkan.so",
+                        *(
+                            "lib/libvulkan.so",
+                            "lib64/libvulkan.so",
+                            "lib/libvulkan.dylib",
+                            "Lib/vulkan-1.lib",
+                        ),
+                    ),
+                ),
+            ),
+        ),
+        Backend(
+            name="metal",
+            options={"SD_METAL": "ON"},
+            families=("Metal", "MTL"),
+            requirements=(
+                Requirement(name="macOS", remedy="Metal exists on macOS only: use a Mac", found=_mac),
+                Requirement(
+                    name="Xcode command line tools", remedy="xcode-select --install", found=_program("xcrun")
+                ),
+            ),
+            platforms=("darwin",),
+        ),
+    )
+}
+
+
+def get(name: str) -> Backend:
+    """Return the backend of this name; raises UnknownBackend."""
+    if name not in BACKENDS:
+        raise UnknownBackend("unknown backend", name, f"known are {', '.join(BACKENDS)}")
+    return BACKENDS[name]
+
+
+def missing(backend: Backend) -> list[str]:
+    """Return what is not installed, each with the way to get it; an empty list means ready to build."""
+    return [f"{r.name}: {r.remedy}" for r in backend.requirements if r.found() is None]
+
+
+def require(backend: Backend) -> None:
+    """Raise ToolMissing, naming all that is not there, unless the backend can be built here."""
+    absent = missing(backend)
+    if absent:
+        names = ", ".join(line.split(":")[0] for line in absent)
+        raise ToolMissing(f"cannot build for {backend.name}, missing", names, "\n  ".join(absent))
