@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from sdcpp import console
 from sdcpp.errors import ToolMissing
@@ -48,8 +49,8 @@ def run(
     ``env`` is added to this process's environment; None takes a variable out of it. ``show`` passes each
     line of output on as progress while it arrives. ``quiet`` leaves the command itself unprinted, for
     questions asked in passing. ``apart`` keeps standard error out of ``output``, for output that is to be
-    parsed; bytes that are no UTF-8 then survive as os.fsdecode would have them. ``stdin`` is a file for the program to
-    read; otherwise it reads nothing.
+    parsed; bytes that are no UTF-8 then survive as os.fsdecode would have them. ``stdin`` is a file for the
+    program to read; otherwise it reads nothing.
     Raises ToolMissing when the program does not exist.
     """
     words = [os.fspath(part) for part in argv]
@@ -82,6 +83,16 @@ def run(
         errors.seek(0)
         complaints = errors.read().decode("utf-8", "replace")
     return Completed(argv=tuple(words), status=process.returncode, output="".join(lines), errors=complaints)
+
+
+def start(
+    argv: Sequence[str | os.PathLike[str]], *, env: Mapping[str, str] | None = None, stderr: IO[bytes]
+) -> subprocess.Popen[bytes]:
+    """Start a program that is talked to over its standard input and output, without waiting for it."""
+    words = [os.fspath(part) for part in argv]
+    return subprocess.Popen(
+        words, env={**os.environ, **(env or {})}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr
+    )
 
 
 def which(name: str, *folders: Path) -> Path | None:
