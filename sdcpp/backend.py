@@ -118,7 +118,7 @@ BACKENDS: dict[str, Backend] = {
         ),
         Backend(
             name="metal",
-            options={"SD_METAL": "ON"},
+            options={"SD_METAL": "ON", "GGML_METAL": "ON"},
             families=("Metal", "MTL"),
             requirements=(
                 Requirement(name="macOS", remedy="Metal exists on macOS only: use a Mac", found=_mac),

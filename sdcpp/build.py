@@ -1,0 +1,208 @@
+"""A build: revision, patches, backend, options and toolchain, made once and kept under a hash of all five."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import platform
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sdcpp import api, backend, cache, cmake, header, layout, project, series, toolchain
+from sdcpp.declaration import Header
+from sdcpp.errors import BuildFailed, LayoutMismatch, LibraryUnusable
+from sdcpp.run import run
+from sdcpp.series import Patch, Prepared
+from sdcpp.source import Tree
+
+RECORD, TABLE, HEADER, LOG = "build.json", "abi.json", "stable-diffusion.h", "build.log"
+#: What upstream's CMake calls its library.
+TARGET = "stable-diffusion"
+#: Part of every identity; another number after a change in what a build folder holds.
+_FORMAT = 1
+#: The project's own files that shape a build: a change in one makes another identity.
+_SHAPING = (
+    "CMakeLists.txt",
+    "CMakePresets.json",
+    "sdcpp/native/abi_table.c",
+    *(f"sdcpp/{name}.py" for name in ("declaration", "header", "layout", "preprocessor")),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Build:
+    """A finished build in its folder; ``record`` is its build.json."""
+
+    identity: str
+    folder: Path
+    library: Path
+    header: Path
+    record: Mapping[str, Any]
+
+    @property
+    def table(self) -> Path:
+        """Where the compiler's ABI table of the header lies."""
+        return self.folder / TABLE
+
+    @property
+    def backend(self) -> str:
+        """The backend it was built for."""
+        return str(self.record["backend"])
+
+
+def read(folder: Path) -> Build:
+    """Return the build that lies in a folder; raises LibraryUnusable unless it is complete."""
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        library = folder / record["library"]
+        build = Build(
+            identity=record["identity"], folder=folder, library=library, header=folder / HEADER, record=record
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise LibraryUnusable(
+            f"no build record ({error})", folder, "remove the folder and build again"
+        ) from error
+    for path in (build.library, build.header, build.table):
+        if not path.is_file():
+            raise LibraryUnusable("build is incomplete, it lacks", path, "remove the folder and build again")
+    return build
+
+
+def identify(
+    tree: Tree, patches: Sequence[Patch], name: str, options: Mapping[str, str], tools: Mapping[str, str]
+) -> str:
+    """Return the hash that a build of these would have: 64 hexadecimal digits."""
+    shaping = {path: hashlib.sha256((project.ROOT / path).read_bytes()).hexdigest() for path in _SHAPING}
+    parts = {
+        "format": _FORMAT,
+        "revision": [tree.revision.name, tree.revision.commit, tree.revision.tag, tree.revision.ggml_commit],
+        "base": tree.base,
+        "patches": [[patch.name, patch.sha256] for patch in patches],
+        "backend": name,
+        "options": dict(sorted(options.items())),
+        "tools": dict(tools),
+        "shaping": shaping,
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def build(
+    tree: Tree,
+    patches: Sequence[Patch] = (),
+    name: str = "cpu",
+    *,
+    options: Mapping[str, str] | None = None,
+    jobs: int | None = None,
+) -> Build:
+    """Return the build of a workspace with patches for a backend, making it if it is not there yet.
+
+    ``options`` are further CMake cache entries. Objects are shared by all patched states of a workspace,
+    so that only what the patches touch is compiled again. Raises UnknownBackend, ToolMissing,
+    PatchConflict, BuildFailed, HeaderUnsupported, LayoutMismatch or CacheBusy.
+    """
+    wanted, options = backend.get(name), dict(options or {})
+    tools = toolchain.describe(name)
+    identity = identify(tree, patches, name, options, tools)
+    state = "patched" if patches else "pristine"
+    folder = cache.root() / "builds" / f"{tree.revision.name}-{name}-{state}-{identity[:12]}"
+    if not folder.exists():
+        backend.require(wanted)
+        key = hashlib.sha256(json.dumps([options, tools], sort_keys=True).encode()).hexdigest()[:12]
+        objects = cache.root() / "objects" / f"{tree.path.name}-{name}-{key}"
+
+        def make(partial: Path) -> None:
+            with cache.locked(tree.path):
+                start = time.monotonic()
+                prepared = series.prepare(tree, patches)
+                record = _make(prepared, objects, partial, name=name, options=options, jobs=jobs)
+            record |= {"identity": identity, "tools": tools, "seconds": round(time.monotonic() - start, 1)}
+            (partial / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+        cache.make_once(folder, make)
+    return read(folder)
+
+
+def _make(
+    prepared: Prepared,
+    objects: Path,
+    result: Path,
+    *,
+    name: str,
+    options: Mapping[str, str],
+    jobs: int | None,
+) -> dict[str, Any]:
+    """Compile a prepared tree and fill the result folder, all but its record, which is returned."""
+    public = header.locate(prepared.path)
+    parsed = header.read(public)
+    abi = objects / "abi"
+    abi.mkdir(parents=True, exist_ok=True)
+    _write_if_changed(abi / "abi_entries.h", layout.entries(parsed))
+    revision, compiler_cache = prepared.tree.revision, cmake.launcher()
+    values = {
+        "SDCPP_SOURCE_DIR": prepared.path.as_posix(),
+        "SDCPP_ABI_DIR": abi.as_posix(),
+        "SDCPP_GGML_COMMIT": revision.ggml_commit or "unknown",
+        **cmake.launcher_values(compiler_cache),
+        **options,
+    }
+    maker = cmake.Project(source=project.ROOT, folder=objects)
+    maker.configure(name, values)
+    try:
+        maker.build([TARGET, "abi-table"], jobs=jobs)
+    except BuildFailed as error:
+        if "abi_entries.h" in error.subject:
+            raise LayoutMismatch(
+                "the compiler contradicts what was read from the header", error.subject, error.remedy
+            ) from error
+        raise
+    table = _ask(maker.artifact("abi-table"), parsed)
+    library = maker.artifact(TARGET)
+    shutil.copy2(library, result / library.name)
+    shutil.copy2(public, result / HEADER)
+    shutil.copy2(objects / "build.log", result / LOG)
+    (result / TABLE).write_text(table, encoding="utf-8")
+    return {
+        "library": library.name,
+        "revision": revision.name,
+        "commit": revision.commit,
+        "tag": revision.tag,
+        "ggml_commit": revision.ggml_commit,
+        "base": prepared.tree.base,
+        "inner_commit": prepared.commit,
+        "patches": [
+            {"name": s.patch.name, "sha256": s.patch.sha256, "state": s.state.value} for s in prepared.states
+        ],
+        "backend": name,
+        "options": {**backend.get(name).options, **options},
+        "compilers": {c.language: f"{c.id} {c.version}" for c in maker.compilers()},
+        "cmake": cmake.versions(),
+        "generator": "Ninja",
+        "launcher": compiler_cache.name if compiler_cache else None,
+        "generation": api.name_generation(parsed),
+        "platform": platform.platform(),
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _ask(program: Path, parsed: Header) -> str:
+    """Run the ABI table's program and return its words, having compared them with the parsed header."""
+    done = run([program], quiet=True)
+    try:
+        table = json.loads(done.output)
+    except ValueError as error:
+        raise LayoutMismatch(
+            f"the compiler's table cannot be read (status {done.status})", program, "run it by hand"
+        ) from error
+    layout.compare(layout.Types(parsed), table)
+    return done.output
+
+
+def _write_if_changed(path: Path, text: str) -> None:
+    # An untouched file keeps its time, and ninja has nothing to do.
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        path.write_text(text, encoding="utf-8")

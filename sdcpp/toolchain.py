@@ -1,0 +1,57 @@
+"""What compiles here, found out in milliseconds: part of a build's identity, so asked before any work."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from pathlib import Path
+
+from sdcpp import cmake
+from sdcpp.run import run, which
+
+#: The compilers that CMake looks for, in its order, and the variable that overrides them.
+_COMPILERS = (
+    ("CC", ("cc", "gcc", "cl", "clang")),
+    ("CXX", ("c++", "g++", "cl", "clang++")),
+)
+#: Further programs that a backend compiles with.
+_EXTRA = {"cuda": ("CUDACXX", ("nvcc",)), "vulkan": ("GLSLC", ("glslc",))}
+_PLACES = (Path("/usr/local/cuda/bin"),)
+
+
+def describe(backend: str) -> dict[str, str]:
+    """Return the tools of a build for this backend: variable or tool to path-independent version text."""
+    wanted = [*_COMPILERS, *([_EXTRA[backend]] if backend in _EXTRA else [])]
+    found = {variable: _version(os.environ.get(variable), names) for variable, names in wanted}
+    flags = {
+        name: os.environ[name]
+        for name in ("CFLAGS", "CXXFLAGS", "LDFLAGS", "CUDAFLAGS")
+        if name in os.environ
+    }
+    return {
+        **found,
+        **flags,
+        **cmake.versions(),
+        "system": f"{platform.system()} {platform.machine()}",
+        # ggml compiles for the very processor it is built on.
+        "cpu": hashlib.sha256(_processor().encode()).hexdigest()[:16],
+    }
+
+
+def _version(chosen: str | None, names: tuple[str, ...]) -> str:
+    path = next((p for p in (which(n, *_PLACES) for n in ([chosen] if chosen else names)) if p), None)
+    if path is None:
+        return "missing"
+    # cl knows no --version; it says what it is in the complaint.
+    return run([path, "--version"], quiet=True, env={"LC_ALL": "C"}).output.strip()
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        lines = info.read_text(encoding="utf-8", errors="replace").splitlines()
+        return "\n".join(
+            sorted({line for line in lines if line.startswith(("flags", "Features", "model name"))})
+        )
+    return platform.processor()
