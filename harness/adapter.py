@@ -29,7 +29,7 @@ class Adapter:
     base: str
     rank: int = 32
     alpha: float | None = 16.0
-    strength: float = 0.5
+    strength: float = 1.0
     seed: int = 7
 
     @property

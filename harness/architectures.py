@@ -8,6 +8,7 @@ tiny UNet of segmind/tiny-sd, CLIP-L (openai/clip-vit-large-patch14) and TAESD (
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from harness.base import Weight, Weights
 
@@ -32,6 +33,11 @@ def _norm(name: str, width: int) -> Weights:
         f"{name}.weight": Weight(shape=(width,), std=0.05, mean=1.0, dtype="F32"),
         f"{name}.bias": Weight(shape=(width,), std=0.05, dtype="F32"),
     }
+
+
+def prefixed(prefix: str, weights: Mapping[str, Weight]) -> Weights:
+    """Return the tensors under longer names, as a checkpoint that holds several models has them."""
+    return {prefix + name: weight for name, weight in weights.items()}
 
 
 def flux(*, hidden: int = 256, head: int = 128, context: int = 4096, double: int = 1, single: int = 1, gain: float = 1.0) -> Weights:
@@ -70,9 +76,9 @@ def flux(*, hidden: int = 256, head: int = 128, context: int = 4096, double: int
     return weights
 
 
-def clip_l(prefix: str = "") -> Weights:
+def clip_l() -> Weights:
     """Return CLIP ViT-L/14's text encoder (123 million parameters; the library fixes its widths)."""
-    text = f"{prefix}text_model"
+    text = "text_model"
     weights: Weights = {
         f"{text}.embeddings.token_embedding.weight": Weight(shape=(49408, 768), std=0.3),
         f"{text}.embeddings.position_embedding.weight": Weight(shape=(77, 768), std=0.1, dtype="F32"),
@@ -113,31 +119,30 @@ def taesd(channels: int, *, contrast: float, brightness: tuple[float, float, flo
 
 def sd1_tiny() -> Weights:
     """Return the tiny UNet of the Stable Diffusion 1 family (324 million parameters; the widths are fixed)."""
-    unet = "model.diffusion_model."
     weights: Weights = {
-        **_linear(f"{unet}time_embed.0", 1280, 320),
-        **_linear(f"{unet}time_embed.2", 1280, 1280),
-        **_conv(f"{unet}input_blocks.0.0", 320, 4, 3),
-        **_norm(f"{unet}out.0", 320),
-        **_conv(f"{unet}out.2", 4, 320, 3),
+        **_linear("time_embed.0", 1280, 320),
+        **_linear("time_embed.2", 1280, 1280),
+        **_conv("input_blocks.0.0", 320, 4, 3),
+        **_norm("out.0", 320),
+        **_conv("out.2", 4, 320, 3),
     }
     skips = [320]
     for level, width in enumerate((320, 640, 1280)):
-        block = f"{unet}input_blocks.{3 * level + 1}"
+        block = f"input_blocks.{3 * level + 1}"
         weights |= _resnet(f"{block}.0", skips[-1], width) | _attention(f"{block}.1", width)
         skips.append(width)
         if level < 2:
-            weights |= _conv(f"{unet}input_blocks.{3 * level + 3}.0.op", width, width, 3)
+            weights |= _conv(f"input_blocks.{3 * level + 3}.0.op", width, width, 3)
             skips.append(width)
     width = 1280
     for level, out in enumerate((1280, 640, 320)):
         for i in range(2):
-            block = f"{unet}output_blocks.{3 * level + i}"
+            block = f"output_blocks.{3 * level + i}"
             weights |= _resnet(f"{block}.0", width + skips.pop(), out) | _attention(f"{block}.1", out)
             width = out
         if level < 2:
             # The first upsampling stands alone in its block, the second follows a pair.
-            weights |= _conv(f"{unet}output_blocks.{3 * level + 2}.{1 if level == 0 else 2}.conv", out, out, 3)
+            weights |= _conv(f"output_blocks.{3 * level + 2}.{1 if level == 0 else 2}.conv", out, out, 3)
     return weights
 
 

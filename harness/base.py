@@ -57,7 +57,7 @@ class Calibration:
     effect: float = 8.0
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Base:
     """A recipe: which tensors go into which file, from which seed, and which of them adapters may change.
 
@@ -72,7 +72,7 @@ class Base:
     seed: int = 1
     width: int = 64
     height: int = 64
-    steps: int = 2
+    steps: int = 1
     cfg_scale: float = 1.0
     prompt: str = "a lighthouse at dusk"
     calibration: Calibration = field(default_factory=Calibration)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness import architectures
+from harness.architectures import prefixed
 from harness.base import Base
 
 #: LDM's numbering of the blocks of the tiny UNet, by the name diffusers gives them. Adapters use the latter.
@@ -28,12 +29,12 @@ FLUX_SMALL = Base(
     name="flux-small",
     architecture="flux",
     files={
-        "diffusion_model": architectures.flux(gain=10.0),
-        "clip_l": architectures.clip_l(),
+        "model": prefixed("model.diffusion_model.", architectures.flux(gain=10.0))
+        | prefixed("text_encoders.clip_l.transformer.", architectures.clip_l()),
         "taesd": architectures.taesd(16, contrast=0.07, brightness=(0.75, 0.98, 0.61)),
     },
     targets={
-        name: ("diffusion_model", f"{name}.weight")
+        name: ("model", f"model.diffusion_model.{name}.weight")
         for name in (
             "double_blocks.0.img_attn.qkv",
             "double_blocks.0.img_attn.proj",
@@ -49,7 +50,8 @@ SD1_TINY = Base(
     name="sd1-tiny",
     architecture="sd1",
     files={
-        "model": architectures.sd1_tiny() | architectures.clip_l("cond_stage_model.transformer."),
+        "model": prefixed("model.diffusion_model.", architectures.sd1_tiny())
+        | prefixed("cond_stage_model.transformer.", architectures.clip_l()),
         "taesd": architectures.taesd(4, contrast=0.07, brightness=(0.72, 0.95, 0.63)),
     },
     targets={
@@ -63,3 +65,5 @@ SD1_TINY = Base(
 )
 
 BASES = {base.name: base for base in (FLUX_SMALL, SD1_TINY)}
+#: The smallest base model that each generation of the LoRA API can run.
+SMALLEST = {"B": SD1_TINY, "C": FLUX_SMALL}

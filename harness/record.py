@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -41,25 +41,28 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Side:
-    """One build that took part: the label that cells refer to and its build record."""
+    """One build that took part: the label that cells refer to, the build's identity and its record."""
 
     label: str
     revision: str
     patched: bool
     backend: str
+    identity: str
     build: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """What happened when a shot was run, without any judgement.
+    """What happened when a shot was run with a build, without any judgement.
+
+    ``build`` is the build's identity: two sides that no patch tells apart share their observations.
 
     ``outcome`` is "picture", "refused" (the library declined), "crashed", "hung", "misdirected" (another
     backend than asked for) or "failed" (the worker itself could not do its work). ``picture`` is the SHA-256
     of the pixels; ``seconds`` has "open" and "generate"; ``memory`` is the worker's peak resident set in bytes.
     """
 
-    side: str
+    build: str
     shot: str
     outcome: str
     picture: str | None = None
@@ -132,11 +135,12 @@ def png(pixels: Pixels) -> bytes:
 class Writer:
     """Appends records to a file, one flushed line each; safe to share between threads."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, pictures: Iterable[str] = ()) -> None:
+        """Append to ``path``, which already holds the pictures named."""
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("a", encoding="utf-8")
         self._lock = threading.Lock()
-        self._pictures: set[str] = set()
+        self._pictures = set(pictures)
 
     def __enter__(self) -> Writer:
         return self
@@ -161,9 +165,11 @@ class Writer:
     def picture(self, pixels: Pixels) -> str:
         """Write a picture unless this writer did already, and return its hash."""
         name = digest(pixels)
-        if name not in self._pictures:
-            self._line("picture", {"sha256": name, "png": base64.b64encode(png(pixels)).decode()})
+        with self._lock:
+            known = name in self._pictures
             self._pictures.add(name)
+        if not known:
+            self._line("picture", {"sha256": name, "png": base64.b64encode(png(pixels)).decode()})
         return name
 
     def observation(self, observation: Observation) -> None:
@@ -218,7 +224,7 @@ def _add(records: Records, kind: str, entry: dict[str, Any]) -> None:
     elif kind == "observation":
         entry["log"] = tuple(entry["log"])
         observation = Observation(**entry)
-        records.observations[observation.side, observation.shot] = observation
+        records.observations[observation.build, observation.shot] = observation
     elif kind == "cell":
         entry["verdict"], entry["standing"] = Verdict(entry["verdict"]), Standing(entry["standing"])
         records.cells.append(Cell(**entry))

@@ -56,3 +56,8 @@ def progress_lines(*, enabled: bool) -> Iterator[Callable[[str], None]]:
         yield plain
         if last and count % 40 != 1:
             err.print(escape(last[:160]))
+
+
+def error(problem: Exception) -> None:
+    """Show what ended a command."""
+    err.print(f"[bold red]error:[/bold red] {escape(str(problem))}")

@@ -1,0 +1,60 @@
+"""Verdicts known beforehand, each with its reason; read from expectations.toml."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, fields
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from harness.verdict import Standing, Verdict
+from sdcpp.errors import FileInvalid
+
+#: The project's own expectations.
+PATH = Path(__file__).with_name("expectations.toml")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expectation:
+    """One entry: the cases that it speaks of, the verdict they get, and why."""
+
+    revisions: Sequence[str]
+    cases: Sequence[str]
+    verdict: Verdict
+    reason: str
+    modes: Sequence[str] = ("*",)
+    backends: Sequence[str] = ("*",)
+    without_patch: str = ""
+
+    def fits(self, *, revision: str, patches: Collection[str], backend: str, case: str, mode: str) -> bool:
+        """Return whether the entry speaks of this case on this build."""
+        wanted = ((revision, self.revisions), (backend, self.backends), (case, self.cases), (mode, self.modes))
+        return self.without_patch not in patches and all(
+            any(fnmatchcase(value, pattern) for pattern in patterns) for value, patterns in wanted
+        )
+
+
+def load(path: Path = PATH) -> list[Expectation]:
+    """Read the entries; raises FileInvalid that names the entry and what is wrong with it."""
+    known = {field.name for field in fields(Expectation)}
+    loaded = []
+    for number, entry in enumerate(tomllib.loads(path.read_text(encoding="utf-8")).get("expectation", []), 1):
+        try:
+            if unknown := set(entry) - known:
+                raise ValueError(f"unknown keys {sorted(unknown)}")  # noqa: TRY301
+            if not entry.get("reason", "").strip():
+                raise ValueError("no reason")  # noqa: TRY301
+            loaded.append(Expectation(**{**entry, "verdict": Verdict(entry["verdict"])}))
+        except (ValueError, KeyError, TypeError) as error:
+            raise FileInvalid("not an expectation", f"{path}, entry {number}: {error}", "see the top of the file") from error
+    return loaded
+
+
+def standing(verdict: Verdict, expected: Expectation | None) -> Standing:
+    """Return how a verdict stands against what was expected (nothing: that it passes)."""
+    if verdict in (Verdict.UNSUPPORTED, Verdict.SKIPPED):
+        return Standing.IDLE
+    if verdict is Verdict.PASS:
+        return Standing.FIXED if expected else Standing.GOOD
+    return Standing.KNOWN if expected and expected.verdict is verdict else Standing.RED

@@ -1,0 +1,128 @@
+"""How pictures are compared, and what that says of a case."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.base import Base
+from harness.case import Case, Shot
+from harness.record import Observation, Pixels
+from harness.verdict import Verdict
+from sdcpp.errors import FixtureInvalid
+
+#: An effect below this share of the wanted one counts as none.
+NO_EFFECT = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What the oracles say of a case; the numbers are explained at ``record.Cell``."""
+
+    verdict: Verdict
+    evidence: str = ""
+    effect: float | None = None
+    error: float | None = None
+    loss: float | None = None
+    pictures: Mapping[str, str] = ()  # type: ignore[assignment]
+
+
+def rms(a: Pixels, b: Pixels) -> float:
+    """Return the root mean square difference of two pictures in grey levels."""
+    return float(np.sqrt(np.mean((_f(a) - _f(b)) ** 2)))
+
+
+def effect_error(got: Pixels, wanted: Pixels, without: Pixels) -> float:
+    """Return ||got - wanted|| / ||wanted - without||: 0 for a perfect adapter, 1 for one that is missing."""
+    return float(np.linalg.norm(_f(got) - _f(wanted)) / np.linalg.norm(_f(wanted) - _f(without)))
+
+
+def _f(pixels: Pixels) -> NDArray[np.float64]:
+    return pixels.astype(np.float64)
+
+
+_FAILURES = {
+    "crashed": Verdict.ABORT,
+    "hung": Verdict.TIMEOUT,
+    "refused": Verdict.REFUSED,
+    "misdirected": Verdict.SKIPPED,
+    "failed": Verdict.UNJUDGED,
+}
+
+
+def judge(case: Case, observed: Mapping[str, Observation], pictures: Mapping[str, Pixels]) -> Finding:
+    """Return the verdict on a case from the observations of its shots (by name) and the pictures (by hash)."""
+    own = observed[case.shot.name]
+    if own.outcome != "picture":
+        return Finding(verdict=_FAILURES[own.outcome], evidence=_quote(own))
+    hashes: dict[str, str] = {}
+    for label, shot in (("without", case.without), ("wanted", case.wanted or case.equal), ("got", case.shot)):
+        if shot is None:
+            continue
+        name = observed[shot.name].picture
+        if name is None:
+            return Finding(verdict=Verdict.UNJUDGED, evidence=f"{shot.name}: {_quote(observed[shot.name])}")
+        hashes[label] = name
+
+    def pixels(shot: Shot) -> Pixels | None:
+        name = observed[shot.name].picture
+        return pictures[name] if name else None
+
+    got, without = pictures[hashes["got"]], pictures[hashes["without"]]
+    twin = pixels(case.equal) if case.equal else None
+    if case.wanted is None or case.tolerance is None:
+        # Nothing is wanted but sameness.
+        same = twin is not None and bool(np.array_equal(got, twin))
+        return Finding(
+            verdict=Verdict.PASS if same else Verdict.WRONG,
+            evidence="" if same else f"differs from {case.equal.name if case.equal else 'nothing'}",
+            pictures=hashes,
+        )
+    wanted = pictures[hashes["wanted"]]
+    effect = rms(wanted, without)
+    error = effect_error(got, wanted, without)
+    source = pixels(case.source) if case.source else None
+    loss = effect_error(got, source, without) if source is not None else None
+    if rms(got, without) < NO_EFFECT * effect:
+        verdict, evidence = Verdict.NO_EFFECT, _complaint(own)
+    elif error > case.tolerance.bound:
+        verdict, evidence = Verdict.WRONG, _complaint(own)
+    elif twin is not None and not np.array_equal(got, twin) and case.equal is not None:
+        verdict, evidence = Verdict.WRONG, f"not byte for byte the picture of {case.equal.name}"
+    else:
+        verdict, evidence = Verdict.PASS, ""
+    return Finding(verdict=verdict, evidence=evidence, effect=effect, error=error, loss=loss, pictures=hashes)
+
+
+def _quote(observation: Observation) -> str:
+    if observation.text:
+        return observation.text if not observation.signal else f"{observation.signal}: {observation.text}"
+    return observation.outcome
+
+
+def _complaint(observation: Observation) -> str:
+    """Return the log lines in which the library speaks of a LoRA it could not use, else the first ones."""
+    telling = [line for line in observation.log if "can not find" in line or "Only (" in line or "failed" in line]
+    return "\n".join(dict.fromkeys((telling or list(observation.log))[:3]))
+
+
+def check_calibration(base: Base, without: Pixels, wanted: Pixels) -> None:
+    """Raise FixtureInvalid unless pictures of a base model can carry a comparison; see ``base.Calibration``."""
+    bounds = base.calibration
+    mean = float(without.mean())
+    clipped = float(np.mean((without == 0) | (without == 255)))
+    effect = rms(wanted, without)
+    complaints = []
+    if not bounds.brightness[0] <= mean <= bounds.brightness[1]:
+        complaints.append(f"mean brightness {mean:.0f} is outside {bounds.brightness}")
+    if clipped > bounds.clipped:
+        complaints.append(f"{clipped:.1%} of the values are clipped, more than {bounds.clipped:.0%}")
+    if effect < bounds.effect:
+        complaints.append(f"the adapter changes it by {effect:.1f} grey levels, less than {bounds.effect}")
+    if complaints:
+        raise FixtureInvalid(
+            "; ".join(complaints), base.name, "adjust contrast and brightness of the model in harness/bases.py"
+        )

@@ -1,0 +1,217 @@
+"""Runs shots in worker processes, survives their deaths, and writes down what happened as it happens."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import queue
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness import record
+from harness.case import Shot
+from sdcpp.build import Build
+from sdcpp.run import start
+
+#: Every picture starts from this noise.
+SEED = 42
+#: Seconds that one shot may take, start of the worker and loading of the model included.
+TIMEOUT = 300.0
+#: What a dying library says: ggml's assertions, the C++ runtime, the C library, sanitizers.
+_LAST_WORDS = re.compile(
+    r"GGML_ASSERT|GGML_ABORT|ggml_abort|terminate called|what\(\):|[Aa]ssertion|free\(\)|malloc|corrupt|Sanitizer|fatal"
+)
+#: Signals that come from outside: the library does not send them to itself, so the shot is tried once more.
+_OUTSIDE = frozenset({signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """A worker's answer, or how it died: ``outcome`` as in ``record.Observation``, the rest as it came."""
+
+    outcome: str
+    content: Mapping[str, Any]
+    signal: str = ""
+
+
+class Hand:
+    """One worker process and the pipe to it."""
+
+    def __init__(self, build: Build, backend: str, threads: int) -> None:
+        self._noise = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
+        self._process = start(
+            [sys.executable, "-m", "harness.worker", build.folder, backend, str(threads)],
+            # ggml would start a debugger on itself to print a backtrace of an assertion.
+            env={"GGML_NO_BACKTRACE": "1", "PYTHONUNBUFFERED": "1"},
+            stderr=self._noise,
+        )
+        self._answers: queue.Queue[bytes] = queue.Queue()
+        threading.Thread(target=self._listen, daemon=True).start()
+        self._ready = False
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None  # noqa: S101 - a pipe was asked for
+        for line in self._process.stdout:
+            self._answers.put(line)
+        self._answers.put(b"")
+
+    def ask(self, request: Mapping[str, Any], timeout: float) -> Reply:
+        """Send a request and return the answer, or how the worker ended instead."""
+        if not self._ready:
+            first = self._hear(timeout)
+            if first.outcome != "ready":
+                return first
+            self._ready = True
+        try:
+            assert self._process.stdin is not None  # noqa: S101 - a pipe was asked for
+            self._process.stdin.write(json.dumps(request).encode() + b"\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            return self._post_mortem()
+        return self._hear(timeout)
+
+    def _hear(self, timeout: float) -> Reply:
+        try:
+            line = self._answers.get(timeout=timeout)
+        except queue.Empty:
+            self._process.kill()
+            self._process.wait()
+            return Reply(outcome="hung", content={"text": f"no answer within {timeout:g} s"})
+        if not line.endswith(b"\n"):
+            return self._post_mortem()
+        content = json.loads(line)
+        return Reply(outcome=content["outcome"], content=content)
+
+    def _post_mortem(self) -> Reply:
+        status = self._process.wait()
+        name = signal.Signals(-status).name if status < 0 else f"exit status {status}"
+        return Reply(outcome="crashed", content={"text": self.last_words() or f"ended by {name}"}, signal=name)
+
+    def last_words(self) -> str:
+        """Return the lines of standard error that say why the process ended, without this machine's folders."""
+        self._noise.seek(0)
+        lines = self._noise.read()[-20_000:].decode("utf-8", "replace").splitlines()
+        telling = [line for line in lines if _LAST_WORDS.search(line)]
+        return "\n".join(dict.fromkeys(_shortened(line) for line in telling))
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process can be asked again."""
+        return self._process.poll() is None
+
+    def close(self) -> None:
+        """End the process."""
+        if self._process.stdin is not None:
+            with_pipe = self._process.stdin
+            try:
+                with_pipe.close()
+            except BrokenPipeError:
+                pass
+        try:
+            self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._noise.close()
+
+
+def _shortened(line: str) -> str:
+    """Return a line with the absolute path of a source file cut to its part below the upstream tree."""
+    return re.sub(r"(?:/[^\s:]+)?/(ggml/(?:src|include)/|src/)(?=[^\s:]+:\d+)", r"\1", line).strip()
+
+
+def observe(
+    build: Build,
+    backend: str,
+    shots: Iterable[Shot],
+    writer: record.Writer,
+    *,
+    jobs: int,
+    threads: int,
+    timeout: float = TIMEOUT,
+    seen: Callable[[record.Observation], None] = lambda _: None,
+) -> None:
+    """Run shots with a build and write an observation of each, in the order in which they end.
+
+    ``jobs`` workers with ``threads`` threads each share the shots. A worker that dies takes one shot with it:
+    the death is that shot's observation, and another worker goes on with the next.
+    """
+    waiting = deque(shots)
+    faults: list[BaseException] = []
+
+    def work() -> None:
+        hand: Hand | None = None
+        try:
+            while not faults:
+                try:
+                    shot = waiting.popleft()
+                except IndexError:
+                    break
+                for attempt in (1, 2):
+                    hand = hand if hand and hand.alive else Hand(build, backend, threads)
+                    reply = hand.ask(shot.request(SEED), timeout)
+                    if not hand.alive or reply.outcome in ("crashed", "hung"):
+                        hand.close()
+                        hand = None
+                    if attempt == 2 or reply.signal not in {s.name for s in _OUTSIDE}:
+                        break
+                observation = _write(writer, build, shot, reply)
+                seen(observation)
+        except BaseException as fault:
+            faults.append(fault)
+        finally:
+            if hand:
+                hand.close()
+
+    crew = [threading.Thread(target=work, daemon=True) for _ in range(jobs)]
+    for member in crew:
+        member.start()
+    for member in crew:
+        member.join()
+    if faults:
+        raise faults[0]
+
+
+def _write(writer: record.Writer, build: Build, shot: Shot, reply: Reply) -> record.Observation:
+    content = reply.content
+    picture = None
+    if reply.outcome == "picture":
+        shape = content["height"], content["width"], content["channels"]
+        picture = writer.picture(np.frombuffer(base64.b64decode(content["data"]), np.uint8).reshape(shape))
+    observation = record.Observation(
+        build=build.identity,
+        shot=shot.name,
+        outcome=reply.outcome,
+        picture=picture,
+        backend=content.get("backend", ""),
+        signal=reply.signal,
+        text=content.get("text", ""),
+        log=tuple(content.get("log", ())),
+        seconds=content.get("seconds", {}),
+        memory=content.get("memory", 0),
+    )
+    writer.observation(observation)
+    return observation
+
+
+def crew_size(cores: int | None = None) -> tuple[int, int]:
+    """Return how many workers to start and how many threads each gets: one core each, at most eight.
+
+    A shot spends much of its time where only one thread works, so two workers do more than two threads.
+    """
+    cores = cores or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(8, cores)), 1
+
+

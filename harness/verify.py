@@ -1,0 +1,255 @@
+"""The main job: build each side, run the cases on it, judge, and keep records that a killed run resumes from."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import bases, expectation, oracle, pool, record
+from harness.base import Base
+from harness.case import Case, Shot, cases, plan_digest, select, unique_shots
+from harness.expectation import Expectation
+from harness.record import Cell, Observation, Records, Run, Side, Writer
+from harness.report.terminal import Progress
+from harness.verdict import Standing
+from sdcpp import build, console, header, project, series, source
+from sdcpp.api import params
+from sdcpp.build import Build
+from sdcpp.errors import HeaderUnsupported, NothingTried
+from sdcpp.patch import Patch
+from sdcpp.revision import Revision
+from sdcpp.run import quoted, run
+
+#: The file that everything else is made from.
+RECORDS = "records.jsonl"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contender:
+    """A side of the comparison with the cases it is put to."""
+
+    side: Side
+    build: Build
+    cases: Sequence[Case]
+
+    @property
+    def patches(self) -> frozenset[str]:
+        """The names of the patches that the build has."""
+        return frozenset(patch["name"] for patch in self.build.record["patches"])
+
+
+def contend(revision: Revision, patches: Sequence[Patch], backend: str, patterns: Sequence[str]) -> list[Contender]:
+    """Build a revision pristine and with those of ``patches`` that are for it; return both sides.
+
+    Raises what fetching, patching and building raise.
+    """
+    console.note(f"== {revision.name}: upstream {revision.tag or revision.commit or 'working tree'}")
+    tree = source.workspace(revision)
+    states = series.states(tree, patches)
+    for state in states:
+        console.note(f"   patch {state.patch.name}: {state.state.value}")
+    # One that conflicts is kept, so that the build says where.
+    applied = [s.patch for s in states if s.state in (series.State.APPLIES, series.State.CONFLICTS)]
+    sides = []
+    for label, chosen in (("pristine", ()), ("patched", tuple(applied))):
+        made = build.build(tree, chosen, backend)
+        facts = {**made.record, "states": {state.patch.name: state.state.value for state in states}}
+        side = Side(
+            label=f"{revision.name} {label}",
+            revision=revision.name,
+            patched=label == "patched",
+            backend=backend,
+            identity=made.identity,
+            build=facts,
+        )
+        found = select(cases(base_for(made), modes_of(made)), patterns)
+        sides.append(Contender(side=side, build=made, cases=found))
+    return sides
+
+
+def base_for(made: Build) -> Base:
+    """Return the smallest base model that a build can run."""
+    generation = made.record["generation"]
+    try:
+        return bases.SMALLEST[generation]
+    except KeyError:
+        raise HeaderUnsupported(
+            "no base model for LoRA API generation", generation, "add one to SMALLEST in harness/bases.py"
+        ) from None
+
+
+def modes_of(made: Build) -> tuple[str, ...]:
+    """Return the apply modes that a build's header names."""
+    return params.modes(header.read(made.header))
+
+
+def verify(contenders: Sequence[Contender], folder: Path, *, title: str, command: str, jobs: int | None) -> Records:
+    """Run the contenders' cases, judge them, and return (and keep in ``folder``) the records.
+
+    If ``folder`` holds the records of the same plan, killed before its end, the run is taken up there.
+    Raises NothingTried without cases and FixtureInvalid for a base model that cannot carry a comparison.
+    """
+    if not any(contender.cases for contender in contenders):
+        raise NothingTried("no case is selected", title, "widen --select; --list shows the cases")
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / RECORDS
+    plan = _plan(contenders)
+    records = _unfinished(path, plan)
+    if records is None:
+        path.unlink(missing_ok=True)
+        head = Run(
+            plan=plan, title=title, command=command, machine=machine(), started=_now(), project=_project_version()
+        )
+        records = Records(run=head)
+        with Writer(path) as writer:
+            writer.run(head)
+            for contender in contenders:
+                writer.side(contender.side)
+    else:
+        console.note(f"resuming: {len(records.observations)} pictures of an interrupted run are there already")
+    with Writer(path, records.pictures) as writer:
+        _observe(contenders, records, writer, jobs)
+        records = record.read(path)
+        for cell in judge(contenders, records, expectation.load()):
+            writer.cell(cell)
+        writer.end(_now())
+    return record.read(path)
+
+
+def _plan(contenders: Sequence[Contender]) -> str:
+    parts: list[object] = []
+    for contender in contenders:
+        parts += [contender.side.label, contender.side.identity]
+        parts += [(case.name, shot.name, shot.base.digest) for case in contender.cases for shot in case.shots]
+    return plan_digest(parts)
+
+
+def _unfinished(path: Path, plan: str) -> Records | None:
+    if not path.exists():
+        return None
+    try:
+        record.drop_torn_line(path)
+        records = record.read(path)
+    except record.FileInvalid:
+        return None
+    # A run killed between its first judgement and its end has all pictures, but judging starts anew.
+    return records if records.run.plan == plan and not records.finished and not records.cells else None
+
+
+def _observe(contenders: Sequence[Contender], records: Records, writer: Writer, jobs: int | None) -> None:
+    workers, threads = pool.crew_size()
+    open_shots: dict[str, tuple[Contender, list[Shot]]] = {}
+    for contender in contenders:
+        if contender.side.identity in open_shots:
+            continue  # no patch tells it from the other side
+        left = [s for s in unique_shots(contender.cases) if (contender.side.identity, s.name) not in records.observations]
+        open_shots[contender.side.identity] = contender, left
+    total = sum(len(left) for _, left in open_shots.values())
+    with Progress(total) as progress:
+        for contender, left in open_shots.values():
+            label = contender.side.label
+
+            def seen(observation: Observation, label: str = label) -> None:
+                progress.update(f"{label}  {observation.shot}", observation.outcome)
+
+            pool.observe(
+                contender.build, contender.side.backend, left, writer, jobs=jobs or workers, threads=threads, seen=seen
+            )
+
+
+def judge(contenders: Sequence[Contender], records: Records, expected: Sequence[Expectation]) -> list[Cell]:
+    """Return a cell for every case of every side, from the records' observations and pictures alone."""
+    cells = []
+    for contender in contenders:
+        side = contender.side
+        observed = {shot: o for (identity, shot), o in records.observations.items() if identity == side.identity}
+        _calibrate(contender.cases, observed, records)
+        for case in contender.cases:
+            finding = oracle.judge(case, observed, records.pictures)
+            mode = case.dimensions["mode"]
+            known = next(
+                (
+                    e
+                    for e in expected
+                    if e.fits(
+                        revision=side.revision,
+                        patches=contender.patches,
+                        backend=side.backend,
+                        case=case.name,
+                        mode=mode,
+                    )
+                ),
+                None,
+            )
+            stands = expectation.standing(finding.verdict, known)
+            own = observed[case.shot.name]
+            cells.append(
+                Cell(
+                    side=side.label,
+                    case=case.name,
+                    dimensions={**case.dimensions, "backend": side.backend, "revision": side.revision},
+                    verdict=finding.verdict,
+                    standing=stands,
+                    effect=finding.effect,
+                    error=finding.error,
+                    tolerance=case.tolerance.bound if case.tolerance else None,
+                    why=case.tolerance.why if case.tolerance else "must be equal to the byte",
+                    loss=finding.loss,
+                    evidence=finding.evidence,
+                    reason=known.reason if known and stands in (Standing.KNOWN, Standing.FIXED) else "",
+                    pictures=dict(finding.pictures),
+                    seconds=sum(own.seconds.values()),
+                    memory=own.memory,
+                    repeat=quoted(
+                        ["nox", "-s", "verify", "--", "--revision", side.revision, "--select", f"{case.name}@{mode}"]
+                    ),
+                )
+            )
+    return cells
+
+
+def _calibrate(found: Sequence[Case], observed: dict[str, Observation], records: Records) -> None:
+    for base in {case.shot.base for case in found}:
+        for case in found:
+            if case.shot.base is not base or case.source is None:
+                continue
+            without, source = observed[case.without.name].picture, observed[case.source.name].picture
+            if without and source:
+                oracle.check_calibration(base, records.pictures[without], records.pictures[source])
+                break
+
+
+def machine() -> dict[str, str]:
+    """Return what is worth knowing of this machine, without its name."""
+    return {
+        "system": platform.platform(),
+        "processor": _processor(),
+        "cores": str(os.cpu_count()),
+        "python": platform.python_version(),
+    }
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def _project_version() -> str:
+    """Return the project's own commit, with a plus sign if there are changes, or "unknown"."""
+    head = run(["git", "rev-parse", "--short=12", "HEAD"], cwd=project.ROOT, quiet=True)
+    if head.status:
+        return "unknown"
+    dirty = run(["git", "status", "--porcelain"], cwd=project.ROOT, quiet=True).output.strip()
+    return head.output.strip() + ("+" if dirty else "")
