@@ -17,6 +17,8 @@ import ninja
 from sdcpp import repository, run
 from sdcpp.errors import BuildFailed
 
+#: A line by which ninja says how far it is; between them stand the compilers' warnings.
+_PROGRESS = re.compile(r"\[\d+/\d+\]|FAILED")
 #: Under this name CMake is asked, see cmake-file-api(7).
 _CLIENT = "client-sdcpp"
 _QUERIES = ("codemodel-v2", "toolchains-v1")
@@ -95,7 +97,7 @@ class Project:
             "--target",
             *targets,
         ]
-        done = run.run(argv, env=_environment(env), show=True)
+        done = run.run(argv, env=_environment(env), show=True, only=_PROGRESS)
         log = self._log("build", done)
         if done.status:
             raise BuildFailed("compilation failed", first_error(done.output), f"the whole log: {log}")
@@ -119,10 +121,11 @@ class Project:
         return tuple(
             Compiler(
                 language=chain["language"],
-                id=chain["compiler"].get("id", "unknown"),
+                id=chain["compiler"]["id"],
                 version=chain["compiler"].get("version", "unknown"),
             )
             for chain in self._reply("toolchains-v1")["toolchains"]
+            if "id" in chain["compiler"]
         )
 
     def _reply(self, query: str) -> Any:

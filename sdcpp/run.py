@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -40,6 +41,7 @@ def run(
     cwd: Path | None = None,
     env: Mapping[str, str | None] | None = None,
     show: bool = False,
+    only: re.Pattern[str] | None = None,
     quiet: bool = False,
     apart: bool = False,
     stdin: Path | None = None,
@@ -47,8 +49,8 @@ def run(
     """Run a program to its end and return what came of it; a non-zero status is the caller's to judge.
 
     ``env`` is added to this process's environment; None takes a variable out of it. ``show`` passes each
-    line of output on as progress while it arrives. ``quiet`` leaves the command itself unprinted, for
-    questions asked in passing. ``apart`` keeps standard error out of ``output``, for output that is to be
+    line of output on as progress while it arrives, ``only`` those that begin so. ``quiet`` leaves the
+    command itself unprinted, for questions asked in passing. ``apart`` keeps standard error out of ``output``, for output that is to be
     parsed; bytes that are no UTF-8 then survive as os.fsdecode would have them. ``stdin`` is a file for the
     program to read; otherwise it reads nothing.
     Raises ToolMissing when the program does not exist.
@@ -79,7 +81,8 @@ def run(
         with process, console.progress_lines(enabled=show) as progress:
             for line in process.stdout:
                 lines.append(line)
-                progress(line.rstrip())
+                if only is None or only.match(line):
+                    progress(line.rstrip())
         errors.seek(0)
         complaints = errors.read().decode("utf-8", "replace")
     return Completed(argv=tuple(words), status=process.returncode, output="".join(lines), errors=complaints)

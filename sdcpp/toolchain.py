@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import re
 from pathlib import Path
 
 from sdcpp import cmake
@@ -44,7 +45,9 @@ def _version(chosen: str | None, names: tuple[str, ...]) -> str:
     if path is None:
         return "missing"
     # cl knows no --version; it says what it is in the complaint.
-    return run([path, "--version"], quiet=True, env={"LC_ALL": "C"}).output.strip()
+    output = run([path, "--version"], quiet=True, env={"LC_ALL": "C"}).output
+    # gcc and clang say it in their first line, nvcc further down.
+    return next((line.strip() for line in output.splitlines() if re.search(r"\d\.\d", line)), output.strip())
 
 
 def _processor() -> str:
