@@ -13,13 +13,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sdcpp import project, run
+from sdcpp import project, revision, run
 from sdcpp.errors import PatchConflict, SeriesInvalid
+from sdcpp.lint import complaints
 from sdcpp.patch import Patch, hunks, read
 from sdcpp.repository import Repository
 from sdcpp.source import Tree
 
-__all__ = ["Patch", "PatchState", "Prepared", "State", "entries", "load", "prepare", "read", "states"]
+__all__ = ["Patch", "PatchState", "Prepared", "State", "entries", "lint", "load", "prepare", "read", "states"]
 
 #: Part of the name of a patched commit; another number after a change in how one is made.
 _METHOD = 1
@@ -75,6 +76,27 @@ def entries(folder: Path = project.PATCHES) -> tuple[str, ...]:
 def load(folder: Path = project.PATCHES) -> tuple[Patch, ...]:
     """Return the patches in the order of ``series``; SeriesInvalid if a file is missing or no patch."""
     return tuple(read(folder / name) for name in entries(folder))
+
+
+def lint(folder: Path = project.PATCHES, revisions: Path = project.REVISIONS) -> list[str]:
+    """Return everything that is wrong with a folder of patches, each as ``file: complaint``."""
+    try:
+        listed = entries(folder)
+    except SeriesInvalid as error:
+        return [f"series: {error.remedy}"]
+    there = {path.name for path in folder.iterdir()} - {"series", ".gitattributes"}
+    found = [
+        f"{name}: listed more than once in series" for name in dict.fromkeys(listed) if listed.count(name) > 1
+    ]
+    found += [f"{name}: in series, but there is no such file" for name in listed if name not in there]
+    found += [f"{name}: not in series" for name in sorted(there - set(listed))]
+    known = revision.load(revisions)
+    for name in sorted(there):
+        try:
+            found += [f"{name}: {complaint}" for complaint in complaints(read(folder / name), known)]
+        except SeriesInvalid as error:
+            found.append(f"{name}: {error.what}")
+    return found
 
 
 def states(tree: Tree, patches: Iterable[Patch]) -> tuple[PatchState, ...]:
