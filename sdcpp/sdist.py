@@ -61,11 +61,14 @@ def unpack(archive: Path, folder: str, destination: Path) -> None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 if member.issym():
                     links.append((path, member))
+                elif member.islnk():  # to a file that came before it, and to one that is unpacked
+                    target = _inner(archive, tar.getmember(member.linkname), prefix)
+                    shutil.copy2(destination / (target or "nowhere"), path)
                 else:
                     _write(tar, member, path)
         for path, member in links:  # only now, so that nothing was written through a link ...
             path.symlink_to(member.linkname)
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except (tarfile.TarError, EOFError, OSError, KeyError) as error:
         raise SourceInvalid(
             "archive cannot be unpacked", archive, f"remove it and try again: {error}"
         ) from error
@@ -152,7 +155,7 @@ def _leaves(name: str) -> bool:
 
 
 def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
-    """Write a file, or what a hard link names, with the archive's times: ninja goes by them."""
+    """Write a file with the archive's time: ninja goes by it."""
     content = tar.extractfile(member)
     if content is None:
         raise tarfile.ReadError(f"{member.name} has no content")

@@ -141,7 +141,12 @@ def _clone(origin: Git, path: Path) -> None:
     place = Path(origin.url).expanduser()
     local = origin.url.startswith("file://") or place.exists()
     url = os.fspath(place.resolve()) if place.exists() else origin.url
-    settings = ["core.autocrlf=false", "advice.detachedHead=false", f"core.hooksPath={os.devnull}"]
+    settings = [
+        "core.autocrlf=false",
+        "core.eol=lf",
+        "advice.detachedHead=false",
+        f"core.hooksPath={os.devnull}",
+    ]
     if local:  # git refuses submodules from folders of this machine otherwise (CVE-2022-39253)
         settings.append("protocol.file.allow=always")
 
@@ -189,28 +194,36 @@ def _snapshot(folder: Path, inner: Repository) -> str:
     # Of a killed process, since the caller has the lock.
     index.with_name(f"{index.name}.lock").unlink(missing_ok=True)
     reader = Repository(path=inner.path, index=index, content=folder)
-    return reader.commit_listed(_listed(folder, ""))
+    checkout = (folder / ".git").exists()
+    return reader.commit_listed(_tracked(folder, "") if checkout else _all(folder, ""))
 
 
-def _listed(folder: Path, prefix: str) -> Iterator[str]:
-    """Yield the files of a folder with slashes and ``prefix``, without git's own.
+def _tracked(folder: Path, prefix: str) -> Iterator[str]:
+    """Yield the files of a checkout that git does not ignore, submodules likewise, each after ``prefix``.
 
-    Of a checkout, the tracked and the untracked files that are not ignored, submodules likewise; of any
-    other folder, every file. A symbolic link counts as a file.
+    A symbolic link counts as a file. Raises SourceInvalid when git refuses the folder.
     """
-    if (folder / ".git").exists():
-        answer = repository.ask(folder, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-        if answer.status:
-            raise SourceInvalid("git cannot list the folder", folder, f"git says: {answer.errors.strip()}")
-        names = sorted({name.rstrip("/") for name in answer.output.split("\0")} - {""})
-    else:
-        names = sorted(entry.name for entry in folder.iterdir() if entry.name != ".git")
+    answer = repository.ask(folder, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    if answer.status:
+        raise SourceInvalid("git cannot list the folder", folder, f"git says: {answer.errors.strip()}")
+    names = {name.rstrip("/") for name in answer.output.split("\0")} - {""}
     links = {Path(name) for name in names if (folder / name).is_symlink()}
     for name in names:
         path = folder / name
         if links and not links.isdisjoint(Path(name).parents):
             continue  # git still lists what was in a folder that is a link by now
-        if path.is_dir() and not path.is_symlink():
-            yield from _listed(path, f"{prefix}{name}/")
+        if path.is_dir() and not path.is_symlink():  # a submodule, or a repository that may become one
+            yield from (_tracked if (path / ".git").exists() else _all)(path, f"{prefix}{name}/")
         elif path.is_symlink() or path.is_file():
             yield f"{prefix}{name}"
+
+
+def _all(folder: Path, prefix: str) -> Iterator[str]:
+    """Yield every file of a folder but git's own, each after ``prefix``; a symbolic link counts as a file."""
+    for path in folder.iterdir():
+        if path.name == ".git":
+            continue
+        if path.is_dir() and not path.is_symlink():
+            yield from _all(path, f"{prefix}{path.name}/")
+        elif path.is_symlink() or path.is_file():
+            yield f"{prefix}{path.name}"
