@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from sdcpp import cache
+from sdcpp.errors import CacheBusy
+
+
+def start(program: str, *words: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", program, *map(os.fspath, words)], stdout=subprocess.PIPE, text=True
+    )
+
+
+def test_the_root_can_be_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(cache.VARIABLE, os.fspath(tmp_path / "here"))
+    assert cache.root() == tmp_path / "here"
+    monkeypatch.delenv(cache.VARIABLE)
+    assert "sdcpp-lora-harness" in os.fspath(cache.root())
+
+
+def test_an_entry_is_made_once(tmp_path: Path) -> None:
+    calls = []
+
+    def make(path: Path) -> None:
+        calls.append(path)
+        (path / "file").write_text("whole")
+
+    for _ in range(2):
+        assert (cache.make_once(tmp_path / "entry", make) / "file").read_text() == "whole"
+    assert len(calls) == 1
+
+
+def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
+    def make(path: Path) -> None:
+        (path / "file").write_text("half")
+        raise RuntimeError("in the middle")
+
+    with pytest.raises(RuntimeError, match="in the middle"):
+        cache.make_once(tmp_path / "entry", make)
+    assert [item.name for item in tmp_path.iterdir() if item.suffix != ".lock"] == []
+
+
+def test_killed_in_the_middle_leaves_no_entry(tmp_path: Path) -> None:
+    program = """
+import os, signal, sys
+from pathlib import Path
+from sdcpp import cache
+def make(path):
+    (path / "file").write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+cache.make_once(Path(sys.argv[1]), make)
+"""
+    with start(program, tmp_path / "entry") as killed:
+        assert killed.wait() == -signal.SIGKILL
+    assert not (tmp_path / "entry").exists()
+    assert list(tmp_path.glob(".entry.*.partial"))
+    cache.make_once(tmp_path / "entry", lambda path: (path / "file").touch())
+    assert (tmp_path / "entry" / "file").exists()
+    assert not list(tmp_path.glob(".entry.*.partial"))
+
+
+def test_two_processes_make_it_once(tmp_path: Path) -> None:
+    program = """
+import sys, time
+from pathlib import Path
+from sdcpp import cache
+def make(path):
+    with open(sys.argv[2], "a") as file:
+        file.write("made\\n")
+    time.sleep(0.3)
+    (path / "file").write_text("whole")
+print((cache.make_once(Path(sys.argv[1]), make) / "file").read_text())
+"""
+    both = [start(program, tmp_path / "entry", tmp_path / "log") for _ in range(2)]
+    assert [process.communicate()[0] for process in both] == ["whole\n", "whole\n"]
+    assert (tmp_path / "log").read_text() == "made\n"
+
+
+def test_a_lock_that_is_held_too_long_is_an_error_and_dies_with_its_holder(tmp_path: Path) -> None:
+    program = """
+import sys, time
+from pathlib import Path
+from sdcpp import cache
+with cache.locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+    with start(program, tmp_path / "entry") as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(CacheBusy, match="held by another process"), cache.locked(tmp_path / "entry", 0.1):
+            pass
+        holder.kill()
+        holder.wait()
+    begun = time.monotonic()
+    with cache.locked(tmp_path / "entry", 5):
+        assert time.monotonic() - begun < 5

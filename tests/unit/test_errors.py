@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from sdcpp import errors
+
+
+def kinds(base: type[errors.Error] = errors.Error) -> Iterator[type[errors.Error]]:
+    yield base
+    for kind in base.__subclasses__():
+        yield from kinds(kind)
+
+
+def test_every_kind_has_an_exit_code_of_its_own() -> None:
+    codes = {kind.__name__: kind.exit_code for kind in kinds()}
+    assert len(set(codes.values())) == len(codes), codes
+
+
+@pytest.mark.parametrize("kind", list(kinds()), ids=lambda kind: kind.__name__)
+def test_codes_mean_nothing_else(kind: type[errors.Error]) -> None:
+    # 0 is success, 2 is argparse's, 126 and above are the shell's and signals'.
+    assert kind.exit_code in {1, *range(3, 126)}
+    assert kind.__doc__
+
+
+def test_a_message_says_what_happened_to_what_and_what_to_do() -> None:
+    error = errors.UnknownRevision("no such revision", "2025-13", "did you mean 2025-12?")
+    assert str(error) == "no such revision: 2025-13\n  did you mean 2025-12?"
+    assert (error.what, error.subject, error.remedy) == (
+        "no such revision",
+        "2025-13",
+        "did you mean 2025-12?",
+    )
