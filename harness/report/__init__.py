@@ -1,0 +1,32 @@
+"""Reports: what a run has found, for a pull request, a browser, a CI system and a terminal.
+
+Everything here starts from ``harness.record.Records`` and nothing runs or judges anything.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from harness.record import Records
+from harness.report import html, junit, markdown
+from harness.report.view import arrange
+
+
+def write(records: Records, folder: Path) -> list[Path]:
+    """Write report.md, report.html and junit.xml into a folder and return their paths.
+
+    Each file is replaced as a whole, so that a reader never sees half of one.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    shown = arrange(records)
+    contents = {
+        "report.md": markdown.render(shown),
+        "report.html": html.render(shown),
+        "junit.xml": junit.render(shown),
+    }
+    for name, text in contents.items():
+        partial = folder / f".{name}.{os.getpid()}.partial"
+        partial.write_text(text, encoding="utf-8", newline="\n", errors="replace")
+        partial.replace(folder / name)
+    return [folder / name for name in contents]

@@ -1,0 +1,216 @@
+"""Before and after: the same cases on a pristine and on a patched side of one revision."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from harness.record import Cell, Side
+from harness.report.view import Row, View, names
+from harness.report.words import number, plural, telling, worst
+from harness.verdict import Standing, Verdict
+
+#: What may have become of a cell, worst first.
+KINDS = ("regressed", "changed", "fixed", "unchanged", "one side only")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """Two sides that differ in the patches only."""
+
+    before: Side
+    after: Side
+    label: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What became of one case between the sides of a pair."""
+
+    row: Row
+    mode: str
+    before: Cell | None
+    after: Cell | None
+
+    @property
+    def kind(self) -> str:
+        """One of ``KINDS``."""
+        if self.before is None or self.after is None:
+            return "one side only"
+        if self.before.verdict == self.after.verdict:
+            return "unchanged"
+        if self.after.verdict is Verdict.PASS and self.before.standing is not Standing.IDLE:
+            return "fixed"
+        if self.before.verdict is Verdict.PASS:
+            return "regressed"
+        return "changed"
+
+    @property
+    def repainted(self) -> bool:
+        """Whether both sides made a picture and the pictures differ."""
+        both = [cell.pictures.get("got") for cell in (self.before, self.after) if cell]
+        return len(both) == 2 and None not in both and both[0] != both[1]
+
+
+def pairs(view: View) -> list[Pair]:
+    """Return the pairs of a run: each patched side with the pristine one of its revision and backend."""
+    found = []
+    pristine = {(side.revision, side.backend): side for side in reversed(view.sides) if not side.patched}
+    several = len({side.backend for side in view.sides}) > 1
+    for side in view.sides:
+        before = pristine.get((side.revision, side.backend))
+        if side.patched and before:
+            label = f"{side.revision} {side.backend}" if several else side.revision
+            found.append(Pair(before=before, after=side, label=label))
+    return found
+
+
+def alone(view: View, found: Sequence[Pair]) -> list[Side]:
+    """Return the sides that belong to no pair."""
+    paired = {side.label for pair in found for side in (pair.before, pair.after)}
+    return [side for side in view.sides if side.label not in paired]
+
+
+def modes(view: View, *sides: Side) -> list[str]:
+    """Return the values of the dimension across that some sides have, in the table's order."""
+    return list(dict.fromkeys(column.mode for column in view.columns_of(sides)))
+
+
+def changes(view: View, pair: Pair) -> list[Change]:
+    """Return what became of every case that either side has."""
+    found = []
+    across = modes(view, pair.before, pair.after)
+    for row in view.rows:
+        for mode in across:
+            before = row.cells.get((pair.before.label, mode))
+            after = row.cells.get((pair.after.label, mode))
+            if before or after:
+                found.append(Change(row=row, mode=mode, before=before, after=after))
+    return found
+
+
+def tally(found: Iterable[Change]) -> str:
+    """Return one line of counts: ``12 fixed, 0 regressed, 27 unchanged``."""
+    found = list(found)
+    counts = Counter(change.kind for change in found)
+    parts = [f"{counts['fixed']} fixed", f"{counts['regressed']} regressed"]
+    parts += [f"{counts['changed']} otherwise changed"] if counts["changed"] else []
+    repainted = sum(change.repainted for change in found if change.kind == "unchanged")
+    other = f" ({repainted} of them with other pixels)" if repainted else ""
+    parts.append(f"{counts['unchanged']} unchanged{other}")
+    parts += [f"{counts['one side only']} on one side only"] if counts["one side only"] else []
+    return ", ".join(parts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """Some rows of a table that say the same, as one line of a summary; ``severity`` sorts, least first."""
+
+    label: str
+    texts: tuple[str, ...]
+    rows: tuple[Row, ...]
+    severity: int
+
+
+def lines(view: View, sides: Sequence[Side], *, merge_all: bool, limit: int = 6) -> list[Line]:
+    """Return the table of one or two sides (before, after) with a column for each mode, worst line first.
+
+    Rows in which nothing changed and that say the same are merged; with ``merge_all`` all that say the same.
+    A number then is the largest among the merged rows.
+    """
+    across = modes(view, *sides)
+    groups: dict[tuple[object, ...], list[Row]] = {}
+    for number_, row in enumerate(view.rows):
+        cells = [[row.cells.get((side.label, mode)) for side in sides] for mode in across]
+        if not any(cell for both in cells for cell in both):
+            continue
+        saying = tuple(tuple(cell and (cell.verdict, cell.standing) for cell in both) for both in cells)
+        quiet = all(len({cell.verdict if cell else None for cell in both}) == 1 for both in cells)
+        calm = worst(cell for both in cells for cell in both if cell) > 1
+        groups.setdefault((saying,) if merge_all or (quiet and calm) else (saying, number_), []).append(row)
+    found = [
+        Line(
+            label=names(rows, limit),
+            texts=tuple(_text(rows, sides, mode) for mode in across),
+            rows=tuple(rows),
+            severity=_severity(rows[0], sides),
+        )
+        for rows in groups.values()
+    ]
+    return sorted(found, key=lambda line: line.severity)
+
+
+def _severity(row: Row, sides: Sequence[Side]) -> int:
+    labels = [side.label for side in sides]
+    here = [cell for (side, _), cell in row.cells.items() if side in labels]
+    state = worst(here)
+    if state <= 1:
+        return state
+    by_mode: dict[str, set[str]] = {}
+    for (side, mode), cell in row.cells.items():
+        if side in labels:
+            by_mode.setdefault(mode, set()).add(cell.verdict)
+    return 2 if any(len(verdicts) > 1 for verdicts in by_mode.values()) else state + 1
+
+
+def _text(rows: Sequence[Row], sides: Sequence[Side], mode: str) -> str:
+    parts = []
+    for side in sides:
+        cells = [cell for row in rows if (cell := row.cells.get((side.label, mode)))]
+        if not cells:
+            parts.append("–")
+            continue
+        errors = [error for cell in cells if (error := telling(cell)) is not None]
+        most = f" {'≤ ' if len(set(map(number, errors))) > 1 else ''}{number(max(errors))}" if errors else ""
+        parts.append(f"{cells[0].verdict}{most}")
+    verdicts = [part.split(" ")[0] for part in parts]
+    if len(parts) == 2 and verdicts[0] == verdicts[1]:
+        return parts[1]
+    return " -> ".join([*verdicts[:-1], parts[-1]])
+
+
+def by_value(found: Iterable[Change], dimension: str) -> Mapping[str, Counter[tuple[str, str]]]:
+    """Return, for each value of a dimension, how many cases went from which verdict to which."""
+    table: dict[str, Counter[tuple[str, str]]] = {}
+    for change in found:
+        cell = change.after or change.before
+        value = cell.dimensions.get(dimension, "") if cell else ""
+        passage = (
+            str(change.before.verdict) if change.before else "–",
+            str(change.after.verdict) if change.after else "–",
+        )
+        table.setdefault(value, Counter())[passage] += 1
+    return table
+
+
+def sentence(view: View, found: Sequence[Pair]) -> str:
+    """Return what the run says, in one sentence without a full stop.
+
+    A run in which nothing was tried, and one that did not reach its end, is never called good.
+    """
+    counts, total = view.standings, len(view.records.cells)
+    if total == counts.get(Standing.IDLE, 0):
+        return "Nothing was tried, so nothing is known" + (
+            f" ({plural(total, 'cell')} idle)" if total else ""
+        )
+    red, stale = counts.get(Standing.RED, 0), counts.get(Standing.FIXED, 0)
+    verdicts = Counter(str(cell.verdict) for cell in view.records.cells if cell.standing is Standing.RED)
+    parts = []
+    if red:
+        kinds = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.most_common())
+        parts.append(f"{red} of {plural(total, 'cell')} failed unexpectedly ({kinds})")
+    if stale:
+        parts.append(f"{plural(stale, 'cell')} passed against an expectation that must go")
+    if not parts:
+        parts.append(f"As expected: {counts.get(Standing.GOOD, 0)} of {plural(total, 'cell')} passed")
+    if counts.get(Standing.KNOWN, 0):
+        parts.append(f"{counts[Standing.KNOWN]} failed in a known way")
+    text = ", ".join(parts)
+    every = [change for pair in found for change in changes(view, pair)]
+    if every:
+        kinds_ = Counter(change.kind for change in every)
+        text += (
+            f"; the patches fix {plural(kinds_['fixed'], 'cell')} and break {kinds_['regressed'] or 'none'}"
+        )
+    return text if view.records.finished else f"Incomplete run so far: {text[0].lower()}{text[1:]}"

@@ -1,0 +1,246 @@
+"""The report for a browser: one file with everything in it, made for looking at single cells.
+
+Python decides what is said; the script in the page only shows, hides and walks. All text passes through
+Jinja's autoescape, or through JSON that it makes safe, since names and evidence come from a foreign library.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from harness.record import Cell
+from harness.report import builds, change
+from harness.report.change import Pair
+from harness.report.pictures import Album
+from harness.report.view import ACROSS, View, worst_first
+from harness.report.words import NUMBERS, SEVERITY, SHAPES, STANDINGS, VERDICTS, figures, plural, short
+from harness.verdict import FAILING, Standing
+
+#: Characters of pictures after which only those of failing cells are still added.
+BUDGET = 16_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """One thing to choose by: its key in the page's data, its name, and its values with their counts."""
+
+    key: str
+    name: str
+    values: Sequence[tuple[str, int]]
+
+
+def render(shown: View, budget: int = BUDGET) -> str:
+    """Return the page. ``budget`` bounds the pictures, in characters; failing cells always have theirs."""
+    pairs = change.pairs(shown)
+    kinds = _kinds(shown, pairs)
+    keys = _keys(shown)
+    numbers = {id(cell): number for number, cell in enumerate(shown.records.cells)}
+    album, pictures = _pictures(shown, budget)
+    dimensions = _described(shown, kinds)
+    texts: dict[str, int] = {}
+    data = {
+        "names": list(dimensions[0]) if dimensions else [],
+        "cells": [
+            _cell(cell, keys[number], dimensions[number], pictures.get(number), texts)
+            for number, cell in enumerate(shown.records.cells)
+        ],
+        "texts": list(texts),
+        "pictures": album.uris,
+        "numbers": NUMBERS,
+        "verdicts": VERDICTS,
+        "standings": STANDINGS,
+        "before": _before(shown, pairs, numbers),
+    }
+    environment = Environment(
+        loader=PackageLoader("harness.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    # The order of numbers and names is meant.
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": False}
+    return environment.get_template("report.html.j2").render(
+        run=shown.records.run,
+        finished=shown.records.finished,
+        sentence=change.sentence(shown, pairs),
+        good=not shown.records.failing and bool(shown.records.finished),
+        view=shown,
+        legend=[(s, SHAPES[s][0], shown.standings.get(s, 0), STANDINGS[s]) for s in SEVERITY],
+        sides=shown.sides,
+        builds=builds,
+        passages=[_passages(shown, pair) for pair in pairs],
+        failing=[(numbers[id(cell)], cell, short(cell)) for cell in shown.failing[:100]],
+        known=[(why, shown.describe(cells), numbers[id(cells[0])]) for why, cells in shown.known.items()],
+        filters=_filters(dimensions),
+        heads=_heads(shown),
+        rows=worst_first(shown.rows),
+        number=lambda cell: numbers[id(cell)],
+        across=ACROSS,
+        short=short,
+        shapes={standing: shapes[0] for standing, shapes in SHAPES.items()},
+        missing=_missing(shown, pictures),
+        data=data,
+        style=_asset(environment, "report.css"),
+        script=_asset(environment, "report.js"),
+    )  # fmt: skip
+
+
+def _asset(environment: Environment, name: str) -> Markup:
+    # Ours and constant: the only text that is not escaped.
+    assert environment.loader is not None  # noqa: S101 - given two lines above
+    return Markup(environment.loader.get_source(environment, name)[0])  # noqa: S704
+
+
+def _keys(shown: View) -> list[str]:
+    """Return the name of each cell in a link: ``side/case@mode``, numbered where that is not unique."""
+    taken: Counter[str] = Counter()
+    keys = []
+    for cell in shown.records.cells:
+        mode = cell.dimensions.get(ACROSS, "")
+        key = f"{cell.side}/{cell.case}@{mode}" if mode else f"{cell.side}/{cell.case}"
+        taken[key] += 1
+        keys.append(key if taken[key] == 1 else f"{key} {taken[key]}")
+    return keys
+
+
+def _kinds(shown: View, pairs: Sequence[Pair]) -> dict[int, str]:
+    """Return what became of the cells of the patched sides, by identity."""
+    return {
+        id(found.after): found.kind for pair in pairs for found in change.changes(shown, pair) if found.after
+    }
+
+
+def _before(shown: View, pairs: Sequence[Pair], numbers: Mapping[int, int]) -> dict[int, int]:
+    """Return the pristine cell for each patched one, both as numbers."""
+    return {
+        numbers[id(found.after)]: numbers[id(found.before)]
+        for pair in pairs
+        for found in change.changes(shown, pair)
+        if found.after and found.before
+    }
+
+
+def _described(shown: View, kinds: Mapping[int, str]) -> list[dict[str, str]]:
+    """Return all that each cell can be chosen by: what the side, the case and the verdict say."""
+    sides = {side.label: side for side in shown.sides}
+    found = []
+    for cell in shown.records.cells:
+        side = sides[cell.side]
+        known = {
+            "revision": side.revision,
+            "patches": "patched" if side.patched else "pristine",
+            "backend": side.backend,
+        }
+        found.append(
+            {
+                "standing": str(cell.standing),
+                "verdict": str(cell.verdict),
+                "change": kinds.get(id(cell), ""),
+                **{name: value for name, value in known.items() if name not in shown.dimensions},
+                **{name: cell.dimensions.get(name, "") for name in shown.dimensions},
+            }
+        )
+    return found
+
+
+def _filters(dimensions: Sequence[Mapping[str, str]]) -> list[Filter]:
+    counts: dict[str, Counter[str]] = {}
+    for entry in dimensions:
+        for name, value in entry.items():
+            counts.setdefault(name, Counter())[value] += 1
+    # Nothing can be chosen where there is one value only.
+    return [
+        Filter(key=name, name=name.replace("_", " "), values=list(found.items()))
+        for name, found in counts.items()
+        if len(found) > 1
+    ]
+
+
+def _heads(shown: View) -> list[tuple[str, list[str]]]:
+    """Return the columns as (side, modes)."""
+    heads: list[tuple[str, list[str]]] = []
+    for column in shown.columns:
+        if not heads or heads[-1][0] != column.side.label:
+            heads.append((column.side.label, []))
+        heads[-1][1].append(column.mode)
+    return heads
+
+
+def _passages(shown: View, pair: Pair) -> dict[str, Any]:
+    """Return what the patches of a pair do, in counts for each type."""
+    found = change.changes(shown, pair)
+    dimension = next(
+        (name for name in ("type", *shown.dimensions) if name in shown.dimensions and name != ACROSS), ""
+    )
+    table = change.by_value(found, dimension)
+    return {
+        "label": pair.label,
+        "tally": change.tally(found),
+        "dimension": dimension,
+        "rows": [
+            (value or "–", [(before, after, count) for (before, after), count in counts.most_common()])
+            for value, counts in table.items()
+        ],
+    }
+
+
+def _pictures(shown: View, budget: int) -> tuple[Album, dict[int, dict[str, int]]]:
+    """Choose the cells whose pictures are shown: failing ones, then known ones, one of each row, the rest."""
+    album = Album(shown.records, budget)
+    cells = shown.records.cells
+    sample = {id(next(iter(row.cells.values()))) for row in shown.rows}
+
+    def rank(number: int) -> int:
+        cell = cells[number]
+        if cell.standing in FAILING:
+            return 0
+        return 1 if cell.standing is Standing.KNOWN else 2 if id(cell) in sample else 3
+
+    chosen: dict[int, dict[str, int]] = {}
+    for number in sorted(range(len(cells)), key=rank):
+        if album.full and rank(number):
+            break
+        if cells[number].pictures:
+            chosen[number] = album.add(dict(cells[number].pictures))
+    return album, chosen
+
+
+def _missing(shown: View, pictures: Mapping[int, object]) -> str:
+    left = sum(bool(cell.pictures) for cell in shown.records.cells) - len(pictures)
+    if not left:
+        return ""
+    return (
+        f"To keep this file small it holds no pictures of {plural(left, 'cell')} that are as expected; "
+        "they are in records.jsonl."
+    )
+
+
+def _cell(
+    cell: Cell,
+    key: str,
+    dimensions: Mapping[str, str],
+    pictures: Mapping[str, int] | None,
+    texts: dict[str, int],
+) -> dict[str, Any]:
+    """Return what the page's script must know of a cell; texts that repeat are kept once, by their place."""
+
+    def text(content: str) -> int:
+        return texts.setdefault(content, len(texts))
+
+    entry: dict[str, Any] = {"key": key, "by": [text(value) for value in dimensions.values()]}
+    entry |= {"side": text(cell.side), "case": cell.case, "figures": figures(cell)}
+    for name in ("why", "evidence", "reason", "repeat"):
+        if content := getattr(cell, name):
+            entry[name] = text(content)
+    if pictures is not None:
+        entry["pictures"] = pictures
+    elif cell.pictures:
+        entry["left"] = True
+    return entry

@@ -1,0 +1,189 @@
+"""The report for a pull request: Markdown, never more than ``LIMIT`` lines however many cases there are.
+
+Each part is given the lines that are left and returns no more than that; what is cut is said, and stands in
+report.html.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from harness.record import Cell
+from harness.report import builds, change
+from harness.report.change import Pair
+from harness.report.view import View, worst_first
+from harness.report.words import number, one_line, plural, telling
+
+LIMIT = 59
+#: Most lines that the builds, the unexpected failures and the known defects may take.
+BUILDS, FAILURES, KNOWN = 8, 5, 6
+#: Lines that the folded table is sure of, and those of them that are around its rows: head, notes, blanks.
+FOLDED, FRAME = 12, 9
+
+Lines = list[str]
+
+
+def render(shown: View) -> str:
+    """Return the report."""
+    pairs = change.pairs(shown)
+    top = [f"**{escape(change.sentence(shown, pairs))}.**", "", *_tested(shown), ""]
+    end = ["", "Repeat it with:", "```sh", one_line(shown.records.run.command), "```"]
+    room = LIMIT - len(top) - len(end)
+    notes = [*_failures(shown), *_known(shown)]
+    # Every case should have its line in the folded table, as long as the tables above have half of the room.
+    folded = max(FOLDED, min(len(shown.rows) + FRAME, room // 2))
+    tables = _tables(shown, pairs, room - len(notes) - folded)
+    full = _full(shown, room - len(notes) - len(tables))
+    return "\n".join([*top, *tables, *notes, *full, *end]) + "\n"
+
+
+def escape(text: str) -> str:
+    """Return foreign text so that Markdown and HTML in it stay text, in one line."""
+    line = one_line(text).replace("&", "&amp;").replace("<", "&lt;")
+    # An underscore within a word is one in GitHub's Markdown, and NO_EFFECT is to be found by searching.
+    return re.sub(r"[\\`*\[\]|~#@]|(?<!\w)_|_(?!\w)", r"\\\g<0>", line)
+
+
+def code(text: str, width: int = 240) -> str:
+    """Return foreign text as a code span in one line that is safe in a table too."""
+    line = one_line(text, width).replace("|", "\\|")
+    fence = "`"
+    while fence in line:
+        fence += "`"
+    pad = " " if line.startswith("`") or line.endswith("`") else ""
+    return f"{fence}{pad}{line}{pad}{fence}"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _head(cells: Sequence[str]) -> Lines:
+    return [_row(cells), "|---" * len(cells) + "|"]
+
+
+def _cut(lines: Lines, room: int, what: str) -> Lines:
+    """Return at most ``room`` lines; where some are left out, the last says how many."""
+    if len(lines) <= room:
+        return lines
+    kept = max(room - 1, 0)
+    return [*lines[:kept], f"- {plural(len(lines) - kept, what)} more in report.html"][: max(room, 0)]
+
+
+def _tested(shown: View) -> Lines:
+    run = shown.records.run
+    rows = [
+        _row(
+            [
+                escape(side.label),
+                escape(builds.commit(side)) or "–",
+                escape(builds.patched_by(side)),
+                escape(side.backend),
+                escape(builds.compiler(side)) or "–",
+            ]
+        )
+        for side in shown.sides
+    ]
+    machine = ", ".join(f"{name} {value}" for name, value in run.machine.items())
+    where = f"{run.title}; {machine}; {run.started}; harness {run.project}"
+    constant = ", ".join(f"{name} {value}" for name, value in shown.constant.items() if value)
+    table = [*_head(["build", "upstream commit", "patches", "backend", "compiler"]), *rows[:BUILDS]]
+    if len(rows) > BUILDS:
+        table.append(_row([f"{len(rows) - BUILDS} more in report.html", "", "", "", ""]))
+    return [*table, "", escape(where + (f"; everywhere {constant}" if constant else ""))]
+
+
+def _tables(shown: View, pairs: Sequence[Pair], room: int) -> Lines:
+    """Return a table for each pair, then for each side without a partner, in ``room`` lines."""
+    parts = [((pair.before, pair.after), f"{pair.label}, pristine -> patched", pair) for pair in pairs]
+    singles = [((side,), side.label, None) for side in change.alone(shown, pairs)]
+    todo = [*parts, *singles]
+    found: Lines = []
+    for index, (sides, label, pair) in enumerate(todo):
+        share = (room - len(found)) // (len(todo) - index)
+        if share < 7:  # title, blank, two for the head, one row, the note on the others, blank
+            left = len(todo) - index
+            return (
+                [*found, f"{plural(left, 'more table')} in report.html.", ""]
+                if room - len(found) >= 2
+                else found
+            )
+        counts = f": {change.tally(change.changes(shown, pair))}" if pair else ""
+        lines = change.lines(shown, sides, merge_all=False)
+        if len(lines) > share - 5:
+            lines = change.lines(shown, sides, merge_all=True)
+        across = change.modes(shown, *sides)
+        rows = [_row([escape(line.label), *map(escape, line.texts)]) for line in lines]
+        if len(rows) > share - 5:
+            kept = share - 6
+            cases = sum(len(line.rows) for line in lines[kept:])
+            rows = [*rows[:kept], _row([f"{plural(cases, 'case')} more in report.html", *[""] * len(across)])]
+        found += [f"**{escape(label + counts)}**", "", *_head(["case", *map(escape, across)]), *rows, ""]
+    return found
+
+
+def _failures(shown: View) -> Lines:
+    failing = [
+        f"- {cell.standing}: {escape(shown.describe([cell]))}: {_short(cell)}"
+        + (f": {code(cell.evidence)}" if cell.evidence else "")
+        + (f" ({escape(cell.reason)})" if cell.reason else "")
+        + (f"; repeat: {code(cell.repeat)}" if cell.repeat else "")
+        for cell in shown.failing
+    ]
+    return ["Not as expected:", *_cut(failing, FAILURES, "cell"), ""] if failing else []
+
+
+def _known(shown: View) -> Lines:
+    known = []
+    for reason, cells in shown.known.items():
+        verdicts = ", ".join(dict.fromkeys(str(cell.verdict) for cell in cells))
+        known.append(f"- {escape(verdicts)}, {escape(shown.describe(cells))}: {escape(reason)}")
+    return ["Known:", *_cut(known, KNOWN, "defect"), ""] if known else []
+
+
+def _short(cell: Cell) -> str:
+    error = telling(cell)
+    if error is None:
+        return escape(str(cell.verdict))
+    bound = f"/{number(cell.tolerance)}" if cell.tolerance is not None else ""
+    return escape(f"{cell.verdict} {number(error)}{bound}")
+
+
+def _full(shown: View, room: int) -> Lines:
+    """Return the full table, folded, in ``room`` lines: a row for each case, evidence as numbered notes."""
+    evidence: dict[str, int] = {}
+
+    def text(cell: Cell | None) -> str:
+        if cell is None:
+            return "–"
+        parts = [_short(cell)]
+        parts += [f"loss {number(cell.loss)}"] if cell.loss is not None else []
+        parts += [f"effect {number(cell.effect)}"] if cell.effect is not None else []
+        if cell.evidence:
+            parts.append(f"[{evidence.setdefault(cell.evidence, len(evidence) + 1)}]")
+        return " ".join(parts)
+
+    columns = shown.columns
+    rows = worst_first(shown.rows)
+    kept = rows if len(rows) <= room - FRAME else rows[: max(room - FRAME - 1, 0)]
+    body = [
+        _row([escape(row.label), *(text(row.cells.get(column.place)) for column in columns)]) for row in kept
+    ]
+    if len(kept) < len(rows):
+        body.append(
+            _row([f"{plural(len(rows) - len(kept), 'case')} more in report.html", *[""] * len(columns)])
+        )
+    notes = "<br>".join(f"[{mark}] {code(text)}" for text, mark in list(evidence.items())[:20])
+    if len(evidence) > 20:
+        notes += f"<br>{len(evidence) - 20} more in report.html"
+    return [
+        f"<details><summary>All {plural(len(shown.records.cells), 'cell')}: verdict, effect error/tolerance, "
+        "loss, effect in grey levels, evidence</summary>",
+        "",
+        *_head(["case", *(escape(f"{column.side.label} {column.mode}".strip()) for column in columns)]),
+        *body,
+        "",
+        *([notes, ""] if notes else []),
+        "</details>",
+    ]
