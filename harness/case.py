@@ -99,7 +99,8 @@ class Case:
 
     ``without`` is the picture without an adapter, ``wanted`` the one that the adapter should lead to;
     ``equal`` is a shot whose picture must be the same to the byte; ``source`` is the wanted picture of the float
-    adapter that a quantised one was made from, by which the loss is told.
+    adapter that a quantised one was made from, by which the loss is told. Errors are relative to what ``scale``
+    differs from ``without``: the wanted picture, unless that is no different.
     """
 
     name: str
@@ -110,11 +111,12 @@ class Case:
     tolerance: Tolerance | None = None
     equal: Shot | None = None
     source: Shot | None = None
+    scale: Shot | None = None
 
     @property
     def shots(self) -> tuple[Shot, ...]:
         """All the shots that judging this case needs."""
-        return tuple(s for s in (self.shot, self.without, self.wanted, self.equal, self.source) if s)
+        return tuple(s for s in (self.shot, self.without, self.wanted, self.equal, self.source, self.scale) if s)
 
 
 #: 8-bit pixels of an effect of 30 grey levels RMS carry a rounding error of 0.41 / 30, or 1.4 %; F16 activations
@@ -156,13 +158,15 @@ def cases(base: Base, modes: Iterable[str]) -> list[Case]:
         )
         for container, kind in FILES:
             found.append(_file_case(base, adapter, mode, container, kind, without))
-        silent = Use(file=AdapterFile(base=base, adapter=adapter, container="gguf", kind="F16"), multiplier=0.0)
+        float_file = AdapterFile(base=base, adapter=adapter, container="gguf", kind="F16")
         found.append(
             Case(
                 name="gguf-F16-times-0",
-                shot=Shot(base=base, mode=mode, sequence=((silent,),)),
+                shot=Shot(base=base, mode=mode, sequence=((Use(file=float_file, multiplier=0.0),),)),
                 without=without,
-                equal=without,
+                wanted=without,
+                scale=Shot(base=base, mode="auto", merged=float_file),
+                tolerance=FLOAT,
                 dimensions={**common, "container": "gguf", "type": "F16", "multiplier": "0"},
             )
         )

@@ -82,11 +82,14 @@ def judge(case: Case, observed: Mapping[str, Observation], pictures: Mapping[str
             pictures=hashes,
         )
     wanted = pictures[hashes["wanted"]]
-    effect = rms(wanted, without)
-    error = effect_error(got, wanted, without)
+    full = pixels(case.scale) if case.scale else wanted
+    if full is None:
+        return Finding(verdict=Verdict.UNJUDGED, evidence="the picture that errors are relative to is missing")
+    effect = rms(full, without)
+    error = rms(got, wanted) / effect
     source = pixels(case.source) if case.source else None
     loss = effect_error(got, source, without) if source is not None else None
-    if rms(got, without) < NO_EFFECT * effect:
+    if not case.scale and rms(got, without) < NO_EFFECT * effect:
         verdict, evidence = Verdict.NO_EFFECT, _complaint(own)
     elif error > case.tolerance.bound:
         verdict, evidence = Verdict.WRONG, _complaint(own)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import queue
 import re
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
@@ -50,7 +50,8 @@ class Hand:
     """One worker process and the pipe to it."""
 
     def __init__(self, build: Build, backend: str, threads: int) -> None:
-        self._noise = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
+        # Appended to, because reading here moves the place at which the worker would write.
+        self._noise = tempfile.TemporaryFile("a+b")  # noqa: SIM115 - closed in close()
         self._process = start(
             [sys.executable, "-m", "harness.worker", build.folder, backend, str(threads)],
             # ggml would start a debugger on itself to print a backtrace of an assertion.
@@ -58,8 +59,9 @@ class Hand:
             stderr=self._noise,
         )
         self._answers: queue.Queue[bytes] = queue.Queue()
-        threading.Thread(target=self._listen, daemon=True).start()
-        self._ready = False
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+        self._ready, self._heard = False, 0
 
     def _listen(self) -> None:
         assert self._process.stdout is not None  # noqa: S101 - a pipe was asked for
@@ -74,37 +76,48 @@ class Hand:
             if first.outcome != "ready":
                 return first
             self._ready = True
+        self._noise.seek(0, os.SEEK_END)
+        self._heard = self._noise.tell()
         try:
             assert self._process.stdin is not None  # noqa: S101 - a pipe was asked for
             self._process.stdin.write(json.dumps(request).encode() + b"\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            return self._post_mortem()
+            return self._post_mortem(self._process.wait())
         return self._hear(timeout)
 
     def _hear(self, timeout: float) -> Reply:
         try:
             line = self._answers.get(timeout=timeout)
         except queue.Empty:
-            self._process.kill()
-            self._process.wait()
+            self._kill()
             return Reply(outcome="hung", content={"text": f"no answer within {timeout:g} s"})
         if not line.endswith(b"\n"):
-            return self._post_mortem()
+            return self._post_mortem(self._process.wait())
         content = json.loads(line)
+        if content["outcome"] == "crashed":
+            return self._post_mortem(content["status"])
         return Reply(outcome=content["outcome"], content=content)
 
-    def _post_mortem(self) -> Reply:
-        status = self._process.wait()
+    def _post_mortem(self, status: int) -> Reply:
         name = signal.Signals(-status).name if status < 0 else f"exit status {status}"
-        return Reply(outcome="crashed", content={"text": self.last_words() or f"ended by {name}"}, signal=name)
+        return Reply(outcome="crashed", content={"text": self._last_words() or f"ended by {name}"}, signal=name)
 
-    def last_words(self) -> str:
+    def _last_words(self) -> str:
         """Return the lines of standard error that say why the process ended, without this machine's folders."""
-        self._noise.seek(0)
+        self._noise.seek(self._heard)
         lines = self._noise.read()[-20_000:].decode("utf-8", "replace").splitlines()
         telling = [line for line in lines if _LAST_WORDS.search(line)]
         return "\n".join(dict.fromkeys(_shortened(line) for line in telling))
+
+    def _kill(self) -> None:
+        if hasattr(os, "killpg"):
+            # The worker leads a session of its own: its copies go with it.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        else:
+            self._process.kill()
+        self._process.wait()
 
     @property
     def alive(self) -> bool:
@@ -112,24 +125,20 @@ class Hand:
         return self._process.poll() is None
 
     def close(self) -> None:
-        """End the process."""
-        if self._process.stdin is not None:
-            with_pipe = self._process.stdin
-            try:
-                with_pipe.close()
-            except BrokenPipeError:
-                pass
-        try:
-            self._process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        """End the process and its copies."""
+        self._kill()
+        self._listener.join()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
         self._noise.close()
 
 
 def _shortened(line: str) -> str:
     """Return a line with the absolute path of a source file cut to its part below the upstream tree."""
-    return re.sub(r"(?:/[^\s:]+)?/(ggml/(?:src|include)/|src/)(?=[^\s:]+:\d+)", r"\1", line).strip()
+    place = re.search(r"/\S*/(ggml/(?:src|include)/\S+:\d+)", line) or re.search(r"/\S*/(src/\S+:\d+)", line)
+    return line.replace(place.group(), place.group(1)).strip() if place else line.strip()
 
 
 def observe(
@@ -161,13 +170,14 @@ def observe(
                     break
                 for attempt in (1, 2):
                     hand = hand if hand and hand.alive else Hand(build, backend, threads)
-                    reply = hand.ask(shot.request(SEED), timeout)
+                    request = shot.request(SEED)
+                    reply = hand.ask(request, timeout)
                     if not hand.alive or reply.outcome in ("crashed", "hung"):
                         hand.close()
                         hand = None
                     if attempt == 2 or reply.signal not in {s.name for s in _OUTSIDE}:
                         break
-                observation = _write(writer, build, shot, reply)
+                observation = _write(writer, build, shot, reply, request["lora_dir"] + os.sep)
                 seen(observation)
         except BaseException as fault:
             faults.append(fault)
@@ -184,7 +194,8 @@ def observe(
         raise faults[0]
 
 
-def _write(writer: record.Writer, build: Build, shot: Shot, reply: Reply) -> record.Observation:
+def _write(writer: record.Writer, build: Build, shot: Shot, reply: Reply, folder: str) -> record.Observation:
+    """Write what a reply says, its picture first; ``folder`` is cut from the paths in what the library said."""
     content = reply.content
     picture = None
     if reply.outcome == "picture":
@@ -197,8 +208,8 @@ def _write(writer: record.Writer, build: Build, shot: Shot, reply: Reply) -> rec
         picture=picture,
         backend=content.get("backend", ""),
         signal=reply.signal,
-        text=content.get("text", ""),
-        log=tuple(content.get("log", ())),
+        text=content.get("text", "").replace(folder, ""),
+        log=tuple(line.replace(folder, "") for line in content.get("log", ())),
         seconds=content.get("seconds", {}),
         memory=content.get("memory", 0),
     )
@@ -211,7 +222,8 @@ def crew_size(cores: int | None = None) -> tuple[int, int]:
 
     A shot spends much of its time where only one thread works, so two workers do more than two threads.
     """
-    cores = cores or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if cores is None:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(8, cores)), 1
 
 

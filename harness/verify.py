@@ -14,7 +14,7 @@ from harness.base import Base
 from harness.case import Case, Shot, cases, plan_digest, select, unique_shots
 from harness.expectation import Expectation
 from harness.record import Cell, Observation, Records, Run, Side, Writer
-from harness.report.terminal import Progress
+from harness.report.progress import Progress
 from harness.verdict import Standing
 from sdcpp import build, console, header, project, series, source
 from sdcpp.api import params

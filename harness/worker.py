@@ -14,9 +14,9 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from sdcpp import api, build, library
 from sdcpp.errors import BackendMismatch, Error
@@ -26,44 +26,60 @@ KEPT_LINES = 40
 
 
 class Worker:
-    """Keeps one context warm and answers requests with it."""
+    """Keeps one context open and answers requests with it.
 
-    def __init__(self, folder: Path, backend: str, threads: int) -> None:
-        self._backend, self._threads = backend, threads
+    With ``forks`` every picture is made in a copy of this process, forked from the just opened context: each
+    starts from the same state, what an adapter leaves behind goes with the copy, and one that aborts takes
+    nothing else along. That holds only while the library has no threads and no device of its own before its
+    first picture, which is so for the CPU backend on Linux. Elsewhere pictures are made in this process, and a
+    request says if it needs a fresh context.
+    """
+
+    def __init__(self, folder: Path, backend: str, threads: int, *, forks: bool) -> None:
+        self._backend, self._threads, self._forks = backend, threads, forks
         self._library = library.load(build.read(folder))
         self._api = api.bind(self._library)
         self._context: api.Context | None = None
         self._key = ""
+        self._used = False
 
     def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Make the picture that a request asks for; the answer's ``outcome`` says what came of it."""
+        opening = self._guarded(lambda: self._open(request))
+        if "outcome" in opening:
+            self._close()
+            return opening
+        if not self._forks:
+            self._used = True
+            made = self._guarded(lambda: self._picture(request))
+        else:
+            made = _in_a_copy(lambda: self._guarded(lambda: self._picture(request)))
+        return {**made, "seconds": {**opening["seconds"], **made.get("seconds", {})}}
+
+    def _guarded(self, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Return what ``work`` returns with the log meanwhile, or the outcome that its exception stands for."""
         with self._library.recorded() as lines:
-            seconds: dict[str, float] = {}
             try:
-                result = self._picture(request, seconds)
+                result = work()
             except api.Refused as refusal:
-                self._close()
                 result = {"outcome": "refused", "text": str(refusal)}
             except BackendMismatch as mismatch:
-                self._close()
                 result = {"outcome": "misdirected", "text": str(mismatch)}
             except Error as error:
-                self._close()
                 result = {"outcome": "failed", "text": str(error)}
         kept = [line.text for line in lines if line.level in ("warn", "error") or "lora" in line.text.lower()]
         return {
             "backend": self._context.backend if self._context else "",
             "log": kept[:KEPT_LINES],
-            "seconds": seconds,
             # Linux counts in KiB, macOS in bytes.
             "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024),
             **result,
         }
 
-    def _picture(self, request: Mapping[str, Any], seconds: dict[str, float]) -> dict[str, Any]:
+    def _open(self, request: Mapping[str, Any]) -> dict[str, Any]:
         start = time.perf_counter()
         key = json.dumps([request["files"], request["mode"], request["lora_dir"]])
-        if request["fresh"] or key != self._key or self._context is None:
+        if self._context is None or key != self._key or (request["fresh"] and self._used):
             self._close()
             self._context = self._api.open(
                 api.ModelFiles(**{role: Path(path) for role, path in request["files"].items()}),
@@ -71,9 +87,13 @@ class Worker:
                 threads=self._threads,
                 lora_dir=Path(request["lora_dir"]),
             )
-            self._key = key
+            self._key, self._used = key, False
         api.check_backend(self._backend, self._context)
-        opened = time.perf_counter()
+        return {"seconds": {"open": time.perf_counter() - start}}
+
+    def _picture(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        assert self._context is not None  # noqa: S101 - answer() has opened it
+        start = time.perf_counter()
         for loras in request["sequence"]:
             picture = self._context.generate(
                 api.Generation(
@@ -81,13 +101,13 @@ class Worker:
                     loras=tuple(api.Lora(path=Path(path), multiplier=multiplier) for path, multiplier in loras),
                 )
             )
-        seconds |= {"open": opened - start, "generate": time.perf_counter() - opened}
         return {
             "outcome": "picture",
             "width": picture.width,
             "height": picture.height,
             "channels": picture.channels,
             "data": base64.b64encode(picture.data).decode(),
+            "seconds": {"generate": time.perf_counter() - start},
         }
 
     def _close(self) -> None:
@@ -96,24 +116,44 @@ class Worker:
             context.close()
 
 
-def serve(worker: Worker, requests: IO[str], answers: IO[str]) -> None:
-    """Answer requests until there are no more."""
-    for line in requests:
-        print(json.dumps(worker.answer(json.loads(line))), file=answers, flush=True)
+def _in_a_copy(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return what ``work`` returns in a forked copy of this process, or how the copy ended."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            os.close(reading)
+            with os.fdopen(writing, "w", encoding="utf-8") as pipe:
+                json.dump(work(), pipe)
+            status = 0
+        finally:
+            # No clean-up of what belongs to the process this is a copy of.
+            os._exit(status)
+    os.close(writing)
+    with os.fdopen(reading, encoding="utf-8") as pipe:
+        text = pipe.read()
+    _, status = os.waitpid(child, 0)
+    if status == 0:
+        made: dict[str, Any] = json.loads(text)
+        return made
+    return {"outcome": "crashed", "status": os.waitstatus_to_exitcode(status)}
 
 
 def main(argv: list[str]) -> int:
     """Run the worker."""
     folder, backend, threads = argv
+    forks = backend == "cpu" and sys.platform == "linux"
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
         os.dup2(2, 1)
         try:
-            worker = Worker(Path(folder), backend, int(threads))
+            worker = Worker(Path(folder), backend, int(threads), forks=forks)
         except Error as error:
             print(json.dumps({"outcome": "failed", "text": str(error)}), file=answers, flush=True)
             return error.exit_code
         print(json.dumps({"outcome": "ready"}), file=answers, flush=True)
-        serve(worker, sys.stdin, answers)
+        for line in sys.stdin:
+            print(json.dumps(worker.answer(json.loads(line))), file=answers, flush=True)
     return 0
 
 

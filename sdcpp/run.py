@@ -91,10 +91,18 @@ def run(
 def start(
     argv: Sequence[str | os.PathLike[str]], *, env: Mapping[str, str] | None = None, stderr: IO[bytes]
 ) -> subprocess.Popen[bytes]:
-    """Start a program that is talked to over its standard input and output, without waiting for it."""
+    """Start a program that is talked to over its standard input and output, without waiting for it.
+
+    It leads a session of its own, so that it can be ended together with the processes it starts.
+    """
     words = [os.fspath(part) for part in argv]
     return subprocess.Popen(
-        words, env={**os.environ, **(env or {})}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr
+        words,
+        env={**os.environ, **(env or {})},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        start_new_session=True,
     )
 
 

@@ -1,0 +1,56 @@
+"""Sessions. No logic lives here: each installs the project and calls one command of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nox
+
+nox.options.default_venv_backend = "venv"
+nox.options.reuse_existing_virtualenvs = True
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+TEST = nox.project.dependency_groups(PROJECT, "test")
+LINT = nox.project.dependency_groups(PROJECT, "lint")
+PRESETS = json.loads(Path("CMakePresets.json").read_text(encoding="utf-8"))["configurePresets"]
+
+
+@nox.session(default=False)
+def verify(session: nox.Session) -> None:
+    """Test GGUF LoRA loading in both named revisions, pristine and patched, and write the report."""
+    session.install("-e", ".")
+    session.run("sdcpp", "verify", *session.posargs)
+
+
+@nox.session(default=False)
+def tests(session: nox.Session) -> None:
+    """Run the unit tests, then the regression tests that drive really built libraries."""
+    session.install("-e", ".", *TEST)
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, types and the patch series."""
+    session.install("-e", ".", *TEST, *LINT)
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("mypy")
+    session.run("sdcpp", "patch", "lint")
+
+
+def add_build(backend: str) -> None:
+    """Add the session that builds for one backend."""
+
+    @nox.session(name=f"build-{backend}", default=False)
+    def build(session: nox.Session) -> None:
+        session.install("-e", ".")
+        session.run("sdcpp", "build", "--backend", backend, *session.posargs)
+
+    build.__doc__ = f"Build the named revisions, pristine and patched, for {backend}."
+
+
+for preset in PRESETS:
+    if not preset.get("hidden"):
+        add_build(preset["name"])

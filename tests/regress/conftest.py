@@ -1,0 +1,43 @@
+"""Real libraries, built once for all tests and kept in the project's cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.record import Cell, Records
+from harness.verify import Contender, contend, verify
+from sdcpp import revision, series
+
+#: What is run of each revision: the whole of the newest, the story of the extension check of the older one.
+SELECTED = {
+    "2025-12": ["none", "safetensors-F16", "gguf-F32", "gguf-F16", "gguf-BF16", "gguf-Q8_0"],
+    "2026-05": [],
+}
+Find = Callable[[str, str, str], Cell]
+
+
+@pytest.fixture(scope="session")
+def contenders() -> list[Contender]:
+    """Both named revisions, pristine and patched, on the CPU."""
+    return [
+        contender
+        for name, patterns in SELECTED.items()
+        for contender in contend(revision.find(name), series.load(), "cpu", patterns)
+    ]
+
+
+@pytest.fixture(scope="session")
+def records(contenders: list[Contender], tmp_path_factory: pytest.TempPathFactory) -> Records:
+    """The records of one run of all selected cases."""
+    folder: Path = tmp_path_factory.mktemp("verify")
+    return verify(contenders, folder, title="regression tests", command="nox -s tests", jobs=None)
+
+
+@pytest.fixture(scope="session")
+def cell(records: Records) -> Find:
+    """Return the cell of a side, a case and a mode."""
+    cells = {(c.side, c.case, c.dimensions["mode"]): c for c in records.cells}
+    return lambda side, case, mode: cells[side, case, mode]

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from harness import architectures
+from harness.base import BLOCK, Base, Weight
+from harness.bases import BASES
+from tests.unit.small import BASE
+
+pytestmark = pytest.mark.usefixtures("cache_folder")
+
+
+def test_the_same_recipe_gives_the_same_bytes(cache_folder: Path) -> None:
+    first = BASE.make()["model"].read_bytes()
+    BASE.path("model").unlink()
+    BASE.folder.rmdir()
+    assert BASE.make()["model"].read_bytes() == first
+    assert BASE.folder.is_relative_to(cache_folder)
+
+
+def test_another_seed_gives_other_values_and_another_folder() -> None:
+    other = dataclasses.replace(BASE, seed=2)
+    assert other.folder != BASE.folder
+    assert not np.array_equal(other.weight("block.proj"), BASE.weight("block.proj"))
+
+
+def test_files_hold_what_the_recipe_says() -> None:
+    tensors = load_file(BASE.make()["model"])
+    assert tensors["block.proj.weight"].shape == (64, 32)
+    assert tensors["block.proj.weight"].dtype == np.float32
+    assert tensors["block.bias"].dtype == np.float16
+    assert tensors["block.bias"].tolist() == [1.0, 2.0, 3.0]
+    assert np.std(tensors["block.proj.weight"]) == pytest.approx(0.1, rel=0.1)
+    assert np.array_equal(tensors["block.proj.weight"], BASE.weight("block.proj"))
+
+
+def test_a_tensor_longer_than_the_block_of_random_numbers_is_filled() -> None:
+    long = Base(
+        name="long",
+        architecture="none",
+        files={"model": {"w": Weight(shape=(BLOCK + 5,), std=1.0, dtype="F32")}},
+        targets={"w": ("model", "w")},
+    )
+    values = long.weight("w")
+    assert values.shape == (BLOCK + 5,)
+    assert np.array_equal(values[:5], values[BLOCK:])
+    assert np.count_nonzero(values) > BLOCK * 0.99
+
+
+def test_every_target_of_the_catalogue_is_a_float32_matrix_of_its_file() -> None:
+    for base in BASES.values():
+        assert base.targets
+        for role, name in base.targets.values():
+            weight = base.files[role][name]
+            assert len(weight.shape) == 2
+            assert weight.dtype == "F32"
+
+
+def test_the_widths_of_flux_follow_from_its_arguments() -> None:
+    weights = architectures.flux(hidden=128, double=2, single=0)
+    assert weights["txt_in.weight"].shape == (128, 4096)
+    assert weights["double_blocks.1.img_attn.qkv.weight"].shape == (384, 128)
+    assert not [name for name in weights if name.startswith("single_blocks")]

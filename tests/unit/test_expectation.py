@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness import expectation
+from harness.expectation import Expectation, standing
+from harness.verdict import Standing, Verdict
+from sdcpp import project, revision
+from sdcpp.errors import FileInvalid
+
+ENTRY = Expectation(
+    revisions=["2025-12"], cases=["gguf-*"], modes=["auto"], verdict=Verdict.NO_EFFECT, reason="x", without_patch="p"
+)
+CASE = {"revision": "2025-12", "patches": (), "backend": "cpu", "case": "gguf-F16", "mode": "auto"}
+
+
+def test_an_entry_speaks_of_what_it_names() -> None:
+    assert ENTRY.fits(**CASE)  # type: ignore[arg-type]
+    for change in ({"revision": "2026-05"}, {"patches": ("p",)}, {"case": "none"}, {"mode": "at_runtime"}):
+        assert not ENTRY.fits(**{**CASE, **change})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "expected", "stands"),
+    [
+        (Verdict.PASS, None, Standing.GOOD),
+        (Verdict.PASS, ENTRY, Standing.FIXED),
+        (Verdict.NO_EFFECT, ENTRY, Standing.KNOWN),
+        (Verdict.WRONG, ENTRY, Standing.RED),
+        (Verdict.ABORT, None, Standing.RED),
+        (Verdict.UNJUDGED, None, Standing.RED),
+        (Verdict.SKIPPED, None, Standing.IDLE),
+    ],
+)
+def test_standing(verdict: Verdict, expected: Expectation | None, stands: Standing) -> None:
+    assert standing(verdict, expected) is stands
+
+
+def test_the_projects_own_entries_name_what_there_is() -> None:
+    entries = expectation.load()
+    assert entries
+    patches = {path.stem for path in project.PATCHES.glob("*.patch")}
+    for entry in entries:
+        assert set(entry.revisions) <= set(revision.load())
+        assert not entry.without_patch or entry.without_patch in patches
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ('verdict = "PASS"\nreason = ""\nrevisions = []\ncases = []', "no reason"),
+        ('verdict = "BAD"\nreason = "x"\nrevisions = []\ncases = []', "BAD"),
+        ('verdict = "PASS"\nreason = "x"\nrevision = []\ncases = []', "revision"),
+    ],
+)
+def test_a_broken_entry_is_named(tmp_path: Path, text: str, complaint: str) -> None:
+    path = tmp_path / "e.toml"
+    path.write_text(f"[[expectation]]\n{text}\n")
+    with pytest.raises(FileInvalid, match=f"entry 1.*{complaint}"):
+        expectation.load(path)

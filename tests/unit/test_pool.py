@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness import pool, record
+from harness.case import Shot, Use
+from harness.files import AdapterFile
+from harness.record import Observation, Records
+from sdcpp.build import Build
+from tests.unit.small import ADAPTER, BASE
+
+pytestmark = pytest.mark.usefixtures("cache_folder")
+
+NONE = Shot(base=BASE, mode="at_runtime")
+HALF = AdapterFile(base=BASE, adapter=ADAPTER, container="safetensors", kind="F16")
+FULL = AdapterFile(base=BASE, adapter=ADAPTER, container="safetensors", kind="F32")
+
+
+def using(*files: AdapterFile, mode: str = "at_runtime", multiplier: float = 1.0) -> Shot:
+    return Shot(base=BASE, mode=mode, sequence=(tuple(Use(file=f, multiplier=multiplier) for f in files),))
+
+
+def observe(
+    build: Build, tmp_path: Path, *shots: Shot, jobs: int = 1, timeout: float = 60, backend: str = "cpu"
+) -> Records:
+    path = tmp_path / "records.jsonl"
+    with record.Writer(path) as writer:
+        writer.run(record.Run(plan="", title="", command="", machine={}, started="", project=""))
+        pool.observe(build, backend, shots, writer, jobs=jobs, threads=1, timeout=timeout)
+    return record.read(path)
+
+
+def by_shot(records: Records) -> dict[str, Observation]:
+    return {shot: o for (_, shot), o in records.observations.items()}
+
+
+def test_pictures_arrive_with_backend_log_and_cost(fake_build: Callable[..., Build], tmp_path: Path) -> None:
+    records = observe(fake_build("C"), tmp_path, NONE, using(FULL, multiplier=2.0))
+    plain, changed = (by_shot(records)[s.name] for s in (NONE, using(FULL, multiplier=2.0)))
+    assert plain.outcome == changed.outcome == "picture"
+    assert plain.backend == "cpu"
+    assert plain.memory > 1_000_000
+    assert plain.seconds["generate"] >= 0
+    assert plain.picture
+    assert changed.picture
+    difference = records.pictures[changed.picture].astype(int) - records.pictures[plain.picture]
+    assert np.median(difference) == 32
+
+
+@pytest.mark.parametrize("generation", ["B", "C"])
+def test_a_crash_is_one_observation_and_the_run_goes_on(
+    fake_build: Callable[..., Build], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, generation: str
+) -> None:
+    monkeypatch.setenv("FAKE_ABORT", FULL.name)
+    shots = [NONE, using(FULL), using(HALF)]
+    seen = by_shot(observe(fake_build(generation), tmp_path, *shots))
+    assert [seen[s.name].outcome for s in shots] == ["picture", "crashed", "picture"]
+    dead = seen[using(FULL).name]
+    assert dead.signal == "SIGABRT"
+    assert dead.text == "ggml/src/ggml-fake.c:42: GGML_ASSERT(src1->type == GGML_TYPE_F32) failed"
+
+
+def test_a_crash_while_the_model_loads(
+    fake_build: Callable[..., Build], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_ABORT", "open")
+    seen = by_shot(observe(fake_build("C"), tmp_path, NONE, using(HALF)))
+    assert {o.outcome for o in seen.values()} == {"crashed"}
+    assert all("GGML_ASSERT" in o.text for o in seen.values())
+
+
+def test_a_hang_ends_at_the_time_limit_and_leaves_no_process(
+    fake_build: Callable[..., Build], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_HANG", FULL.name)
+    before = _processes()
+    seen = by_shot(observe(fake_build("C"), tmp_path, using(FULL), using(HALF), timeout=8))
+    assert seen[using(FULL).name].outcome == "hung"
+    assert "8 s" in seen[using(FULL).name].text
+    assert seen[using(HALF).name].outcome == "picture"
+    assert _processes() <= before
+
+
+def test_a_library_that_declines_is_quoted(
+    fake_build: Callable[..., Build], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_NULL", "open")
+    [refused] = by_shot(observe(fake_build("C"), tmp_path, NONE)).values()
+    assert refused.outcome == "refused"
+    assert "told to refuse" in refused.text
+
+
+@pytest.mark.parametrize("lie", [{"FAKE_BACKEND": "CUDA0"}, {"FAKE_DEVICES": "CUDA0"}])
+def test_a_library_on_another_backend_than_asked_for(
+    fake_build: Callable[..., Build], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lie: dict[str, str]
+) -> None:
+    for name, value in lie.items():
+        monkeypatch.setenv(name, value)
+    [observation] = by_shot(observe(fake_build("C"), tmp_path, NONE)).values()
+    assert observation.outcome == "misdirected"
+    assert "asked for cpu" in observation.text
+
+
+def test_a_fall_back_to_the_cpu_is_no_vulkan_result(fake_build: Callable[..., Build], tmp_path: Path) -> None:
+    [observation] = by_shot(observe(fake_build("C"), tmp_path, NONE, backend="vulkan")).values()
+    assert observation.outcome == "misdirected"
+    assert "the library runs on cpu" in observation.text
+
+
+def test_a_worker_killed_from_outside_is_replaced_and_the_shot_tried_again(
+    fake_build: Callable[..., Build], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_HANG", FULL.name)
+    killed = threading.Event()
+
+    def kill() -> None:
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline and not killed.is_set():
+            for pid in _processes() - before:
+                monkeypatch.delenv("FAKE_HANG")
+                os.kill(pid, signal.SIGKILL)
+                killed.set()
+                break
+            time.sleep(0.05)
+
+    before = _processes()
+    killer = threading.Thread(target=kill)
+    killer.start()
+    seen = by_shot(observe(fake_build("C"), tmp_path, using(FULL), using(HALF)))
+    killer.join()
+    assert killed.is_set()
+    assert {o.outcome for o in seen.values()} == {"picture"}
+
+
+def test_two_workers_see_what_one_sees(fake_build: Callable[..., Build], tmp_path: Path) -> None:
+    shots = [NONE, using(FULL), using(HALF), using(FULL, HALF), using(HALF, mode="immediately")]
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    one = observe(fake_build("C"), tmp_path / "one", *shots, jobs=1)
+    two = observe(fake_build("C"), tmp_path / "two", *shots, jobs=2)
+    assert {k: o.picture for k, o in by_shot(one).items()} == {k: o.picture for k, o in by_shot(two).items()}
+    assert len(by_shot(one)) == len(shots)
+
+
+def test_paths_of_this_machine_stay_out_of_the_records(
+    fake_build: Callable[..., Build], tmp_path: Path, cache_folder: Path
+) -> None:
+    records = observe(fake_build("B"), tmp_path, using(AdapterFile(base=BASE, adapter=ADAPTER, container="gguf", kind="F32")))
+    [observation] = records.observations.values()
+    assert any("gguf-F32" in line for line in observation.log)
+    assert str(cache_folder) not in (tmp_path / "records.jsonl").read_text()
+
+
+def test_as_many_workers_as_cores_but_not_more_than_eight() -> None:
+    assert pool.crew_size(2) == (2, 1)
+    assert pool.crew_size(64) == (8, 1)
+
+
+def _processes() -> set[int]:
+    """The worker processes on this machine."""
+    found = set()
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                words = (folder / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if b"harness.worker" in words:
+                found.add(int(folder.name))
+    return found
