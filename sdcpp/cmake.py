@@ -25,8 +25,8 @@ _QUERIES = ("codemodel-v2", "toolchains-v1")
 
 # "file:line:column: error: text" (gcc, clang), "file(line): error C2065: text" (MSVC, nvcc).
 _ERROR = re.compile(
-    r"^(?P<file>(?:[A-Za-z]:)?[^\s:(][^:(]*)"
-    r"(?::(?P<line>\d+)(?::\d+)?|\((?P<line2>\d+)(?:,\d+)?\))\s?: (?:fatal )?error\b[^:]*: (?P<text>.*)$",
+    r"^(?P<file>.+?)"
+    r"(?::(?P<line>\d+)(?::\d+)?|\((?P<line2>\d+)(?:,\d+)?\))\s?: (?:fatal )?error\b[^:\n]*: (?P<text>.*)$",
     re.MULTILINE,
 )
 _LINKER = re.compile(

@@ -17,6 +17,8 @@ from sdcpp.errors import HeaderUnsupported, LayoutMismatch, LibraryUnusable
 if TYPE_CHECKING:
     from sdcpp.build import Build
 
+#: The library may call its callbacks until the process ends, whatever became of the Library object.
+_ALIVE: list[Any] = []
 _LEVELS = {"SD_LOG_DEBUG": "debug", "SD_LOG_INFO": "info", "SD_LOG_WARN": "warn", "SD_LOG_ERROR": "error"}
 
 
@@ -79,8 +81,6 @@ class Library:
         c = ctypes.CDLL(None) if os.name == "posix" else ctypes.CDLL("ucrtbase")
         self._c_free = c.free
         self._c_free.argtypes, self._c_free.restype = [ctypes.c_void_p], None
-        #: Keeps the callback objects alive as long as the library may call them.
-        self._alive: list[Any] = []
         self._connect()
 
     @property
@@ -161,7 +161,7 @@ class Library:
     def _install(self, setter: str, function: Callable[..., None]) -> None:
         if setter in self._functions:
             callback = self._functions[setter].argtypes[0](function)
-            self._alive.append(callback)
+            _ALIVE.append(callback)
             self.call(setter, callback, None)
 
     def _on_log(self, levels: Mapping[int, str]) -> Callable[..., None]:

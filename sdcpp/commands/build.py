@@ -18,10 +18,10 @@ what comes out
   and build.json. A second call finds them and does nothing.
 
 examples
-  sdcpp build                                           both named revisions, pristine and patched, for the CPU
-  sdcpp build --backend vulkan --revision 2026-05       one revision for Vulkan
+  sdcpp build                                                both named revisions, pristine and patched
+  sdcpp build --backend vulkan --revision 2026-05            one revision for Vulkan
   sdcpp build --source ~/stable-diffusion.cpp --pristine     a checkout of your own, as it is
-  sdcpp build --backend cuda -D CMAKE_CUDA_ARCHITECTURES=90  a further CMake entry; part of the build's identity
+  sdcpp build --backend cuda -D CMAKE_CUDA_ARCHITECTURES=90  with a further CMake entry
 """
 
 

@@ -1,0 +1,47 @@
+"""Fixtures of the unit tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sdcpp import cache
+from sdcpp.build import Build
+from tests.unit import fakelib
+
+
+@pytest.fixture(scope="session")
+def fake_build(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Build]:
+    """Return a function that gives a build of the fake library: ``fake_build("B")``, ``fake_build("C")``.
+
+    Each generation is compiled once a session. Keyword arguments go into the build record and make a build
+    folder of their own: ``fake_build("C", backend="cuda")``.
+    """
+    made: dict[tuple[object, ...], Build] = {}
+
+    def get(generation: str = "C", **facts: object) -> Build:
+        key = (generation, *sorted((name, repr(value)) for name, value in facts.items()))
+        if key not in made:
+            folder = tmp_path_factory.mktemp("fake") / f"fake-{generation}"
+            made[key] = fakelib.make(folder, generation, facts)
+        return made[key]
+
+    return get
+
+
+@pytest.fixture
+def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give a test a cache of its own and return its folder."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv(cache.VARIABLE, str(folder))
+    return folder
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """Return a file that the fake library takes for a model."""
+    path = tmp_path / "model.gguf"
+    path.write_bytes(b"model")
+    return path

@@ -1,0 +1,90 @@
+"""A small C library that stands in for stable-diffusion.cpp; fake.c says how to steer it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from sdcpp import build, header, layout, project
+from sdcpp.build import Build
+from sdcpp.run import run
+
+HERE = Path(__file__).parent
+LIBRARY = "fake.dll" if os.name == "nt" else "libfake.so"
+
+
+def header_text(generation: str) -> str:
+    """Return the fake's public header for a generation of the LoRA API."""
+    text = (HERE / "fake.h").read_text(encoding="utf-8")
+    return f"#define GENERATION_C\n{text}" if generation == "C" else text
+
+
+def compile_c(source: Path, result: Path, *options: str | Path) -> Path:
+    """Compile one C file with the system's compiler and return ``result``."""
+    done = run([os.environ.get("CC", "cc"), "-O1", "-o", result, source, *options], quiet=True)
+    assert done.status == 0, done.output
+    return result
+
+
+def table_of(folder: Path) -> str:
+    """Return the ABI table that the compiler gives for ``folder``/stable-diffusion.h as it was read."""
+    (folder / "abi_entries.h").write_text(
+        layout.entries(header.read(folder / build.HEADER)), encoding="utf-8"
+    )
+    program = compile_c(
+        project.ROOT / "sdcpp" / "native" / "abi_table.c", folder / "abi-table", f"-I{folder}", "-std=c11"
+    )
+    done = run([program], quiet=True)
+    assert done.status == 0, done.output
+    return done.output
+
+
+def make(folder: Path, generation: str = "C", facts: Mapping[str, object] | None = None) -> Build:
+    """Compile the fake into a build folder as ``sdcpp.build.read`` wants it; ``facts`` go into its record."""
+    folder.mkdir(parents=True)
+    (folder / build.HEADER).write_text(header_text(generation), encoding="utf-8")
+    compile_c(HERE / "fake.c", folder / LIBRARY, "-shared", "-fPIC", f"-I{folder}")
+    (folder / build.TABLE).write_text(table_of(folder), encoding="utf-8")
+    record = {
+        "identity": f"fake{generation}".ljust(64, "0"),
+        "library": LIBRARY,
+        "revision": "fake",
+        "commit": "f" * 40,
+        "tag": None,
+        "ggml_commit": None,
+        "base": "e" * 40,
+        "inner_commit": "e" * 40,
+        "patches": [],
+        "backend": "cpu",
+        "options": {},
+        "compilers": {"C": "Fake 1"},
+        "cmake": {},
+        "generator": "none",
+        "launcher": None,
+        "generation": generation,
+        "platform": "fake",
+        "date": "2026-01-01T00:00:00+00:00",
+        "seconds": 0.0,
+        **(facts or {}),
+    }
+    (folder / build.RECORD).write_text(json.dumps(record), encoding="utf-8")
+    return build.read(folder)
+
+
+def tree(folder: Path, generation: str = "C") -> Path:
+    """Write a source tree that CMake builds as it does upstream's, the fake inside; return ``folder``."""
+    folder.mkdir(parents=True)
+    shutil.copy(HERE / "fake.c", folder / "fake.c")
+    (folder / build.HEADER).write_text(header_text(generation), encoding="utf-8")
+    (folder / "CMakeLists.txt").write_text(
+        "cmake_minimum_required(VERSION 3.12)\n"
+        "project(stable-diffusion C)\n"
+        "set(CMAKE_LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)\n"
+        "add_library(stable-diffusion SHARED fake.c)\n"
+        "target_include_directories(stable-diffusion PUBLIC .)\n",
+        encoding="utf-8",
+    )
+    return folder

@@ -1,0 +1,213 @@
+/* A stand-in for the library, steered by the environment:
+ *
+ *   FAKE_ABORT, FAKE_HANG, FAKE_NULL   when to die of an assertion, hang, or return NULL: "open", "generate", or a
+ *                                      part of an adapter's path, which then happens with that adapter only
+ *   FAKE_BACKEND                       what the log says it runs on (default CPU)
+ *   FAKE_DEVICES                       name of the one device that ggml lists (default CPU, "" for none)
+ *   FAKE_GGUF                          set: generation B also looks for NAME.gguf
+ *
+ * A picture is a pattern of the seed, 16 grey levels brighter for each unit of multiplier of an adapter whose
+ * file can be opened. */
+#include "stable-diffusion.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#ifdef _WIN32
+#include <windows.h>
+#define sleep(seconds) Sleep((seconds) * 1000)
+#else
+#include <unistd.h>
+#endif
+
+struct sd_ctx_t {
+    char lora_dir[1024];
+};
+
+static sd_log_cb_t log_cb;
+static sd_progress_cb_t progress_cb;
+static void* log_data;
+static void* progress_data;
+
+static const char* setting(const char* name, const char* otherwise) {
+    const char* value = getenv(name);
+    return value ? value : otherwise;
+}
+
+static void say(enum sd_log_level_t level, const char* text, const char* more) {
+    char line[2048];
+    snprintf(line, sizeof line, "fake.c:%-4d - %s%s\n", __LINE__, text, more);
+    if (log_cb) log_cb(level, line, log_data);
+}
+
+static bool wanted(const char* name, const char* where) {
+    const char* value = getenv(name);
+    return value && *value && strstr(where, value);
+}
+
+/* Dies or hangs if told to at this place; returns whether NULL is to be returned. */
+static bool trouble(const char* where) {
+    if (wanted("FAKE_ABORT", where)) {
+        fprintf(stderr, "/somewhere/ggml/src/ggml-fake.c:42: GGML_ASSERT(src1->type == GGML_TYPE_F32) failed\n");
+        abort();
+    }
+    while (wanted("FAKE_HANG", where)) sleep(1);
+    return wanted("FAKE_NULL", where);
+}
+
+static bool readable(const char* path) {
+    FILE* file = fopen(path, "rb");
+    if (file) fclose(file);
+    return file != NULL;
+}
+
+void sd_set_log_callback(sd_log_cb_t cb, void* data) {
+    log_cb   = cb;
+    log_data = data;
+}
+
+void sd_set_progress_callback(sd_progress_cb_t cb, void* data) {
+    progress_cb   = cb;
+    progress_data = data;
+}
+
+const char* sd_get_system_info() {
+    return "System Info: fake";
+}
+
+void sd_ctx_params_init(sd_ctx_params_t* p) {
+    memset(p, 0, sizeof *p);
+    p->n_threads               = 1;
+    p->free_params_immediately = true;
+}
+
+char* sd_ctx_params_to_str(const sd_ctx_params_t* p) {
+    char* text = malloc(4096);
+    snprintf(text, 4096, "diffusion_model_path: %s\nn_threads: %d\nlora_apply_mode: %d\nfree_params_immediately: %d\n",
+             p->diffusion_model_path ? p->diffusion_model_path : "", p->n_threads, (int)p->lora_apply_mode,
+             (int)p->free_params_immediately);
+    return text;
+}
+
+sd_ctx_t* new_sd_ctx(const sd_ctx_params_t* p) {
+    const char* backend   = setting("FAKE_BACKEND", "CPU");
+    const char* where     = strcmp(backend, "CPU") ? "VRAM" : "RAM";
+    const char* files[]   = {p->model_path, p->diffusion_model_path, p->clip_l_path, p->vae_path, p->taesd_path};
+    char memory[256];
+    char using[256];
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        if (files[i] && !readable(files[i])) {
+            say(SD_LOG_ERROR, "file not found: ", files[i]);
+            return NULL;
+        }
+    }
+    if (trouble("open")) {
+        say(SD_LOG_ERROR, "told to refuse", "");
+        return NULL;
+    }
+    snprintf(using, sizeof using, "Using %s backend", backend);
+    say(SD_LOG_DEBUG, using, "");
+    snprintf(memory, sizeof memory, "1.00MB(%s), diffusion_model 2.00MB(%s), vae 0.50MB(%s)", where, where, where);
+    say(SD_LOG_INFO, "total params memory size = 3.50MB (VRAM 0.00MB, RAM 3.50MB): text_encoders ", memory);
+    sd_ctx_t* ctx = calloc(1, sizeof *ctx);
+#ifndef GENERATION_C
+    snprintf(ctx->lora_dir, sizeof ctx->lora_dir, "%s", p->lora_model_dir ? p->lora_model_dir : "");
+#endif
+    return ctx;
+}
+
+void free_sd_ctx(sd_ctx_t* ctx) {
+    free(ctx);
+}
+
+void sd_img_gen_params_init(sd_img_gen_params_t* p) {
+    memset(p, 0, sizeof *p);
+    p->width = p->height = 512;
+    p->seed              = -1;
+    p->batch_count       = 1;
+}
+
+/* Returns the brightness an adapter adds; *refused becomes true if it was told to be. */
+static float apply(const char* path, float multiplier, bool* refused) {
+    *refused = trouble(path) || *refused;
+    say(SD_LOG_INFO, "lora applied: ", path);
+    return 16.0f * multiplier;
+}
+
+static float adapters(const sd_ctx_t* ctx, const sd_img_gen_params_t* p, bool* refused) {
+    float sum = 0;
+#ifdef GENERATION_C
+    (void)ctx;
+    for (uint32_t i = 0; i < p->lora_count; i++) {
+        if (readable(p->loras[i].path)) {
+            sum += apply(p->loras[i].path, p->loras[i].multiplier, refused);
+        } else {
+            say(SD_LOG_WARN, "load lora tensors failed: ", p->loras[i].path);
+        }
+    }
+#else
+    static const char* suffixes[] = {"safetensors", "ckpt", "gguf"};
+    const size_t known            = getenv("FAKE_GGUF") ? 3 : 2;
+    for (const char* at = p->prompt; at && (at = strstr(at, "<lora:")); at++) {
+        char name[256], path[2048];
+        float multiplier;
+        size_t i = 0;
+        if (sscanf(at, "<lora:%255[^:]:%f>", name, &multiplier) != 2) continue;
+        for (i = 0; i < known; i++) {
+            snprintf(path, sizeof path, "%s/%s.%s", ctx->lora_dir, name, suffixes[i]);
+            if (readable(path)) break;
+        }
+        if (i < known) {
+            sum += apply(path, multiplier, refused);
+        } else {
+            say(SD_LOG_WARN, "can not find any file for lora ", name);
+        }
+    }
+#endif
+    return sum;
+}
+
+sd_image_t* generate_image(sd_ctx_t* ctx, const sd_img_gen_params_t* p) {
+    bool refused      = trouble("generate");
+    const float extra = adapters(ctx, p, &refused);
+    if (refused) {
+        say(SD_LOG_ERROR, "told to refuse", "");
+        return NULL;
+    }
+    for (int step = 1; step <= p->sample_params.sample_steps; step++) {
+        if (progress_cb) progress_cb(step, p->sample_params.sample_steps, 0.01f, progress_data);
+    }
+    sd_image_t* image = calloc(1, sizeof *image);
+    *image            = (sd_image_t){(uint32_t)p->width, (uint32_t)p->height, 3, NULL};
+    const size_t size = (size_t)p->width * (size_t)p->height * 3;
+    image->data       = malloc(size);
+    for (size_t i = 0; i < size; i++) {
+        const float value = 64.0f + (float)((i * 7 + (size_t)p->seed * 13) % 128) + extra;
+        image->data[i]    = (uint8_t)(value < 0 ? 0 : value > 255 ? 255 : value);
+    }
+    return image;
+}
+
+/* As much of ggml's device list as is asked for. */
+static char device;
+SD_API size_t ggml_backend_dev_count(void) {
+    return *setting("FAKE_DEVICES", "CPU") ? 1 : 0;
+}
+SD_API void* ggml_backend_dev_get(size_t index) {
+    return index == 0 ? &device : NULL;
+}
+SD_API const char* ggml_backend_dev_name(void* dev) {
+    return dev ? setting("FAKE_DEVICES", "CPU") : "";
+}
+SD_API const char* ggml_backend_dev_description(void* dev) {
+    return dev ? "Fake device" : "";
+}
+SD_API int ggml_backend_dev_type(void* dev) {
+    return dev && strcmp(setting("FAKE_DEVICES", "CPU"), "CPU") ? 1 : 0;
+}
+SD_API void* ggml_backend_dev_backend_reg(void* dev) {
+    return dev;
+}
+SD_API const char* ggml_backend_reg_name(void* reg) {
+    return ggml_backend_dev_name(reg);
+}

@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sdcpp import api, backend, build, cache, cmake, library, revision, series, source, toolchain
+from sdcpp.build import Build
+from sdcpp.errors import BuildFailed, LayoutMismatch, LibraryUnusable, ToolMissing
+from sdcpp.source import Tree
+from tests.unit import fakelib
+
+PATCH = """\
+diff --git a/fake.c b/fake.c
+--- a/fake.c
++++ b/fake.c
+@@ -77,3 +77,3 @@
+ const char* sd_get_system_info() {
+-    return "System Info: fake";
++    return "System Info: patched";
+ }
+"""
+
+
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a cache in which the fake tree is compiled once for the tests that only look at the result."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def upstream(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return fakelib.tree(tmp_path_factory.mktemp("upstream") / "tree")
+
+
+@pytest.fixture
+def tree(shared_cache: Path, upstream: Path, monkeypatch: pytest.MonkeyPatch) -> Tree:
+    monkeypatch.setenv(cache.VARIABLE, str(shared_cache))
+    return source.workspace(revision.from_folder(upstream))
+
+
+@pytest.fixture
+def patch(tmp_path: Path, upstream: Path) -> series.Patch:
+    line = (upstream / "fake.c").read_text(encoding="utf-8").splitlines().index(
+        "const char* sd_get_system_info() {"
+    ) + 1
+    path = tmp_path / "say-patched.patch"
+    path.write_text(PATCH.replace("-77,3 +77,3", f"-{line},3 +{line},3"), encoding="utf-8")
+    return series.read(path)
+
+
+def no_cmake(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise AssertionError("CMake was run")
+
+    monkeypatch.setattr(cmake.Project, "configure", fail)
+    monkeypatch.setattr(cmake.Project, "build", fail)
+
+
+def test_a_build_can_be_loaded_and_called(tree: Tree, model: Path, tmp_path: Path) -> None:
+    made = build.build(tree)
+    assert made == build.read(made.folder)
+    assert made.folder.name == f"local-cpu-pristine-{made.identity[:12]}"
+    bound = api.bind(library.load(made))
+    with bound.open(api.ModelFiles(model=model), mode="auto", threads=1, lora_dir=tmp_path) as context:
+        assert context.backend == "cpu"
+        assert context.generate(api.Generation(prompt="", width=8, height=8, steps=1, seed=1)).data
+
+
+def test_the_record_tells_what_it_was_made_from(tree: Tree, patch: series.Patch) -> None:
+    made = build.build(tree, [patch])
+    record = json.loads((made.folder / "build.json").read_text(encoding="utf-8"))
+    assert record == made.record
+    assert record["revision"] == "local"
+    assert record["base"] == tree.base
+    assert record["inner_commit"] != tree.base
+    assert record["patches"] == [{"name": patch.name, "sha256": patch.sha256, "state": "applies"}]
+    assert record["compilers"]["C"]
+    assert record["generation"] == "C"
+    assert record["seconds"] > 0
+    assert (made.folder / "build.log").is_file()
+    assert made.backend == "cpu"
+
+
+def test_without_a_change_there_is_no_work(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = build.build(tree)
+    no_cmake(monkeypatch)
+    start = time.monotonic()
+    assert build.build(tree) == first
+    assert time.monotonic() - start < 2
+
+
+def test_a_patch_makes_another_build_and_compiles_only_what_it_touches(
+    tree: Tree, patch: series.Patch
+) -> None:
+    pristine, patched = build.build(tree), build.build(tree, [patch])
+    assert patched.folder.name.startswith("local-cpu-patched-")
+    assert library.load(pristine).text("sd_get_system_info") == "System Info: fake"
+    assert library.load(patched).text("sd_get_system_info") == "System Info: patched"
+    log = (patched.folder / "build.log").read_text(encoding="utf-8")
+    assert "fake.c" in log
+    assert "abi_table.c" not in log
+
+
+def test_the_identity_depends_on_all_that_shapes_a_build(tree: Tree, patch: series.Patch) -> None:
+    def identity(
+        patches: list[series.Patch],
+        name: str = "cpu",
+        options: dict[str, str] | None = None,
+        cc: str = "cc 1",
+    ) -> str:
+        return build.identify(tree, patches, name, options or {}, {"CC": cc})
+
+    assert identity([]) == identity([])
+    assert len({identity([]), identity([patch]), identity([], "cuda"), identity([], options={"A": "1"})}) == 4
+    assert identity([]) != identity([], cc="cc 2")
+
+
+def test_the_toolchain_is_told_without_running_cmake(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = time.monotonic()
+    told = toolchain.describe("cpu")
+    assert time.monotonic() - start < 1
+    assert {"CC", "CXX", "cmake", "ninja", "system", "cpu"} <= set(told)
+    monkeypatch.setenv("CXXFLAGS", "-O1")
+    assert toolchain.describe("cpu") != told
+    monkeypatch.setenv("CC", "no-such-compiler")
+    assert toolchain.describe("cpu")["CC"] == "missing"
+
+
+def local(folder: Path, edit: Callable[[Path], None]) -> Tree:
+    edit(fakelib.tree(folder / "tree"))
+    return source.workspace(revision.from_folder(folder / "tree"))
+
+
+def replacing(name: str, old: str, new: str) -> Callable[[Path], None]:
+    def edit(tree: Path) -> None:
+        text = (tree / name).read_text(encoding="utf-8")
+        assert old in text
+        (tree / name).write_text(text.replace(old, new), encoding="utf-8")
+
+    return edit
+
+
+@pytest.mark.usefixtures("cache_folder")
+def test_a_compile_error_names_its_line_and_leaves_no_build(tmp_path: Path) -> None:
+    broken = local(tmp_path, replacing("fake.c", "free(ctx);", "free(ctxx);"))
+    with pytest.raises(BuildFailed, match=r"fake\.c:\d+: .*ctxx") as caught:
+        build.build(broken)
+    assert Path(caught.value.remedy.rsplit(": ", 1)[1]).is_file()
+    assert not list((cache.root() / "builds").glob("local-*[0-9a-f]"))
+
+
+@pytest.mark.usefixtures("cache_folder")
+def test_cmake_refusing_is_told_in_its_words(tmp_path: Path) -> None:
+    broken = local(
+        tmp_path, replacing("CMakeLists.txt", "add_library", 'message(FATAL_ERROR "not today")\nadd_library')
+    )
+    with pytest.raises(BuildFailed, match="not today"):
+        build.build(broken)
+
+
+@pytest.mark.usefixtures("cache_folder")
+def test_a_header_that_the_compiler_reads_otherwise_is_a_mismatch(tmp_path: Path) -> None:
+    hidden = "#ifdef __GNUC__\n    int hidden;\n#endif\n    bool vae_decode_only;"
+    with pytest.raises(LayoutMismatch, match=r"compiled as offset .*: sd_ctx_params_t\.vae_decode_only"):
+        build.build(local(tmp_path, replacing("stable-diffusion.h", "    bool vae_decode_only;", hidden)))
+    assert not list((cache.root() / "builds").glob("local-*[0-9a-f]"))
+
+
+@pytest.mark.usefixtures("cache_folder")
+def test_a_prototype_that_the_compiler_reads_otherwise_is_a_mismatch(tmp_path: Path) -> None:
+    declared = "SD_API int declared_but_not_defined(void);"
+    other = f"#ifdef __GNUC__\nlong declared_but_not_defined(void);\n#else\n{declared}\n#endif"
+    with pytest.raises(LayoutMismatch, match="declared_but_not_defined"):
+        build.build(local(tmp_path, replacing("stable-diffusion.h", declared, other)))
+
+
+@pytest.mark.usefixtures("cache_folder")
+def test_missing_tools_are_told_before_any_work(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    no_cmake(monkeypatch)
+    monkeypatch.setattr(backend, "missing", lambda _: ["glslc: apt install glslc"])
+    with pytest.raises(ToolMissing, match="apt install glslc"):
+        build.build(tree, [], "vulkan")
+
+
+def test_an_incomplete_build_is_unusable(fake_build: Callable[..., Build], tmp_path: Path) -> None:
+    with pytest.raises(LibraryUnusable, match="no build record"):
+        build.read(tmp_path)
+    record = (fake_build("C").folder / "build.json").read_text(encoding="utf-8")
+    (tmp_path / "build.json").write_text(record, encoding="utf-8")
+    with pytest.raises(LibraryUnusable, match="incomplete"):
+        build.read(tmp_path)
+    (tmp_path / "build.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(LibraryUnusable, match="no build record"):
+        build.read(tmp_path)
