@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.record import Cell, Side
-from harness.report.view import Row, View, names
+from harness.report.view import Row, View
 from harness.report.words import number, plural, telling, worst
 from harness.verdict import Standing, Verdict
 
@@ -113,7 +113,7 @@ class Line:
     severity: int
 
 
-def lines(view: View, sides: Sequence[Side], *, merge_all: bool, limit: int = 6) -> list[Line]:
+def lines(view: View, sides: Sequence[Side], *, merge_all: bool, limit: int = 12) -> list[Line]:
     """Return the table of one or two sides (before, after) with a column for each mode, worst line first.
 
     Rows in which nothing changed and that say the same are merged; with ``merge_all`` all that say the same.
@@ -131,7 +131,7 @@ def lines(view: View, sides: Sequence[Side], *, merge_all: bool, limit: int = 6)
         groups.setdefault((saying,) if merge_all or (quiet and calm) else (saying, number_), []).append(row)
     found = [
         Line(
-            label=names(rows, limit),
+            label=view.names(rows, limit),
             texts=tuple(_text(rows, sides, mode) for mode in across),
             rows=tuple(rows),
             severity=_severity(rows[0], sides),

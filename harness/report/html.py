@@ -18,12 +18,12 @@ from harness.record import Cell
 from harness.report import builds, change
 from harness.report.change import Pair
 from harness.report.pictures import Album
-from harness.report.view import ACROSS, View, worst_first
-from harness.report.words import NUMBERS, SEVERITY, SHAPES, STANDINGS, VERDICTS, figures, plural, short
+from harness.report.view import ACROSS, View
+from harness.report.words import NUMBERS, SEVERITY, SHAPES, STANDINGS, VERDICTS, figures, plural, short, worst
 from harness.verdict import FAILING, Standing
 
 #: Characters of pictures after which only those of failing cells are still added.
-BUDGET = 16_000_000
+BUDGET = 10_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,10 +77,11 @@ def render(shown: View, budget: int = BUDGET) -> str:
         builds=builds,
         passages=[_passages(shown, pair) for pair in pairs],
         failing=[(numbers[id(cell)], cell, short(cell)) for cell in shown.failing[:100]],
+        open_failing=12,
         known=[(why, shown.describe(cells), numbers[id(cells[0])]) for why, cells in shown.known.items()],
         filters=_filters(dimensions),
         heads=_heads(shown),
-        rows=worst_first(shown.rows),
+        rows=sorted(shown.rows, key=lambda row: min(worst(row.cells.values()), len(FAILING))),
         number=lambda cell: numbers[id(cell)],
         across=ACROSS,
         short=short,
@@ -135,7 +136,7 @@ def _described(shown: View, kinds: Mapping[int, str]) -> list[dict[str, str]]:
         side = sides[cell.side]
         known = {
             "revision": side.revision,
-            "patches": "patched" if side.patched else "pristine",
+            "build": "patched" if side.patched else "pristine",
             "backend": side.backend,
         }
         found.append(

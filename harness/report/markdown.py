@@ -165,8 +165,8 @@ def _full(shown: View, room: int) -> Lines:
         return " ".join(parts)
 
     columns = shown.columns
-    rows = worst_first(shown.rows)
-    kept = rows if len(rows) <= room - FRAME else rows[: max(room - FRAME - 1, 0)]
+    rows = shown.rows
+    kept = rows if len(rows) <= room - FRAME else worst_first(rows)[: max(room - FRAME - 1, 0)]
     body = [
         _row([escape(row.label), *(text(row.cells.get(column.place)) for column in columns)]) for row in kept
     ]

@@ -14,7 +14,7 @@ from rich.text import Text
 from harness.record import Cell, Records, Side
 from harness.report import builds, change
 from harness.report.progress import Progress
-from harness.report.view import ACROSS, Row, View, arrange, names
+from harness.report.view import ACROSS, Row, View, arrange
 from harness.report.words import SEVERITY, SHAPES, STANDINGS, number, one_line, plural, telling, worst
 from harness.verdict import Standing
 
@@ -72,18 +72,19 @@ def _table(shown: View, sides: Sequence[Side], marks: dict[str, str], console: C
     result = Table(
         box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False, title_justify="left"
     )
-    result.add_column("case", vertical="top")
+    result.add_column("case")
     for place, column in enumerate(columns):
         new = not place or columns[place - 1].side != column.side
         side = column.side.label.removeprefix(column.side.revision).strip() or column.side.label
         first = column.side.revision if new and side != column.side.label else ""
-        result.add_column(f"{first}\n{side if new else ''}\n{column.mode}", no_wrap=True)
+        head = Text(f"{first}\n{side if new else ''}\n{column.mode}")
+        result.add_column(head, no_wrap=True)
     for rows in _groups(shown, [column.place for column in columns]):
         texts = [
             _cell([c for row in rows if (c := row.cells.get(column.place))], marks, ascii_only(console))
             for column in columns
         ]
-        result.add_row(names(rows, 4), *texts)
+        result.add_row(Text(shown.names(rows, 4)), *texts)
     return result
 
 

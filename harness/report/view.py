@@ -34,9 +34,10 @@ class Column:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One row: what is the same in all its cells, as words, and the cells by column."""
+    """One row: what is the same in all its cells, as words and by dimension, and the cells by column."""
 
     words: tuple[str, ...]
+    values: Mapping[str, str]
     cells: Mapping[Place, Cell]
 
     @property
@@ -81,7 +82,29 @@ class View:
         labels = {side.label for side in sides}
         return tuple(column for column in self.columns if column.side.label in labels)
 
-    def describe(self, cells: Sequence[Cell], limit: int = 6) -> str:
+    def names(self, rows: Sequence[Row], limit: int = 12) -> str:
+        """Return the names of some rows in one line: ``gguf F32, F16; ckpt F16``.
+
+        More than ``limit`` rows, or names too long for a line, give way to what sets the rows apart:
+        ``64 cases: container gguf; type Q8_0``.
+        """
+        if len(rows) <= limit:
+            groups: dict[tuple[str, ...], list[str]] = {}
+            for row in rows:
+                *head, tail = row.words
+                groups.setdefault(tuple(head), []).append(tail)
+            text = "; ".join(" ".join([*head, ", ".join(tails)]) for head, tails in groups.items())
+            if len(text) <= 160 or len(rows) <= 3:
+                return text
+        apart = []
+        for name in rows[0].values:
+            every = {row.values[name] for row in self.rows}
+            here = list(dict.fromkeys(row.values[name] for row in rows))
+            if len(here) < len(every):
+                apart.append(f"{name} {listed([value or '–' for value in here], 6)}")
+        return f"{len(rows)} cases: {'; '.join(apart) or 'of every kind'}"
+
+    def describe(self, cells: Sequence[Cell], limit: int = 12) -> str:
         """Say where some cells stand: ``2025-12 pristine: gguf F32, F16 (immediately, auto)``."""
         rows, sides, modes = [], [], []
         wanted = {id(cell) for cell in cells}
@@ -92,7 +115,7 @@ class View:
                 sides += [side for side, _ in here]
                 modes += [mode for _, mode in here]
         sides, modes = list(dict.fromkeys(sides)), list(dict.fromkeys(modes))
-        where = f"{listed(sides, 3)}: {names(rows, limit)}"
+        where = f"{listed(sides, 3)}: {self.names(rows, limit)}"
         return f"{where} ({', '.join(modes)})" if any(modes) else where
 
 
@@ -135,16 +158,6 @@ def _stranger(label: str) -> Side:
 def worst_first(rows: Iterable[Row]) -> list[Row]:
     """Return the rows, those with the worst standings first and otherwise in their order."""
     return sorted(rows, key=lambda row: worst(row.cells.values()))
-
-
-def names(rows: Sequence[Row], limit: int = 6) -> str:
-    """Return the names of some rows in one line: ``gguf F32, F16; ckpt F16``; ``limit`` of them at most."""
-    groups: dict[tuple[str, ...], list[str]] = {}
-    for row in rows[:limit]:
-        *head, tail = row.words
-        groups.setdefault(tuple(head), []).append(tail)
-    text = "; ".join(" ".join([*head, ", ".join(tails)]) for head, tails in groups.items())
-    return text if len(rows) <= limit else f"{text} and {len(rows) - limit} more"
 
 
 def _dimensions(cells: Sequence[Cell]) -> dict[str, tuple[str, ...]]:
@@ -191,7 +204,8 @@ def _rows(cells: Sequence[Cell], dimensions: Mapping[str, tuple[str, ...]]) -> l
     found = []
     for (key, more), words, cells_ in zip(rows, brief, rows.values(), strict=True):
         full = (more,) if more else _words(down, key) if words in repeated else words
-        found.append(Row(words=full or (next(iter(cells_.values())).case,), cells=cells_))
+        name = full or (next(iter(cells_.values())).case,)
+        found.append(Row(words=name, values=dict(zip(down, key, strict=True)), cells=cells_))
     return found
 
 
