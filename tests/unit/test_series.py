@@ -24,9 +24,10 @@ def _surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A cache of the test's own, and a user who rebases with fuzz, signs, and calls us from a git hook."""
     monkeypatch.setenv(cache.VARIABLE, os.fspath(tmp_path / "cache"))
     settings = "[am]\n\tthreeWay = true\n[commit]\n\tgpgSign = true\n[core]\n\tautocrlf = true\n"
-    (tmp_path / "gitconfig").write_text(settings + "[apply]\n\tignoreWhitespace = change\n")
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.fspath(tmp_path / "gitconfig"))
-    monkeypatch.setenv("GIT_DIR", os.fspath(tmp_path / "nowhere"))
+    (tmp_path / ".gitconfig").write_text(settings + "[apply]\n\tignoreWhitespace = change\n")
+    monkeypatch.setenv("HOME", os.fspath(tmp_path))
+    for name in ("GIT_DIR", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY"):
+        monkeypatch.setenv(name, os.fspath(tmp_path / "nowhere"))
     monkeypatch.setenv("GIT_COMMITTER_NAME", "the hook's user")
 
 
@@ -120,6 +121,8 @@ def test_a_patch_applies_and_goes_again(tree: source.Tree, author: Author) -> No
     assert clean(tree)
     assert repositories.git(tree.path, "rev-parse", "HEAD") == patched.commit
     assert repositories.git(tree.path, "log", "-1", "--format=%s by %an") == "fix: better by Somebody"
+    authored, committed = repositories.git(tree.path, "log", "-1", "--format=%at %ct").split()
+    assert authored == committed
     assert repositories.git(tree.path, "describe", "--tags", "--dirty").startswith("master-1-abc-1-g")
     assert prepare(tree).commit == tree.base
     assert repositories.contents(tree.path) == pristine
@@ -302,6 +305,7 @@ def test_a_changed_context_line_is_a_conflict_that_shows_the_hunk(tree: source.T
     assert "+also" not in detail  # the other hunk would fit
     assert differing(before, tree) == set()
 
+    repositories.write(tree.path, {"windows.cpp": "damaged", "left.cpp": ""})
     with pytest.raises(PatchConflict) as caught:
         prepare(tree, good, bad)
     assert "bad.patch on small" in caught.value.subject
@@ -310,6 +314,12 @@ def test_a_changed_context_line_is_a_conflict_that_shows_the_hunk(tree: source.T
     assert clean(tree)
     assert names(tree) == {tree.path.name}
     assert prepare(tree).commit == tree.base
+
+
+def test_white_space_counts(tree: source.Tree, author: Author) -> None:
+    made = author.patch("better", {"stable-diffusion.cpp": line(30, "better\n")})
+    made.path.write_text(made.path.read_text().replace("\n line 29\n", "\n line  29\n"))
+    assert [entry.state for entry in series.states(tree, [series.read(made.path)])] == [State.CONFLICTS]
 
 
 def test_every_hunk_that_conflicts_is_shown_with_its_file(tree: source.Tree, author: Author) -> None:

@@ -36,10 +36,10 @@ def _surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         repositories.write(hooks, {name: "#!/bin/sh\nexit 1\n"})
         (hooks / name).chmod(0o755)
     (tmp_path / "ignore").write_text("*.secret\n")
-    (tmp_path / "gitconfig").write_text(HOSTILE.format(hooks=hooks, ignore=tmp_path / "ignore"))
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.fspath(tmp_path / "gitconfig"))
-    monkeypatch.setenv("GIT_DIR", os.fspath(tmp_path / "nowhere"))
-    monkeypatch.setenv("GIT_INDEX_FILE", os.fspath(tmp_path / "no-index"))
+    (tmp_path / ".gitconfig").write_text(HOSTILE.format(hooks=hooks, ignore=tmp_path / "ignore"))
+    monkeypatch.setenv("HOME", os.fspath(tmp_path))
+    for name in ("GIT_DIR", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY"):
+        monkeypatch.setenv(name, os.fspath(tmp_path / "nowhere"))
     monkeypatch.setenv("GIT_AUTHOR_DATE", "2001-01-01T00:00:00")
 
 
