@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import pytest
+
+from harness.bases import FLUX_SMALL, SD1_TINY
+from harness.case import MODES, cases, plan_digest, select, unique_shots
+
+pytestmark = pytest.mark.usefixtures("cache_folder")
+
+
+def test_every_container_and_type_is_tried_in_every_mode() -> None:
+    found = cases(FLUX_SMALL, MODES)
+    names = {case.name for case in found}
+    assert names == {
+        "none",
+        "gguf-F16-times-0",
+        *(f"safetensors-{kind}" for kind in ("F32", "F16")),
+        "ckpt-F16",
+        *(f"gguf-{kind}" for kind in ("F32", "F16", "BF16", "Q8_0", "Q4_0")),
+    }
+    assert len(found) == len(names) * len(MODES)
+
+
+def test_a_revision_without_a_mode_is_not_asked_for_it() -> None:
+    assert {case.dimensions["mode"] for case in cases(SD1_TINY, ["immediately"])} == {"immediately"}
+
+
+def test_names_with_their_mode_are_unique() -> None:
+    found = cases(SD1_TINY, MODES)
+    assert len({(case.name, case.dimensions["mode"]) for case in found}) == len(found)
+
+
+@pytest.mark.parametrize(
+    ("patterns", "count"), [([], 30), (["gguf-Q*"], 6), (["gguf-Q8_0@auto"], 1), (["none", "ckpt*"], 6), (["x"], 0)]
+)
+def test_selection_by_name_and_mode(patterns: list[str], count: int) -> None:
+    assert len(select(cases(FLUX_SMALL, MODES), patterns)) == count
+
+
+def test_a_float_file_has_a_twin_that_it_must_equal_and_a_quantised_one_has_none() -> None:
+    found = {case.name: case for case in cases(FLUX_SMALL, ["auto"])}
+    twin = found["gguf-F16"].equal
+    assert twin is not None
+    assert twin.name.endswith("safetensors-F16@1")
+    assert found["gguf-Q8_0"].equal is None
+    assert found["gguf-Q8_0"].wanted is not None
+
+
+@pytest.mark.timeout(120)
+def test_files_that_hold_the_same_numbers_share_a_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {case.name: case for case in cases(FLUX_SMALL, ["auto"])}
+
+    def wanted(name: str) -> str:
+        shot = found[name].wanted
+        assert shot is not None
+        return shot.name
+
+    assert wanted("gguf-F32") == wanted("safetensors-F32")
+    assert wanted("gguf-F16") == wanted("ckpt-F16")
+    assert wanted("gguf-Q8_0") != wanted("gguf-F32")
+    shots = unique_shots(found.values())
+    assert len({shot.name for shot in shots}) == len(shots)
+
+
+def test_another_plan_has_another_digest() -> None:
+    assert plan_digest(["a", "b"]) == plan_digest(["a", "b"])
+    assert plan_digest(["a", "b"]) != plan_digest(["ab"])

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import dataclasses
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import record
+from harness.record import Records
+from harness.verdict import Verdict
+from harness.verify import verify
+from sdcpp.build import Build
+from sdcpp.errors import NothingTried
+from tests.unit import undisturbed
+
+pytestmark = pytest.mark.usefixtures("cache_folder")
+
+
+def judgement(records: Records) -> list[dict[str, Any]]:
+    """All that a report says except how long things took."""
+    cells = [dataclasses.asdict(cell) for cell in records.cells]
+    for cell in cells:
+        del cell["seconds"], cell["memory"]
+    return cells
+
+
+def test_cells_come_from_what_was_seen(fake_build: Callable[..., Build], tmp_path: Path) -> None:
+    records = undisturbed.run(tmp_path / "run", fake_build("C"))
+    verdicts = {cell.case: cell.verdict for cell in records.cells}
+    assert verdicts["times-0"] is Verdict.PASS
+    assert verdicts["times-1"] is Verdict.WRONG
+    assert len(records.cells) == undisturbed.MULTIPLIERS
+    assert records.finished
+    assert {cell.case for cell in records.failing} == {c for c, v in verdicts.items() if v is not Verdict.PASS}
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_killed_at_a_random_moment_and_started_again_it_gives_the_same_judgement(
+    fake_build: Callable[..., Build], tmp_path: Path, seed: int
+) -> None:
+    made = fake_build("C")
+    wanted = undisturbed.run(tmp_path / "whole", made)
+    folder = tmp_path / "killed"
+    path = folder / "records.jsonl"
+    enough = random.Random(seed).randrange(3, 2 * undisturbed.MULTIPLIERS)  # noqa: S311 - not for secrets
+    process = subprocess.Popen([sys.executable, "-m", "tests.unit.undisturbed", folder, made.folder])
+    deadline = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < deadline:
+        if path.exists() and path.read_bytes().count(b"\n") >= enough:
+            os.kill(process.pid, signal.SIGKILL)
+            break
+        time.sleep(0.002)
+    process.wait()
+    torn = path.read_bytes()
+    assert b'"record":"end"' not in torn, "it ended before it was killed"
+    done = torn.count(b'"record":"observation"')
+    again = undisturbed.run(folder, made)
+    assert judgement(again) == judgement(wanted)
+    lines = path.read_bytes().count(b'"record":"observation"')
+    assert lines == undisturbed.MULTIPLIERS + 1, "pictures that were there have been made again"
+    assert done < lines
+
+
+def test_a_finished_run_starts_anew(fake_build: Callable[..., Build], tmp_path: Path) -> None:
+    first = undisturbed.run(tmp_path, fake_build("C"))
+    second = undisturbed.run(tmp_path, fake_build("C"))
+    assert first.run.plan == second.run.plan
+    assert len(second.cells) == len(first.cells)
+    assert (tmp_path / "records.jsonl").read_text().count('"record":"run"') == 1
+
+
+def test_records_of_another_plan_are_not_taken_up(fake_build: Callable[..., Build], tmp_path: Path) -> None:
+    undisturbed.run(tmp_path, fake_build("C"))
+    path = tmp_path / "records.jsonl"
+    other = path.read_text().replace('"plan":"', '"plan":"0').splitlines(keepends=True)[:-3]
+    path.write_text("".join(other))
+    assert len(undisturbed.run(tmp_path, fake_build("C")).cells) == undisturbed.MULTIPLIERS
+
+
+def test_two_sides_that_no_patch_tells_apart_are_run_once(fake_build: Callable[..., Build], tmp_path: Path) -> None:
+    one = undisturbed.contender(fake_build("C"))
+    two = dataclasses.replace(one, side=dataclasses.replace(one.side, label="fake patched", patched=True))
+    records = verify([one, two], tmp_path, title="", command="", jobs=2)
+    assert len(records.observations) == undisturbed.MULTIPLIERS + 1
+    assert [c.case for c in records.cells if c.side == "fake"] == [c.case for c in records.cells if c.side != "fake"]
+
+
+def test_nothing_tried_is_no_success(fake_build: Callable[..., Build], tmp_path: Path) -> None:
+    empty = dataclasses.replace(undisturbed.contender(fake_build("C")), cases=[])
+    with pytest.raises(NothingTried):
+        verify([empty], tmp_path, title="nothing", command="", jobs=1)
+
+
+def test_a_torn_last_line_is_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "records.jsonl"
+    with record.Writer(path) as writer:
+        writer.run(record.Run(plan="p", title="", command="", machine={}, started="", project=""))
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"record":"observ')
+    record.drop_torn_line(path)
+    assert path.read_bytes() == whole
+    assert record.read(path).run.plan == "p"
+
+
+def test_a_broken_line_in_the_middle_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "records.jsonl"
+    path.write_text('{"record":"run","plan":"","title":"","command":"","machine":{},"started":"","project":""}\n{\n{}\n')
+    with pytest.raises(record.FileInvalid, match="records.jsonl:2"):
+        record.read(path)

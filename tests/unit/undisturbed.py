@@ -1,0 +1,49 @@
+"""A run of ``verify`` on the fake library, as a program that a test can kill: FOLDER BUILD_FOLDER."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from harness.adapter import Adapter
+from harness.case import Case, Shot, Use
+from harness.files import AdapterFile
+from harness.record import Records, Side
+from harness.verify import Contender, verify
+from sdcpp import build
+from sdcpp.build import Build
+from tests.unit.small import BASE
+
+MULTIPLIERS = 40
+
+
+def contender(made: Build) -> Contender:
+    """One side and cases that the fake library passes and fails."""
+    file = AdapterFile(base=BASE, adapter=Adapter(name="r4", base="small", rank=4), container="safetensors", kind="F32")
+    without = Shot(base=BASE, mode="at_runtime")
+    cases = []
+    for number in range(MULTIPLIERS):
+        use = Use(file=file, multiplier=number % 3 + number / 64)
+        cases.append(
+            Case(
+                name=f"times-{number}",
+                shot=Shot(base=BASE, mode="at_runtime", sequence=((use,),)),
+                without=without,
+                # The fake adds 16 grey levels for each unit of multiplier, so fewer than 1/16 leaves it equal.
+                equal=without,
+                dimensions={"mode": "at_runtime", "multiplier": str(use.multiplier)},
+            )
+        )
+    side = Side(
+        label="fake", revision="fake", patched=False, backend="cpu", identity=made.identity, build=made.record
+    )
+    return Contender(side=side, build=made, cases=cases)
+
+
+def run(folder: Path, made: Build) -> Records:
+    """Run it."""
+    return verify([contender(made)], folder, title="undisturbed", command="none", jobs=2)
+
+
+if __name__ == "__main__":
+    run(Path(sys.argv[1]), build.read(Path(sys.argv[2])))
