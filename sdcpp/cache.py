@@ -24,7 +24,9 @@ PATIENCE = 3600.0
 def root() -> Path:
     """Return the cache folder: ``$SDCPP_CACHE`` or the platform's own place for caches."""
     chosen = os.environ.get(VARIABLE)
-    return Path(chosen).expanduser().resolve() if chosen else platformdirs.user_cache_path("sdcpp-lora-harness")
+    return (
+        Path(chosen).expanduser().resolve() if chosen else platformdirs.user_cache_path("sdcpp-lora-harness")
+    )
 
 
 @contextmanager

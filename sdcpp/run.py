@@ -50,9 +50,9 @@ def run(
 
     ``env`` is added to this process's environment; None takes a variable out of it. ``show`` passes each
     line of output on as progress while it arrives, ``only`` those that begin so. ``quiet`` leaves the
-    command itself unprinted, for questions asked in passing. ``apart`` keeps standard error out of ``output``, for output that is to be
-    parsed; bytes that are no UTF-8 then survive as os.fsdecode would have them. ``stdin`` is a file for the
-    program to read; otherwise it reads nothing.
+    command itself unprinted, for questions asked in passing. ``apart`` keeps standard error out of
+    ``output``, for output that is to be parsed; bytes that are no UTF-8 then survive as os.fsdecode would
+    have them. ``stdin`` is a file for the program to read; otherwise it reads nothing.
     Raises ToolMissing when the program does not exist.
     """
     words = [os.fspath(part) for part in argv]
