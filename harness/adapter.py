@@ -63,7 +63,9 @@ class Adapter:
         return tensors
 
 
-def merge(base: Base, tensors: Mapping[str, NDArray[np.floating]], multiplier: float = 1.0) -> dict[tuple[str, str], F32]:
+def merge(
+    base: Base, tensors: Mapping[str, NDArray[np.floating]], multiplier: float = 1.0
+) -> dict[tuple[str, str], F32]:
     """Return the base's weights with an adapter merged in: W + multiplier * (alpha / rank) * up @ down.
 
     The sum is formed in float64 and rounded once, to float32. Keys are (role, tensor name). The formula is

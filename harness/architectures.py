@@ -13,7 +13,9 @@ from collections.abc import Mapping
 from harness.base import Weight, Weights
 
 
-def _linear(name: str, out: int, inner: int, *, gain: float = 1.0, bias: bool = True, dtype: str = "F16") -> Weights:
+def _linear(
+    name: str, out: int, inner: int, *, gain: float = 1.0, bias: bool = True, dtype: str = "F16"
+) -> Weights:
     weights = {f"{name}.weight": Weight(shape=(out, inner), std=gain / math.sqrt(inner), dtype=dtype)}
     if bias:
         weights[f"{name}.bias"] = Weight(shape=(out,), std=0.02, dtype="F32")
@@ -40,7 +42,15 @@ def prefixed(prefix: str, weights: Mapping[str, Weight]) -> Weights:
     return {prefix + name: weight for name, weight in weights.items()}
 
 
-def flux(*, hidden: int = 256, head: int = 128, context: int = 4096, double: int = 1, single: int = 1, gain: float = 1.0) -> Weights:
+def flux(
+    *,
+    hidden: int = 256,
+    head: int = 128,
+    context: int = 4096,
+    double: int = 1,
+    single: int = 1,
+    gain: float = 1.0,
+) -> Weights:
     """Return Flux (schnell: no guidance embedding) with ``hidden`` channels and the given numbers of blocks.
 
     The matrices that adapters change are F32, so that merging an adapter into them rounds nothing away.
@@ -65,7 +75,9 @@ def flux(*, hidden: int = 256, head: int = 128, context: int = 4096, double: int
             weights |= _linear(f"{block}_mlp.0", mlp, hidden, dtype="F32")
             weights |= _linear(f"{block}_mlp.2", hidden, mlp, dtype="F32")
             for part in ("query", "key"):
-                weights[f"{block}_attn.norm.{part}_norm.scale"] = Weight(shape=(head,), std=0.05, mean=1, dtype="F32")
+                weights[f"{block}_attn.norm.{part}_norm.scale"] = Weight(
+                    shape=(head,), std=0.05, mean=1, dtype="F32"
+                )
     for i in range(single):
         block = f"single_blocks.{i}"
         weights |= _linear(f"{block}.modulation.lin", 3 * hidden, hidden)

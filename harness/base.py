@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -83,7 +83,9 @@ class Base:
         recipe = {
             "maker": MAKER,
             "seed": self.seed,
-            "files": {role: {n: asdict(w) for n, w in weights.items()} for role, weights in self.files.items()},
+            "files": {
+                role: {n: asdict(w) for n, w in weights.items()} for role, weights in self.files.items()
+            },
         }
         return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
 
@@ -126,7 +128,10 @@ class Base:
                     piece = block[start : start + count - done]
                     values[done : done + piece.size] += piece * np.float32(weight.std)
                     done, start = done + piece.size, 0
-            yield name, values.reshape(weight.shape).astype(np.float32 if weight.dtype == "F32" else np.float16)
+            yield (
+                name,
+                values.reshape(weight.shape).astype(np.float32 if weight.dtype == "F32" else np.float16),
+            )
 
 
 _blocks: dict[int, NDArray[np.float32]] = {}

@@ -116,7 +116,9 @@ class Case:
     @property
     def shots(self) -> tuple[Shot, ...]:
         """All the shots that judging this case needs."""
-        return tuple(s for s in (self.shot, self.without, self.wanted, self.equal, self.source, self.scale) if s)
+        return tuple(
+            s for s in (self.shot, self.without, self.wanted, self.equal, self.source, self.scale) if s
+        )
 
 
 #: 8-bit pixels of an effect of 30 grey levels RMS carry a rounding error of 0.41 / 30, or 1.4 %; F16 activations
@@ -124,7 +126,9 @@ class Case:
 FLOAT = Tolerance(bound=0.04, why="rounding of pixels and of F16 activations; measured 0.8 to 1.6 %")
 #: The wanted picture is made from the dequantised values, so this bounds what computing with blocks adds: at run
 #: time ggml also quantises the activations to 8 bits for these types. Measured on 2026-05, CPU: 1.5 to 2.5 %.
-BLOCKS = Tolerance(bound=0.08, why="as float, and activations are quantised to 8 bits at run time; measured to 2.5 %")
+BLOCKS = Tolerance(
+    bound=0.08, why="as float, and activations are quantised to 8 bits at run time; measured to 2.5 %"
+)
 
 #: Containers and tensor types, in the order in which the report shows them.
 FILES = (
@@ -204,7 +208,11 @@ def select(cases: Iterable[Case], patterns: Sequence[str]) -> list[Case]:
         case
         for case in cases
         if not patterns
-        or any(fnmatchcase(text, p) for p in patterns for text in (case.name, f"{case.name}@{case.dimensions['mode']}"))
+        or any(
+            fnmatchcase(text, p)
+            for p in patterns
+            for text in (case.name, f"{case.name}@{case.dimensions['mode']}")
+        )
     ]
 
 

@@ -29,7 +29,12 @@ class Expectation:
 
     def fits(self, *, revision: str, patches: Collection[str], backend: str, case: str, mode: str) -> bool:
         """Return whether the entry speaks of this case on this build."""
-        wanted = ((revision, self.revisions), (backend, self.backends), (case, self.cases), (mode, self.modes))
+        wanted = (
+            (revision, self.revisions),
+            (backend, self.backends),
+            (case, self.cases),
+            (mode, self.modes),
+        )
         return self.without_patch not in patches and all(
             any(fnmatchcase(value, pattern) for pattern in patterns) for value, patterns in wanted
         )
@@ -42,12 +47,14 @@ def load(path: Path = PATH) -> list[Expectation]:
     for number, entry in enumerate(tomllib.loads(path.read_text(encoding="utf-8")).get("expectation", []), 1):
         try:
             if unknown := set(entry) - known:
-                raise ValueError(f"unknown keys {sorted(unknown)}")  # noqa: TRY301
+                raise ValueError(f"unknown keys {sorted(unknown)}")
             if not entry.get("reason", "").strip():
-                raise ValueError("no reason")  # noqa: TRY301
+                raise ValueError("no reason")
             loaded.append(Expectation(**{**entry, "verdict": Verdict(entry["verdict"])}))
         except (ValueError, KeyError, TypeError) as error:
-            raise FileInvalid("not an expectation", f"{path}, entry {number}: {error}", "see the top of the file") from error
+            raise FileInvalid(
+                "not an expectation", f"{path}, entry {number}: {error}", "see the top of the file"
+            ) from error
     return loaded
 
 

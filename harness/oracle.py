@@ -84,7 +84,9 @@ def judge(case: Case, observed: Mapping[str, Observation], pictures: Mapping[str
     wanted = pictures[hashes["wanted"]]
     full = pixels(case.scale) if case.scale else wanted
     if full is None:
-        return Finding(verdict=Verdict.UNJUDGED, evidence="the picture that errors are relative to is missing")
+        return Finding(
+            verdict=Verdict.UNJUDGED, evidence="the picture that errors are relative to is missing"
+        )
     effect = rms(full, without)
     error = rms(got, wanted) / effect
     source = pixels(case.source) if case.source else None
@@ -108,7 +110,9 @@ def _quote(observation: Observation) -> str:
 
 def _complaint(observation: Observation) -> str:
     """Return the log lines in which the library speaks of a LoRA it could not use, else the first ones."""
-    telling = [line for line in observation.log if "can not find" in line or "Only (" in line or "failed" in line]
+    telling = [
+        line for line in observation.log if "can not find" in line or "Only (" in line or "failed" in line
+    ]
     return "\n".join(dict.fromkeys((telling or list(observation.log))[:3]))
 
 
@@ -127,5 +131,7 @@ def check_calibration(base: Base, without: Pixels, wanted: Pixels) -> None:
         complaints.append(f"the adapter changes it by {effect:.1f} grey levels, less than {bounds.effect}")
     if complaints:
         raise FixtureInvalid(
-            "; ".join(complaints), base.name, "adjust contrast and brightness of the model in harness/bases.py"
+            "; ".join(complaints),
+            base.name,
+            "adjust contrast and brightness of the model in harness/bases.py",
         )

@@ -15,7 +15,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -101,7 +100,9 @@ class Hand:
 
     def _post_mortem(self, status: int) -> Reply:
         name = signal.Signals(-status).name if status < 0 else f"exit status {status}"
-        return Reply(outcome="crashed", content={"text": self._last_words() or f"ended by {name}"}, signal=name)
+        return Reply(
+            outcome="crashed", content={"text": self._last_words() or f"ended by {name}"}, signal=name
+        )
 
     def _last_words(self) -> str:
         """Return the lines of standard error that say why the process ended, without this machine's folders."""
@@ -225,5 +226,3 @@ def crew_size(cores: int | None = None) -> tuple[int, int]:
     if cores is None:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(8, cores)), 1
-
-

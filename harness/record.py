@@ -201,14 +201,16 @@ def read(path: Path) -> Records:
             if kind == "run":
                 records = Records(run=Run(**entry))
             elif records is None:
-                raise ValueError("the first line is not the head of a run")  # noqa: TRY301
+                raise ValueError("the first line is not the head of a run")
             else:
                 _add(records, kind, entry)
         except (ValueError, KeyError, TypeError) as error:
             if number == len(lines):
                 break  # torn by a kill in the middle of the write
             raise FileInvalid(
-                "not a line of records", f"{path}:{number} ({error})", "give a records.jsonl file that verify wrote"
+                "not a line of records",
+                f"{path}:{number} ({error})",
+                "give a records.jsonl file that verify wrote",
             ) from error
     if records is None:
         raise FileInvalid("no records", path, "give a records.jsonl file that verify wrote")

@@ -8,7 +8,7 @@ from enum import StrEnum
 class Verdict(StrEnum):
     """The outcome of one case, from what was observed and what the oracles say."""
 
-    PASS = "PASS"
+    PASS = "PASS"  # noqa: S105 - no password
     NO_EFFECT = "NO_EFFECT"  # the adapter was silently ignored
     WRONG = "WRONG"  # a picture, but not the one that the adapter means
     ABORT = "ABORT"  # a signal or a failed assertion ended the process

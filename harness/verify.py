@@ -42,7 +42,9 @@ class Contender:
         return frozenset(patch["name"] for patch in self.build.record["patches"])
 
 
-def contend(revision: Revision, patches: Sequence[Patch], backend: str, patterns: Sequence[str]) -> list[Contender]:
+def contend(
+    revision: Revision, patches: Sequence[Patch], backend: str, patterns: Sequence[str]
+) -> list[Contender]:
     """Build a revision pristine and with those of ``patches`` that are for it; return both sides.
 
     Raises what fetching, patching and building raise.
@@ -87,7 +89,9 @@ def modes_of(made: Build) -> tuple[str, ...]:
     return params.modes(header.read(made.header))
 
 
-def verify(contenders: Sequence[Contender], folder: Path, *, title: str, command: str, jobs: int | None) -> Records:
+def verify(
+    contenders: Sequence[Contender], folder: Path, *, title: str, command: str, jobs: int | None
+) -> Records:
     """Run the contenders' cases, judge them, and return (and keep in ``folder``) the records.
 
     If ``folder`` holds the records of the same plan, killed before its end, the run is taken up there.
@@ -102,7 +106,12 @@ def verify(contenders: Sequence[Contender], folder: Path, *, title: str, command
     if records is None:
         path.unlink(missing_ok=True)
         head = Run(
-            plan=plan, title=title, command=command, machine=machine(), started=_now(), project=_project_version()
+            plan=plan,
+            title=title,
+            command=command,
+            machine=machine(),
+            started=_now(),
+            project=_project_version(),
         )
         records = Records(run=head)
         with Writer(path) as writer:
@@ -110,7 +119,9 @@ def verify(contenders: Sequence[Contender], folder: Path, *, title: str, command
             for contender in contenders:
                 writer.side(contender.side)
     else:
-        console.note(f"resuming: {len(records.observations)} pictures of an interrupted run are there already")
+        console.note(
+            f"resuming: {len(records.observations)} pictures of an interrupted run are there already"
+        )
     with Writer(path, records.pictures) as writer:
         _observe(contenders, records, writer, jobs)
         records = record.read(path)
@@ -146,7 +157,11 @@ def _observe(contenders: Sequence[Contender], records: Records, writer: Writer, 
     for contender in contenders:
         if contender.side.identity in open_shots:
             continue  # no patch tells it from the other side
-        left = [s for s in unique_shots(contender.cases) if (contender.side.identity, s.name) not in records.observations]
+        left = [
+            s
+            for s in unique_shots(contender.cases)
+            if (contender.side.identity, s.name) not in records.observations
+        ]
         open_shots[contender.side.identity] = contender, left
     total = sum(len(left) for _, left in open_shots.values())
     with Progress(total) as progress:
@@ -157,7 +172,13 @@ def _observe(contenders: Sequence[Contender], records: Records, writer: Writer, 
                 progress.update(f"{label}  {observation.shot}", observation.outcome)
 
             pool.observe(
-                contender.build, contender.side.backend, left, writer, jobs=jobs or workers, threads=threads, seen=seen
+                contender.build,
+                contender.side.backend,
+                left,
+                writer,
+                jobs=jobs or workers,
+                threads=threads,
+                seen=seen,
             )
 
 
@@ -166,7 +187,9 @@ def judge(contenders: Sequence[Contender], records: Records, expected: Sequence[
     cells = []
     for contender in contenders:
         side = contender.side
-        observed = {shot: o for (identity, shot), o in records.observations.items() if identity == side.identity}
+        observed = {
+            shot: o for (identity, shot), o in records.observations.items() if identity == side.identity
+        }
         _calibrate(contender.cases, observed, records)
         for case in contender.cases:
             finding = oracle.judge(case, observed, records.pictures)
@@ -205,7 +228,16 @@ def judge(contenders: Sequence[Contender], records: Records, expected: Sequence[
                     seconds=sum(own.seconds.values()),
                     memory=own.memory,
                     repeat=quoted(
-                        ["nox", "-s", "verify", "--", "--revision", side.revision, "--select", f"{case.name}@{mode}"]
+                        [
+                            "nox",
+                            "-s",
+                            "verify",
+                            "--",
+                            "--revision",
+                            side.revision,
+                            "--select",
+                            f"{case.name}@{mode}",
+                        ]
                     ),
                 )
             )

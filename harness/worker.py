@@ -72,7 +72,8 @@ class Worker:
             "backend": self._context.backend if self._context else "",
             "log": kept[:KEPT_LINES],
             # Linux counts in KiB, macOS in bytes.
-            "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+            "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            * (1 if sys.platform == "darwin" else 1024),
             **result,
         }
 
@@ -98,7 +99,9 @@ class Worker:
             picture = self._context.generate(
                 api.Generation(
                     **request["generation"],
-                    loras=tuple(api.Lora(path=Path(path), multiplier=multiplier) for path, multiplier in loras),
+                    loras=tuple(
+                        api.Lora(path=Path(path), multiplier=multiplier) for path, multiplier in loras
+                    ),
                 )
             )
         return {

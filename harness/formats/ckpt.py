@@ -31,11 +31,19 @@ class _Pickle:
 
     def put(self) -> int:
         number, self._count = self._count, self._count + 1
-        self.out += pickle.BINPUT + bytes([number]) if number < 256 else pickle.LONG_BINPUT + struct.pack("<I", number)
+        self.out += (
+            pickle.BINPUT + bytes([number])
+            if number < 256
+            else pickle.LONG_BINPUT + struct.pack("<I", number)
+        )
         return number
 
     def _get(self, number: int) -> None:
-        self.out += pickle.BINGET + bytes([number]) if number < 256 else pickle.LONG_BINGET + struct.pack("<I", number)
+        self.out += (
+            pickle.BINGET + bytes([number])
+            if number < 256
+            else pickle.LONG_BINGET + struct.pack("<I", number)
+        )
 
     def _once(self, kind: str, text: str, code: bytes) -> None:
         if (kind, text) in self._memo:
@@ -91,7 +99,9 @@ def write(path: Path, tensors: Mapping[str, NDArray[np.generic]]) -> None:
         out += pickle.BINPERSID
         machine.integer(0)
         machine.shape(array.shape)
-        machine.shape(tuple(stride // array.itemsize for stride in np.ascontiguousarray(array).strides[: array.ndim]))
+        machine.shape(
+            tuple(stride // array.itemsize for stride in np.ascontiguousarray(array).strides[: array.ndim])
+        )
         out += pickle.NEWFALSE
         machine.name("collections", "OrderedDict")
         out += pickle.EMPTY_TUPLE + pickle.REDUCE

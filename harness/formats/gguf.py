@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import gguf
 import numpy as np
@@ -37,14 +38,17 @@ def write(path: Path, tensors: Mapping[str, NDArray[np.float32]], kind: str) -> 
             try:
                 writer.add_tensor(name, quants.quantize(array, used), raw_dtype=used)
             except NotImplementedError as error:
-                raise FileInvalid("gguf cannot quantise to this type", kind, "choose a type that it can make") from error
+                raise FileInvalid(
+                    "gguf cannot quantise to this type", kind, "choose a type that it can make"
+                ) from error
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
 
 
-def _type_for(array: NDArray[np.float32], wanted: Type) -> Type:
+def _type_for(array: NDArray[np.float32], wanted: Any) -> Any:
+    """Return the GGMLQuantizationType in which a tensor of a file of type ``wanted`` is stored."""
     if array.ndim < 2:
         return Type.F32
     block, _ = gguf.GGML_QUANT_SIZES[wanted]
@@ -56,5 +60,7 @@ def read(path: Path) -> dict[str, NDArray[np.float32]]:
     tensors: dict[str, NDArray[np.float32]] = {}
     for tensor in gguf.GGUFReader(path).tensors:
         shape = tuple(int(n) for n in reversed(tensor.shape))
-        tensors[tensor.name] = quants.dequantize(tensor.data, tensor.tensor_type).reshape(shape).astype(np.float32)
+        tensors[tensor.name] = (
+            quants.dequantize(tensor.data, tensor.tensor_type).reshape(shape).astype(np.float32)
+        )
     return tensors

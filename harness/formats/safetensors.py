@@ -16,7 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 #: numpy's dtypes and the names the format has for them. BF16 is carried as its raw 16 bits in uint16.
-DTYPES = {"float64": "F64", "float32": "F32", "float16": "F16", "uint16": "BF16", "int32": "I32", "int64": "I64"}
+DTYPES = {
+    "float64": "F64",
+    "float32": "F32",
+    "float16": "F16",
+    "uint16": "BF16",
+    "int32": "I32",
+    "int64": "I64",
+}
 
 
 def write(path: Path, tensors: Iterable[tuple[str, NDArray[np.generic]]]) -> None:

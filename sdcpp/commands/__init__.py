@@ -1,5 +1,5 @@
 """The subcommands: each module has ``register(subparsers)`` and ``main(arguments) -> int``."""
 
-from sdcpp.commands import build, verify
+from sdcpp.commands import build, patch, verify
 
-COMMANDS = (verify, build)
+COMMANDS = (verify, build, patch)

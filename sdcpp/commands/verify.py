@@ -47,7 +47,10 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help=f"a revision of revisions.toml; may be repeated (default: {', '.join(REVISIONS)})",
     )
     parser.add_argument(
-        "--source", type=Path, metavar="DIR", help="verify a checkout of your own instead, with its uncommitted work"
+        "--source",
+        type=Path,
+        metavar="DIR",
+        help="verify a checkout of your own instead, with its uncommitted work",
     )
     parser.add_argument("--backend", default="cpu", choices=sorted(backend.BACKENDS), help="default: cpu")
     parser.add_argument(
@@ -60,7 +63,9 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--output", type=Path, default=Path("reports/verify"), metavar="DIR", help="default: reports/verify"
     )
-    parser.add_argument("--jobs", type=int, metavar="N", help="worker processes (default: one a core, at most 8)")
+    parser.add_argument(
+        "--jobs", type=int, metavar="N", help="worker processes (default: one a core, at most 8)"
+    )
     parser.add_argument("--list", action="store_true", help="print the cases and stop")
     parser.set_defaults(main=main)
 
@@ -113,5 +118,7 @@ def _list(patterns: list[str]) -> int:
     for generation, base in SMALLEST.items():
         for case in select(cases(base, MODES), patterns):
             dimensions = "  ".join(f"{key}={value}" for key, value in case.dimensions.items())
-            console.out.print(f"generation {generation}  {case.name}@{case.dimensions['mode']:12}  {dimensions}")
+            console.out.print(
+                f"generation {generation}  {case.name}@{case.dimensions['mode']:12}  {dimensions}"
+            )
     return 0

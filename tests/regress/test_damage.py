@@ -51,11 +51,18 @@ class Replaced(AdapterFile):
 
 def replaced(at: Path, tensors: dict[str, NDArray[np.float32]]) -> Replaced:
     return Replaced(
-        base=FLUX_SMALL, adapter=ADAPTER, container="safetensors", kind="F32", tensors=tuple(tensors.items()), at=at
+        base=FLUX_SMALL,
+        adapter=ADAPTER,
+        container="safetensors",
+        kind="F32",
+        tensors=tuple(tensors.items()),
+        at=at,
     )
 
 
-def verdict(contenders: list[Contender], tmp_path: Path, used: AdapterFile, merged: AdapterFile) -> oracle.Finding:
+def verdict(
+    contenders: list[Contender], tmp_path: Path, used: AdapterFile, merged: AdapterFile
+) -> oracle.Finding:
     build = next(c.build for c in contenders if c.side.label == "2026-05 pristine")
     case = Case(
         name="damaged",
@@ -67,9 +74,7 @@ def verdict(contenders: list[Contender], tmp_path: Path, used: AdapterFile, merg
     )
     path = tmp_path / "records.jsonl"
     with record.Writer(path) as writer:
-        writer.run(
-            record.Run(plan="", title="", command="", machine={}, started="", project="")
-        )
+        writer.run(record.Run(plan="", title="", command="", machine={}, started="", project=""))
         pool.observe(build, "cpu", case.shots, writer, jobs=1, threads=2)
     records = record.read(path)
     observed = {shot: o for (_, shot), o in records.observations.items()}
@@ -101,7 +106,8 @@ def test_up_and_down_transposed_in_the_oracles_input(contenders: list[Contender]
 @pytest.mark.parametrize("share", [0.0, 1.0])
 def test_a_missing_adapter_scores_one(contenders: list[Contender], tmp_path: Path, share: float) -> None:
     tensors = {
-        name: array if name.endswith(".alpha") else array * np.float32(share) for name, array in HEALTHY.values().items()
+        name: array if name.endswith(".alpha") else array * np.float32(share)
+        for name, array in HEALTHY.values().items()
     }
     finding = verdict(contenders, tmp_path, replaced(tmp_path / "scaled", tensors), HEALTHY)
     assert finding.error == pytest.approx(1.0 - share, abs=0.04)

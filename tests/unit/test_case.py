@@ -31,7 +31,8 @@ def test_names_with_their_mode_are_unique() -> None:
 
 
 @pytest.mark.parametrize(
-    ("patterns", "count"), [([], 30), (["gguf-Q*"], 6), (["gguf-Q8_0@auto"], 1), (["none", "ckpt*"], 6), (["x"], 0)]
+    ("patterns", "count"),
+    [([], 30), (["gguf-Q*"], 6), (["gguf-Q8_0@auto"], 1), (["none", "ckpt*"], 6), (["x"], 0)],
 )
 def test_selection_by_name_and_mode(patterns: list[str], count: int) -> None:
     assert len(select(cases(FLUX_SMALL, MODES), patterns)) == count

@@ -11,7 +11,12 @@ from sdcpp import project, revision
 from sdcpp.errors import FileInvalid
 
 ENTRY = Expectation(
-    revisions=["2025-12"], cases=["gguf-*"], modes=["auto"], verdict=Verdict.NO_EFFECT, reason="x", without_patch="p"
+    revisions=["2025-12"],
+    cases=["gguf-*"],
+    modes=["auto"],
+    verdict=Verdict.NO_EFFECT,
+    reason="x",
+    without_patch="p",
 )
 CASE = {"revision": "2025-12", "patches": (), "backend": "cpu", "case": "gguf-F16", "mode": "auto"}
 

@@ -71,7 +71,10 @@ def test_ckpt_is_a_state_dict_of_tensors_and_nothing_else(tmp_path: Path) -> Non
     draw = np.random.default_rng(1)
     # More than 256 memo entries, so that both widths of memo opcode occur.
     tensors = {f"t{i}": draw.random((i % 3 + 1, 300)).astype(np.float16) for i in range(60)}
-    tensors |= {"conv": draw.random((2, 3, 3, 3)).astype(np.float16), "row": draw.random(5).astype(np.float16)}
+    tensors |= {
+        "conv": draw.random((2, 3, 3, 3)).astype(np.float16),
+        "row": draw.random(5).astype(np.float16),
+    }
     ckpt.write(tmp_path / "x.ckpt", tensors)
     with zipfile.ZipFile(tmp_path / "x.ckpt") as archive:
         words = archive.read("archive/data.pkl")
@@ -85,7 +88,10 @@ def test_ckpt_is_a_state_dict_of_tensors_and_nothing_else(tmp_path: Path) -> Non
 
 
 def test_gguf_floats_are_exact(tmp_path: Path) -> None:
-    tensors = {"up": np.linspace(-1, 1, 64, dtype=np.float32).reshape(2, 32), "alpha": np.array([16.0], np.float32)}
+    tensors = {
+        "up": np.linspace(-1, 1, 64, dtype=np.float32).reshape(2, 32),
+        "alpha": np.array([16.0], np.float32),
+    }
     gguf.write(tmp_path / "x.gguf", tensors, "F32")
     back = gguf.read(tmp_path / "x.gguf")
     assert all(np.array_equal(back[name], array) for name, array in tensors.items())

@@ -36,7 +36,9 @@ def judge(case: Case, **seen: Pixels | Observation) -> oracle.Finding:
             observed[shot] = what
         else:
             pictures[name] = what
-            observed[shot] = Observation(build="b", shot=shot, outcome="picture", picture=name, log=("can not find it",))
+            observed[shot] = Observation(
+                build="b", shot=shot, outcome="picture", picture=name, log=("can not find it",)
+            )
     return oracle.judge(case, observed, pictures)
 
 
@@ -120,7 +122,9 @@ def test_loss_is_measured_against_the_float_adapter() -> None:
         (GREY, np.full_like(GREY, 105), "grey levels"),
     ],
 )
-def test_a_model_that_cannot_carry_a_comparison_is_refused(without: Pixels, wanted: Pixels, complaint: str) -> None:
+def test_a_model_that_cannot_carry_a_comparison_is_refused(
+    without: Pixels, wanted: Pixels, complaint: str
+) -> None:
     assert BASE.calibration == Calibration()
     oracle.check_calibration(BASE, GREY, BRIGHT)
     with pytest.raises(FixtureInvalid, match=complaint):

@@ -153,7 +153,11 @@ def test_two_workers_see_what_one_sees(fake_build: Callable[..., Build], tmp_pat
 def test_paths_of_this_machine_stay_out_of_the_records(
     fake_build: Callable[..., Build], tmp_path: Path, cache_folder: Path
 ) -> None:
-    records = observe(fake_build("B"), tmp_path, using(AdapterFile(base=BASE, adapter=ADAPTER, container="gguf", kind="F32")))
+    records = observe(
+        fake_build("B"),
+        tmp_path,
+        using(AdapterFile(base=BASE, adapter=ADAPTER, container="gguf", kind="F32")),
+    )
     [observation] = records.observations.values()
     assert any("gguf-F32" in line for line in observation.log)
     assert str(cache_folder) not in (tmp_path / "records.jsonl").read_text()

@@ -39,7 +39,9 @@ def test_cells_come_from_what_was_seen(fake_build: Callable[..., Build], tmp_pat
     assert verdicts["times-1"] is Verdict.WRONG
     assert len(records.cells) == undisturbed.MULTIPLIERS
     assert records.finished
-    assert {cell.case for cell in records.failing} == {c for c, v in verdicts.items() if v is not Verdict.PASS}
+    assert {cell.case for cell in records.failing} == {
+        c for c, v in verdicts.items() if v is not Verdict.PASS
+    }
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -85,12 +87,16 @@ def test_records_of_another_plan_are_not_taken_up(fake_build: Callable[..., Buil
     assert len(undisturbed.run(tmp_path, fake_build("C")).cells) == undisturbed.MULTIPLIERS
 
 
-def test_two_sides_that_no_patch_tells_apart_are_run_once(fake_build: Callable[..., Build], tmp_path: Path) -> None:
+def test_two_sides_that_no_patch_tells_apart_are_run_once(
+    fake_build: Callable[..., Build], tmp_path: Path
+) -> None:
     one = undisturbed.contender(fake_build("C"))
     two = dataclasses.replace(one, side=dataclasses.replace(one.side, label="fake patched", patched=True))
     records = verify([one, two], tmp_path, title="", command="", jobs=2)
     assert len(records.observations) == undisturbed.MULTIPLIERS + 1
-    assert [c.case for c in records.cells if c.side == "fake"] == [c.case for c in records.cells if c.side != "fake"]
+    assert [c.case for c in records.cells if c.side == "fake"] == [
+        c.case for c in records.cells if c.side != "fake"
+    ]
 
 
 def test_nothing_tried_is_no_success(fake_build: Callable[..., Build], tmp_path: Path) -> None:
@@ -112,6 +118,8 @@ def test_a_torn_last_line_is_cut_off(tmp_path: Path) -> None:
 
 def test_a_broken_line_in_the_middle_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "records.jsonl"
-    path.write_text('{"record":"run","plan":"","title":"","command":"","machine":{},"started":"","project":""}\n{\n{}\n')
+    path.write_text(
+        '{"record":"run","plan":"","title":"","command":"","machine":{},"started":"","project":""}\n{\n{}\n'
+    )
     with pytest.raises(record.FileInvalid, match="records.jsonl:2"):
         record.read(path)

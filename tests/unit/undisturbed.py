@@ -19,7 +19,9 @@ MULTIPLIERS = 40
 
 def contender(made: Build) -> Contender:
     """One side and cases that the fake library passes and fails."""
-    file = AdapterFile(base=BASE, adapter=Adapter(name="r4", base="small", rank=4), container="safetensors", kind="F32")
+    file = AdapterFile(
+        base=BASE, adapter=Adapter(name="r4", base="small", rank=4), container="safetensors", kind="F32"
+    )
     without = Shot(base=BASE, mode="at_runtime")
     cases = []
     for number in range(MULTIPLIERS):
