@@ -46,12 +46,13 @@ def _program(name: str, *folders: Path) -> Callable[[], Path | None]:
     return lambda: which(name, *folders)
 
 
-def _file(*names: str, variable: str = "VULKAN_SDK") -> Callable[[], Path | None]:
-    """Look for one of the files in the usual prefixes and in the folder that ``variable`` names."""
+def _file(*patterns: str, variables: tuple[str, ...]) -> Callable[[], Path | None]:
+    """Look for a file by patterns in the folders that ``variables`` name, then in the usual prefixes."""
 
     def search() -> Path | None:
-        prefixes = [Path(p) for p in (os.environ.get(variable), "/usr", "/usr/local", "/opt/homebrew") if p]
-        return next((p / n for p in prefixes for n in names if (p / n).exists()), None)
+        named = [os.environ.get(variable) for variable in variables]
+        prefixes = [Path(p) for p in (*named, "/usr", "/usr/local", "/opt/homebrew") if p]
+        return next((path for folder in prefixes for p in patterns for path in folder.glob(p)), None)
 
     return search
 
@@ -60,6 +61,9 @@ def _mac() -> Path | None:
     return Path("/") if sys.platform == "darwin" else None
 
 
+_VULKAN = ("VULKAN_SDK",)
+_CUDA = ("CUDA_PATH", "CUDA_HOME", "CUDAToolkit_ROOT")
+_MULTIARCH = f"lib/{platform.machine()}-linux-gnu"
 _CXX = Requirement(
     name="C++ compiler",
     remedy="apt install g++, or Xcode's command line tools, or Visual Studio's build tools",
@@ -82,6 +86,17 @@ BACKENDS: dict[str, Backend] = {
                     "and put its bin folder on PATH",
                     found=_program("nvcc", Path("/usr/local/cuda/bin")),
                 ),
+                Requirement(
+                    name="cuBLAS",
+                    remedy="install the whole CUDA toolkit, or libcublas-dev of nvcc's version from NVIDIA's "
+                    "repository; if it lies elsewhere, set CUDA_PATH to the toolkit's folder",
+                    found=_file(
+                        *("lib64/libcublas.so", "lib/libcublas.so", "targets/*/lib/libcublas.so"),
+                        *("local/cuda*/lib64/libcublas.so", "local/cuda*/targets/*/lib/libcublas.so"),
+                        *(f"{_MULTIARCH}/libcublas.so", "lib/x64/cublas.lib"),
+                        variables=_CUDA,
+                    ),
+                ),
             ),
             platforms=("linux", "win32"),
         ),
@@ -99,19 +114,16 @@ BACKENDS: dict[str, Backend] = {
                 Requirement(
                     name="Vulkan headers",
                     remedy="apt install libvulkan-dev, or the Vulkan SDK with VULKAN_SDK set",
-                    found=_file("include/vulkan/vulkan.hpp", "Include/vulkan/vulkan.hpp"),
+                    found=_file("include/vulkan/vulkan.hpp", "Include/vulkan/vulkan.hpp", variables=_VULKAN),
                 ),
                 Requirement(
                     name="Vulkan loader",
                     remedy="apt install libvulkan-dev, or the Vulkan SDK with VULKAN_SDK set",
                     found=_file(
-                        f"lib/{platform.machine()}-linux-gnu/libvulkan.so",
-                        *(
-                            "lib/libvulkan.so",
-                            "lib64/libvulkan.so",
-                            "lib/libvulkan.dylib",
-                            "Lib/vulkan-1.lib",
-                        ),
+                        f"{_MULTIARCH}/libvulkan.so",
+                        *("lib/libvulkan.so", "lib64/libvulkan.so"),
+                        *("lib/libvulkan.dylib", "Lib/vulkan-1.lib"),
+                        variables=_VULKAN,
                     ),
                 ),
             ),

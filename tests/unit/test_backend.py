@@ -10,6 +10,8 @@ from sdcpp import backend, cmake, project
 from sdcpp.errors import ToolMissing, UnknownBackend
 from sdcpp.run import run
 
+#: Requirements that are files: whether they are there is not for the test to say.
+FILES = {"Vulkan headers", "Vulkan loader", "cuBLAS", "macOS"}
 PRESETS: dict[str, dict[str, Any]] = {
     preset["name"]: preset
     for preset in json.loads((project.ROOT / "CMakePresets.json").read_text(encoding="utf-8"))[
@@ -61,13 +63,22 @@ def test_all_that_is_missing_is_named_with_the_way_to_get_it(
     monkeypatch.setattr(backend, "_mac", lambda: None)
     wanted = backend.get(name)
     absent = backend.missing(wanted)
-    programs = [r for r in wanted.requirements if r.name not in ("Vulkan headers", "Vulkan loader", "macOS")]
+    programs = [r for r in wanted.requirements if r.name not in FILES]
     assert {f"{r.name}: {r.remedy}" for r in programs} <= set(absent)
     with pytest.raises(ToolMissing) as caught:
         backend.require(wanted)
     for requirement in programs:
         assert requirement.name in caught.value.subject
         assert requirement.remedy in caught.value.remedy
+
+
+def test_cublas_is_found_where_the_toolkit_keeps_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    cublas = next(r for r in backend.get("cuda").requirements if r.name == "cuBLAS")
+    library = tmp_path / "targets" / "x86_64-linux" / "lib" / "libcublas.so"
+    library.parent.mkdir(parents=True)
+    library.touch()
+    monkeypatch.setenv("CUDA_PATH", str(tmp_path))
+    assert cublas.found() == library
 
 
 def test_an_sdk_is_found_by_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
