@@ -161,7 +161,7 @@ def cases(base: Base, modes: Iterable[str]) -> list[Case]:
             )
         )
         for container, kind in FILES:
-            found.append(_file_case(base, adapter, mode, container, kind, without))
+            found.append(_file_case(without, adapter, mode, container, kind))
         float_file = AdapterFile(base=base, adapter=adapter, container="gguf", kind="F16")
         found.append(
             Case(
@@ -177,7 +177,8 @@ def cases(base: Base, modes: Iterable[str]) -> list[Case]:
     return found
 
 
-def _file_case(base: Base, adapter: Adapter, mode: str, container: str, kind: str, without: Shot) -> Case:
+def _file_case(without: Shot, adapter: Adapter, mode: str, container: str, kind: str) -> Case:
+    base = without.base
     file = AdapterFile(base=base, adapter=adapter, container=container, kind=kind)
     exact = AdapterFile(base=base, adapter=adapter, container="safetensors", kind="F32")
     twin = AdapterFile(base=base, adapter=adapter, container="safetensors", kind=kind)

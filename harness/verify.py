@@ -19,7 +19,7 @@ from harness.verdict import Standing
 from sdcpp import build, console, header, project, series, source
 from sdcpp.api import params
 from sdcpp.build import Build
-from sdcpp.errors import HeaderUnsupported, NothingTried
+from sdcpp.errors import FileInvalid, HeaderUnsupported, NothingTried
 from sdcpp.patch import Patch
 from sdcpp.revision import Revision
 from sdcpp.run import quoted, run
@@ -145,7 +145,7 @@ def _unfinished(path: Path, plan: str) -> Records | None:
     try:
         record.drop_torn_line(path)
         records = record.read(path)
-    except record.FileInvalid:
+    except FileInvalid:
         return None
     # A run killed between its first judgement and its end has all pictures, but judging starts anew.
     return records if records.run.plan == plan and not records.finished and not records.cells else None

@@ -48,7 +48,7 @@ def test_a_float_file_has_a_twin_that_it_must_equal_and_a_quantised_one_has_none
 
 
 @pytest.mark.timeout(120)
-def test_files_that_hold_the_same_numbers_share_a_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_that_hold_the_same_numbers_share_a_reference() -> None:
     found = {case.name: case for case in cases(FLUX_SMALL, ["auto"])}
 
     def wanted(name: str) -> str:

@@ -17,7 +17,10 @@ from sdcpp.errors import FileInvalid
 
 
 def test_safetensors_is_read_back_by_the_reference_implementation(tmp_path: Path) -> None:
-    tensors = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.array(1.5, np.float16)}
+    tensors: dict[str, np.ndarray[Any, Any]] = {
+        "a": np.arange(6, dtype=np.float32).reshape(2, 3),
+        "b": np.array(1.5, np.float16),
+    }
     safetensors.write(tmp_path / "x.safetensors", tensors.items())
     back = load_file(tmp_path / "x.safetensors")
     assert np.array_equal(back["a"], tensors["a"])
@@ -60,7 +63,7 @@ class _OnlyTensors(pickle.Unpickler):
         return known[module, name]
 
     @staticmethod
-    def rebuild(data: Any, offset: int, shape: Any, stride: Any, grad: bool, hooks: Any) -> Any:
+    def rebuild(data: Any, offset: int, shape: Any, stride: Any, grad: bool, hooks: Any) -> Any:  # noqa: PLR0917
         assert (offset, grad, hooks) == (0, False, {})
         array = data.reshape(shape)
         assert tuple(s // array.itemsize for s in array.strides) == tuple(stride)

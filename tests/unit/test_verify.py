@@ -18,7 +18,7 @@ from harness.record import Records
 from harness.verdict import Verdict
 from harness.verify import verify
 from sdcpp.build import Build
-from sdcpp.errors import NothingTried
+from sdcpp.errors import FileInvalid, NothingTried
 from tests.unit import undisturbed
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
@@ -121,5 +121,5 @@ def test_a_broken_line_in_the_middle_is_an_error(tmp_path: Path) -> None:
     path.write_text(
         '{"record":"run","plan":"","title":"","command":"","machine":{},"started":"","project":""}\n{\n{}\n'
     )
-    with pytest.raises(record.FileInvalid, match="records.jsonl:2"):
+    with pytest.raises(FileInvalid, match=r"records\.jsonl:2"):
         record.read(path)
