@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sdcpp import api, backend, build, cache, cmake, library, revision, series, source, toolchain
+from sdcpp import api, backend, build, cache, cmake, library, revision, series, source
 from sdcpp.build import Build
 from sdcpp.errors import BuildFailed, LayoutMismatch, LibraryUnusable, ToolMissing
 from sdcpp.source import Tree
@@ -117,17 +117,6 @@ def test_the_identity_depends_on_all_that_shapes_a_build(tree: Tree, patch: seri
     assert identity([]) == identity([])
     assert len({identity([]), identity([patch]), identity([], "cuda"), identity([], options={"A": "1"})}) == 4
     assert identity([]) != identity([], cc="cc 2")
-
-
-def test_the_toolchain_is_told_without_running_cmake(monkeypatch: pytest.MonkeyPatch) -> None:
-    start = time.monotonic()
-    told = toolchain.describe("cpu")
-    assert time.monotonic() - start < 1
-    assert {"CC", "CXX", "cmake", "ninja", "system", "cpu"} <= set(told)
-    monkeypatch.setenv("CXXFLAGS", "-O1")
-    assert toolchain.describe("cpu") != told
-    monkeypatch.setenv("CC", "no-such-compiler")
-    assert toolchain.describe("cpu")["CC"] == "missing"
 
 
 def local(folder: Path, edit: Callable[[Path], None]) -> Tree:

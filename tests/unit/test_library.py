@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sdcpp import ggml, library
+from sdcpp import library
 from sdcpp.build import Build
 from sdcpp.errors import HeaderUnsupported, LayoutMismatch, LibraryUnusable
 from sdcpp.library import Library, LogLine
@@ -123,21 +123,6 @@ def test_loading_brings_no_numpy_along(fake_build: Fakes) -> None:
     assert (
         subprocess.run([sys.executable, "-c", program, fake_build("C").folder], check=False).returncode == 0
     )
-
-
-def test_devices_are_those_that_ggml_lists(loaded: Library, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert ggml.devices(loaded) == (
-        ggml.Device(name="CPU", description="Fake device", kind="cpu", registry="CPU"),
-    )
-    monkeypatch.setenv("FAKE_DEVICES", "CUDA0")
-    assert [device.kind for device in ggml.devices(loaded)] == ["gpu"]
-    monkeypatch.setenv("FAKE_DEVICES", "")
-    assert ggml.devices(loaded) == ()
-
-
-def test_a_ggml_function_that_is_missing_is_named(loaded: Library) -> None:
-    with pytest.raises(LibraryUnusable, match="ggml_type_name"):
-        ggml.tensor_type(loaded, 8)
 
 
 def test_the_table_was_made_by_the_compiler(fake_build: Fakes) -> None:

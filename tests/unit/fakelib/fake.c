@@ -211,3 +211,26 @@ SD_API void* ggml_backend_dev_backend_reg(void* dev) {
 SD_API const char* ggml_backend_reg_name(void* reg) {
     return ggml_backend_dev_name(reg);
 }
+
+/* One type, number 8: blocks of 4 values, each made one byte. Number 9 needs an importance matrix. */
+SD_API const char* ggml_type_name(int type) {
+    return type == 8 ? "fake_8" : "fake_9";
+}
+SD_API int64_t ggml_blck_size(int type) {
+    return type == 8 ? 4 : 1;
+}
+SD_API size_t ggml_type_size(int type) {
+    return type == 8 ? 4 : 1;
+}
+SD_API bool ggml_is_quantized(int type) {
+    return type == 8;
+}
+SD_API bool ggml_quantize_requires_imatrix(int type) {
+    return type == 9;
+}
+SD_API size_t ggml_quantize_chunk(int type, const float* src, void* dst, int64_t start, int64_t nrows, int64_t n_per_row,
+                                  const float* imatrix) {
+    (void)type, (void)imatrix;
+    for (int64_t i = 0; i < nrows * n_per_row; i++) ((int8_t*)dst)[i] = (int8_t)src[start + i];
+    return (size_t)(nrows * n_per_row);
+}
