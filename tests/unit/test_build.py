@@ -168,6 +168,14 @@ def test_a_prototype_that_the_compiler_reads_otherwise_is_a_mismatch(tmp_path: P
 
 
 @pytest.mark.usefixtures("cache_folder")
+def test_no_compiler_cache_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cmake, "launcher", lambda: None)
+    made = build.build(local(tmp_path, lambda _: None))
+    assert made.record["launcher"] is None
+    assert library.load(made).text("sd_get_system_info")
+
+
+@pytest.mark.usefixtures("cache_folder")
 def test_missing_tools_are_told_before_any_work(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
     no_cmake(monkeypatch)
     monkeypatch.setattr(backend, "missing", lambda _: ["glslc: apt install glslc"])
