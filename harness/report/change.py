@@ -207,10 +207,15 @@ def sentence(view: View, found: Sequence[Pair]) -> str:
     if counts.get(Standing.KNOWN, 0):
         parts.append(f"{counts[Standing.KNOWN]} failed in a known way")
     text = ", ".join(parts)
-    every = [change for pair in found for change in changes(view, pair)]
-    if every:
-        kinds_ = Counter(change.kind for change in every)
+    # A revision that no patch is for stands here with the same build twice.
+    apart = [
+        pair for pair in found if not pair.before.identity or pair.before.identity != pair.after.identity
+    ]
+    became = Counter(change.kind for pair in apart for change in changes(view, pair))
+    if became["fixed"] or became["regressed"]:
         text += (
-            f"; the patches fix {plural(kinds_['fixed'], 'cell')} and break {kinds_['regressed'] or 'none'}"
+            f"; the patches fix {plural(became['fixed'], 'cell')} and break {became['regressed'] or 'none'}"
         )
+    elif became:
+        text += "; the patches change no case to PASS and none from it"
     return text if view.records.finished else f"Incomplete run so far: {text[0].lower()}{text[1:]}"

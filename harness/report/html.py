@@ -18,7 +18,7 @@ from harness.record import Cell
 from harness.report import builds, change
 from harness.report.change import Pair
 from harness.report.pictures import Album
-from harness.report.view import ACROSS, View
+from harness.report.view import ACROSS, View, title
 from harness.report.words import NUMBERS, SEVERITY, SHAPES, STANDINGS, VERDICTS, figures, plural, short, worst
 from harness.verdict import FAILING, Standing
 
@@ -83,7 +83,7 @@ def render(shown: View, budget: int = BUDGET) -> str:
         heads=_heads(shown),
         rows=sorted(shown.rows, key=lambda row: min(worst(row.cells.values()), len(FAILING))),
         number=lambda cell: numbers[id(cell)],
-        across=ACROSS,
+        title=title,
         short=short,
         shapes={standing: shapes[0] for standing, shapes in SHAPES.items()},
         missing=_missing(shown, pictures),
@@ -104,8 +104,7 @@ def _keys(shown: View) -> list[str]:
     taken: Counter[str] = Counter()
     keys = []
     for cell in shown.records.cells:
-        mode = cell.dimensions.get(ACROSS, "")
-        key = f"{cell.side}/{cell.case}@{mode}" if mode else f"{cell.side}/{cell.case}"
+        key = f"{cell.side}/{title(cell)}"
         taken[key] += 1
         keys.append(key if taken[key] == 1 else f"{key} {taken[key]}")
     return keys
@@ -236,10 +235,10 @@ def _cell(
         return texts.setdefault(content, len(texts))
 
     entry: dict[str, Any] = {"key": key, "by": [text(value) for value in dimensions.values()]}
-    entry |= {"side": text(cell.side), "case": cell.case, "figures": figures(cell)}
-    for name in ("why", "evidence", "reason", "repeat"):
-        if content := getattr(cell, name):
-            entry[name] = text(content)
+    entry |= {"side": text(cell.side), "name": title(cell), "figures": figures(cell)}
+    for field in ("why", "evidence", "reason", "repeat"):
+        if content := getattr(cell, field):
+            entry[field] = text(content)
     if pictures is not None:
         entry["pictures"] = pictures
     elif cell.pictures:

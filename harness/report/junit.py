@@ -11,7 +11,7 @@ import xml.etree.ElementTree as ET
 
 from harness.record import Cell
 from harness.report import builds
-from harness.report.view import View
+from harness.report.view import View, title
 from harness.report.words import NUMBERS, STANDINGS, VERDICTS, figures, one_line, short
 from harness.verdict import FAILING, Standing
 
@@ -51,7 +51,7 @@ def _counts(cells: list[Cell]) -> dict[str, str]:
 
 def _case(cell: Cell) -> ET.Element:
     case = ET.Element(
-        "testcase", classname=_clean(cell.side), name=_clean(cell.case), time=f"{cell.seconds:.3f}"
+        "testcase", classname=_clean(cell.side), name=_clean(title(cell)), time=f"{cell.seconds:.3f}"
     )
     message = f"{short(cell)}: {cell.reason or STANDINGS[cell.standing]}"
     if cell.standing in FAILING:

@@ -16,8 +16,8 @@ from harness.report.view import View, worst_first
 from harness.report.words import number, one_line, plural, telling
 
 LIMIT = 59
-#: Most lines that the builds, the unexpected failures and the known defects may take.
-BUILDS, FAILURES, KNOWN = 8, 5, 6
+#: Most builds, unexpected failures and known defects that are listed; one more line then counts the others.
+BUILDS, FAILURES, KNOWN = 8, 4, 5
 #: Lines that the folded table is sure of, and those of them that are around its rows: head, notes, blanks.
 FOLDED, FRAME = 12, 9
 
@@ -63,12 +63,10 @@ def _head(cells: Sequence[str]) -> Lines:
     return [_row(cells), "|---" * len(cells) + "|"]
 
 
-def _cut(lines: Lines, room: int, what: str) -> Lines:
-    """Return at most ``room`` lines; where some are left out, the last says how many."""
-    if len(lines) <= room:
-        return lines
-    kept = max(room - 1, 0)
-    return [*lines[:kept], f"- {plural(len(lines) - kept, what)} more in report.html"][: max(room, 0)]
+def _cut(lines: Lines, count: int, what: str) -> Lines:
+    """Return the lines and, if these are not all of ``count``, a last one that says how many are missing."""
+    left = count - len(lines)
+    return [*lines, f"- {plural(left, what)} more in report.html"] if left else lines
 
 
 def _tested(shown: View) -> Lines:
@@ -129,17 +127,17 @@ def _failures(shown: View) -> Lines:
         + (f": {code(cell.evidence)}" if cell.evidence else "")
         + (f" ({escape(cell.reason)})" if cell.reason else "")
         + (f"; repeat: {code(cell.repeat)}" if cell.repeat else "")
-        for cell in shown.failing
+        for cell in shown.failing[:FAILURES]
     ]
-    return ["Not as expected:", *_cut(failing, FAILURES, "cell"), ""] if failing else []
+    return ["Not as expected:", *_cut(failing, len(shown.failing), "cell"), ""] if failing else []
 
 
 def _known(shown: View) -> Lines:
     known = []
-    for reason, cells in shown.known.items():
+    for reason, cells in list(shown.known.items())[:KNOWN]:
         verdicts = ", ".join(dict.fromkeys(str(cell.verdict) for cell in cells))
         known.append(f"- {escape(verdicts)}, {escape(shown.describe(cells))}: {escape(reason)}")
-    return ["Known:", *_cut(known, KNOWN, "defect"), ""] if known else []
+    return ["Known:", *_cut(known, len(shown.known), "defect"), ""] if known else []
 
 
 def _short(cell: Cell) -> str:

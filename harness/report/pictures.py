@@ -32,6 +32,7 @@ class Album:
         self.uris: list[str] = []
         self._records, self._budget = records, budget
         self._places: dict[str, int] = {}
+        self._stored: dict[str, int] = {}
         self._differences: dict[tuple[str, str], tuple[int, int, int]] = {}
 
     @property
@@ -67,6 +68,9 @@ class Album:
         return {"difference": place, "factor": factor, "most": most}
 
     def _store(self, pixels: Pixels) -> int:
-        self.uris.append("data:image/png;base64," + base64.b64encode(png(pixels)).decode())
-        self._budget -= len(self.uris[-1])
-        return len(self.uris) - 1
+        uri = "data:image/png;base64," + base64.b64encode(png(pixels)).decode()
+        if uri not in self._stored:
+            self._stored[uri] = len(self.uris)
+            self.uris.append(uri)
+            self._budget -= len(uri)
+        return self._stored[uri]

@@ -14,7 +14,7 @@ from rich.text import Text
 from harness.record import Cell, Records, Side
 from harness.report import builds, change
 from harness.report.progress import Progress
-from harness.report.view import ACROSS, Row, View, arrange
+from harness.report.view import Row, View, arrange, title
 from harness.report.words import SEVERITY, SHAPES, STANDINGS, number, one_line, plural, telling, worst
 from harness.verdict import Standing
 
@@ -145,7 +145,7 @@ def _failing(shown: View, console: Console) -> None:
         console.print(
             Text.assemble(
                 (f"{shape} {cell.verdict} ", STYLES[cell.standing]),
-                f"{cell.side}  {cell.case} {cell.dimensions.get(ACROSS, '')}".rstrip(),
+                f"{cell.side}  {title(cell)}",
             ),
             highlight=False,
         )

@@ -19,6 +19,12 @@ ACROSS = "mode"
 Place = tuple[str, str]
 
 
+def title(cell: Cell) -> str:
+    """Return a cell's name among those of its side, as ``--select`` takes it: ``gguf-F16@auto``."""
+    mode = cell.dimensions.get(ACROSS, "")
+    return f"{cell.case}@{mode}" if mode else cell.case
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
     """One column: a side and a value of the dimension that runs across ("" where a side has none)."""

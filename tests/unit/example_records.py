@@ -9,6 +9,7 @@ import hashlib
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -83,17 +84,26 @@ def side(revision: str, *, patched: bool, backend: str = "cpu") -> Side:
     )
 
 
-def picture(name: str, *, like: Pixels | None = None, strength: float = 0.0, size: int = 64) -> Pixels:
-    """Return a picture of soft blobs, or ``like`` changed by blobs of ``strength`` grey levels RMS."""
+@cache
+def _blobs(name: str, size: int) -> NDArray[np.float64]:
+    """Return soft blobs about 0, [size, size, 3]."""
     random = np.random.default_rng(int.from_bytes(hashlib.sha256(name.encode()).digest()[:4]))
     coarse: NDArray[np.float64] = random.standard_normal((9, 9, 3))
     place = np.linspace(0, 7.999, size)
     low, part = place.astype(int), (place % 1)[:, None, None]
-    rows: NDArray[np.float64] = coarse[low] * (1 - part) + coarse[low + 1] * part
+    rows = coarse[low] * (1 - part) + coarse[low + 1] * part
     part = (place % 1)[None, :, None]
     blobs: NDArray[np.float64] = rows[:, low] * (1 - part) + rows[:, low + 1] * part
+    return blobs
+
+
+def picture(name: str, *, like: Pixels | None = None, strength: float = 0.0, size: int = 64) -> Pixels:
+    """Return a picture of soft blobs, or ``like`` changed by blobs of ``strength`` grey levels RMS."""
+    blobs = _blobs(name, size)
     if like is None:
-        fresh: Pixels = np.clip(128 + 45 * blobs + random.normal(0, 6, blobs.shape), 0, 255).astype(np.uint8)
+        fresh: Pixels = np.clip(
+            128 + 45 * blobs + 25 * _blobs(f"{name} finely", size)[:, ::-1], 0, 255
+        ).astype(np.uint8)
         return fresh
     change: NDArray[np.float64] = strength * blobs / np.sqrt(np.mean(blobs**2))
     changed: Pixels = np.clip(np.rint(like + change), 0, 255).astype(np.uint8)
@@ -127,14 +137,19 @@ def example(*, broken: bool = False) -> Records:
     return records
 
 
-def many(cases: int, *, sides: Sequence[Side] | None = None, bad_every: int = 97) -> Records:
-    """Return ``cases`` cases of many dimensions on each side; every ``bad_every``-th is wrong."""
+def many(
+    cases: int, *, sides: Sequence[Side] | None = None, bad_every: int = 97, pictures: int = 20
+) -> Records:
+    """Return ``cases`` cases of many dimensions on each side; every ``bad_every``-th is wrong.
+
+    ``pictures`` is how many different ones the library makes.
+    """
     records = _empty("full matrix")
     builds = sides or (side("2026-05", patched=False), side("2026-05", patched=True))
     for build in builds:
         records.sides[build.label] = build
         for number, dimensions in zip(range(cases), _product(), strict=False):
-            cell = _judged(records, build, dimensions)
+            cell = _judged(records, build, dimensions, f"noise {number % pictures}")
             damaged = number % bad_every == bad_every - 1 and cell.pictures
             records.cells.append(_wrong(records, cell) if damaged else cell)
     records.finished = "2026-06-01T12:03:20+00:00"
@@ -182,7 +197,7 @@ def _keep(records: Records, pixels: Pixels) -> str:
     return name
 
 
-def _judged(records: Records, build: Side, dimensions: dict[str, str]) -> Cell:
+def _judged(records: Records, build: Side, dimensions: dict[str, str], noise: str = "") -> Cell:
     """Return the cell that such a case has in the real world."""
     container, type_, mode = dimensions["container"], dimensions["type"], dimensions["mode"]
     words = [container] if container == "none" else [container, type_]
@@ -210,7 +225,7 @@ def _judged(records: Records, build: Side, dimensions: dict[str, str]) -> Cell:
         fields["evidence"] = ASSERTION.format(type=type_.lower())
         pictures = {}
     else:
-        pictures["got"] = _keep(records, picture(f"noise {case}", like=wanted, strength=0.9))
+        pictures["got"] = _keep(records, picture(noise or f"noise {case}", like=wanted, strength=0.9))
     shot = f"{dimensions['base']}/{mode}/{case}"
     observation = Observation(build=build.identity, shot=shot, outcome="picture" if pictures else "crashed")
     records.observations[build.identity, shot] = observation
@@ -233,7 +248,7 @@ def _judged(records: Records, build: Side, dimensions: dict[str, str]) -> Cell:
 
 
 def _wrong(records: Records, cell: Cell) -> Cell:
-    got = picture(f"wrong {cell.case}", like=records.pictures[cell.pictures["wanted"]], strength=11)
+    got = picture("wrong", like=records.pictures[cell.pictures["wanted"]], strength=11)
     return replace(
         cell,
         verdict=Verdict.WRONG,
@@ -272,7 +287,7 @@ if __name__ == "__main__":
     from harness import report
     from harness.report import terminal
 
-    shown = many(int(sys.argv[2])) if len(sys.argv) > 2 else example(broken=True)
+    shown = many(int(sys.argv[2]), pictures=10**9) if len(sys.argv) > 2 else example(broken=True)
     target = Path(sys.argv[1])
     target.mkdir(parents=True, exist_ok=True)
     for path in report.write(shown, target):

@@ -39,7 +39,7 @@
     state: element.querySelector(".state"),
     boxes: [...element.querySelectorAll("input")],
   }));
-  const haystack = (cell, name) => [name, say(cell.side), cell.case, ...["evidence", "reason", "why"]
+  const haystack = (cell, name) => [name, say(cell.side), cell.name, ...["evidence", "reason", "why"]
     .filter((key) => key in cell).map((key) => say(cell[key]))].join("\n").toLowerCase();
   let order = [];
 
@@ -166,7 +166,7 @@
     const at = order.indexOf(number);
     const walk = (name, to) => make("button", { type: "button", disabled: to === undefined, onclick: () => open(to) }, name);
     const bar = make("div", { className: `bar ${by.standing}` },
-      make("h2", { id: "detail-title" }, `${shape} ${by.verdict} · ${say(cell.side)} · ${cell.case} ${by.mode || ""}`),
+      make("h2", { id: "detail-title" }, `${shape} ${by.verdict} · ${say(cell.side)} · ${cell.name}`),
       walk("← Previous", at > 0 ? order[at - 1] : undefined),
       walk("Next →", at >= 0 ? order[at + 1] : undefined),
       make("button", { type: "button", onclick: () => dialog.close() }, "Close"));

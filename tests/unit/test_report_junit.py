@@ -1,0 +1,94 @@
+"""junit.xml, and that a report is written as whole files."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from harness import report
+from harness.report import junit
+from harness.report.view import arrange
+from tests.unit.example_records import QUANTISED, example
+
+
+@pytest.fixture(scope="module")
+def root() -> ET.Element:
+    return ET.fromstring(junit.render(arrange(example(broken=True))))  # noqa: S314 - our own
+
+
+def case(root: ET.Element, side: str, name: str, number: int = 0) -> ET.Element:
+    return root.findall(f"testsuite[@name='{side}']/testcase[@name='{name}']")[number]
+
+
+def test_a_suite_for_each_side_with_the_build_as_properties(root: ET.Element) -> None:
+    suites = root.findall("testsuite")
+    assert [suite.get("name") for suite in suites] == list(example().sides)
+    properties = {p.get("name"): p.get("value") for p in suites[1].findall("properties/property")}
+    assert properties["commit"] == "0392273e106a0e07083b7431873bd7d85d2cee89"
+    assert properties["compilers"] == "C=GNU 12.2.0, CXX=GNU 12.2.0"
+    assert properties["command"] == "nox -s verify"
+    assert properties["machine processor"] == "A processor"
+
+
+def test_the_counts_are_those_of_the_cases(root: ET.Element) -> None:
+    for element in (root, *root.findall("testsuite")):
+        assert element.get("tests") == str(len(element.findall(".//testcase")))
+        assert element.get("failures") == str(len(element.findall(".//failure")))
+        assert element.get("skipped") == str(len(element.findall(".//skipped")))
+        assert element.get("errors") == "0"
+    assert (root.get("tests"), root.get("failures"), root.get("skipped")) == ("168", "4", "34")
+
+
+def test_red_and_fixed_fail_known_and_idle_are_skipped(root: ET.Element) -> None:
+    wrong = case(root, "2026-05 patched", "gguf-Q4_0@immediately").find("failure")
+    assert wrong is not None
+    assert wrong.get("type") == "WRONG"
+    assert wrong.get("message") == "WRONG 0.79: failed, and nobody expected it"
+    stale = case(root, "2026-05 patched", "gguf-Q8_0@at_runtime").find("failure")
+    assert stale is not None
+    assert "Q8_0 was broken" in (stale.get("message") or "")
+    known = case(root, "2026-05 pristine", "gguf-Q8_0@immediately")
+    assert known.find("skipped") is not None
+    assert known.find("skipped").get("message") == f"ABORT: {QUANTISED}"  # type: ignore[union-attr]
+    assert "GGML_ASSERT" in (known.findtext("system-out") or "")
+    idle = case(root, "2026-05 patched", "gguf-Q2_K@auto").find("skipped")
+    assert idle is not None
+    assert idle.get("message") == "SKIPPED: no such device here"
+    good = case(root, "2026-05 patched", "gguf-F16@auto")
+    assert [child.tag for child in good] == ["system-out"]
+    assert "Repeat: nox -s verify -- --revision 2026-05 --select gguf-F16@auto" in (
+        good.findtext("system-out") or ""
+    )
+
+
+def test_it_has_the_elements_of_the_common_schema_in_its_order(root: ET.Element) -> None:
+    assert root.tag == "testsuites"
+    for suite in root:
+        assert next(child.tag for child in suite) == "properties"
+        assert {child.tag for child in suite[1:]} == {"testcase"}
+        assert {"name", "tests", "failures", "errors", "skipped", "time", "timestamp"} == set(suite.attrib)
+        for found in suite.iter("testcase"):
+            assert set(found.attrib) == {"name", "classname", "time"}
+            order = ["skipped", "failure", "system-out"]
+            assert [child.tag for child in found] == sorted((child.tag for child in found), key=order.index)
+
+
+def test_what_xml_cannot_hold_is_replaced(root: ET.Element) -> None:
+    failure = case(root, "2026-05 patched", "gguf-BF16@auto").find("failure")
+    assert failure is not None
+    assert (
+        failure.text
+        == "</script><script>alert('evidence')</script> <b>bold</b> | pipes & `ticks` \ufffd[31m \ufffd"
+    )
+
+
+def test_reports_are_written_as_whole_files(tmp_path: Path) -> None:
+    records = example()
+    paths = report.write(records, tmp_path / "new")
+    assert [path.name for path in paths] == ["report.md", "report.html", "junit.xml"]
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == sorted(path.name for path in paths)
+    before = [path.read_bytes() for path in paths]
+    assert [path.read_bytes() for path in report.write(records, tmp_path / "new")] == before
+    assert ET.fromstring(before[2]).get("tests") == "168"  # noqa: S314 - our own

@@ -1,0 +1,126 @@
+"""The table on the terminal and the progress on the way to it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from harness.record import Records
+from harness.report import progress as module
+from harness.report import terminal
+from harness.report.terminal import Progress
+from tests.unit.example_records import example, many
+
+
+def show(records: Records, width: int = 100, **options: object) -> str:
+    console = Console(file=StringIO(), width=width, legacy_windows=False, _environ={}, **options)  # type: ignore[arg-type]
+    terminal.table(records, console)
+    file = console.file
+    assert isinstance(file, StringIO)
+    return file.getvalue()
+
+
+def test_at_100_columns_there_is_a_table_for_each_revision() -> None:
+    lines = show(example(broken=True)).splitlines()
+    heads = [line for line in lines if line.startswith("case")]
+    assert len(heads) == 2
+    assert heads[0].split() == ["case", *["immediately", "at_runtime", "auto"] * 2]
+    rows = [line.split("  ") for line in lines if line.startswith("gguf Q4_0")]
+    assert [cell.strip() for cell in rows[1] if cell.strip()] == [
+        "gguf Q4_0", "ABORT²", "PASS 0.004", "PASS 0.004", "✗ WRONG 0.79", "PASS 0.004", "PASS 0.004",
+    ]  # fmt: skip
+    table = lines[: lines.index(next(line for line in lines if "pristine -> patched" in line))]
+    assert max(map(len, table)) <= 100
+
+
+@pytest.mark.parametrize(("width", "tables"), [(80, 4), (100, 2), (200, 1)])
+def test_the_width_decides_how_many_tables_there_are(width: int, tables: int) -> None:
+    shown = show(example(), width)
+    assert sum(line.startswith("case") for line in shown.splitlines()) == tables
+    assert max(len(line) for line in shown.splitlines() if not line.startswith("    $")) <= width
+
+
+def test_below_stand_the_known_defects_the_failures_and_the_counts() -> None:
+    shown = show(example(broken=True), 200)
+    assert "¹ known: pristine 2025-12 looks for .safetensors and .ckpt only" in shown
+    assert "can not find models/lora/adapter-f32.safetensors" in shown
+    assert "✗ WRONG 2026-05 patched  gguf-Q4_0@immediately\n    effect error 0.79, allowed 0.08" in shown
+    assert "    $ nox -s verify -- --revision 2026-05 --select gguf-Q4_0@immediately\n" in shown
+    assert "remove the expectation: Q8_0 was broken in at_runtime mode" in shown
+    assert "✗ 3 RED (failed, and nobody expected it), ★ 1 FIXED" in shown
+    assert "✓ 130 GOOD" in shown
+    assert "2025-12, pristine -> patched: 27 fixed, 0 regressed, 15 unchanged" in shown
+
+
+def test_piped_it_is_plain_and_on_a_terminal_coloured() -> None:
+    assert "\x1b" not in show(example(broken=True))
+    assert "\x1b[1;31m✗ WRONG 0.79" in show(
+        example(broken=True), force_terminal=True, color_system="standard"
+    )
+
+
+def test_a_console_without_unicode_gets_ascii() -> None:
+    from io import BytesIO, TextIOWrapper
+
+    buffer = BytesIO()
+    console = Console(file=TextIOWrapper(buffer, encoding="ascii", errors="strict"), width=100, _environ={})
+    records = example(broken=True)
+    terminal.table(records, console)
+    console.file.flush()
+    shown = buffer.getvalue().decode("ascii")
+    assert "ABORT[2]" in shown
+    assert "x WRONG 0.79" in shown
+
+
+def test_many_cases_are_summed_up() -> None:
+    shown = show(many(1000), 160)
+    assert len(shown.splitlines()) < 140
+    assert "cases: container gguf" in shown
+
+
+def test_brackets_in_names_are_not_markup() -> None:
+    records = example()
+    cell = records.cells[0]
+    dimensions = ({"type": type_, "mode": "[b]"} for type_ in ("[red]x[/red]", "F16"))
+    records.cells[:] = [replace(cell, dimensions=each) for each in dimensions]
+    assert "[red]x[/red]" in show(records)
+
+
+def test_progress_in_a_pipe_is_a_line_now_and_then() -> None:
+    console = Console(file=StringIO(), width=80, _environ={})
+    with Progress(60, console) as progress:
+        for number in range(60):
+            progress.update(f"shot {number}", "crashed" if number % 20 == 0 else "picture")
+    assert progress.summary == "picture 57, crashed 3"
+    assert console.file.getvalue().splitlines() == [  # type: ignore[attr-defined]
+        "25/60  picture 23, crashed 2  shot 24",
+        "50/60  picture 47, crashed 3  shot 49",
+        "60/60  picture 57, crashed 3",
+    ]
+
+
+def test_progress_in_a_pipe_shows_life_when_shots_are_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SECONDS", 0.0)
+    console = Console(file=StringIO(), width=80, _environ={})
+    with Progress(2, console) as progress:
+        progress.update("first", "picture")
+        progress.say("a [word] on the way")
+        progress.update("second", "picture")
+    assert console.file.getvalue().splitlines() == [  # type: ignore[attr-defined]
+        "1/2  picture 1  first",
+        "a [word] on the way",
+        "2/2  picture 2  second",
+    ]
+
+
+def test_progress_on_a_terminal_is_one_bar() -> None:
+    console = Console(file=StringIO(), width=120, force_terminal=True, color_system=None, _environ={})
+    with Progress(2, console) as progress:
+        progress.update("[first]", "picture")
+        progress.update("second", "hung")
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "2/2" in shown
+    assert "picture 1, hung 1" in shown
