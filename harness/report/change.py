@@ -219,10 +219,7 @@ def sentence(view: View, found: Sequence[Pair]) -> str:
     if counts.get(Standing.KNOWN, 0):
         parts.append(f"{counts[Standing.KNOWN]} failed in a known way")
     text = ", ".join(parts)
-    # A revision that no patch is for stands here with the same build twice.
-    apart = [
-        pair for pair in found if not pair.before.identity or pair.before.identity != pair.after.identity
-    ]
+    apart = [pair for pair in found if not same_build(pair)]
     became = Counter(change.kind for pair in apart for change in changes(view, pair))
     if became["fixed"] or became["regressed"]:
         text += (
