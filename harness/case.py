@@ -191,7 +191,7 @@ def _file_case(without: Shot, adapter: Adapter, mode: str, container: str, kind:
         wanted=Shot(base=base, mode="auto", merged=file),
         tolerance=BLOCKS if quantised else FLOAT,
         equal=Shot(base=base, mode=mode, sequence=((Use(file=twin),),)) if has_twin else None,
-        source=Shot(base=base, mode="auto", merged=exact),
+        source=Shot(base=base, mode="auto", merged=exact) if quantised else None,
         dimensions={
             "base": base.name,
             "mode": mode,

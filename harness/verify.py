@@ -247,11 +247,11 @@ def judge(contenders: Sequence[Contender], records: Records, expected: Sequence[
 def _calibrate(found: Sequence[Case], observed: dict[str, Observation], records: Records) -> None:
     for base in {case.shot.base for case in found}:
         for case in found:
-            if case.shot.base is not base or case.source is None:
+            if case.shot.base is not base or case.wanted is None or case.scale is not None:
                 continue
-            without, source = observed[case.without.name].picture, observed[case.source.name].picture
-            if without and source:
-                oracle.check_calibration(base, records.pictures[without], records.pictures[source])
+            without, wanted = observed[case.without.name].picture, observed[case.wanted.name].picture
+            if without and wanted:
+                oracle.check_calibration(base, records.pictures[without], records.pictures[wanted])
                 break
 
 
