@@ -110,7 +110,10 @@ class Base:
 
     def weight(self, target: str) -> NDArray[np.float32]:
         """Return the values of the weight that ``target`` names, float32, in PyTorch's order."""
-        role, name = self.targets[target]
+        return self.stored(*self.targets[target])
+
+    def stored(self, role: str, name: str) -> NDArray[np.float32]:
+        """Return the values of one tensor of a file, float32, in PyTorch's order."""
         [(_, array)] = self._draw({name: self.files[role][name]})
         return array.astype(np.float32)
 

@@ -78,16 +78,9 @@ class AdapterFile:
         """SHA-256 of ``values``: files that hold the same numbers share it."""
         return _values_digest(self)
 
-    def merged(self) -> Path:
-        """Return a file of the base model's weights with this adapter's stored values merged in."""
-        path = self.folder / f"merged-{self.values_digest()[:16]}.safetensors"
-        with cache.locked(self.folder / "files"):
-            if not path.exists():
-                weights = merge(self.base, self.values())
-                partial = path.with_name(".partial-merged.safetensors")
-                safetensors.write(partial, ((name, array) for (_, name), array in weights.items()))
-                partial.replace(path)
-        return path
+    def merged(self, multiplier: float) -> dict[tuple[str, str], NDArray[np.float32]]:
+        """Return the base model's weights, by role and name, with this adapter's stored values merged in."""
+        return merge(self.base, self.values(), multiplier)
 
 
 @remember

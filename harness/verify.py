@@ -11,8 +11,9 @@ from pathlib import Path
 
 from harness import bases, expectation, oracle, pool, record
 from harness.base import Base
-from harness.case import Case, Shot, cases, plan_digest, select, unique_shots
+from harness.case import Case, Shot, plan_digest, select, unique_shots
 from harness.expectation import Expectation
+from harness.matrix import cases
 from harness.record import Cell, Observation, Records, Run, Side, Writer
 from harness.report.progress import Progress
 from harness.verdict import Standing

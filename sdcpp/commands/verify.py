@@ -113,7 +113,8 @@ def _command(arguments: argparse.Namespace) -> str:
 
 def _list(patterns: list[str]) -> int:
     from harness.bases import SMALLEST
-    from harness.case import MODES, cases, select
+    from harness.case import select
+    from harness.matrix import MODES, cases
 
     for generation, base in SMALLEST.items():
         for case in select(cases(base, MODES), patterns):

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from harness.bases import FLUX_SMALL, SD1_TINY
-from harness.case import MODES, cases, plan_digest, select, unique_shots
+from harness.case import plan_digest, select, unique_shots
+from harness.matrix import MODES, cases
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
 

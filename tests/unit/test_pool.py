@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from harness import pool, record
-from harness.case import Shot, Use
+from harness.case import Shot
 from harness.files import AdapterFile
+from harness.overlay import Use
 from harness.record import Observation, Records
 from sdcpp.build import Build
 from tests.unit.small import ADAPTER, BASE

@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 
 from harness.adapter import Adapter
-from harness.case import Case, Shot, Use
+from harness.case import Case, Shot
 from harness.files import AdapterFile
+from harness.overlay import Use
 from harness.record import Records, Side
 from harness.verify import Contender, verify
 from sdcpp import build
