@@ -151,7 +151,7 @@ def observe(
     jobs: int,
     threads: int,
     timeout: float = TIMEOUT,
-    seen: Callable[[record.Observation], None] = lambda _: None,
+    seen: Callable[[record.Observation, record.Pixels | None], None] = lambda *_: None,
 ) -> None:
     """Run shots with a build and write an observation of each, in the order in which they end.
 
@@ -178,8 +178,7 @@ def observe(
                         hand = None
                     if attempt == 2 or reply.signal not in {s.name for s in _OUTSIDE}:
                         break
-                observation = _write(writer, build, shot, reply, request["lora_dir"] + os.sep)
-                seen(observation)
+                seen(*_write(writer, build, shot, reply, request["lora_dir"] + os.sep))
         except BaseException as fault:
             faults.append(fault)
         finally:
@@ -195,18 +194,20 @@ def observe(
         raise faults[0]
 
 
-def _write(writer: record.Writer, build: Build, shot: Shot, reply: Reply, folder: str) -> record.Observation:
+def _write(
+    writer: record.Writer, build: Build, shot: Shot, reply: Reply, folder: str
+) -> tuple[record.Observation, record.Pixels | None]:
     """Write what a reply says, its picture first; ``folder`` is cut from the paths in what the library said."""
     content = reply.content
-    picture = None
+    pixels = None
     if reply.outcome == "picture":
         shape = content["height"], content["width"], content["channels"]
-        picture = writer.picture(np.frombuffer(base64.b64decode(content["data"]), np.uint8).reshape(shape))
+        pixels = np.frombuffer(base64.b64decode(content["data"]), np.uint8).reshape(shape)
     observation = record.Observation(
         build=build.identity,
         shot=shot.name,
         outcome=reply.outcome,
-        picture=picture,
+        picture=writer.picture(pixels) if pixels is not None else None,
         backend=content.get("backend", ""),
         signal=reply.signal,
         text=content.get("text", "").replace(folder, ""),
@@ -215,7 +216,7 @@ def _write(writer: record.Writer, build: Build, shot: Shot, reply: Reply, folder
         memory=content.get("memory", 0),
     )
     writer.observation(observation)
-    return observation
+    return observation, pixels
 
 
 def crew_size(cores: int | None = None) -> tuple[int, int]:

@@ -114,6 +114,10 @@ class Records:
     cells: list[Cell] = field(default_factory=list)
     finished: str = ""
 
+    def of(self, build: str) -> dict[str, Observation]:
+        """Return the observations made with one build, by shot."""
+        return {shot: seen for (identity, shot), seen in self.observations.items() if identity == build}
+
     @property
     def failing(self) -> list[Cell]:
         """The cells that keep the run from exiting 0."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import datetime
 import os
 import platform
-from collections.abc import Sequence
+import shlex
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from harness.base import Base
 from harness.case import Case, Shot, plan_digest, select, unique_shots
 from harness.expectation import Expectation
 from harness.matrix import cases
-from harness.record import Cell, Observation, Records, Run, Side, Writer
+from harness.record import Cell, Observation, Pixels, Records, Run, Side, Writer
 from harness.report.progress import Progress
 from harness.verdict import Standing
 from sdcpp import build, console, header, project, series, source
@@ -31,11 +33,12 @@ RECORDS = "records.jsonl"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contender:
-    """A side of the comparison with the cases it is put to."""
+    """A side of the comparison with the cases it is put to; ``repeat`` is the command that runs it again."""
 
     side: Side
     build: Build
     cases: Sequence[Case]
+    repeat: str
 
     @property
     def patches(self) -> frozenset[str]:
@@ -70,7 +73,8 @@ def contend(
             build=facts,
         )
         found = select(cases(base_for(made), modes_of(made)), patterns)
-        sides.append(Contender(side=side, build=made, cases=found))
+        repeat = quoted(["nox", "-s", "verify", "--", "--revision", revision.name, "--backend", backend])
+        sides.append(Contender(side=side, build=made, cases=found, repeat=repeat))
     return sides
 
 
@@ -114,7 +118,7 @@ def verify(
             started=_now(),
             project=_project_version(),
         )
-        records = Records(run=head)
+        records = Records(run=head, sides={contender.side.label: contender.side for contender in contenders})
         with Writer(path) as writer:
             writer.run(head)
             for contender in contenders:
@@ -125,11 +129,12 @@ def verify(
         )
     with Writer(path, records.pictures) as writer:
         _observe(contenders, records, writer, jobs)
-        records = record.read(path)
         for cell in judge(contenders, records, expectation.load()):
             writer.cell(cell)
-        writer.end(_now())
-    return record.read(path)
+            records.cells.append(cell)
+        records.finished = _now()
+        writer.end(records.finished)
+    return records
 
 
 def _plan(contenders: Sequence[Contender]) -> str:
@@ -153,99 +158,89 @@ def _unfinished(path: Path, plan: str) -> Records | None:
 
 
 def _observe(contenders: Sequence[Contender], records: Records, writer: Writer, jobs: int | None) -> None:
+    """Run the shots that ``records`` lacks and add what is seen to it; show the first failure at once."""
     workers, threads = pool.crew_size()
-    open_shots: dict[str, tuple[Contender, list[Shot]]] = {}
+    left: dict[str, tuple[Contender, list[Shot]]] = {}
     for contender in contenders:
-        if contender.side.identity in open_shots:
-            continue  # no patch tells it from the other side
-        left = [
-            s
-            for s in unique_shots(contender.cases)
-            if (contender.side.identity, s.name) not in records.observations
-        ]
-        open_shots[contender.side.identity] = contender, left
-    total = sum(len(left) for _, left in open_shots.values())
-    with Progress(total) as progress:
-        for contender, left in open_shots.values():
-            label = contender.side.label
+        identity = contender.side.identity
+        if identity not in left:  # else no patch tells it from the other side
+            shots = unique_shots(contender.cases)
+            left[identity] = contender, [s for s in shots if (identity, s.name) not in records.observations]
+    expected, lock, told = expectation.load(), threading.Lock(), False
+    with Progress(sum(len(shots) for _, shots in left.values())) as progress:
+        for contender, shots in left.values():
+            side, observed = contender.side, records.of(contender.side.identity)
+            users: dict[str, list[Case]] = {}
+            for case in contender.cases:
+                for shot in case.shots:
+                    users.setdefault(shot.name, []).append(case)
 
-            def seen(observation: Observation, label: str = label) -> None:
-                progress.update(f"{label}  {observation.shot}", observation.outcome)
+            def seen(observation: Observation, pixels: Pixels | None) -> None:
+                nonlocal told
+                with lock:
+                    records.observations[observation.build, observation.shot] = observation
+                    observed[observation.shot] = observation  # noqa: B023
+                    if pixels is not None and observation.picture:
+                        records.pictures[observation.picture] = pixels
+                    progress.update(f"{side.label}  {observation.shot}", observation.outcome)  # noqa: B023
+                    for case in users[observation.shot]:  # noqa: B023
+                        if not told and all(shot.name in observed for shot in case.shots):  # noqa: B023
+                            cell = _cell(contender, case, observed, records, expected)  # noqa: B023
+                            if cell.standing is Standing.RED:
+                                told = True
+                                progress.say(f"first failure: {cell.side} {cell.case}: {cell.verdict}")
+                                progress.say(f"  {cell.evidence}\n  $ {cell.repeat}")
 
             pool.observe(
-                contender.build,
-                contender.side.backend,
-                left,
-                writer,
-                jobs=jobs or workers,
-                threads=threads,
-                seen=seen,
+                contender.build, side.backend, shots, writer, jobs=jobs or workers, threads=threads, seen=seen
             )
 
 
-def judge(contenders: Sequence[Contender], records: Records, expected: Sequence[Expectation]) -> list[Cell]:
-    """Return a cell for every case of every side, from the records' observations and pictures alone."""
-    cells = []
+def judge(
+    contenders: Sequence[Contender], records: Records, expected: Sequence[Expectation]
+) -> Iterator[Cell]:
+    """Yield a cell for every case of every side, from the records' observations and pictures alone."""
     for contender in contenders:
-        side = contender.side
-        observed = {
-            shot: o for (identity, shot), o in records.observations.items() if identity == side.identity
-        }
+        observed = records.of(contender.side.identity)
         _calibrate(contender.cases, observed, records)
         for case in contender.cases:
-            finding = oracle.judge(case, observed, records.pictures)
-            mode = case.dimensions["mode"]
-            known = next(
-                (
-                    e
-                    for e in expected
-                    if e.fits(
-                        revision=side.revision,
-                        patches=contender.patches,
-                        backend=side.backend,
-                        case=case.name,
-                        mode=mode,
-                    )
-                ),
-                None,
-            )
-            stands = expectation.standing(finding.verdict, known)
-            own = observed[case.shot.name]
-            cells.append(
-                Cell(
-                    side=side.label,
-                    case=case.name,
-                    dimensions={**case.dimensions, "backend": side.backend, "revision": side.revision},
-                    verdict=finding.verdict,
-                    standing=stands,
-                    effect=finding.effect,
-                    error=finding.error,
-                    tolerance=case.tolerance.bound if case.tolerance else None,
-                    why=case.tolerance.why if case.tolerance else "must be equal to the byte",
-                    loss=finding.loss,
-                    evidence=finding.evidence,
-                    reason=known.reason if known and stands in (Standing.KNOWN, Standing.FIXED) else "",
-                    pictures=dict(finding.pictures),
-                    seconds=sum(own.seconds.values()),
-                    memory=own.memory,
-                    repeat=quoted(
-                        [
-                            "nox",
-                            "-s",
-                            "verify",
-                            "--",
-                            "--revision",
-                            side.revision,
-                            "--select",
-                            f"{case.name}@{mode}",
-                        ]
-                    ),
-                )
-            )
-    return cells
+            yield _cell(contender, case, observed, records, expected)
 
 
-def _calibrate(found: Sequence[Case], observed: dict[str, Observation], records: Records) -> None:
+def _cell(
+    contender: Contender,
+    case: Case,
+    observed: Mapping[str, Observation],
+    records: Records,
+    expected: Sequence[Expectation],
+) -> Cell:
+    side, mode = contender.side, case.dimensions["mode"]
+    finding = oracle.judge(case, observed, records.pictures)
+    facts = {"revision": side.revision, "backend": side.backend, "case": case.name, "mode": mode}
+    known = next((e for e in expected if e.fits(patches=contender.patches, **facts)), None)
+    stands = expectation.standing(finding.verdict, known)
+    own = observed[case.shot.name]
+    return Cell(
+        side=side.label,
+        case=case.name,
+        dimensions={**case.dimensions, "backend": side.backend, "revision": side.revision},
+        verdict=finding.verdict,
+        standing=stands,
+        effect=finding.effect,
+        error=finding.error,
+        tolerance=case.tolerance.bound if case.tolerance else None,
+        why=case.tolerance.why if case.tolerance else "must be equal to the byte",
+        loss=finding.loss,
+        evidence=finding.evidence,
+        reason=known.reason if known and stands in (Standing.KNOWN, Standing.FIXED) else "",
+        pictures=dict(finding.pictures),
+        seconds=sum(own.seconds.values()),
+        memory=own.memory,
+        repeat=f"{contender.repeat} --select {shlex.quote(f'{case.name}@{mode}')}",
+    )
+
+
+def _calibrate(found: Sequence[Case], observed: Mapping[str, Observation], records: Records) -> None:
     for base in {case.shot.base for case in found}:
         for case in found:
             if case.shot.base is not base or case.wanted is None or case.scale is not None:

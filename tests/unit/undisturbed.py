@@ -40,7 +40,7 @@ def contender(made: Build) -> Contender:
     side = Side(
         label="fake", revision="fake", patched=False, backend="cpu", identity=made.identity, build=made.record
     )
-    return Contender(side=side, build=made, cases=cases)
+    return Contender(side=side, build=made, cases=cases, repeat="none")
 
 
 def run(folder: Path, made: Build) -> Records:
