@@ -113,18 +113,20 @@ class Case:
         )
 
 
-def select(cases: Iterable[Case], patterns: Sequence[str]) -> list[Case]:
-    """Return the cases whose name or ``name@mode`` matches one of the patterns (shell wildcards); all if none."""
-    return [
-        case
-        for case in cases
-        if not patterns
-        or any(
-            fnmatchcase(text, p)
-            for p in patterns
-            for text in (case.name, f"{case.name}@{case.dimensions['mode']}")
-        )
-    ]
+def select(
+    cases: Iterable[Case], patterns: Sequence[str], where: Mapping[str, str] | None = None
+) -> list[Case]:
+    """Return the cases whose name or ``name@mode`` fits one of the patterns and whose dimensions fit ``where``.
+
+    All are shell wildcards; without patterns every name fits.
+    """
+
+    def fits(case: Case) -> bool:
+        names = (case.name, f"{case.name}@{case.dimensions['mode']}")
+        named = not patterns or any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
+        return named and all(fnmatchcase(case.dimensions.get(key, ""), p) for key, p in (where or {}).items())
+
+    return [case for case in cases if fits(case)]
 
 
 def plan_digest(parts: Iterable[object]) -> str:

@@ -8,21 +8,20 @@ import platform
 import shlex
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness import bases, expectation, oracle, pool, record
-from harness.base import Base
+from harness import expectation, oracle, pool, record
 from harness.case import Case, Shot, plan_digest, select, unique_shots
 from harness.expectation import Expectation
-from harness.matrix import cases
+from harness.matrix import Matrix
 from harness.record import Cell, Observation, Pixels, Records, Run, Side, Writer
 from harness.report.progress import Progress
 from harness.verdict import Standing
 from sdcpp import build, console, header, project, series, source
 from sdcpp.api import params
 from sdcpp.build import Build
-from sdcpp.errors import FileInvalid, HeaderUnsupported, NothingTried
+from sdcpp.errors import FileInvalid, NothingTried
 from sdcpp.patch import Patch
 from sdcpp.revision import Revision
 from sdcpp.run import quoted, run
@@ -46,10 +45,20 @@ class Contender:
         return frozenset(patch["name"] for patch in self.build.record["patches"])
 
 
-def contend(
-    revision: Revision, patches: Sequence[Patch], backend: str, patterns: Sequence[str]
-) -> list[Contender]:
-    """Build a revision pristine and with those of ``patches`` that are for it; return both sides.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What is asked of every side: a matrix, a selection from it, a backend, and the command that asks it."""
+
+    matrix: Matrix
+    backend: str = "cpu"
+    select: Sequence[str] = ()
+    where: Mapping[str, str] = field(default_factory=dict)
+    sides: Sequence[str] = ("pristine", "patched")
+    command: Sequence[str] = ("nox", "-s", "verify", "--")
+
+
+def contend(revision: Revision, patches: Sequence[Patch], question: Question) -> list[Contender]:
+    """Build a revision pristine and with those of ``patches`` that are for it; return the sides asked for.
 
     Raises what fetching, patching and building raise.
     """
@@ -60,38 +69,30 @@ def contend(
         console.note(f"   patch {state.patch.name}: {state.state.value}")
     # One that conflicts is kept, so that the build says where.
     applied = [s.patch for s in states if s.state in (series.State.APPLIES, series.State.CONFLICTS)]
-    sides = []
-    for label, chosen in (("pristine", ()), ("patched", tuple(applied))):
-        made = build.build(tree, chosen, backend)
-        facts = {**made.record, "states": {state.patch.name: state.state.value for state in states}}
+    contenders = []
+    for label in question.sides:
+        made = build.build(tree, applied if label == "patched" else (), question.backend)
+        found = question.matrix.cases(made.record["generation"], params.modes(header.read(made.header)))
         side = Side(
             label=f"{revision.name} {label}",
             revision=revision.name,
             patched=label == "patched",
-            backend=backend,
+            backend=question.backend,
             identity=made.identity,
-            build=facts,
+            build={**made.record, "states": {state.patch.name: state.state.value for state in states}},
         )
-        found = select(cases(base_for(made), modes_of(made)), patterns)
-        repeat = quoted(["nox", "-s", "verify", "--", "--revision", revision.name, "--backend", backend])
-        sides.append(Contender(side=side, build=made, cases=found, repeat=repeat))
-    return sides
-
-
-def base_for(made: Build) -> Base:
-    """Return the smallest base model that a build can run."""
-    generation = made.record["generation"]
-    try:
-        return bases.SMALLEST[generation]
-    except KeyError:
-        raise HeaderUnsupported(
-            "no base model for LoRA API generation", generation, "add one to SMALLEST in harness/bases.py"
-        ) from None
-
-
-def modes_of(made: Build) -> tuple[str, ...]:
-    """Return the apply modes that a build's header names."""
-    return params.modes(header.read(made.header))
+        again = [*question.command, "--revision", revision.name]
+        if question.backend != "cpu":
+            again += ["--backend", question.backend]
+        contenders.append(
+            Contender(
+                side=side,
+                build=made,
+                cases=select(found, question.select, question.where),
+                repeat=quoted(again),
+            )
+        )
+    return contenders
 
 
 def verify(

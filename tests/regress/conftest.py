@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.matrix import QUICK
 from harness.record import Cell, Records
-from harness.verify import Contender, contend, verify
+from harness.verify import Contender, Question, contend, verify
 from sdcpp import revision, series
 
 #: What is run of each revision: the whole of the newest, the story of the extension check of the older one.
@@ -25,7 +26,7 @@ def contenders() -> list[Contender]:
     return [
         contender
         for name, patterns in SELECTED.items()
-        for contender in contend(revision.find(name), series.load(), "cpu", patterns)
+        for contender in contend(revision.find(name), series.load(), Question(matrix=QUICK, select=patterns))
     ]
 
 
