@@ -49,7 +49,9 @@ class Shot:
         if self.merged:
             words.append(f"merged-{self.merged.values_digest()[:12]}")
         for uses in self.sequence:
-            words.append("+".join(f"{use.file.name}@{use.multiplier:g}" for use in uses) or "none")
+            words.append(
+                "+".join(f"{u.file.adapter.name}:{u.file.name}@{u.multiplier:g}" for u in uses) or "none"
+            )
         return "/".join(words)
 
     @property
@@ -62,8 +64,7 @@ class Shot:
         base = self.base
         files = {role: str(path) for role, path in base.make().items()}
         if self.merged:
-            # The library takes a tensor from the last file that has it.
-            files["diffusion_model"] = str(self.merged.merged())
+            files |= {role: str(path) for role, path in self.merged.merged().items()}
         uses = [use for generation in self.sequence for use in generation]
         for use in uses:
             use.file.make()

@@ -6,10 +6,11 @@ import hashlib
 from dataclasses import dataclass
 from functools import cache as remember
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import load_file
+from safetensors import deserialize
 
 from harness.adapter import Adapter, merge
 from harness.base import Base
@@ -17,9 +18,11 @@ from harness.formats import ckpt, gguf, safetensors
 from sdcpp import cache
 
 #: Raised when files are written in another way, so that cached ones are made anew.
-MAKER = 1
+MAKER = 2
 SUFFIXES = {"safetensors": ".safetensors", "ckpt": ".ckpt", "gguf": ".gguf"}
-_NUMPY = {"F32": np.float32, "F16": np.float16}
+#: The role under which a merged tensor is given to the library, by how its full name begins. The library takes a
+#: tensor from the last file that has it, and puts a role's own prefix before names that do not begin with it.
+OVERLAYS = (("model.diffusion_model.", "diffusion_model"), ("", "clip_l"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,10 +61,11 @@ class AdapterFile:
 
     def _write(self, path: Path) -> None:
         tensors = self.adapter.tensors(self.base)
+        types = self.adapter.types(self.base)
         if self.container == "gguf":
-            gguf.write(path, tensors, self.kind)
+            gguf.write(path, tensors, self.kind, types)
             return
-        converted = {name: array.astype(_NUMPY[self.kind]) for name, array in tensors.items()}
+        converted = {name: _stored(array, types.get(name, self.kind)) for name, array in tensors.items()}
         if self.container == "ckpt":
             ckpt.write(path, converted)
         else:
@@ -78,16 +82,46 @@ class AdapterFile:
         """SHA-256 of ``values``: files that hold the same numbers share it."""
         return _values_digest(self)
 
-    def merged(self) -> Path:
-        """Return a file of the base model's weights with this adapter's stored values merged in."""
-        path = self.folder / f"merged-{self.values_digest()[:16]}.safetensors"
-        with cache.locked(self.folder / "files"):
-            if not path.exists():
-                weights = merge(self.base, self.values())
-                partial = path.with_name(".partial-merged.safetensors")
-                safetensors.write(partial, ((name, array) for (_, name), array in weights.items()))
-                partial.replace(path)
-        return path
+    def merged(self) -> dict[str, Path]:
+        """Return files of the base model's tensors with this adapter's stored values merged in, by their role.
+
+        They have the types of the base model's: kernels are F16, because the library has them so whatever the file
+        says, and what adapters change is F32 elsewhere.
+        """
+        parts = self.folder / f"merged-{self.values_digest()[:16]}"
+
+        def write(partial: Path) -> None:
+            merged = merge(self.base, self.values(), adapter=self.adapter)
+            files: dict[str, dict[str, NDArray[np.generic]]] = {}
+            for (role, name), array in merged.items():
+                overlay = next(o for start, o in OVERLAYS if name.startswith(start))
+                stored = _stored(array, self.base.files[role][name].dtype)
+                files.setdefault(overlay, {})[name] = stored
+            for overlay, tensors in files.items():
+                safetensors.write(partial / f"{overlay}.safetensors", tensors.items())
+
+        cache.make_once(parts, write)
+        return {path.stem: path for path in sorted(parts.glob("*.safetensors"))}
+
+
+def _stored(array: NDArray[np.float32], kind: str) -> NDArray[np.generic]:
+    """Return float32 values in a type of safetensors and ckpt files; BF16 as its bits in uint16."""
+    if kind != "BF16":
+        return array.astype({"F32": np.float32, "F16": np.float16}[kind])
+    return _bfloat16(array)
+
+
+def _bfloat16(array: NDArray[np.float32]) -> NDArray[np.uint16]:
+    """Return the upper halves of float32 values, rounded to nearest, ties to even."""
+    bits = array.view(np.uint32)
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
+
+
+def _floats(array: NDArray[np.generic]) -> NDArray[np.float32]:
+    """Return what ``_stored`` stored, as float32."""
+    if array.dtype == np.uint16:
+        return (array.astype(np.uint32) << 16).view(np.float32)
+    return array.astype(np.float32)
 
 
 @remember
@@ -95,10 +129,20 @@ def _values(file: AdapterFile) -> dict[str, NDArray[np.float32]]:
     if file.container == "gguf":
         return gguf.read(file.make())
     if file.container == "safetensors":
-        return {name: array.astype(np.float32) for name, array in load_file(file.make()).items()}
+        # Not safetensors.numpy: numpy has no bfloat16.
+        stored: dict[str, np.dtype[Any]] = {
+            "F32": np.dtype("<f4"),
+            "F16": np.dtype("<f2"),
+            "BF16": np.dtype("<u2"),
+        }
+        entries: list[tuple[str, Any]] = deserialize(file.make().read_bytes())  # type: ignore[no-untyped-call]
+        return {
+            name: _floats(np.frombuffer(entry["data"], stored[entry["dtype"]]).reshape(entry["shape"]))
+            for name, entry in entries
+        }
     file.make()
-    tensors = file.adapter.tensors(file.base)
-    return {name: array.astype(_NUMPY[file.kind]).astype(np.float32) for name, array in tensors.items()}
+    tensors, types = file.adapter.tensors(file.base), file.adapter.types(file.base)
+    return {name: _floats(_stored(array, types.get(name, file.kind))) for name, array in tensors.items()}
 
 
 @remember
