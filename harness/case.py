@@ -41,7 +41,9 @@ class Shot:
         if self.merged:
             words.append(f"merged-{overlay.digest(self.merged)[:12]}")
         for uses in self.sequence:
-            words.append("+".join(f"{use.file.name}@{use.multiplier:g}" for use in uses) or "none")
+            words.append(
+                "+".join(f"{u.file.adapter.name}:{u.file.name}@{u.multiplier:g}" for u in uses) or "none"
+            )
         return "/".join(words)
 
     @property
@@ -54,8 +56,7 @@ class Shot:
         base = self.base
         files = {role: str(path) for role, path in base.make().items()}
         if self.merged:
-            # The library takes a tensor from the last file that has it.
-            files["diffusion_model"] = str(overlay.make(base, self.merged))
+            files |= {role: str(path) for role, path in overlay.make(base, self.merged).items()}
         uses = [use for generation in self.sequence for use in generation]
         for use in uses:
             use.file.make()

@@ -10,10 +10,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.base import Base
-from harness.files import AdapterFile
+from harness.base import Base, Place
+from harness.files import AdapterFile, stored_as
 from harness.formats import safetensors
 from sdcpp import cache
+
+#: The role under which a merged tensor is given to the library, by how its full name begins. The library takes a
+#: tensor from the last file that has it, and puts a role's own prefix before names that do not begin with it.
+ROLES = (("model.diffusion_model.", "diffusion_model"), ("", "clip_l"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,20 +34,26 @@ def digest(uses: Sequence[Use]) -> str:
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 
-def make(base: Base, uses: Sequence[Use]) -> Path:
-    """Return a file of those weights of the base that the adapters change, with all of them merged in.
+def make(base: Base, uses: Sequence[Use]) -> dict[str, Path]:
+    """Return files of those tensors of the base that the adapters change, with all merged in, by their role.
 
-    The changes are added up in float64 and rounded once, to float32.
+    The changes are added up in float64 and rounded once. The files have the types of the base model's: kernels are
+    F16, because the library has them so whatever the file says, and what adapters change is F32 elsewhere.
     """
-    path = cache.root() / "merged" / f"{base.name}-{base.digest[:12]}-{digest(uses)[:16]}.safetensors"
-    with cache.locked(path):
-        if not path.exists():
-            sums: dict[tuple[str, str], NDArray[np.float64]] = {}
-            for use in uses:
-                for place, merged in use.file.merged(use.multiplier).items():
-                    plain = base.stored(*place).astype(np.float64)
-                    sums[place] = sums.get(place, plain) + (merged.astype(np.float64) - plain)
-            partial = path.with_name(f".partial-{path.name}")
-            safetensors.write(partial, ((name, a.astype(np.float32)) for (_, name), a in sums.items()))
-            partial.replace(path)
-    return path
+    folder = cache.root() / "merged" / f"{base.name}-{base.digest[:12]}-{digest(uses)[:16]}"
+
+    def write(partial: Path) -> None:
+        sums: dict[Place, NDArray[np.float64]] = {}
+        for use in uses:
+            for place, change in use.file.changes(use.multiplier).items():
+                sums[place] = sums[place] + change if place in sums else base.values(place) + change
+        files: dict[str, list[tuple[str, NDArray[np.generic]]]] = {}
+        for (role, name), array in sums.items():
+            overlay = next(overlay for start, overlay in ROLES if name.startswith(start))
+            stored = stored_as(array.astype(np.float32), base.files[role][name].dtype)
+            files.setdefault(overlay, []).append((name, stored))
+        for overlay, tensors in files.items():
+            safetensors.write(partial / f"{overlay}.safetensors", tensors)
+
+    cache.make_once(folder, write)
+    return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}

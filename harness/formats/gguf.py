@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import gguf
@@ -20,16 +21,22 @@ from sdcpp.errors import FileInvalid
 Type = gguf.GGMLQuantizationType
 
 
-def write(path: Path, tensors: Mapping[str, NDArray[np.float32]], kind: str) -> None:
+def write(
+    path: Path,
+    tensors: Mapping[str, NDArray[np.float32]],
+    kind: str,
+    types: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Write float32 tensors as GGUF of type ``kind`` ("F32", "BF16", "Q8_0" ...).
 
-    Tensors of fewer than two dimensions stay F32; a matrix whose rows do not divide into blocks is F16.
+    Tensors of fewer than two dimensions stay F32; a matrix whose rows do not divide into blocks is F16. ``types`` has
+    another type for some tensors, by name.
     Raises FileInvalid for a type that gguf cannot make.
     """
     wanted = Type[kind]
     writer = gguf.GGUFWriter(path, arch="lora")
     for name, array in tensors.items():
-        used = _type_for(array, wanted)
+        used = Type[types[name]] if name in types else _type_for(array, wanted)
         if used is Type.F32:
             writer.add_tensor(name, np.atleast_1d(array))
         elif used is Type.F16:
