@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache as remember
 from pathlib import Path
 from typing import Any
@@ -24,12 +24,16 @@ SUFFIXES = {"safetensors": ".safetensors", "ckpt": ".ckpt", "gguf": ".gguf"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdapterFile:
-    """An adapter in a container ("safetensors", "ckpt", "gguf") with tensors of a type ("F32" ... "Q4_0")."""
+    """An adapter in a container ("safetensors", "ckpt", "gguf") with tensors of a type ("F32" ... "Q4_0").
+
+    ``quantise`` makes the types that the gguf package cannot make.
+    """
 
     base: Base
     adapter: Adapter
     container: str
     kind: str
+    quantise: gguf.Quantise | None = field(default=None, compare=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -60,7 +64,7 @@ class AdapterFile:
         tensors = self.adapter.tensors(self.base)
         types = self.adapter.types(self.base)
         if self.container == "gguf":
-            gguf.write(path, tensors, self.kind, types)
+            gguf.write(path, tensors, self.kind, types, self.quantise)
             return
         converted = {name: stored_as(array, types.get(name, self.kind)) for name, array in tensors.items()}
         if self.container == "ckpt":

@@ -3,18 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from harness import catalogue
 from harness.adapter import Adapter
 from harness.base import Base
 from harness.bases import FLUX_SMALL, SD1_TINY
 from harness.case import Case, Shot, Tolerance
 from harness.files import AdapterFile
+from harness.formats.gguf import Quantise
 from harness.overlay import Use
 from sdcpp.errors import HeaderUnsupported
 
-#: What makes the cases of one dimension, for a base model and an apply mode.
-Dimension = Callable[[Base, str], Iterator[Case]]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Maker:
+    """The quantised types (name: elements in a block) that ``quantise`` can make; none by default."""
+
+    types: Mapping[str, int] = field(default_factory=dict)
+    quantise: Quantise | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """What cases are made for: a base model, and what makes the types that the gguf package cannot make."""
+
+    base: Base
+    maker: Maker
+
+    def file(self, adapter: Adapter, container: str, kind: str) -> AdapterFile:
+        """Return an adapter's file for the base model."""
+        return AdapterFile(
+            base=self.base, adapter=adapter, container=container, kind=kind, quantise=self.maker.quantise
+        )
+
+
+#: What makes the cases of one dimension, for a bench and an apply mode.
+Dimension = Callable[[Bench, str], Iterator[Case]]
 
 #: In the order in which the report shows them.
 MODES = ("immediately", "at_runtime", "auto")
@@ -42,76 +67,100 @@ FILES = (
 _FLOATS = frozenset({"F32", "F16", "BF16"})
 
 
-def plain(base: Base, mode: str) -> Iterator[Case]:
+def plain(bench: Bench, mode: str) -> Iterator[Case]:
     """Yield the case without an adapter: the mode alone must change nothing."""
-    without = Shot(base=base, mode="auto")
+    without = Shot(base=bench.base, mode="auto")
     yield Case(
         name="none",
-        shot=Shot(base=base, mode=mode),
+        shot=Shot(base=bench.base, mode=mode),
         without=without,
         equal=without,
-        dimensions={"base": base.name, "mode": mode, "container": "none", "type": "none"},
+        dimensions={"base": bench.base.name, "mode": mode, "container": "none", "type": "none"},
     )
 
 
-def files(base: Base, mode: str) -> Iterator[Case]:
-    """Yield one case for each container and tensor type."""
-    adapter = _adapter(base)
+def files(bench: Bench, mode: str) -> Iterator[Case]:
+    """Yield one case for each container and tensor type that matters most."""
     for container, kind in FILES:
-        file = AdapterFile(base=base, adapter=adapter, container=container, kind=kind)
-        exact = AdapterFile(base=base, adapter=adapter, container="safetensors", kind="F32")
-        twin = AdapterFile(base=base, adapter=adapter, container="safetensors", kind=kind)
-        quantised = kind not in _FLOATS
-        has_twin = container != "safetensors" and kind in ("F32", "F16")
-        yield Case(
-            name=file.name,
-            shot=Shot(base=base, mode=mode, sequence=((Use(file=file),),)),
-            without=Shot(base=base, mode="auto"),
-            wanted=Shot(base=base, mode="auto", merged=(Use(file=file),)),
-            tolerance=BLOCKS if quantised else FLOAT,
-            equal=Shot(base=base, mode=mode, sequence=((Use(file=twin),),)) if has_twin else None,
-            source=Shot(base=base, mode="auto", merged=(Use(file=exact),)) if quantised else None,
-            dimensions={
-                "base": base.name,
-                "mode": mode,
-                "container": container,
-                "type": kind,
-                "rank": str(adapter.rank),
-                "multiplier": "1",
-            },
-        )
+        yield _single(bench, mode, _adapter(bench.base), container, kind)
 
 
-def silent(base: Base, mode: str) -> Iterator[Case]:
+def types(bench: Bench, mode: str) -> Iterator[Case]:
+    """Yield every other type that the library's ggml can make; those of large blocks at a rank that fills them."""
+    done = {kind for container, kind in FILES if container == "gguf"}
+    for kind, block in bench.maker.types.items():
+        if kind not in done:
+            rank = max(32, block)
+            adapter = Adapter(name=f"lora-r{rank}", base=bench.base.name, rank=rank, alpha=rank / 2)
+            yield _single(bench, mode, adapter, "gguf", kind)
+
+
+def kinds(bench: Bench, mode: str) -> Iterator[Case]:
+    """Yield every adapter of the catalogue, as float safetensors and as quantised GGUF."""
+    for adapter in catalogue.adapters(bench.base).values():
+        for container, kind in (("safetensors", "F32"), ("gguf", "Q8_0")):
+            case = _single(bench, mode, adapter, container, kind)
+            yield replace(case, name=f"{adapter.name}-{case.name}")
+
+
+def _single(bench: Bench, mode: str, adapter: Adapter, container: str, kind: str) -> Case:
+    """Return the case of one file with multiplier 1."""
+    base, quantised = bench.base, kind not in _FLOATS
+    use = Use(file=bench.file(adapter, container, kind))
+    exact = Use(file=bench.file(adapter, "safetensors", "F32"))
+    twin = Use(file=bench.file(adapter, "safetensors", kind)) if not quantised else None
+    has_twin = container != "safetensors" and kind in ("F32", "F16")
+    return Case(
+        name=use.file.name,
+        shot=Shot(base=base, mode=mode, sequence=((use,),)),
+        without=Shot(base=base, mode="auto"),
+        wanted=Shot(base=base, mode="auto", merged=(use,)),
+        tolerance=BLOCKS if quantised else FLOAT,
+        equal=Shot(base=base, mode=mode, sequence=((twin,),)) if twin and has_twin else None,
+        source=Shot(base=base, mode="auto", merged=(exact,)) if quantised else None,
+        dimensions={
+            "base": base.name,
+            "mode": mode,
+            "container": container,
+            "type": kind,
+            "kind": adapter.kind,
+            "scheme": adapter.scheme,
+            "targets": "+".join(adapter.targets),
+            "rank": str(adapter.rank),
+            "multiplier": "1",
+        },
+    )
+
+
+def silent(bench: Bench, mode: str) -> Iterator[Case]:
     """Yield the case of a multiplier of 0, which must change nothing."""
-    yield _multiplied(base, mode, 0.0)
+    yield _multiplied(bench, mode, 0.0)
 
 
-def multipliers(base: Base, mode: str) -> Iterator[Case]:
+def multipliers(bench: Bench, mode: str) -> Iterator[Case]:
     """Yield the other multipliers: the effect must follow them, its sign too."""
     for multiplier in (-1.0, 0.5, 2.0):
-        yield _multiplied(base, mode, multiplier)
+        yield _multiplied(bench, mode, multiplier)
 
 
-def _multiplied(base: Base, mode: str, multiplier: float) -> Case:
-    file = AdapterFile(base=base, adapter=_adapter(base), container="gguf", kind="F16")
-    use = Use(file=file, multiplier=multiplier)
+def _multiplied(bench: Bench, mode: str, multiplier: float) -> Case:
+    use = Use(file=bench.file(_adapter(bench.base), "gguf", "F16"), multiplier=multiplier)
     return _sequence(
         f"gguf-F16-times-{multiplier:g}",
         ((use,),),
         wanted=(use,) if multiplier else (),
-        dimensions={"base": base.name, "mode": mode, "container": "gguf", "type": "F16"}
-        | {"rank": str(file.adapter.rank), "multiplier": f"{multiplier:g}"},
+        mode=mode,
+        varied={"multiplier": f"{multiplier:g}"},
     )
 
 
-def sequences(base: Base, mode: str) -> Iterator[Case]:
+def sequences(bench: Bench, mode: str) -> Iterator[Case]:
     """Yield several generations in one context and several adapters in one generation.
 
     What is wanted is what a fresh context would paint: nothing of an earlier generation may stay.
     """
-    first = Use(file=AdapterFile(base=base, adapter=_adapter(base), container="gguf", kind="F16"))
-    second = Use(file=AdapterFile(base=base, adapter=_adapter(base, seed=8), container="gguf", kind="F16"))
+    first = Use(file=bench.file(_adapter(bench.base), "gguf", "F16"))
+    second = Use(file=bench.file(_adapter(bench.base, seed=8), "gguf", "F16"))
     half, minus = (replace(first, multiplier=m) for m in (0.5, -1.0))
     found: dict[str, tuple[tuple[tuple[Use, ...], ...], tuple[Use, ...]]] = {
         "A-then-none": (((first,), ()), ()),
@@ -125,17 +174,11 @@ def sequences(base: Base, mode: str) -> Iterator[Case]:
         "A-and-minus-A": (((first, minus),), ()),
     }
     for name, (generations, wanted) in found.items():
-        yield _sequence(
-            name,
-            generations,
-            wanted=wanted,
-            dimensions={"base": base.name, "mode": mode, "container": "gguf", "type": "F16"}
-            | {"rank": str(first.file.adapter.rank), "sequence": name},
-        )
+        yield _sequence(name, generations, wanted=wanted, mode=mode, varied={"sequence": name})
 
 
 def _adapter(base: Base, seed: int = 7) -> Adapter:
-    return Adapter(name=f"lora-r32-{seed}" if seed != 7 else "lora-r32", base=base.name, seed=seed)
+    return Adapter(name="lora-r32" if seed == 7 else f"lora-r32-{seed}", base=base.name, seed=seed)
 
 
 def _sequence(
@@ -143,20 +186,27 @@ def _sequence(
     generations: tuple[tuple[Use, ...], ...],
     *,
     wanted: tuple[Use, ...],
-    dimensions: dict[str, str],
+    mode: str,
+    varied: Mapping[str, str],
 ) -> Case:
-    """Return a case whose errors are relative to the effect of the first adapter it names."""
+    """Return a case whose errors are relative to the wanted effect, or to the first adapter's if none is wanted."""
     use = generations[0][0]
     base = use.file.base
-    without = Shot(base=base, mode="auto")
     return Case(
         name=name,
-        shot=Shot(base=base, mode=dimensions["mode"], sequence=generations),
-        without=without,
+        shot=Shot(base=base, mode=mode, sequence=generations),
+        without=Shot(base=base, mode="auto"),
         wanted=Shot(base=base, mode="auto", merged=wanted),
         scale=None if wanted else Shot(base=base, mode="auto", merged=(replace(use, multiplier=1.0),)),
         tolerance=FLOAT,
-        dimensions=dimensions,
+        dimensions={
+            "base": base.name,
+            "mode": mode,
+            "container": use.file.container,
+            "type": use.file.kind,
+            "rank": str(use.file.adapter.rank),
+            **varied,
+        },
     )
 
 
@@ -166,8 +216,28 @@ class Matrix:
 
     dimensions: Sequence[Dimension]
     bases: Mapping[str, Sequence[Base]]
+    #: Dimensions that are also tried in mode auto, which picks one of the other two by the base model's types.
+    in_auto: Sequence[Dimension] = (plain, files, silent)
 
-    def cases(self, generation: str | None, modes: Iterable[str]) -> list[Case]:
+    @property
+    def needs_maker(self) -> bool:
+        """Whether there are types in it that only a library can make."""
+        return types in self.dimensions
+
+    def left_out(self, generation: str) -> Iterator[tuple[str, str, str]]:
+        """Yield what is not tried: base model, names or patterns of names, and the reason."""
+        skipped = [make.__name__ for make in self.dimensions if make not in self.in_auto]
+        for base in self.bases[generation]:
+            if skipped:
+                yield (
+                    base.name,
+                    f"{', '.join(skipped)} in mode auto",
+                    "auto is immediately on a float base model",
+                )
+            if kinds in self.dimensions:
+                yield from ((base.name, names, reason) for names, reason in catalogue.left_out(base))
+
+    def cases(self, generation: str | None, modes: Iterable[str], maker: Maker) -> list[Case]:
         """Return the cases of a revision that has these apply modes; raises HeaderUnsupported."""
         if generation is None or generation not in self.bases:
             raise HeaderUnsupported(
@@ -182,7 +252,8 @@ class Matrix:
             for mode in MODES
             if mode in wanted
             for make in self.dimensions
-            for case in make(base, mode)
+            if mode != "auto" or make in self.in_auto
+            for case in make(Bench(base=base, maker=maker), mode)
         ]
 
 
@@ -190,6 +261,6 @@ class Matrix:
 QUICK = Matrix(dimensions=(plain, files, silent), bases={"B": (SD1_TINY,), "C": (FLUX_SMALL,)})
 #: What ``matrix`` runs.
 FULL = Matrix(
-    dimensions=(plain, files, silent, multipliers, sequences),
+    dimensions=(plain, files, types, silent, multipliers, sequences, kinds),
     bases={"B": (SD1_TINY,), "C": (FLUX_SMALL, SD1_TINY)},
 )

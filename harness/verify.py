@@ -8,13 +8,18 @@ import platform
 import shlex
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from harness import expectation, oracle, pool, record
 from harness.case import Case, Shot, plan_digest, select, unique_shots
 from harness.expectation import Expectation
-from harness.matrix import Matrix
+from harness.matrix import Maker, Matrix
+from harness.quantiser import Quantiser
 from harness.record import Cell, Observation, Pixels, Records, Run, Side, Writer
 from harness.report.progress import Progress
 from harness.verdict import Standing
@@ -57,7 +62,25 @@ class Question:
     command: Sequence[str] = ("nox", "-s", "verify", "--")
 
 
-def contend(revision: Revision, patches: Sequence[Patch], question: Question) -> list[Contender]:
+@contextmanager
+def maker_for(revision: Revision, question: Question) -> Iterator[Maker]:
+    """Yield what makes the types that a question needs: the revision's own library, in a child process."""
+    if not question.matrix.needs_maker:
+        yield Maker()
+        return
+    made, lock = build.build(source.workspace(revision), (), question.backend), threading.Lock()
+    with Quantiser(made.folder) as quantiser:
+
+        def quantise(values: NDArray[np.float32], kind: str) -> NDArray[np.uint8]:
+            with lock:  # files are made by several threads
+                return quantiser.quantise(values, kind)
+
+        yield Maker(types={n: info.block for n, info in quantiser.types().items()}, quantise=quantise)
+
+
+def contend(
+    revision: Revision, patches: Sequence[Patch], question: Question, maker: Maker
+) -> list[Contender]:
     """Build a revision pristine and with those of ``patches`` that are for it; return the sides asked for.
 
     Raises what fetching, patching and building raise.
@@ -72,7 +95,8 @@ def contend(revision: Revision, patches: Sequence[Patch], question: Question) ->
     contenders = []
     for label in question.sides:
         made = build.build(tree, applied if label == "patched" else (), question.backend)
-        found = question.matrix.cases(made.record["generation"], params.modes(header.read(made.header)))
+        modes = params.modes(header.read(made.header))
+        found = question.matrix.cases(made.record["generation"], modes, maker)
         side = Side(
             label=f"{revision.name} {label}",
             revision=revision.name,

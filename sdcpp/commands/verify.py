@@ -108,7 +108,7 @@ def execute(
     """Put a matrix to the sides of each revision, print the table, write the reports, return the exit status."""
     from harness import report
     from harness.report import terminal
-    from harness.verify import Question, contend, verify
+    from harness.verify import Question, contend, maker_for, verify
 
     where = dict(arguments.where)
     if arguments.list:
@@ -124,14 +124,18 @@ def execute(
         sides=sides,
         command=command,
     )
-    contenders = [side for wanted in revisions for side in contend(wanted, series.load(), question)]
-    records = verify(
-        contenders,
-        arguments.output,
-        title=f"GGUF LoRA loading, {', '.join(r.name for r in revisions)}, {arguments.backend}",
-        command=_typed(arguments, command),
-        jobs=arguments.jobs,
-    )
+    # The newest library knows the most types, and all make the same blocks of the same type.
+    with maker_for(revisions[-1], question) as maker:
+        contenders = [
+            side for wanted in revisions for side in contend(wanted, series.load(), question, maker)
+        ]
+        records = verify(
+            contenders,
+            arguments.output,
+            title=f"GGUF LoRA loading, {', '.join(r.name for r in revisions)}, {arguments.backend}",
+            command=_typed(arguments, command),
+            jobs=arguments.jobs,
+        )
     terminal.table(records, console.out)
     for path in report.write(records, arguments.output):
         console.note(f"wrote {path}")
@@ -157,13 +161,20 @@ def _typed(arguments: argparse.Namespace, command: Sequence[str]) -> str:
 
 def _list(matrix: Matrix, patterns: Sequence[str], where: Mapping[str, str]) -> int:
     from harness.case import select
-    from harness.matrix import MODES
+    from harness.matrix import MODES, Maker
+    from harness.quantiser import Quantiser, newest_build
 
+    maker = Maker()
+    if matrix.needs_maker and (folder := newest_build()):
+        with Quantiser(folder) as quantiser:
+            maker = Maker(types={name: info.block for name, info in quantiser.types().items()})
     for generation in matrix.bases:
-        found = select(matrix.cases(generation, MODES), patterns, where)
+        found = select(matrix.cases(generation, MODES, maker), patterns, where)
         for case in found:
             dimensions = "  ".join(f"{key}={value}" for key, value in case.dimensions.items())
             name = f"{case.name}@{case.dimensions['mode']}"
             console.out.print(f"generation {generation}  {name:36} {dimensions}", markup=False)
+        for base, names, reason in matrix.left_out(generation):
+            console.out.print(f"generation {generation}  left out on {base}: {names}: {reason}", markup=False)
         console.out.print(f"generation {generation}: {len(found)} cases")
     return 0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.matrix import QUICK
+from harness.matrix import QUICK, Maker
 from harness.record import Cell, Records
 from harness.verify import Contender, Question, contend, verify
 from sdcpp import revision, series
@@ -26,7 +26,9 @@ def contenders() -> list[Contender]:
     return [
         contender
         for name, patterns in SELECTED.items()
-        for contender in contend(revision.find(name), series.load(), Question(matrix=QUICK, select=patterns))
+        for contender in contend(
+            revision.find(name), series.load(), Question(matrix=QUICK, select=patterns), Maker()
+        )
     ]
 
 

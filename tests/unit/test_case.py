@@ -5,13 +5,13 @@ from collections.abc import Iterable
 import pytest
 
 from harness.case import Case, plan_digest, select, unique_shots
-from harness.matrix import MODES, QUICK
+from harness.matrix import MODES, QUICK, Maker
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
 
 
 def cases(modes: Iterable[str]) -> list[Case]:
-    return QUICK.cases("C", modes)
+    return QUICK.cases("C", modes, Maker())
 
 
 def test_every_container_and_type_is_tried_in_every_mode() -> None:
