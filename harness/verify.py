@@ -90,8 +90,7 @@ def contend(
     states = series.states(tree, patches)
     for state in states:
         console.note(f"   patch {state.patch.name}: {state.state.value}")
-    # One that conflicts is kept, so that the build says where.
-    applied = [s.patch for s in states if s.state in (series.State.APPLIES, series.State.CONFLICTS)]
+    applied = series.needed(states)
     contenders = []
     for label in question.sides:
         made = build.build(tree, applied if label == "patched" else (), question.backend)

@@ -20,6 +20,13 @@ SELECTED = {
 Find = Callable[[str, str, str], Cell]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep these tests in one process, so that the libraries are built and run once."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("regress"))
+
+
 @pytest.fixture(scope="session")
 def contenders() -> list[Contender]:
     """Both named revisions, pristine and patched, on the CPU."""
