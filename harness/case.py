@@ -11,7 +11,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from harness.adapter import Adapter
 from harness.base import Base
@@ -21,11 +22,23 @@ from harness.files import AdapterFile
 MODES = ("immediately", "at_runtime", "auto")
 
 
+class AnyFile(Protocol):
+    """What can be named in a generation: ``name`` tells it from the others of its ``folder``."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def folder(self) -> Path: ...
+    @property
+    def path(self) -> Path: ...
+    def make(self) -> Path: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Use:
     """An adapter file named in a generation, and its multiplier."""
 
-    file: AdapterFile
+    file: AnyFile
     multiplier: float = 1.0
 
 
