@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from harness.broken.gguf import _INTERNAL, _REMOVED, REST, changed, u32, u64
+from harness.broken.gguf import INTERNAL, REMOVED, REST, changed, u32, u64
 from harness.broken.limits import LIMITS, around
 from harness.broken.recipe import WITHOUT, Recipe
 from harness.broken.seed import Seed
@@ -62,7 +62,7 @@ def _names(seed: Seed) -> Iterator[Recipe]:
 
 def _dimensions(seed: Seed) -> Iterator[Recipe]:
     parts = seed.gguf()
-    for value in (0, 1, 3, 5, 1 << 16, 1 << 31, (1 << 32) - 1):
+    for value in (0, 1, 3, 5, 1 << 31, (1 << 32) - 1):
         yield changed(
             seed,
             f"n-dims-{value}",
@@ -70,7 +70,7 @@ def _dimensions(seed: Seed) -> Iterator[Recipe]:
             {"t1-n-dims": u32(value)},
             accept=_accept(1),
         )
-    for ones in (2, 3, 60):
+    for ones in (3, 60):
         yield changed(
             seed,
             f"shape-of-{2 + ones}-dimensions",
@@ -82,8 +82,8 @@ def _dimensions(seed: Seed) -> Iterator[Recipe]:
     for number, axis in ((1, 0), (1, 1), (5, 0), (5, 1)):
         label = f"t{number}-dim{axis}"
         true = struct.unpack("<Q", parts[label])[0]
-        for word, value in around(true, 64).items():
-            if number == 1 or word in ("zero", "one-less", "one-more", "2p62", "2p63"):
+        for word, value in (around(true, 64) | {"2p63": LIMITS["2p63"]}).items():
+            if number == 1 or word in ("zero", "one-less", "one-more"):
                 yield changed(
                     seed,
                     f"t{number}-dim{axis}-{word}",
@@ -110,8 +110,8 @@ def _dimensions(seed: Seed) -> Iterator[Recipe]:
 
 
 def _types(seed: Seed) -> Iterator[Recipe]:
-    unknown = {f"removed-{kind}": kind for kind in _REMOVED}
-    unknown |= {f"unknown-{kind}": kind for kind in (41, 42, 255, 65536)}
+    unknown = {f"removed-{kind}": kind for kind in REMOVED}
+    unknown |= {f"unknown-{kind}": kind for kind in (41, 255)}
     unknown |= {"2p31-1": LIMITS["2p31-1"], "2p31": LIMITS["2p31"], "2p32-1": LIMITS["2p32-1"]}
     for number in (1, 5):
         for word, kind in unknown.items():
@@ -123,7 +123,7 @@ def _types(seed: Seed) -> Iterator[Recipe]:
                     {f"t{number}-type": u32(kind)},
                     accept=_accept(number),
                 )
-    for word, kind in _INTERNAL.items():
+    for word, kind in INTERNAL.items():
         yield changed(
             seed,
             f"t5-type-{word}",
@@ -154,7 +154,7 @@ def _offsets(seed: Seed) -> Iterator[Recipe]:
         "32-less": true - 32,
         "at-end": size,
         "past-end": size + (1 << 20),
-        **{word: LIMITS[word] for word in ("2p31", "2p32", "2p62", "2p63-1", "2p63")},
+        **{word: LIMITS[word] for word in ("2p32", "2p63-1", "2p63")},
         "minus-32": (1 << 64) - 32,
         "before-file": (1 << 64) - true - 4096,
     }

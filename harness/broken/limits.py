@@ -13,6 +13,8 @@ LIMITS = {
     "2p63": 1 << 63,
     "2p64-1": (1 << 64) - 1,
 }
+#: One on each side of every change of sign and width; more of them have found nothing else.
+_USUAL = ("2p31-1", "2p32", "2p63-1", "2p64-1")
 
 
 def around(true: int, bits: int, *, zero: bool = True) -> dict[str, int]:
@@ -21,4 +23,4 @@ def around(true: int, bits: int, *, zero: bool = True) -> dict[str, int]:
     if true > 1:
         values["one-less"] = true - 1
     values["one-more"] = true + 1
-    return values | {word: value for word, value in LIMITS.items() if value < 1 << bits}
+    return values | {word: LIMITS[word] for word in _USUAL if LIMITS[word] < 1 << bits}

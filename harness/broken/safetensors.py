@@ -98,7 +98,7 @@ def _length(seed: Seed) -> Iterator[Recipe]:
         "to-file-end": len(file) - 8,
         "of-file": len(file),
         "100-mb": 100_000_001,
-        **{word: LIMITS[word] for word in ("2p31", "2p32", "2p63-1", "2p63", "2p64-1")},
+        **{word: LIMITS[word] for word in ("2p32", "2p63-1", "2p64-1")},
         "minus-8": (1 << 64) - 8,
     }
     for word, value in values.items():
