@@ -26,12 +26,19 @@ class AnyFile(Protocol):
     """What can be named in a generation: ``name`` tells it from the others of its ``folder``."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Its name in records."""
+
     @property
-    def folder(self) -> Path: ...
+    def folder(self) -> Path:
+        """The folder that the context is given."""
+
     @property
-    def path(self) -> Path: ...
-    def make(self) -> Path: ...
+    def path(self) -> Path:
+        """Where it is once ``make`` has run."""
+
+    def make(self) -> Path:
+        """Write it unless it is there, and return its path."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from harness import oracle
 from harness.anatomy import safetensors
 from harness.base import Base
 from harness.broken.recipe import OddFile, Recipe
-from harness.broken.seed import Seed, Tensors, seed
+from harness.broken.seed import Seed, Tensors, bfloat16, seed
 from harness.case import MODES, Shot, Use
 from harness.oracle import Finding
 from harness.record import Observation, Pixels
@@ -69,7 +69,11 @@ def trials(base: Base, modes: Iterable[str], recipes: Iterable[Recipe], *, any_s
     for mode in (m for m in MODES if m in set(modes)):
         known = references(base, mode, any_suffix=any_suffix)
         for recipe in wanted:
-            if not any_suffix and recipe.file_name and not recipe.file_name.endswith((".safetensors", ".ckpt")):
+            if (
+                not any_suffix
+                and recipe.file_name
+                and not recipe.file_name.endswith((".safetensors", ".ckpt"))
+            ):
                 continue
             file = OddFile(base=base, recipe=recipe, any_suffix=any_suffix)
             # The whole is always needed: differences are told relative to its effect.
@@ -79,7 +83,12 @@ def trials(base: Base, modes: Iterable[str], recipes: Iterable[Recipe], *, any_s
                     recipe=recipe,
                     shot=Shot(base=base, mode=mode, sequence=((Use(file=file),),)),
                     references={label: shot for label, shot in known.items() if label in needed},
-                    dimensions={"base": base.name, "mode": mode, "container": recipe.container, "type": "odd"},
+                    dimensions={
+                        "base": base.name,
+                        "mode": mode,
+                        "container": recipe.container,
+                        "type": "odd",
+                    },
                 )
             )
     return found
@@ -88,7 +97,8 @@ def trials(base: Base, modes: Iterable[str], recipes: Iterable[Recipe], *, any_s
 def references(base: Base, mode: str, *, any_suffix: bool) -> dict[str, Shot]:
     """Return the shots by the names that recipes use: healthy safetensors files with part of the seed.
 
-    "whole" has both pairs, "first" and "second" one of them, "negated" both with the first one's sign turned.
+    "whole" has both pairs, "first" and "second" one of them, "negated" both with the first one's sign turned,
+    "bf16" both as bfloat16.
     """
     healthy = seed(base)
     turned = f"{healthy.first}.lora_up.weight"
@@ -97,6 +107,7 @@ def references(base: Base, mode: str, *, any_suffix: bool) -> dict[str, Shot]:
         "first": healthy.only(healthy.first),
         "second": healthy.only(healthy.second),
         "negated": {**healthy.tensors, turned: np.negative(healthy.tensors[turned])},
+        "bf16": {name: bfloat16(array) for name, array in healthy.tensors.items()},
     }
     shots = {"without": Shot(base=base, mode=mode)}
     for label, tensors in parts.items():
@@ -163,6 +174,7 @@ _NAMES = {
     "whole": "of the healthy file",
     "first": "of the first pair alone",
     "second": "of the second pair alone",
+    "bf16": "of the numbers as bfloat16",
     "negated": "of the pair with its sign turned",
 }
 
@@ -175,4 +187,6 @@ def _describe(got: Pixels, shown: Mapping[str, Pixels]) -> str:
     if got.min() == got.max():
         return f"a picture of one colour, {int(got.min())}: not a number"
     differences = {label: oracle.rms(got, picture) for label, picture in shown.items()}
-    return "; ".join(f"{value:.1f} grey levels from that {_NAMES[label]}" for label, value in differences.items())
+    return "; ".join(
+        f"{value:.1f} grey levels from that {_NAMES[label]}" for label, value in differences.items()
+    )

@@ -96,7 +96,8 @@ def take_apart(tensors: Mapping[str, NDArray[np.generic]], *, nested: str = "") 
             "persid": pickle.BINPERSID,
             "offset": integer(0),
             "shape": numbers(array.shape) + (memo.put() if array.ndim else b""),
-            "stride": numbers(tuple(s // array.itemsize for s in strides)) + (memo.put() if array.ndim else b""),
+            "stride": numbers(tuple(s // array.itemsize for s in strides))
+            + (memo.put() if array.ndim else b""),
             "grad": pickle.NEWFALSE,
             "hooks": memo.once(pickle.GLOBAL + b"collections\nOrderedDict\n")
             + pickle.EMPTY_TUPLE
@@ -142,10 +143,7 @@ def zipped(members: Mapping[str, bytes], *, align: int = 0) -> Parts:
         parts[f"local{number}-name"] = raw + extra
         parts[f"local{number}-data"] = data
         central[f"central{number}"] = (
-            b"PK\x01\x02\x14\0\x14\0"
-            + common
-            + struct.pack("<5H2I", len(raw), 0, 0, 0, 0, 0, position)
-            + raw
+            b"PK\x01\x02\x14\0\x14\0" + common + struct.pack("<5H2I", len(raw), 0, 0, 0, 0, 0, position) + raw
         )
         position += 30 + len(raw) + len(extra) + len(data)
     size = len(joined(central))

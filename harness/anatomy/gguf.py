@@ -87,7 +87,9 @@ def take_apart(
             parts[f"{label}-dim{axis}"] = struct.pack(f"{order}Q", extent)
         parts[f"{label}-type"] = struct.pack(f"{order}I", TYPES[array.dtype.name])
         parts[f"{label}-offset"] = struct.pack(f"{order}Q", offset)
-        data[f"{label}-data"] = np.ascontiguousarray(array.astype(array.dtype.newbyteorder(order))).tobytes()
+        data[f"{label}-data"] = np.ascontiguousarray(
+            array.astype(array.dtype.newbyteorder(">" if order == ">" else "<"))
+        ).tobytes()
         data[f"{label}-padding"] = bytes(-len(data[f"{label}-data"]) % alignment)
         offset += len(data[f"{label}-data"]) + len(data[f"{label}-padding"])
     parts["padding"] = b""

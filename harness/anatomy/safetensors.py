@@ -49,7 +49,7 @@ def take_apart(
 def measured(parts: Mapping[str, bytes], align: int = 8) -> Parts:
     """Return the pieces with the header's padding and length made anew, after a field has changed."""
     labels = list(parts)
-    head = [label for label in labels[1 : labels.index(LAST)]]
+    head = labels[1 : labels.index(LAST)]
     text = sum(len(parts[label]) for label in head)
     spaces = -text % align
     return {**parts, "length": struct.pack("<Q", text + spaces), LAST: b" " * spaces}

@@ -53,7 +53,11 @@ def _not_one(seed: Seed) -> Iterator[Recipe]:
         "text": "Sorry, this file has moved.\n".encode("utf-8-sig"),
         "pickle-without-zip": pickled,
         "legacy-magic-only": magic,
-        "legacy-without-storages": magic + b"\x80\x02M\xe9\x03." + b"\x80\x02}q\0." + pickled + b"\x80\x02]q\0.",
+        "legacy-without-storages": magic
+        + b"\x80\x02M\xe9\x03."
+        + b"\x80\x02}q\0."
+        + pickled
+        + b"\x80\x02]q\0.",
         "tar": b"archive/data.pkl" + bytes(241) + b"ustar\x0000" + bytes(248) + pickled,
         "gzip": b"\x1f\x8b\x08\0\0\0\0\0\0\x03" + noise,
         "rar": b"Rar!\x1a\x07\x01\0" + noise,
@@ -121,7 +125,9 @@ def _members(seed: Seed) -> Iterator[Recipe]:
     second = {"archive/data.pkl": members["archive/data.pkl"], "b/data.pkl": b"\x80\x02.", **members}
     yield archive("second-pickle", "two pickles, one of them of nothing", second, REST, WHOLE)
     long_name = members | {"archive/" + "x" * 60000: b""}
-    yield archive("member-name-of-60-kb", "a member of no importance with a long name", long_name, REST, WHOLE)
+    yield archive(
+        "member-name-of-60-kb", "a member of no importance with a long name", long_name, REST, WHOLE
+    )
     many = members | {f"archive/none/{number}": b"" for number in range(3000)}
     yield archive("3000-more-members", "members of no importance", many, REST, WHOLE)
 
@@ -129,7 +135,9 @@ def _members(seed: Seed) -> Iterator[Recipe]:
 def _fields(seed: Seed) -> Iterator[Recipe]:
     """Member 2 is the storage of the first pair's lora_down."""
 
-    def patched(name: str, why: str, change: Callable[[Parts], Parts], accept: frozenset[str] = REST) -> Recipe:
+    def patched(
+        name: str, why: str, change: Callable[[Parts], Parts], accept: frozenset[str] = REST
+    ) -> Recipe:
         parts = ckpt.zipped(seed.ckpt())
         return _plain(f"zip-{name}", why, joined({**parts, **change(parts)}), accept, WHOLE)
 

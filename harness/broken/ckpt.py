@@ -63,7 +63,11 @@ def _cut(seed: Seed) -> Iterator[Recipe]:
     stream, places = joined(parts), ends(parts)
     labels = ["proto", "dict", "mark", *(label for label in parts if label.startswith("t1-")), "t2-reduce"]
     cuts = {f"after-{label}": places[label] for label in [*labels, "setitems"]}
-    cuts |= {"inside-proto": 1, "inside-t1-name": places["t1-name"] - 9, "inside-t1-count": places["t1-count"] - 1}
+    cuts |= {
+        "inside-proto": 1,
+        "inside-t1-name": places["t1-name"] - 9,
+        "inside-t1-count": places["t1-count"] - 1,
+    }
     for name, place in cuts.items():
         yield pickled(
             seed,

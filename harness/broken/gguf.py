@@ -111,7 +111,12 @@ def _cut(seed: Seed) -> Iterator[Recipe]:
 
 def _header(seed: Seed) -> Iterator[Recipe]:
     parts = seed.gguf()
-    for word, magic in {"lower-case": b"gguf", "reversed": b"FUGG", "ggml": b"lmgg", "one-off": b"GGUX"}.items():
+    for word, magic in {
+        "lower-case": b"gguf",
+        "reversed": b"FUGG",
+        "ggml": b"lmgg",
+        "one-off": b"GGUX",
+    }.items():
         yield changed(seed, f"magic-{word}", f"the magic is {magic!r}", {"magic": magic})
     for version in (0, 1, 4, 0x03000000, 0xFFFFFFFF):
         yield changed(seed, f"version-{version:#x}", "no such version", {"version": u32(version)})
@@ -155,7 +160,10 @@ def _metadata(seed: Seed) -> Iterator[Recipe]:
         yield changed(seed, f"kv-type-{kind}", "no such type of value", {"kv4-type": u32(kind)})
         yield changed(seed, f"array-type-{kind}", "no such element type", {"kv2-element-type": u32(kind)})
     yield changed(
-        seed, "kv-type-string", "a flag that is called a string: its length is made of what follows", {"kv4-type": u32(8)}
+        seed,
+        "kv-type-string",
+        "a flag called a string: its length is what follows",
+        {"kv4-type": u32(8)},
     )
     for label, what in {"kv2-count": "array", "kv3-count": "string-array"}.items():
         true = struct.unpack("<Q", parts[label])[0]
@@ -194,12 +202,16 @@ def _alignment(seed: Seed) -> Iterator[Recipe]:
             {"kv1-value": u32(value)},
         )
     wrong = {"string": (8, u64(2) + b"32"), "u64": (10, u64(32)), "f32": (6, struct.pack("<f", 32.0))}
-    wrong |= {"u8": (0, b"\x20"), "array": (9, u32(4) + u64(1) + u32(32)), "empty-array": (9, u32(4) + u64(0))}
-    for word, (kind, value) in wrong.items():
+    wrong |= {
+        "u8": (0, b"\x20"),
+        "array": (9, u32(4) + u64(1) + u32(32)),
+        "empty-array": (9, u32(4) + u64(0)),
+    }
+    for word, (kind, raw) in wrong.items():
         yield changed(
             seed,
             f"alignment-as-{word}",
             "general.alignment must be a 32-bit number",
-            {"kv1-type": u32(kind), "kv1-value": value},
+            {"kv1-type": u32(kind), "kv1-value": raw},
             quietly=frozenset({"whole"}),
         )

@@ -128,8 +128,18 @@ def _offsets(seed: Seed) -> Iterator[Recipe]:
 
 
 def _names(seed: Seed) -> Iterator[Recipe]:
-    names = {"empty": "", "with-nul": "a\0b", "128-bytes": "n" * 128, "100-kib": "n" * 102400, "percent": "%s%n"}
-    names |= {"path": "../../../etc/passwd", "prefix-only": "lora.", "other": f"{seed.second}.lora_down.weight"}
+    names = {
+        "empty": "",
+        "with-nul": "a\0b",
+        "128-bytes": "n" * 128,
+        "100-kib": "n" * 102400,
+        "percent": "%s%n",
+    }
+    names |= {
+        "path": "../../../etc/passwd",
+        "prefix-only": "lora.",
+        "other": f"{seed.second}.lora_down.weight",
+    }
     for word, name in names.items():
         yield changed(
             seed,

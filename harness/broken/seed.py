@@ -69,6 +69,11 @@ class Seed:
         return ckpt.entries(b"".join(self.pickle().values()) if pickled is None else pickled, self.tensors)
 
 
+def bfloat16(array: NDArray[np.generic]) -> NDArray[np.uint16]:
+    """Return the raw bits of numbers cut (not rounded) to bfloat16, the upper half of float32."""
+    return (array.astype(np.float32).view(np.uint32) >> 16).astype(np.uint16)
+
+
 @remember
 def seed(base: Base) -> Seed:
     """Return the seed for a base model; two bases of the same recipe share its numbers."""

@@ -116,7 +116,12 @@ def _odd(seed: Seed) -> _Odd:
     for name, (part, array) in others.items():
         tensors = {**good, f"{seed.first}.{part}": array}
         # A tensor that belongs to another kind of adapter may be left aside, with a word.
-        found[name] = f"a healthy pair and a {part} beside it that fits nothing", tensors, REST | WHOLE, frozenset()
+        found[name] = (
+            f"a healthy pair and a {part} beside it that fits nothing",
+            tensors,
+            REST | WHOLE,
+            frozenset(),
+        )
     return found
 
 
@@ -145,7 +150,9 @@ def _shapes(add, down: Array, up: Array) -> None:  # type: ignore[no-untyped-def
     add("up-flat", "up has one dimension", up=up.reshape(-1))
     add("down-flat", "down has one dimension", down=down.reshape(-1))
     add("both-flat", "both have one dimension", up=up.reshape(-1), down=down.reshape(-1))
-    add("up-reshaped", "up is [rank, out] by its shape, its data are not transposed", up=up.reshape(RANK, out))
+    add(
+        "up-reshaped", "up is [rank, out] by its shape, its data are not transposed", up=up.reshape(RANK, out)
+    )
     add("up-scalar", "up has no dimension", up=ones((), np.float16))
     add("up-empty", "up is [0, rank]", up=ones((0, RANK), np.float16))
     add("down-empty", "down is [rank, 0]", down=ones((RANK, 0), np.float16))
