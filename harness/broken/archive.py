@@ -142,7 +142,6 @@ def _fields(seed: Seed) -> Iterator[Recipe]:
         return _plain(f"zip-{name}", why, joined({**parts, **change(parts)}), accept, WHOLE)
 
     for label, field, value in (
-        ("central2", "size", 1),
         ("central2", "size", 0x7FFFFFFF),
         ("central2", "size", 0xFFFFFFFF),
         ("central2", "packed", 0),
@@ -150,13 +149,10 @@ def _fields(seed: Seed) -> Iterator[Recipe]:
         ("central2", "offset", 7),
         ("central2", "offset", 0x7FFFFFFF),
         ("central2", "method", 8),
-        ("central2", "crc", 0),
         ("central2", "name-length", 0xFFFF),
         ("central2", "extra-length", 0xFFFF),
         ("central0", "size", 0),
         ("central0", "size", 0x7FFFFFFF),
-        ("central0", "packed", 0x7FFFFFFF),
-        ("central0", "method", 8),
         ("central0", "offset", 0x7FFFFFFF),
         ("end", "entries", 0),
         ("end", "entries", 0xFFFF),

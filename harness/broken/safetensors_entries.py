@@ -19,7 +19,7 @@ def recipes(seed: Seed) -> Iterator[Recipe]:
 
 
 def _dtypes(seed: Seed) -> Iterator[Recipe]:
-    values = ("null", "16", '""', '"f16"', '"F128"', '"Q4_0"', '"\\u0000"', "[]")
+    values = ("null", '""', '"f16"', '"F128"', "[]")
     for number, value in enumerate(values):
         yield changed(
             seed,
@@ -28,7 +28,7 @@ def _dtypes(seed: Seed) -> Iterator[Recipe]:
             {"t1-dtype": b'"dtype":' + value.encode()},
             accept=REST,
         )
-    for word in ("F32", "F64", "I64", "I32", "I16", "U8", "BOOL", "F8_E4M3", "F8_E5M2", "C64", "F4"):
+    for word in ("F32", "F64", "I64", "I32", "U8", "BOOL", "F8_E4M3"):
         yield changed(
             seed,
             f"dtype-{word}-over-F16-data",
@@ -47,30 +47,24 @@ def _shapes(seed: Seed) -> Iterator[Recipe]:
         "null": "null",
         "string": f'"{rank}x{inner}"',
         "number": str(size),
-        "object": f'{{"0":{rank},"1":{inner}}}',
         "empty": "[]",
         "negative": f"[-{rank},{inner}]",
         "both-negative": f"[-{rank},-{inner}]",
         "float": f"[{rank}.0,{inner}]",
         "fraction": f"[{rank}.5,{inner}]",
         "strings": f'["{rank}","{inner}"]',
-        "nulls": "[null,null]",
-        "true": "[true,true]",
         "nested": f"[[{rank}],[{inner}]]",
         "zero": f"[0,{inner}]",
-        "zeros": "[0,0]",
         "too-small": f"[{rank - 1},{inner}]",
         "too-large": f"[{rank + 1},{inner}]",
         "six-dimensions": f"[{rank},{inner},1,1,1,1]",
         "thousand-dimensions": json.dumps([rank, inner] + [1] * 998),
-        "2p31": f"[{1 << 31},{inner}]",
         "2p32": f"[{1 << 32},{inner}]",
         "2p63-1": f"[{(1 << 63) - 1},{inner}]",
         "2p63": f"[{1 << 63},{inner}]",
         "2p64": f"[{1 << 64},{inner}]",
         "1e400": f"[1e400,{inner}]",
         "wraps-to-true-size": f"[{(1 << 64) // inner + rank},{inner}]",
-        "wraps-to-zero": "[4294967296,4294967296]",
     }
     for word, value in values.items():
         yield changed(
@@ -93,16 +87,13 @@ def _offsets(seed: Seed) -> Iterator[Recipe]:
     length = end - begin
     values = {
         "null": "null",
-        "number": str(begin),
         "empty": "[]",
         "one": f"[{begin}]",
         "three": f"[{begin},{end},{end}]",
-        "object": f'{{"begin":{begin},"end":{end}}}',
         "strings": f'["{begin}","{end}"]',
         "float": f"[{begin}.5,{end}.5]",
         "reversed": f"[{end},{begin}]",
         "negative": f"[-{length},0]",
-        "before-data": f"[-{length + 8},-8]",
         "equal": f"[{begin},{begin}]",
         "one-short": f"[{begin},{end - 1}]",
         "one-long": f"[{begin},{end + 1}]",

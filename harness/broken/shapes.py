@@ -133,15 +133,10 @@ def _shapes(add, down: Array, up: Array) -> None:  # type: ignore[no-untyped-def
     out, inner = up.shape[0], down.shape[1]
     ones = np.ones
     add("up-of-other-rank", "down has rank 4, up 8", up=np.concatenate([up, up], axis=1))
-    add("up-of-rank-3", "down has rank 4, up 3", up=up[:, :3])
     add("down-of-rank-1", "down has rank 1, up 4", down=down[:1])
     add("up-of-rank-1", "down has rank 4, up 1", up=up[:, :1])
     add("down-wider", "twice as many inputs as the layer has", down=np.concatenate([down, down], axis=1))
-    add("down-narrower", "half as many inputs as the layer has", down=down[:, : inner // 2])
-    add("down-one-wider", "an input more than the layer has", down=np.pad(down, ((0, 0), (0, 1))))
-    add("up-wider", "twice as many outputs as the layer has", up=np.concatenate([up, up]))
     add("up-narrower", "half as many outputs as the layer has", up=up[: out // 2])
-    add("up-one-narrower", "an output less than the layer has", up=up[:-1])
     add("up-of-one-output", "one output: could be broadcast to all", up=up[:1])
     add("down-of-one-input", "one input", down=down[:, :1])
     add("up-transposed", "up is [rank, out]", up=up.T)
