@@ -27,6 +27,8 @@ TIMEOUT = 20.0
 #: Bytes of address space for a worker: several times what a healthy one needs. Some broken files make a library
 #: ask for tens of gigabytes, which must not become this machine's trouble.
 MEMORY = 8 << 30
+#: At run time first: there, reading a file and using it are apart, and a picture is cheapest.
+_MODES = ("at_runtime", *(mode for mode in MODES if mode != "at_runtime"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +60,7 @@ class Trial:
 
 
 def trials(base: Base, modes: Iterable[str], recipes: Iterable[Recipe], *, any_suffix: bool) -> list[Trial]:
-    """Return a trial for every recipe in every mode.
+    """Return a trial for every recipe, in every mode where the mode can matter and in the first one elsewhere.
 
     ``any_suffix`` says that the library takes a path with any suffix (LoRA API generation C); for others the
     files are named so that their content is looked at. A recipe with a file name of its own that such a library
@@ -66,9 +68,11 @@ def trials(base: Base, modes: Iterable[str], recipes: Iterable[Recipe], *, any_s
     """
     wanted = list(recipes)
     found = []
-    for mode in (m for m in MODES if m in set(modes)):
+    for place, mode in enumerate(m for m in _MODES if m in set(modes)):
         known = references(base, mode, any_suffix=any_suffix)
         for recipe in wanted:
+            if place and not recipe.in_every_mode:
+                continue
             if (
                 not any_suffix
                 and recipe.file_name

@@ -22,7 +22,8 @@ class Recipe:
     ``content`` returns the file's bytes; a recipe that makes no plain file has ``place`` instead, which is
     given the path to fill. ``accept`` names references (see ``references``) whose picture is right if the
     library warns; ``quietly`` names those that need no warning. A refusal is right where "without" is.
-    ``file_name`` is a name of its own, ``tags`` are further words to select by.
+    ``in_every_mode`` is False where only the reading of the file is in question, which no mode changes.
+    ``file_name`` is a name of its own.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Recipe:
     place: Callable[[Path], None] | None = field(default=None, compare=False)
     accept: frozenset[str] = WITHOUT
     quietly: frozenset[str] = frozenset()
+    in_every_mode: bool = False
     file_name: str = ""
 
 

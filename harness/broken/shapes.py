@@ -50,6 +50,7 @@ def recipes(seed: Seed) -> Iterator[Recipe]:
                 content=lambda container=container, tensors=tensors: written(seed, container, tensors),  # type: ignore[misc]
                 accept=accept,
                 quietly=quietly,
+                in_every_mode=True,
             )
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -135,10 +136,12 @@ def test_a_trial_asks_for_the_references_of_its_recipe_only() -> None:
     assert len(trial().shots) == 3
 
 
-def test_trials_are_made_for_each_mode_and_have_names_of_their_own(request: pytest.FixtureRequest) -> None:
-    del request
-    found = trials(BASE, ["immediately", "at_runtime"], [recipe()], any_suffix=False)
-    assert [t.dimensions["mode"] for t in found] == ["immediately", "at_runtime"]
+def test_trials_are_made_for_each_mode_that_can_matter_and_have_names_of_their_own() -> None:
+    modes = ["immediately", "at_runtime"]
+    [once] = trials(BASE, modes, [recipe()], any_suffix=False)
+    assert once.dimensions["mode"] == "at_runtime"
+    found = trials(BASE, modes, [replace(recipe(), in_every_mode=True)], any_suffix=False)
+    assert [t.dimensions["mode"] for t in found] == ["at_runtime", "immediately"]
     assert len({shot.name for t in found for shot in t.shots}) == 6
     assert found[0].shot.request(1)["sequence"][0][0][0].endswith("odd.safetensors")
 
