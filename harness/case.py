@@ -11,11 +11,12 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from harness import overlay
 from harness.base import Base
-from harness.overlay import Use
+from harness.files import AdapterFile
+from harness.use import AnyFile, Use
 
 #: In the order in which the report shows them.
 MODES = ("immediately", "at_runtime", "auto")
@@ -31,8 +32,8 @@ class Shot:
 
     base: Base
     mode: str
-    merged: tuple[Use, ...] = ()
-    sequence: tuple[tuple[Use, ...], ...] = ((),)
+    merged: tuple[Use[AdapterFile], ...] = ()
+    sequence: tuple[tuple[Use[AnyFile], ...], ...] = ((),)
 
     @property
     def name(self) -> str:
@@ -41,9 +42,7 @@ class Shot:
         if self.merged:
             words.append(f"merged-{overlay.digest(self.merged)[:12]}")
         for uses in self.sequence:
-            words.append(
-                "+".join(f"{u.file.adapter.name}:{u.file.name}@{u.multiplier:g}" for u in uses) or "none"
-            )
+            words.append("+".join(f"{use.file.name}@{use.multiplier:g}" for use in uses) or "none")
         return "/".join(words)
 
     @property
@@ -114,15 +113,36 @@ class Case:
         )
 
 
-def select(
-    cases: Iterable[Case], patterns: Sequence[str], where: Mapping[str, str] | None = None
-) -> list[Case]:
+class Asked(Protocol):
+    """What every case has, whatever it is judged by."""
+
+    @property
+    def name(self) -> str:
+        """Its name: with the base model and the mode it is unique."""
+
+    @property
+    def shot(self) -> Shot:
+        """Its own shot."""
+
+    @property
+    def shots(self) -> tuple[Shot, ...]:
+        """All the shots that judging it needs."""
+
+    @property
+    def dimensions(self) -> Mapping[str, str]:
+        """What is varied; "mode" and "base" are always there."""
+
+
+A = TypeVar("A", bound=Asked)
+
+
+def select(cases: Iterable[A], patterns: Sequence[str], where: Mapping[str, str] | None = None) -> list[A]:
     """Return the cases whose name or ``name@mode`` fits one of the patterns and whose dimensions fit ``where``.
 
     All are shell wildcards; without patterns every name fits.
     """
 
-    def fits(case: Case) -> bool:
+    def fits(case: A) -> bool:
         names = (case.name, f"{case.name}@{case.dimensions['mode']}")
         named = not patterns or any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
         return named and all(fnmatchcase(case.dimensions.get(key, ""), p) for key, p in (where or {}).items())
@@ -135,7 +155,7 @@ def plan_digest(parts: Iterable[object]) -> str:
     return hashlib.sha256(json.dumps([str(part) for part in parts]).encode()).hexdigest()
 
 
-def unique_shots(cases: Iterable[Case]) -> list[Shot]:
+def unique_shots(cases: Iterable[Asked]) -> list[Shot]:
     """Return each shot once, those that share a context next to each other."""
     shots = {shot.name: shot for case in cases for shot in case.shots}
-    return sorted(shots.values(), key=lambda s: (s.base.name, s.mode, s.merged is not None, s.fresh, s.name))
+    return sorted(shots.values(), key=lambda s: (s.base.name, s.mode, bool(s.merged), s.fresh, s.name))

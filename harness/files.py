@@ -37,8 +37,8 @@ class AdapterFile:
 
     @property
     def name(self) -> str:
-        """What a report calls the file."""
-        return f"{self.container}-{self.kind}"
+        """What records call the file."""
+        return f"{self.adapter.name}-{self.container}-{self.kind}"
 
     @property
     def folder(self) -> Path:
@@ -49,7 +49,7 @@ class AdapterFile:
     def path(self) -> Path:
         """Where the file is; it exists once ``make`` has run. Its stem is unique in the folder."""
         recipe = hashlib.sha256(f"{MAKER}/{self.adapter.digest}".encode()).hexdigest()
-        return self.folder / f"{self.adapter.name}-{recipe[:8]}-{self.name}{SUFFIXES[self.container]}"
+        return self.folder / f"{self.name}-{recipe[:8]}{SUFFIXES[self.container]}"
 
     def make(self) -> Path:
         """Write the file if it is not there yet and return its path."""

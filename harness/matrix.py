@@ -9,10 +9,13 @@ from harness import catalogue
 from harness.adapter import Adapter
 from harness.base import Base
 from harness.bases import FLUX_SMALL, SD1_TINY
-from harness.case import Case, Shot, Tolerance
+from harness.broken import corpus
+from harness.case import MODES, Case, Shot, Tolerance
 from harness.files import AdapterFile
 from harness.formats.gguf import Quantise
-from harness.overlay import Use
+from harness.robustness import Trial, trials
+from harness.use import Use
+from harness.variants import variants
 from sdcpp.errors import HeaderUnsupported
 
 
@@ -38,11 +41,10 @@ class Bench:
         )
 
 
+#: The adapters of each generation in one context.
+Generations = tuple[tuple[Use[AdapterFile], ...], ...]
 #: What makes the cases of one dimension, for a bench and an apply mode.
 Dimension = Callable[[Bench, str], Iterator[Case]]
-
-#: In the order in which the report shows them.
-MODES = ("immediately", "at_runtime", "auto")
 
 #: 8-bit pixels of an effect of 30 grey levels RMS carry a rounding error of 0.41 / 30, or 1.4 %; F16 activations
 #: of the encoder and the attention add about as much. Measured on 2025-12 and 2026-05, CPU: 0.8 to 1.6 %.
@@ -111,7 +113,7 @@ def _single(bench: Bench, mode: str, adapter: Adapter, container: str, kind: str
     twin = Use(file=bench.file(adapter, "safetensors", kind)) if not quantised else None
     has_twin = container != "safetensors" and kind in ("F32", "F16")
     return Case(
-        name=use.file.name,
+        name=f"{container}-{kind}",
         shot=Shot(base=base, mode=mode, sequence=((use,),)),
         without=Shot(base=base, mode="auto"),
         wanted=Shot(base=base, mode="auto", merged=(use,)),
@@ -162,7 +164,7 @@ def sequences(bench: Bench, mode: str) -> Iterator[Case]:
     first = Use(file=bench.file(_adapter(bench.base), "gguf", "F16"))
     second = Use(file=bench.file(_adapter(bench.base, seed=8), "gguf", "F16"))
     half, minus = (replace(first, multiplier=m) for m in (0.5, -1.0))
-    found: dict[str, tuple[tuple[tuple[Use, ...], ...], tuple[Use, ...]]] = {
+    found: dict[str, tuple[Generations, tuple[Use[AdapterFile], ...]]] = {
         "A-then-none": (((first,), ()), ()),
         "A-then-A": (((first,), (first,)), (first,)),
         "A-then-half-A": (((first,), (half,)), (half,)),
@@ -183,9 +185,9 @@ def _adapter(base: Base, seed: int = 7) -> Adapter:
 
 def _sequence(
     name: str,
-    generations: tuple[tuple[Use, ...], ...],
+    generations: Generations,
     *,
-    wanted: tuple[Use, ...],
+    wanted: tuple[Use[AdapterFile], ...],
     mode: str,
     varied: Mapping[str, str],
 ) -> Case:
@@ -218,6 +220,8 @@ class Matrix:
     bases: Mapping[str, Sequence[Base]]
     #: Dimensions that are also tried in mode auto, which picks one of the other two by the base model's types.
     in_auto: Sequence[Dimension] = (plain, files, silent)
+    #: Whether unusual and broken files are tried.
+    odd_files: bool = False
 
     @property
     def needs_maker(self) -> bool:
@@ -237,7 +241,7 @@ class Matrix:
             if kinds in self.dimensions:
                 yield from ((base.name, names, reason) for names, reason in catalogue.left_out(base))
 
-    def cases(self, generation: str | None, modes: Iterable[str], maker: Maker) -> list[Case]:
+    def cases(self, generation: str | None, modes: Iterable[str], maker: Maker) -> list[Case | Trial]:
         """Return the cases of a revision that has these apply modes; raises HeaderUnsupported."""
         if generation is None or generation not in self.bases:
             raise HeaderUnsupported(
@@ -245,16 +249,19 @@ class Matrix:
                 generation,
                 "add one to the matrices in harness/matrix.py",
             )
-        wanted = set(modes)
-        return [
-            case
-            for base in self.bases[generation]
-            for mode in MODES
-            if mode in wanted
-            for make in self.dimensions
-            if mode != "auto" or make in self.in_auto
-            for case in make(Bench(base=base, maker=maker), mode)
-        ]
+        wanted = [mode for mode in MODES if mode in set(modes)]
+        found: list[Case | Trial] = []
+        for base in self.bases[generation]:
+            for mode in wanted:
+                for make in self.dimensions:
+                    if mode != "auto" or make in self.in_auto:
+                        found += make(Bench(base=base, maker=maker), mode)
+        if self.odd_files:
+            # Reading a file does not depend on the base model: the smallest will do.
+            base = self.bases[generation][0]
+            recipes = (*variants(base), *corpus(base))
+            found += trials(base, [m for m in wanted if m != "auto"], recipes, any_suffix=generation != "B")
+        return found
 
 
 #: What ``verify`` runs: whether GGUF works at all, in a minute, on the smallest base model.
@@ -263,4 +270,5 @@ QUICK = Matrix(dimensions=(plain, files, silent), bases={"B": (SD1_TINY,), "C": 
 FULL = Matrix(
     dimensions=(plain, files, types, silent, multipliers, sequences, kinds),
     bases={"B": (SD1_TINY,), "C": (FLUX_SMALL, SD1_TINY)},
+    odd_files=True,
 )

@@ -53,6 +53,11 @@ _FAILURES = {
 }
 
 
+def failure(observation: Observation) -> tuple[Verdict, str]:
+    """Return what an observation without a picture means, and the words that say so."""
+    return _FAILURES[observation.outcome], _quote(observation)
+
+
 def judge(case: Case, observed: Mapping[str, Observation], pictures: Mapping[str, Pixels]) -> Finding:
     """Return the verdict on a case from the observations of its shots (by name) and the pictures (by hash)."""
     own = observed[case.shot.name]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from harness.base import Base, Place
 from harness.files import AdapterFile, stored_as
 from harness.formats import safetensors
+from harness.use import Use
 from sdcpp import cache
 
 #: The role under which a merged tensor is given to the library, by how its full name begins. The library takes a
@@ -20,21 +20,13 @@ from sdcpp import cache
 ROLES = (("model.diffusion_model.", "diffusion_model"), ("", "clip_l"))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Use:
-    """An adapter file named in a generation, and its multiplier."""
-
-    file: AdapterFile
-    multiplier: float = 1.0
-
-
-def digest(uses: Sequence[Use]) -> str:
+def digest(uses: Sequence[Use[AdapterFile]]) -> str:
     """SHA-256 of what is merged: the values that the files hold, and the multipliers."""
     parts = [f"{use.file.values_digest()}@{use.multiplier!r}" for use in uses]
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 
-def make(base: Base, uses: Sequence[Use]) -> dict[str, Path]:
+def make(base: Base, uses: Sequence[Use[AdapterFile]]) -> dict[str, Path]:
     """Return files of those tensors of the base that the adapters change, with all merged in, by their role.
 
     The changes are added up in float64 and rounded once. The files have the types of the base model's: kernels are

@@ -22,6 +22,7 @@ from harness.matrix import Maker, Matrix
 from harness.quantiser import Quantiser
 from harness.record import Cell, Observation, Pixels, Records, Run, Side, Writer
 from harness.report.progress import Progress
+from harness.robustness import MEMORY, Trial, judge_broken
 from harness.verdict import Standing
 from sdcpp import build, console, header, project, series, source
 from sdcpp.api import params
@@ -41,7 +42,7 @@ class Contender:
 
     side: Side
     build: Build
-    cases: Sequence[Case]
+    cases: Sequence[Case | Trial]
     repeat: str
 
     @property
@@ -194,7 +195,7 @@ def _observe(contenders: Sequence[Contender], records: Records, writer: Writer, 
     with Progress(sum(len(shots) for _, shots in left.values())) as progress:
         for contender, shots in left.values():
             side, observed = contender.side, records.of(contender.side.identity)
-            users: dict[str, list[Case]] = {}
+            users: dict[str, list[Case | Trial]] = {}
             for case in contender.cases:
                 for shot in case.shots:
                     users.setdefault(shot.name, []).append(case)
@@ -215,9 +216,22 @@ def _observe(contenders: Sequence[Contender], records: Records, writer: Writer, 
                                 progress.say(f"first failure: {cell.side} {cell.case}: {cell.verdict}")
                                 progress.say(f"  {cell.evidence}\n  $ {cell.repeat}")
 
-            pool.observe(
-                contender.build, side.backend, shots, writer, jobs=jobs or workers, threads=threads, seen=seen
-            )
+            # A broken file may make a library ask for more memory than there is; a sound one must not be bounded.
+            odd = {case.shot.name for case in contender.cases if isinstance(case, Trial)}
+            for batch, memory in (
+                ([s for s in shots if s.name not in odd], None),
+                ([s for s in shots if s.name in odd], MEMORY),
+            ):
+                pool.observe(
+                    contender.build,
+                    side.backend,
+                    batch,
+                    writer,
+                    jobs=jobs or workers,
+                    threads=threads,
+                    memory=memory,
+                    seen=seen,
+                )
 
 
 def judge(
@@ -233,13 +247,18 @@ def judge(
 
 def _cell(
     contender: Contender,
-    case: Case,
+    case: Case | Trial,
     observed: Mapping[str, Observation],
     records: Records,
     expected: Sequence[Expectation],
 ) -> Cell:
     side, mode = contender.side, case.dimensions["mode"]
-    finding = oracle.judge(case, observed, records.pictures)
+    if isinstance(case, Trial):
+        finding, bound = judge_broken(case, observed, records.pictures), None
+        why = "refused, or the picture without what is broken and a warning"
+    else:
+        finding, bound = oracle.judge(case, observed, records.pictures), case.tolerance
+        why = bound.why if bound else "must be equal to the byte"
     facts = {"revision": side.revision, "backend": side.backend, "case": case.name, "mode": mode}
     known = next((e for e in expected if e.fits(patches=contender.patches, **facts)), None)
     stands = expectation.standing(finding.verdict, known)
@@ -252,8 +271,8 @@ def _cell(
         standing=stands,
         effect=finding.effect,
         error=finding.error,
-        tolerance=case.tolerance.bound if case.tolerance else None,
-        why=case.tolerance.why if case.tolerance else "must be equal to the byte",
+        tolerance=bound.bound if bound else None,
+        why=why,
         loss=finding.loss,
         evidence=finding.evidence,
         reason=known.reason if known and stands in (Standing.KNOWN, Standing.FIXED) else "",
@@ -264,10 +283,10 @@ def _cell(
     )
 
 
-def _calibrate(found: Sequence[Case], observed: Mapping[str, Observation], records: Records) -> None:
+def _calibrate(found: Sequence[Case | Trial], observed: Mapping[str, Observation], records: Records) -> None:
     for base in {case.shot.base for case in found}:
         for case in found:
-            if case.shot.base is not base or case.wanted is None or case.scale is not None:
+            if isinstance(case, Trial) or case.shot.base is not base or not case.wanted or case.scale:
                 continue
             without, wanted = observed[case.without.name].picture, observed[case.wanted.name].picture
             if without and wanted:

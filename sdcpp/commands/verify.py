@@ -160,8 +160,8 @@ def _typed(arguments: argparse.Namespace, command: Sequence[str]) -> str:
 
 
 def _list(matrix: Matrix, patterns: Sequence[str], where: Mapping[str, str]) -> int:
-    from harness.case import select
-    from harness.matrix import MODES, Maker
+    from harness.case import MODES, select
+    from harness.matrix import Maker
     from harness.quantiser import Quantiser, newest_build
 
     maker = Maker()

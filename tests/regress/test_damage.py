@@ -17,7 +17,7 @@ from harness.case import Case, Shot
 from harness.files import AdapterFile
 from harness.formats import safetensors
 from harness.matrix import FLOAT
-from harness.overlay import Use
+from harness.use import Use
 from harness.verdict import Verdict
 from harness.verify import Contender
 

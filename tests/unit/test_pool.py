@@ -13,8 +13,8 @@ import pytest
 from harness import pool, record
 from harness.case import Shot
 from harness.files import AdapterFile
-from harness.overlay import Use
 from harness.record import Observation, Records
+from harness.use import Use
 from sdcpp.build import Build
 from tests.unit.small import ADAPTER, BASE
 

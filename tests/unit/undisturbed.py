@@ -8,8 +8,8 @@ from pathlib import Path
 from harness.adapter import Adapter
 from harness.case import Case, Shot
 from harness.files import AdapterFile
-from harness.overlay import Use
 from harness.record import Records, Side
+from harness.use import Use
 from harness.verify import Contender, verify
 from sdcpp import build
 from sdcpp.build import Build
