@@ -8,7 +8,7 @@ tiny UNet of segmind/tiny-sd, CLIP-L (openai/clip-vit-large-patch14) and TAESD (
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from harness.base import Weight, Weights
 
@@ -88,8 +88,11 @@ def flux(
     return weights
 
 
-def clip_l() -> Weights:
-    """Return CLIP ViT-L/14's text encoder (123 million parameters; the library fixes its widths)."""
+def clip_l(changed: Collection[int] = ()) -> Weights:
+    """Return CLIP ViT-L/14's text encoder (123 million parameters; the library fixes its widths).
+
+    The matrices of the layers in ``changed`` are F32, so that merging an adapter into them rounds nothing away.
+    """
     text = "text_model"
     weights: Weights = {
         f"{text}.embeddings.token_embedding.weight": Weight(shape=(49408, 768), std=0.3),
@@ -98,10 +101,11 @@ def clip_l() -> Weights:
     }
     for i in range(12):
         layer = f"{text}.encoder.layers.{i}"
+        dtype = "F32" if i in changed else "F16"
         for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
-            weights |= _linear(f"{layer}.self_attn.{name}", 768, 768)
-        weights |= _linear(f"{layer}.mlp.fc1", 3072, 768)
-        weights |= _linear(f"{layer}.mlp.fc2", 768, 3072)
+            weights |= _linear(f"{layer}.self_attn.{name}", 768, 768, dtype=dtype)
+        weights |= _linear(f"{layer}.mlp.fc1", 3072, 768, dtype=dtype)
+        weights |= _linear(f"{layer}.mlp.fc2", 768, 3072, dtype=dtype)
         weights |= _norm(f"{layer}.layer_norm1", 768) | _norm(f"{layer}.layer_norm2", 768)
     return weights
 

@@ -42,6 +42,8 @@ class Weight:
 
 
 Weights = dict[str, Weight]
+#: The role of a file and the name of a tensor in it.
+Place = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,13 +64,15 @@ class Base:
     """A recipe: which tensors go into which file, from which seed, and which of them adapters may change.
 
     ``files`` maps a role of ``sdcpp.api.ModelFiles`` to the tensors of that file. ``targets`` maps the name
-    that an adapter uses (dotted, as in the model) to the role and tensor name of the weight it changes.
+    that an adapter uses (dotted, as in the model) to the role and tensor name of the weight it changes: the
+    linear layers of the diffusion model. ``groups`` has more such maps: convolutions, the text encoder.
     """
 
     name: str
     architecture: str
     files: Mapping[str, Weights]
-    targets: Mapping[str, tuple[str, str]]
+    targets: Mapping[str, Place]
+    groups: Mapping[str, Mapping[str, Place]] = field(default_factory=dict)
     seed: int = 1
     width: int = 64
     height: int = 64
@@ -108,9 +112,17 @@ class Base:
         cache.make_once(self.folder, write)
         return {role: self.path(role) for role in self.files}
 
+    def group(self, name: str) -> Mapping[str, Place]:
+        """Return the targets of one group: "linear" or a key of ``groups``; empty if there are none."""
+        return self.targets if name == "linear" else self.groups.get(name, {})
+
     def weight(self, target: str) -> NDArray[np.float32]:
         """Return the values of the weight that ``target`` names, float32, in PyTorch's order."""
-        role, name = self.targets[target]
+        return self.values(next(g[target] for g in (self.targets, *self.groups.values()) if target in g))
+
+    def values(self, place: Place) -> NDArray[np.float32]:
+        """Return the values of a tensor of one of the files, float32, in PyTorch's order."""
+        role, name = place
         [(_, array)] = self._draw({name: self.files[role][name]})
         return array.astype(np.float32)
 

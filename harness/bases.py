@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness import architectures
 from harness.architectures import prefixed
-from harness.base import Base
+from harness.base import Base, Place
 
 #: LDM's numbering of the blocks of the tiny UNet, by the name diffusers gives them. Adapters use the latter.
 _UNET_BLOCKS = {
@@ -25,12 +25,47 @@ _UNET_LAYERS = (
     "ff.net.2",
 )
 
+#: The convolutions that adapters change, by the name diffusers gives them. Stride 1 and 2, with as many outputs as
+#: inputs, more and fewer; the wide ones of the middle are left out, they are a hundred times as large.
+_UNET_CONVS = {
+    "conv3x3": {
+        "down_blocks.0.resnets.0.conv1": "input_blocks.1.0.in_layers.2",
+        "down_blocks.0.resnets.0.conv2": "input_blocks.1.0.out_layers.3",
+        "down_blocks.0.downsamplers.0.conv": "input_blocks.3.0.op",
+        "down_blocks.1.resnets.0.conv1": "input_blocks.4.0.in_layers.2",
+        "up_blocks.2.resnets.0.conv2": "output_blocks.6.0.out_layers.3",
+        "up_blocks.2.resnets.1.conv1": "output_blocks.7.0.in_layers.2",
+        "up_blocks.2.resnets.1.conv2": "output_blocks.7.0.out_layers.3",
+    },
+    "conv1x1": {
+        "down_blocks.0.attentions.0.proj_in": "input_blocks.1.1.proj_in",
+        "down_blocks.0.attentions.0.proj_out": "input_blocks.1.1.proj_out",
+        "down_blocks.1.resnets.0.conv_shortcut": "input_blocks.4.0.skip_connection",
+        "up_blocks.2.attentions.0.proj_in": "output_blocks.6.1.proj_in",
+        "up_blocks.2.attentions.1.proj_in": "output_blocks.7.1.proj_in",
+        "up_blocks.2.attentions.1.proj_out": "output_blocks.7.1.proj_out",
+    },
+}
+#: Layers of the text encoder that adapters change. The last but one is the last that every pipeline uses.
+_TEXT_LAYERS = (1, 5, 9)
+
+
+def _text(prefix: str) -> dict[str, Place]:
+    """Return the targets of the text encoder whose tensors have this prefix in the model's file."""
+    return {
+        name: ("model", f"{prefix}{name}.weight")
+        for layer in _TEXT_LAYERS
+        for part in (*(f"self_attn.{n}_proj" for n in ("q", "k", "v", "out")), "mlp.fc1", "mlp.fc2")
+        for name in (f"text_model.encoder.layers.{layer}.{part}",)
+    }
+
+
 FLUX_SMALL = Base(
     name="flux-small",
     architecture="flux",
     files={
         "model": prefixed("model.diffusion_model.", architectures.flux(gain=10.0))
-        | prefixed("text_encoders.clip_l.transformer.", architectures.clip_l()),
+        | prefixed("text_encoders.clip_l.transformer.", architectures.clip_l(_TEXT_LAYERS)),
         "taesd": architectures.taesd(16, contrast=0.07, brightness=(0.75, 0.98, 0.61)),
     },
     targets={
@@ -44,6 +79,7 @@ FLUX_SMALL = Base(
             "single_blocks.0.linear2",
         )
     },
+    groups={"text": _text("text_encoders.clip_l.transformer.")},
 )
 
 SD1_TINY = Base(
@@ -51,7 +87,7 @@ SD1_TINY = Base(
     architecture="sd1",
     files={
         "model": prefixed("model.diffusion_model.", architectures.sd1_tiny())
-        | prefixed("cond_stage_model.transformer.", architectures.clip_l()),
+        | prefixed("cond_stage_model.transformer.", architectures.clip_l(_TEXT_LAYERS)),
         "taesd": architectures.taesd(4, contrast=0.07, brightness=(0.72, 0.95, 0.63)),
     },
     targets={
@@ -62,8 +98,13 @@ SD1_TINY = Base(
         for block, ldm in _UNET_BLOCKS.items()
         for layer in _UNET_LAYERS
     },
+    groups={
+        **{
+            group: {name: ("model", f"model.diffusion_model.{ldm}.weight") for name, ldm in convs.items()}
+            for group, convs in _UNET_CONVS.items()
+        },
+        "text": _text("cond_stage_model.transformer."),
+    },
 )
 
 BASES = {base.name: base for base in (FLUX_SMALL, SD1_TINY)}
-#: The smallest base model that each generation of the LoRA API can run.
-SMALLEST = {"B": SD1_TINY, "C": FLUX_SMALL}

@@ -3,65 +3,70 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache as remember
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import load_file
+from safetensors import deserialize
 
-from harness.adapter import Adapter, merge
-from harness.base import Base
+from harness.adapter import Adapter, changes
+from harness.base import Base, Place
 from harness.formats import ckpt, gguf, safetensors
 from sdcpp import cache
 
 #: Raised when files are written in another way, so that cached ones are made anew.
-MAKER = 1
+MAKER = 2
 SUFFIXES = {"safetensors": ".safetensors", "ckpt": ".ckpt", "gguf": ".gguf"}
-_NUMPY = {"F32": np.float32, "F16": np.float16}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdapterFile:
-    """An adapter in a container ("safetensors", "ckpt", "gguf") with tensors of a type ("F32" ... "Q4_0")."""
+    """An adapter in a container ("safetensors", "ckpt", "gguf") with tensors of a type ("F32" ... "Q4_0").
+
+    ``quantise`` makes the types that the gguf package cannot make.
+    """
 
     base: Base
     adapter: Adapter
     container: str
     kind: str
+    quantise: gguf.Quantise | None = field(default=None, compare=False, repr=False)
 
     @property
     def name(self) -> str:
-        """The file's name without suffix. It is unique in its folder whatever the suffix."""
-        return f"{self.container}-{self.kind}"
+        """What records call the file."""
+        return f"{self.adapter.name}-{self.container}-{self.kind}"
 
     @property
     def folder(self) -> Path:
-        """Where all files of the same recipe lie."""
-        recipe = hashlib.sha256(f"{MAKER}/{self.base.digest}/{self.adapter.digest}".encode()).hexdigest()
-        return cache.root() / "adapters" / f"{self.base.name}-{self.adapter.name}-{recipe[:12]}"
+        """Where all files for the same base model lie, because a context may know one folder only."""
+        return cache.root() / "adapters" / f"{self.base.name}-{self.base.digest[:12]}"
 
     @property
     def path(self) -> Path:
-        """Where the file is; it exists once ``make`` has run."""
-        return self.folder / f"{self.name}{SUFFIXES[self.container]}"
+        """Where the file is; it exists once ``make`` has run. Its stem is unique in the folder."""
+        recipe = hashlib.sha256(f"{MAKER}/{self.adapter.digest}".encode()).hexdigest()
+        return self.folder / f"{self.name}-{recipe[:8]}{SUFFIXES[self.container]}"
 
     def make(self) -> Path:
         """Write the file if it is not there yet and return its path."""
-        with cache.locked(self.folder / "files"):
+        with cache.locked(self.path):
             if not self.path.exists():
-                partial = self.path.with_name(f".partial{self.path.suffix}")
+                partial = self.path.with_name(f".partial-{self.path.name}")
                 self._write(partial)
                 partial.replace(self.path)
         return self.path
 
     def _write(self, path: Path) -> None:
         tensors = self.adapter.tensors(self.base)
+        types = self.adapter.types(self.base)
         if self.container == "gguf":
-            gguf.write(path, tensors, self.kind)
+            gguf.write(path, tensors, self.kind, types, self.quantise)
             return
-        converted = {name: array.astype(_NUMPY[self.kind]) for name, array in tensors.items()}
+        converted = {name: stored_as(array, types.get(name, self.kind)) for name, array in tensors.items()}
         if self.container == "ckpt":
             ckpt.write(path, converted)
         else:
@@ -78,16 +83,29 @@ class AdapterFile:
         """SHA-256 of ``values``: files that hold the same numbers share it."""
         return _values_digest(self)
 
-    def merged(self) -> Path:
-        """Return a file of the base model's weights with this adapter's stored values merged in."""
-        path = self.folder / f"merged-{self.values_digest()[:16]}.safetensors"
-        with cache.locked(self.folder / "files"):
-            if not path.exists():
-                weights = merge(self.base, self.values())
-                partial = path.with_name(".partial-merged.safetensors")
-                safetensors.write(partial, ((name, array) for (_, name), array in weights.items()))
-                partial.replace(path)
-        return path
+    def changes(self, multiplier: float) -> dict[Place, NDArray[np.float64]]:
+        """Return what this adapter's stored values add to the base's tensors, by role and name."""
+        return changes(self.base, self.values(), multiplier, self.adapter)
+
+
+def stored_as(array: NDArray[np.float32], kind: str) -> NDArray[np.generic]:
+    """Return float32 values in a type of safetensors and ckpt files; BF16 as its bits in uint16."""
+    if kind != "BF16":
+        return array.astype({"F32": np.float32, "F16": np.float16}[kind])
+    return _bfloat16(array)
+
+
+def _bfloat16(array: NDArray[np.float32]) -> NDArray[np.uint16]:
+    """Return the upper halves of float32 values, rounded to nearest, ties to even."""
+    bits = array.view(np.uint32)
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
+
+
+def _floats(array: NDArray[np.generic]) -> NDArray[np.float32]:
+    """Return what ``_stored`` stored, as float32."""
+    if array.dtype == np.uint16:
+        return (array.astype(np.uint32) << 16).view(np.float32)
+    return array.astype(np.float32)
 
 
 @remember
@@ -95,10 +113,20 @@ def _values(file: AdapterFile) -> dict[str, NDArray[np.float32]]:
     if file.container == "gguf":
         return gguf.read(file.make())
     if file.container == "safetensors":
-        return {name: array.astype(np.float32) for name, array in load_file(file.make()).items()}
+        # Not safetensors.numpy: numpy has no bfloat16.
+        stored: dict[str, np.dtype[Any]] = {
+            "F32": np.dtype("<f4"),
+            "F16": np.dtype("<f2"),
+            "BF16": np.dtype("<u2"),
+        }
+        entries: list[tuple[str, Any]] = deserialize(file.make().read_bytes())  # type: ignore[no-untyped-call]
+        return {
+            name: _floats(np.frombuffer(entry["data"], stored[entry["dtype"]]).reshape(entry["shape"]))
+            for name, entry in entries
+        }
     file.make()
-    tensors = file.adapter.tensors(file.base)
-    return {name: array.astype(_NUMPY[file.kind]).astype(np.float32) for name, array in tensors.items()}
+    tensors, types = file.adapter.tensors(file.base), file.adapter.types(file.base)
+    return {name: _floats(stored_as(array, types.get(name, file.kind))) for name, array in tensors.items()}
 
 
 @remember

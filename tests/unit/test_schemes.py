@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import pytest
+
+from harness.adapter import Adapter, spots
+from harness.bases import FLUX_SMALL, SD1_TINY
+from harness.kinds import KINDS
+from harness.schemes import SCHEMES, Target
+
+QUERY = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
+OUT = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_out.0"
+CONV = "down_blocks.0.resnets.0.conv1"
+TEXT = "text_model.encoder.layers.1.self_attn.q_proj"
+QKV = "double_blocks.0.img_attn.qkv"
+SHAPES = {QUERY: (320, 320), OUT: (320, 320), CONV: (320, 320, 3, 3), TEXT: (768, 768), QKV: (768, 256)}
+GROUPS = {CONV: "conv3x3", TEXT: "text"}
+
+UNDER = "down_blocks_0_attentions_0_transformer_blocks_0_attn1"
+DOTTED = "down_blocks.0.attentions.0.transformer_blocks.0.attn1"
+ENCODER = "text_encoder.text_model.encoder.layers.1"
+#: What files hold, written out: architecture, scheme, target, factor and the tensor's name.
+NAMES = [
+    ("sd1", "kohya", QUERY, "down", f"lora_unet_{UNDER}_to_q.lora_down.weight"),
+    ("sd1", "kohya", OUT, "up", f"lora_unet_{UNDER}_to_out_0.lora_up.weight"),
+    ("sd1", "kohya", CONV, "mid", "lora_unet_down_blocks_0_resnets_0_conv1.lora_mid.weight"),
+    ("sd1", "kohya", TEXT, "alpha", "lora_te_text_model_encoder_layers_1_self_attn_q_proj.alpha"),
+    ("flux", "kohya", TEXT, "down", "lora_te1_text_model_encoder_layers_1_self_attn_q_proj.lora_down.weight"),
+    ("flux", "kohya", QKV, "scale", "lora_unet_double_blocks_0_img_attn_qkv.scale"),
+    ("flux", "kohya", QKV, "hada_w1_a", "lora_unet_double_blocks_0_img_attn_qkv.hada_w1_a"),
+    ("flux", "kohya", QKV, "hada_t2", "lora_unet_double_blocks_0_img_attn_qkv.hada_t2"),
+    ("flux", "kohya", QKV, "lokr_w2_b", "lora_unet_double_blocks_0_img_attn_qkv.lokr_w2_b"),
+    ("flux", "kohya", QKV, "diff", "lora_unet_double_blocks_0_img_attn_qkv.diff"),
+    ("flux", "kohya", QKV, "diff_b", "lora_unet_double_blocks_0_img_attn_qkv.diff_b"),
+    ("flux", "kohya", QKV, "dora_scale", "lora_unet_double_blocks_0_img_attn_qkv.dora_scale"),
+    ("sd1", "peft", QUERY, "down", f"unet.{DOTTED}.to_q.lora_A.weight"),
+    ("sd1", "peft", QUERY, "up", f"unet.{DOTTED}.to_q.lora_B.weight"),
+    ("sd1", "peft", TEXT, "up", f"{ENCODER}.self_attn.q_proj.lora_B.weight"),
+    ("sd1", "peft", CONV, "alpha", "unet.down_blocks.0.resnets.0.conv1.alpha"),
+    ("flux", "peft", QKV, "down", "diffusion_model.double_blocks.0.img_attn.qkv.lora_A.weight"),
+    ("flux", "peft", QKV, "dora_scale", "diffusion_model.double_blocks.0.img_attn.qkv.lora_magnitude_vector"),
+    ("flux", "peft-default", QKV, "up", "diffusion_model.double_blocks.0.img_attn.qkv.lora_B.default.weight"),
+    ("sd1", "processor", QUERY, "down", f"unet.{DOTTED}.processor.to_q_lora.down.weight"),
+    ("sd1", "processor", OUT, "up", f"unet.{DOTTED}.processor.to_out_lora.up.weight"),
+    ("sd1", "processor", TEXT, "up", f"{ENCODER}.self_attn.to_q_lora.up.weight"),
+    ("sd1", "layer", OUT, "up", f"unet.{DOTTED}.to_out.0.lora.up.weight"),
+    ("sd1", "layer", TEXT, "down", f"{ENCODER}.self_attn.q_proj.lora_linear_layer.down.weight"),
+    ("sd1", "lycoris", QUERY, "lokr_w1", f"lycoris_{UNDER}_to_q.lokr_w1"),
+    ("flux", "lycoris", QKV, "lokr_w1", "lycoris_transformer_blocks_0_attn_to_q.lokr_w1"),
+    ("flux", "diffusers-flux", QKV, "down", "transformer.transformer_blocks.0.attn.to_q.lora_A.weight"),
+]  # fmt: skip
+
+
+def target(architecture: str, name: str, shape: tuple[int, ...] | None = None) -> Target:
+    return Target(
+        architecture=architecture,
+        group=GROUPS.get(name, "linear"),
+        name=name,
+        shape=shape or SHAPES[name],
+    )
+
+
+@pytest.mark.parametrize(("architecture", "scheme", "name", "factor", "wanted"), NAMES)
+def test_names_are_those_of_files(
+    architecture: str, scheme: str, name: str, factor: str, wanted: str
+) -> None:
+    named = SCHEMES[scheme]
+    first = named.parts(target(architecture, name))[0]
+    assert named.key(first, GROUPS.get(name, "linear"), factor) == wanted
+
+
+def test_every_scheme_is_spelled_out() -> None:
+    assert {scheme for _, scheme, *_ in NAMES} | {"diffusers-flux-qv"} == set(SCHEMES)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "wanted"),
+    [
+        (
+            "double_blocks.3.img_attn.qkv",
+            (768, 256),
+            [
+                ("transformer.transformer_blocks.3.attn.to_q", 0, 256),
+                ("transformer.transformer_blocks.3.attn.to_k", 256, 512),
+                ("transformer.transformer_blocks.3.attn.to_v", 512, 768),
+            ],
+        ),
+        (
+            "single_blocks.0.linear1",
+            (1792, 256),
+            [
+                ("transformer.single_transformer_blocks.0.attn.to_q", 0, 256),
+                ("transformer.single_transformer_blocks.0.attn.to_k", 256, 512),
+                ("transformer.single_transformer_blocks.0.attn.to_v", 512, 768),
+                ("transformer.single_transformer_blocks.0.proj_mlp", 768, 1792),
+            ],
+        ),
+        (
+            "single_blocks.0.linear2",
+            (256, 1280),
+            [("transformer.single_transformer_blocks.0.proj_out", 0, 256)],
+        ),
+        (
+            "double_blocks.0.img_mlp.0",
+            (1024, 256),
+            [("transformer.transformer_blocks.0.ff.net.0.proj", 0, 1024)],
+        ),
+        (
+            "double_blocks.0.img_mlp.2",
+            (256, 1024),
+            [("transformer.transformer_blocks.0.ff.net.2", 0, 256)],
+        ),
+        (
+            "double_blocks.0.img_attn.proj",
+            (256, 256),
+            [("transformer.transformer_blocks.0.attn.to_out.0", 0, 256)],
+        ),
+    ],
+)
+def test_diffusers_names_the_rows_of_fused_matrices(
+    name: str, shape: tuple[int, int], wanted: list[tuple[str, int, int]]
+) -> None:
+    parts = SCHEMES["diffusers-flux"].parts(target("flux", name, shape))
+    assert [(part.stem, part.start, part.stop) for part in parts] == wanted
+
+
+def test_queries_and_values_leave_the_keys_out() -> None:
+    parts = SCHEMES["diffusers-flux-qv"].parts(target("flux", QKV))
+    assert [(part.stem.rpartition(".")[2], part.start) for part in parts] == [("to_q", 0), ("to_v", 512)]
+
+
+@pytest.mark.parametrize(
+    ("scheme", "architecture", "name"),
+    [
+        ("processor", "sd1", CONV),
+        ("processor", "flux", QKV),
+        ("layer", "flux", QKV),
+        ("diffusers-flux", "sd1", QUERY),
+        ("diffusers-flux", "flux", TEXT),
+        ("lycoris", "sd1", TEXT),
+    ],
+)
+def test_what_a_scheme_cannot_name_it_leaves_out(scheme: str, architecture: str, name: str) -> None:
+    assert SCHEMES[scheme].parts(target(architecture, name)) == ()
+
+
+def test_which_kinds_a_scheme_can_name() -> None:
+    named = {name: {k for k, kind in KINDS.items() if scheme.names(kind)} for name, scheme in SCHEMES.items()}
+    assert named["kohya"] == named["lycoris"] == set(KINDS)
+    assert named["peft"] == named["diffusers-flux"] == {"lora", "dora", "dora-in"}
+    assert named["peft-default"] == named["processor"] == named["layer"] == {"lora"}
+
+
+def test_names_longer_than_the_64_bytes_of_ggml_occur() -> None:
+    adapter = Adapter(name="x", base="x")
+    lengths = [len(spot.key("down").encode()) for spot in spots(adapter, SD1_TINY)]
+    assert max(lengths) > 64
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_no_name_occurs_twice(scheme: str) -> None:
+    for base in (FLUX_SMALL, SD1_TINY):
+        groups = ("linear", "conv1x1", "conv3x3", "text")
+        adapter = Adapter(name="x", base="x", scheme=scheme, targets=groups)
+        keys = [spot.key("down") for spot in spots(adapter, base)]
+        assert len(set(keys)) == len(keys)
