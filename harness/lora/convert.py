@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,10 @@ from harness.lora.cast import cast
 from harness.lora.layout import layout
 from harness.lora.maker import Maker
 from harness.lora.plan import PLAIN, Fate, plan
+from harness.lora.rebalancer import Rebalancer
 from sdcpp.errors import AdapterUnknown, FileInvalid
+
+Ready = Callable[[Fate], Bytes | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,11 +48,14 @@ def convert(
     chosen: Mapping[str, str] | None = None,
     *,
     anyway: bool = False,
+    rebalance: bool = False,
+    pad: bool = False,
 ) -> Conversion:
     """Write ``source`` as ``target``, whose suffix names the container, in types of ``wanted`` (see ``plan``).
 
     Without ``wanted`` every tensor keeps its type, to the bit; blocks become exactly their values, as F32, in a
     container that has no blocks. ``maker`` is needed for quantised types only.
+    ``rebalance`` stores other factors of the same ΔW where they lose less, ``pad`` pads their rank to whole blocks.
     ``anyway`` converts files that ``check`` finds fault with, as far as that goes.
     Raises AdapterUnknown, FileInvalid, UnsafePickle, TypeUnavailable, OutputRefused and LibraryUnusable;
     ``target`` is then as it was before.
@@ -61,8 +67,12 @@ def convert(
     needs = any(name not in PLAIN for name in (*wanted, *(chosen or {}).values()))
     types = maker.types() if maker is not None and needs else {}
     fates = plan(list(file.tensors.values()), container, wanted, types, chosen)
+    ready: Ready = lambda _: None  # noqa: E731 - a function that has nothing ready
+    if rebalance and maker is not None and needs:
+        rebalancer = Rebalancer(layout(file.tensors.values()), fates, maker, wanted, pad=pad)
+        fates, ready = rebalancer.fates, rebalancer.stored
     metadata = metadata_for(file, container, fates)
-    write(target, container, fates, metadata, maker, inputs=[source], finite=not anyway)
+    write(target, container, fates, metadata, maker, inputs=[source], finite=not anyway, ready=ready)
     return Conversion(
         source=source, target=target, fates=fates, before=source.stat().st_size, after=target.stat().st_size
     )
@@ -77,8 +87,11 @@ def write(
     *,
     inputs: Sequence[Path],
     finite: bool = True,
+    ready: Ready = lambda _: None,
 ) -> None:
     """Write tensors as their fates say; the file appears whole or not at all.
+
+    ``ready`` returns the bytes of those tensors that were made in another way.
 
     Raises FileInvalid for a value that is NaN or infinite if it is to be quantised, or if ``finite`` says so.
     """
@@ -86,17 +99,21 @@ def write(
     specs = [
         Spec(
             name=fate.tensor.name,
-            shape=fate.tensor.shape,
+            shape=fate.shape,
             kind=fate.kind,
             number=fate.info.number if fate.info else None,
             bytes=fate.nbytes,
         )
         for fate in fates
     ]
+
+    def fill(spec: Spec) -> Iterable[Bytes]:
+        fate = by_name[spec.name]
+        made = ready(fate)
+        return stored(fate, maker, finite=finite) if made is None else [made]
+
     with whole(target, inputs) as partial:
-        writer.write(
-            partial, container, specs, metadata, lambda spec: stored(by_name[spec.name], maker, finite=finite)
-        )
+        writer.write(partial, container, specs, metadata, fill)
 
 
 def stored(fate: Fate, maker: Maker | None, *, finite: bool = True) -> Iterator[Bytes]:

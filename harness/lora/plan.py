@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,19 +17,33 @@ PLAIN = ("F64", "F32", "F16", "BF16")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fate:
-    """A tensor, the type it will have, and why; ``info`` is set where it is quantised."""
+    """A tensor, the type it will have, and why; ``info`` is set where it is quantised.
+
+    ``padded`` is its new shape if that is another one.
+    """
 
     tensor: Tensor
     kind: str
     why: str
     info: TypeInfo | None = None
+    padded: tuple[int, ...] | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape in the new file."""
+        return self.tensor.shape if self.padded is None else self.padded
+
+    @property
+    def size(self) -> int:
+        """The number of elements in the new file."""
+        return math.prod(self.shape)
 
     @property
     def nbytes(self) -> int:
         """Bytes in the new file."""
         if self.info is not None:
-            return self.tensor.size // self.info.block * self.info.bytes
-        return stored_bytes(self.kind, self.tensor.size)
+            return self.size // self.info.block * self.info.bytes
+        return stored_bytes(self.kind, self.size)
 
 
 def plan(

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sdcpp import console
+from sdcpp.errors import FileInvalid, LibraryUnusable
 
 if TYPE_CHECKING:
-    from harness.lora.compare import Comparison
     from harness.lora.convert import Conversion
+    from harness.lora.pictures import Effect
 
 #: Exit status of ``inspect`` when it found something to complain about.
 COMPLAINTS = 1
@@ -82,6 +83,13 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     compare.add_argument("--base", metavar="MODEL", help="also compare pictures: flux-small or sd1-tiny")
     compare.add_argument("--library", type=Path, metavar="DIR", help="a build's folder (default: the newest)")
     compare.set_defaults(main=compare_files)
+    table = actions.add_parser("table", help="type against size against loss")
+    table.add_argument("file", type=Path, metavar="FILE")
+    table.add_argument("--types", metavar="TYPE;TYPE", help="separated by semicolons, each as for --type")
+    table.add_argument("--base", metavar="MODEL", help="also in pictures: flux-small or sd1-tiny")
+    table.add_argument("--pad-rank", action="store_true", help="also with the rank padded to whole blocks")
+    table.add_argument("--library", type=Path, metavar="DIR", help="a build's folder (default: the newest)")
+    table.set_defaults(main=show_table)
     merge = actions.add_parser("merge", help="put adapters into a base model")
     merge.add_argument("base", type=Path, metavar="BASE")
     merge.add_argument("adapters", nargs="+", metavar="ADAPTER[@MULTIPLIER]")
@@ -119,13 +127,41 @@ def percentage(text: str) -> float:
 
 def convert_file(arguments: argparse.Namespace) -> int:
     """Run ``convert``."""
+    from harness.lora import choose
     from harness.lora.convert import convert
     from harness.lora.maker import maker
 
     types = wanted(arguments.type)
+    if arguments.pad_rank and not arguments.rebalance:
+        raise FileInvalid("--pad-rank needs", "--rebalance", "add it")
     with maker(arguments.library) as made:
-        done = convert(arguments.input, arguments.output, types, made, anyway=arguments.anyway)
+        if arguments.max_loss:
+            choice = choose.within(
+                arguments.input,
+                arguments.output,
+                arguments.max_loss,
+                made,
+                types,
+                rebalance=arguments.rebalance,
+            )
+            done = choice.conversion
+        else:
+            done = convert(
+                arguments.input,
+                arguments.output,
+                types,
+                made,
+                anyway=arguments.anyway,
+                rebalance=arguments.rebalance,
+                pad=arguments.pad_rank,
+            )
     _show_conversion(done, arguments.verbose)
+    if arguments.max_loss:
+        console.out.print(
+            f"relative error of ΔW: predicted {choice.predicted:.3%}, measured {choice.measured:.3%}, "
+            f"allowed {arguments.max_loss:.3%}",
+            markup=False,
+        )
     return 0
 
 
@@ -151,16 +187,62 @@ def compare_files(arguments: argparse.Namespace) -> int:
     from harness.lora.compare import compare
     from harness.lora.show import comparison
 
-    found: Comparison = compare(arguments.a, arguments.b)
+    found = compare(arguments.a, arguments.b)
     if arguments.plot:
         plot.write(found, arguments.plot)
-    _result(found.as_json, lambda: comparison(found), as_json=arguments.json)
+    seen = _effect(arguments) if arguments.base else None
+    data = {**found.as_json(), "effect_error": seen.error if seen else None}
+    _result(lambda: data, lambda: comparison(found), as_json=arguments.json)
+    if seen and not arguments.json:
+        said = f"{seen.error:.3%}" if seen.error is not None else f"no picture ({seen.outcome})"
+        console.out.print(
+            f"in pictures of {arguments.base}: effect error {said}, the weights foretell {found.relative:.3%}",
+            markup=False,
+        )
+    return 0
+
+
+def _effect(arguments: argparse.Namespace) -> Effect:
+    from harness.lora import pictures
+    from harness.quantiser import newest_build
+
+    folder = arguments.library or newest_build()
+    if folder is None:
+        raise LibraryUnusable("no library is built", "the cache", "run sdcpp build first")
+    [seen] = pictures.effects(folder, pictures.base_named(arguments.base), arguments.a, [arguments.b])
+    return seen
+
+
+def show_table(arguments: argparse.Namespace) -> int:
+    """Run ``table``."""
+    from harness.lora import pictures, table
+    from harness.lora.maker import maker
+    from harness.quantiser import newest_build
+
+    folder = arguments.library or newest_build()
+    kinds = [text.strip() for text in arguments.types.split(";")] if arguments.types else table.USUAL
+    with maker(folder) as made:
+        base = pictures.base_named(arguments.base) if arguments.base else None
+        found = table.lines(arguments.file, made, kinds, base, folder, pad=arguments.pad_rank)
+    console.out.print(table.text(found), markup=False)
     return 0
 
 
 def merge_files(arguments: argparse.Namespace) -> int:
     """Run ``merge``."""
-    raise NotImplementedError
+    from harness.lora.maker import maker
+    from harness.lora.merge import dose, merge
+
+    with maker(arguments.library) as made:
+        done = merge(
+            arguments.base,
+            [dose(text) for text in arguments.adapters],
+            arguments.output,
+            wanted(arguments.type),
+            made,
+        )
+    _show_conversion(done, False)
+    return 0
 
 
 def _result(data: Callable[[], object], text: Callable[[], str], *, as_json: bool) -> None:
