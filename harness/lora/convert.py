@@ -16,7 +16,7 @@ from harness.formats.writer import DERIVED, Spec
 from harness.lora import fit
 from harness.lora.cast import cast
 from harness.lora.layout import layout
-from harness.lora.maker import Maker
+from harness.lora.maker import Maker, best
 from harness.lora.plan import PLAIN, Fate, plan
 from harness.lora.rebalancer import Rebalancer
 from sdcpp.errors import AdapterUnknown, FileInvalid
@@ -135,7 +135,7 @@ def stored(fate: Fate, maker: Maker | None, *, finite: bool = True) -> Iterator[
             yield cast(values, fate.kind)
         else:
             assert maker is not None  # noqa: S101 - a plan with blocks was made with its types
-            yield maker.quantise(values, fate.kind)
+            yield best(maker, values, fate.kind)
 
 
 def check(file: File) -> None:

@@ -16,7 +16,7 @@ from harness.lora import delta
 from harness.lora.cast import cast
 from harness.lora.convert import Conversion, check, check_finite, metadata_for, write
 from harness.lora.layout import Module, layout
-from harness.lora.maker import Maker
+from harness.lora.maker import Maker, best
 from harness.lora.places import Place, Places
 from harness.lora.plan import PLAIN, Fate, plan
 from sdcpp.errors import AdapterUnknown
@@ -151,4 +151,4 @@ def _stored(total: F64, fate: Fate, maker: Maker | None) -> Bytes:
     assert maker is not None  # noqa: S101 - its types were asked for
     rows = total.reshape(-1, fate.tensor.row)
     check_finite(fate.tensor, rows, 0)
-    return maker.quantise(rows, fate.kind).reshape(-1)
+    return best(maker, rows, fate.kind).reshape(-1)
