@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.formats import reader
+from harness.formats.output import whole
 from harness.formats.tensor import Tensor, decoded
 from harness.lora import delta
 from harness.lora.cast import cast, overflows
@@ -32,6 +33,8 @@ from sdcpp.errors import LossUnreachable
 USUAL = ("Q2_K", "Q3_K", "Q4_0", "Q4_1", "Q4_K", "Q5_0", "Q5_1", "Q5_K", "Q6_K", "Q8_0")
 #: How often the bound is tightened after the file was measured.
 TRIES = 5
+#: The share of the bound from which on a rebalanced file is near enough.
+NEAR = 0.93
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +81,29 @@ def within(
     Raises LossUnreachable, and leaves no file, if the floats themselves lose more, and what ``convert`` raises.
     """
     options, total = menu(source, maker, names)
-    aim = bound
-    for _ in range(TRIES):
-        chosen, predicted = choose(options, total, aim)
-        done = convert(source, target, [], maker, chosen, rebalance=rebalance)
-        measured = compare(source, target).relative
-        if measured <= bound:
-            return Choice(conversion=done, predicted=predicted, measured=measured)
-        aim *= 0.98 * bound / measured
-    target.unlink()
-    raise LossUnreachable(f"the loss stays above {bound:.2%}", source, "allow more, or name more types")
+    aim, found = bound, None
+    with whole(target, [source]) as partial:
+        trial = partial.with_name(partial.name + target.suffix)
+        try:
+            for _ in range(TRIES):
+                chosen, predicted = choose(options, total, aim)
+                done = convert(source, trial, [], maker, chosen, rebalance=rebalance)
+                measured = compare(source, trial).relative
+                if measured <= bound and (found is None or done.after < found.conversion.after):
+                    trial.replace(partial)
+                    done = dataclasses.replace(done, target=target)
+                    found = Choice(conversion=done, predicted=predicted, measured=measured)
+                # Other factors lose less than was predicted: there may be room for smaller types.
+                if measured <= bound and (not rebalance or measured > NEAR * bound):
+                    break
+                aim *= 0.98 * bound / measured
+        finally:
+            trial.unlink(missing_ok=True)
+        if found is None:
+            raise LossUnreachable(
+                f"the loss stays above {bound:.2%}", source, "allow more, or name more types"
+            )
+    return found
 
 
 def menu(source: Path, maker: Maker, names: Sequence[str] = ()) -> tuple[dict[str, list[Option]], float]:
