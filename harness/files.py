@@ -42,7 +42,9 @@ class AdapterFile:
     @property
     def folder(self) -> Path:
         """Where all files of the same recipe lie."""
-        recipe = hashlib.sha256(f"{MAKER}/{self.base.digest}/{self.adapter.digest}".encode()).hexdigest()
+        targets = [sorted(self.base.group(group).items()) for group in self.adapter.targets]
+        parts = f"{MAKER}/{self.base.digest}/{self.adapter.digest}/{targets}"
+        recipe = hashlib.sha256(parts.encode()).hexdigest()
         return cache.root() / "adapters" / f"{self.base.name}-{self.adapter.name}-{recipe[:12]}"
 
     @property
