@@ -110,6 +110,7 @@ def _ranks(lora: Adapter) -> Iterator[Adapter]:
 
 def _alphas(lora: Adapter) -> Iterator[Adapter]:
     yield replace(lora, name="lora-alpha-none", alpha=None)
+    yield replace(lora, name="lora-r1-alpha-none", rank=1, alpha=None)
     yield replace(lora, name="lora-alpha-rank", alpha="rank")
     yield replace(lora, name="lora-alpha-above", alpha=2.0 * RANK)
     yield replace(lora, name="lora-scale", form="scale")
