@@ -105,7 +105,8 @@ def _variant(lora: Adapter, kind: Kind, group: str, scheme: Scheme | None = None
 def _ranks(lora: Adapter) -> Iterator[Adapter]:
     for rank in RANKS:
         yield replace(lora, name=f"lora-r{rank}", rank=rank, alpha=rank / 2)
-    yield replace(lora, name="lora-mixed", rank=(1, 4, 16, 32), alpha=4.0)
+    # Without rank 1, whose own defects would hide those of mixing.
+    yield replace(lora, name="lora-mixed", rank=(4, 16, 32, 128), alpha=4.0)
 
 
 def _alphas(lora: Adapter) -> Iterator[Adapter]:
