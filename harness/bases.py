@@ -112,5 +112,3 @@ SD1_TINY = Base(
 )
 
 BASES = {base.name: base for base in (FLUX_SMALL, SD1_TINY)}
-#: The smallest base model that each generation of the LoRA API can run.
-SMALLEST = {"B": SD1_TINY, "C": FLUX_SMALL}

@@ -11,47 +11,38 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
-from harness.adapter import Adapter
+from harness import overlay
 from harness.base import Base
 from harness.files import AdapterFile
+from harness.use import AnyFile, Use
 
 #: In the order in which the report shows them.
 MODES = ("immediately", "at_runtime", "auto")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Use:
-    """An adapter file named in a generation, and its multiplier."""
-
-    file: AdapterFile
-    multiplier: float = 1.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Shot:
-    """One picture: a base model, possibly with an adapter merged into it, and what is generated with it.
+    """One picture: a base model, possibly with adapters merged into it, and what is generated with it.
 
-    ``merged`` is the adapter file whose stored values are merged into the base in numpy, for a reference.
+    ``merged`` are the adapters whose stored values are merged into the base in numpy, for a reference.
     ``sequence`` lists the adapters of each generation in one context; the last picture counts.
     """
 
     base: Base
     mode: str
-    merged: AdapterFile | None = None
-    sequence: tuple[tuple[Use, ...], ...] = ((),)
+    merged: tuple[Use[AdapterFile], ...] = ()
+    sequence: tuple[tuple[Use[AnyFile], ...], ...] = ((),)
 
     @property
     def name(self) -> str:
         """A readable identity: equal for shots that make the same picture."""
         words = [self.base.name, self.mode]
         if self.merged:
-            words.append(f"merged-{self.merged.values_digest()[:12]}")
+            words.append(f"merged-{overlay.digest(self.merged)[:12]}")
         for uses in self.sequence:
-            words.append(
-                "+".join(f"{u.file.adapter.name}:{u.file.name}@{u.multiplier:g}" for u in uses) or "none"
-            )
+            words.append("+".join(f"{use.file.name}@{use.multiplier:g}" for use in uses) or "none")
         return "/".join(words)
 
     @property
@@ -64,7 +55,7 @@ class Shot:
         base = self.base
         files = {role: str(path) for role, path in base.make().items()}
         if self.merged:
-            files |= {role: str(path) for role, path in self.merged.merged().items()}
+            files |= {role: str(path) for role, path in overlay.make(base, self.merged).items()}
         uses = [use for generation in self.sequence for use in generation]
         for use in uses:
             use.file.make()
@@ -122,100 +113,41 @@ class Case:
         )
 
 
-#: 8-bit pixels of an effect of 30 grey levels RMS carry a rounding error of 0.41 / 30, or 1.4 %; F16 activations
-#: of the encoder and the attention add about as much. Measured on 2025-12 and 2026-05, CPU: 0.8 to 1.6 %.
-FLOAT = Tolerance(bound=0.04, why="rounding of pixels and of F16 activations; measured 0.8 to 1.6 %")
-#: The wanted picture is made from the dequantised values, so this bounds what computing with blocks adds: at run
-#: time ggml also quantises the activations to 8 bits for these types. Measured on 2026-05, CPU: 1.5 to 2.5 %.
-BLOCKS = Tolerance(
-    bound=0.08, why="as float, and activations are quantised to 8 bits at run time; measured to 2.5 %"
-)
+class Asked(Protocol):
+    """What every case has, whatever it is judged by."""
 
-#: Containers and tensor types, in the order in which the report shows them.
-FILES = (
-    ("safetensors", "F32"),
-    ("safetensors", "F16"),
-    ("ckpt", "F16"),
-    ("gguf", "F32"),
-    ("gguf", "F16"),
-    ("gguf", "BF16"),
-    ("gguf", "Q8_0"),
-    ("gguf", "Q4_0"),
-)
-_FLOATS = frozenset({"F32", "F16", "BF16"})
+    @property
+    def name(self) -> str:
+        """Its name: with the base model and the mode it is unique."""
+
+    @property
+    def shot(self) -> Shot:
+        """Its own shot."""
+
+    @property
+    def shots(self) -> tuple[Shot, ...]:
+        """All the shots that judging it needs."""
+
+    @property
+    def dimensions(self) -> Mapping[str, str]:
+        """What is varied; "mode" and "base" are always there."""
 
 
-def cases(base: Base, modes: Iterable[str]) -> list[Case]:
-    """Return all cases for a base model in the given apply modes."""
-    adapter = Adapter(name="lora-r32", base=base.name)
-    without = Shot(base=base, mode="auto")
-    found: list[Case] = []
-    for mode in (m for m in MODES if m in set(modes)):
-        common = {"base": base.name, "mode": mode}
-        found.append(
-            Case(
-                name="none",
-                shot=Shot(base=base, mode=mode),
-                without=without,
-                equal=without,
-                dimensions={**common, "container": "none", "type": "none"},
-            )
-        )
-        for container, kind in FILES:
-            found.append(_file_case(without, adapter, mode, container, kind))
-        float_file = AdapterFile(base=base, adapter=adapter, container="gguf", kind="F16")
-        found.append(
-            Case(
-                name="gguf-F16-times-0",
-                shot=Shot(base=base, mode=mode, sequence=((Use(file=float_file, multiplier=0.0),),)),
-                without=without,
-                wanted=without,
-                scale=Shot(base=base, mode="auto", merged=float_file),
-                tolerance=FLOAT,
-                dimensions={**common, "container": "gguf", "type": "F16", "multiplier": "0"},
-            )
-        )
-    return found
+A = TypeVar("A", bound=Asked)
 
 
-def _file_case(without: Shot, adapter: Adapter, mode: str, container: str, kind: str) -> Case:
-    base = without.base
-    file = AdapterFile(base=base, adapter=adapter, container=container, kind=kind)
-    exact = AdapterFile(base=base, adapter=adapter, container="safetensors", kind="F32")
-    twin = AdapterFile(base=base, adapter=adapter, container="safetensors", kind=kind)
-    quantised = kind not in _FLOATS
-    has_twin = container != "safetensors" and kind in ("F32", "F16")
-    return Case(
-        name=file.name,
-        shot=Shot(base=base, mode=mode, sequence=((Use(file=file),),)),
-        without=without,
-        wanted=Shot(base=base, mode="auto", merged=file),
-        tolerance=BLOCKS if quantised else FLOAT,
-        equal=Shot(base=base, mode=mode, sequence=((Use(file=twin),),)) if has_twin else None,
-        source=Shot(base=base, mode="auto", merged=exact),
-        dimensions={
-            "base": base.name,
-            "mode": mode,
-            "container": container,
-            "type": kind,
-            "rank": str(adapter.rank),
-            "multiplier": "1",
-        },
-    )
+def select(cases: Iterable[A], patterns: Sequence[str], where: Mapping[str, str] | None = None) -> list[A]:
+    """Return the cases whose name or ``name@mode`` fits one of the patterns and whose dimensions fit ``where``.
 
+    All are shell wildcards; without patterns every name fits.
+    """
 
-def select(cases: Iterable[Case], patterns: Sequence[str]) -> list[Case]:
-    """Return the cases whose name or ``name@mode`` matches one of the patterns (shell wildcards); all if none."""
-    return [
-        case
-        for case in cases
-        if not patterns
-        or any(
-            fnmatchcase(text, p)
-            for p in patterns
-            for text in (case.name, f"{case.name}@{case.dimensions['mode']}")
-        )
-    ]
+    def fits(case: A) -> bool:
+        names = (case.name, f"{case.name}@{case.dimensions['mode']}")
+        named = not patterns or any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
+        return named and all(fnmatchcase(case.dimensions.get(key, ""), p) for key, p in (where or {}).items())
+
+    return [case for case in cases if fits(case)]
 
 
 def plan_digest(parts: Iterable[object]) -> str:
@@ -223,7 +155,7 @@ def plan_digest(parts: Iterable[object]) -> str:
     return hashlib.sha256(json.dumps([str(part) for part in parts]).encode()).hexdigest()
 
 
-def unique_shots(cases: Iterable[Case]) -> list[Shot]:
+def unique_shots(cases: Iterable[Asked]) -> list[Shot]:
     """Return each shot once, those that share a context next to each other."""
     shots = {shot.name: shot for case in cases for shot in case.shots}
-    return sorted(shots.values(), key=lambda s: (s.base.name, s.mode, s.merged is not None, s.fresh, s.name))
+    return sorted(shots.values(), key=lambda s: (s.base.name, s.mode, bool(s.merged), s.fresh, s.name))

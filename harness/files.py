@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache as remember
 from pathlib import Path
 from typing import Any
@@ -12,51 +12,52 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import deserialize
 
-from harness.adapter import Adapter, merge
-from harness.base import Base
+from harness.adapter import Adapter, changes
+from harness.base import Base, Place
 from harness.formats import ckpt, gguf, safetensors
 from sdcpp import cache
 
 #: Raised when files are written in another way, so that cached ones are made anew.
 MAKER = 2
 SUFFIXES = {"safetensors": ".safetensors", "ckpt": ".ckpt", "gguf": ".gguf"}
-#: The role under which a merged tensor is given to the library, by how its full name begins. The library takes a
-#: tensor from the last file that has it, and puts a role's own prefix before names that do not begin with it.
-OVERLAYS = (("model.diffusion_model.", "diffusion_model"), ("", "clip_l"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdapterFile:
-    """An adapter in a container ("safetensors", "ckpt", "gguf") with tensors of a type ("F32" ... "Q4_0")."""
+    """An adapter in a container ("safetensors", "ckpt", "gguf") with tensors of a type ("F32" ... "Q4_0").
+
+    ``quantise`` makes the types that the gguf package cannot make.
+    """
 
     base: Base
     adapter: Adapter
     container: str
     kind: str
+    quantise: gguf.Quantise | None = field(default=None, compare=False, repr=False)
 
     @property
     def name(self) -> str:
-        """The file's name without suffix. It is unique in its folder whatever the suffix."""
-        return f"{self.container}-{self.kind}"
+        """What records call the file."""
+        return f"{self.adapter.name}-{self.container}-{self.kind}"
 
     @property
     def folder(self) -> Path:
-        """Where all files of the same recipe lie."""
-        targets = [sorted(self.base.group(group).items()) for group in self.adapter.targets]
-        parts = f"{MAKER}/{self.base.digest}/{self.adapter.digest}/{targets}"
-        recipe = hashlib.sha256(parts.encode()).hexdigest()
-        return cache.root() / "adapters" / f"{self.base.name}-{self.adapter.name}-{recipe[:12]}"
+        """Where all files for the same base model lie, because a context may know one folder only."""
+        return cache.root() / "adapters" / f"{self.base.name}-{self.base.digest[:12]}"
 
     @property
     def path(self) -> Path:
-        """Where the file is; it exists once ``make`` has run."""
-        return self.folder / f"{self.name}{SUFFIXES[self.container]}"
+        """Where the file is; it exists once ``make`` has run. Its stem is unique in the folder."""
+        # Which weights a group has is no part of the base model's digest, which is that of its files.
+        targets = [sorted(self.base.group(group).items()) for group in self.adapter.targets]
+        recipe = hashlib.sha256(f"{MAKER}/{self.adapter.digest}/{targets}".encode()).hexdigest()
+        return self.folder / f"{self.name}-{recipe[:8]}{SUFFIXES[self.container]}"
 
     def make(self) -> Path:
         """Write the file if it is not there yet and return its path."""
-        with cache.locked(self.folder / "files"):
+        with cache.locked(self.path):
             if not self.path.exists():
-                partial = self.path.with_name(f".partial{self.path.suffix}")
+                partial = self.path.with_name(f".partial-{self.path.name}")
                 self._write(partial)
                 partial.replace(self.path)
         return self.path
@@ -65,9 +66,9 @@ class AdapterFile:
         tensors = self.adapter.tensors(self.base)
         types = self.adapter.types(self.base)
         if self.container == "gguf":
-            gguf.write(path, tensors, self.kind, types)
+            gguf.write(path, tensors, self.kind, types, self.quantise)
             return
-        converted = {name: _stored(array, types.get(name, self.kind)) for name, array in tensors.items()}
+        converted = {name: stored_as(array, types.get(name, self.kind)) for name, array in tensors.items()}
         if self.container == "ckpt":
             ckpt.write(path, converted)
         else:
@@ -84,29 +85,12 @@ class AdapterFile:
         """SHA-256 of ``values``: files that hold the same numbers share it."""
         return _values_digest(self)
 
-    def merged(self) -> dict[str, Path]:
-        """Return files of the base model's tensors with this adapter's stored values merged in, by their role.
-
-        They have the types of the base model's: kernels are F16, because the library has them so whatever the file
-        says, and what adapters change is F32 elsewhere.
-        """
-        parts = self.folder / f"merged-{self.values_digest()[:16]}"
-
-        def write(partial: Path) -> None:
-            merged = merge(self.base, self.values(), adapter=self.adapter)
-            files: dict[str, dict[str, NDArray[np.generic]]] = {}
-            for (role, name), array in merged.items():
-                overlay = next(o for start, o in OVERLAYS if name.startswith(start))
-                stored = _stored(array, self.base.files[role][name].dtype)
-                files.setdefault(overlay, {})[name] = stored
-            for overlay, tensors in files.items():
-                safetensors.write(partial / f"{overlay}.safetensors", tensors.items())
-
-        cache.make_once(parts, write)
-        return {path.stem: path for path in sorted(parts.glob("*.safetensors"))}
+    def changes(self, multiplier: float) -> dict[Place, NDArray[np.float64]]:
+        """Return what this adapter's stored values add to the base's tensors, by role and name."""
+        return changes(self.base, self.values(), multiplier, self.adapter)
 
 
-def _stored(array: NDArray[np.float32], kind: str) -> NDArray[np.generic]:
+def stored_as(array: NDArray[np.float32], kind: str) -> NDArray[np.generic]:
     """Return float32 values in a type of safetensors and ckpt files; BF16 as its bits in uint16."""
     if kind != "BF16":
         return array.astype({"F32": np.float32, "F16": np.float16}[kind])
@@ -144,7 +128,7 @@ def _values(file: AdapterFile) -> dict[str, NDArray[np.float32]]:
         }
     file.make()
     tensors, types = file.adapter.tensors(file.base), file.adapter.types(file.base)
-    return {name: _floats(_stored(array, types.get(name, file.kind))) for name, array in tensors.items()}
+    return {name: _floats(stored_as(array, types.get(name, file.kind))) for name, array in tensors.items()}
 
 
 @remember

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,7 @@ class Finding:
     effect: float | None = None
     error: float | None = None
     loss: float | None = None
-    pictures: Mapping[str, str] = ()  # type: ignore[assignment]
+    pictures: Mapping[str, str] = field(default_factory=dict)
 
 
 def rms(a: Pixels, b: Pixels) -> float:
@@ -53,19 +53,23 @@ _FAILURES = {
 }
 
 
+def failure(observation: Observation) -> tuple[Verdict, str]:
+    """Return what an observation without a picture means, and the words that say so."""
+    return _FAILURES[observation.outcome], _quote(observation)
+
+
 def judge(case: Case, observed: Mapping[str, Observation], pictures: Mapping[str, Pixels]) -> Finding:
     """Return the verdict on a case from the observations of its shots (by name) and the pictures (by hash)."""
     own = observed[case.shot.name]
+    labels = {"without": case.without, "wanted": case.wanted or case.equal, "got": case.shot}
+    made = {label: observed[shot.name].picture for label, shot in labels.items() if shot}
+    hashes = {label: name for label, name in made.items() if name}
     if own.outcome != "picture":
-        return Finding(verdict=_FAILURES[own.outcome], evidence=_quote(own))
-    hashes: dict[str, str] = {}
-    for label, shot in (("without", case.without), ("wanted", case.wanted or case.equal), ("got", case.shot)):
-        if shot is None:
-            continue
-        name = observed[shot.name].picture
-        if name is None:
+        return Finding(verdict=_FAILURES[own.outcome], evidence=_quote(own), pictures=hashes)
+    for label, name in made.items():
+        shot = labels[label]
+        if name is None and shot is not None:
             return Finding(verdict=Verdict.UNJUDGED, evidence=f"{shot.name}: {_quote(observed[shot.name])}")
-        hashes[label] = name
 
     def pixels(shot: Shot) -> Pixels | None:
         name = observed[shot.name].picture

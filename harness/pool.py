@@ -8,6 +8,7 @@ import json
 import os
 import queue
 import re
+import resource
 import signal
 import sys
 import tempfile
@@ -48,7 +49,7 @@ class Reply:
 class Hand:
     """One worker process and the pipe to it."""
 
-    def __init__(self, build: Build, backend: str, threads: int) -> None:
+    def __init__(self, build: Build, backend: str, threads: int, memory: int | None = None) -> None:
         # Appended to, because reading here moves the place at which the worker would write.
         self._noise = tempfile.TemporaryFile("a+b")  # noqa: SIM115 - closed in close()
         self._process = start(
@@ -57,6 +58,8 @@ class Hand:
             env={"GGML_NO_BACKTRACE": "1", "PYTHONUNBUFFERED": "1"},
             stderr=self._noise,
         )
+        if memory and hasattr(resource, "prlimit"):
+            resource.prlimit(self._process.pid, resource.RLIMIT_AS, (memory, memory))
         self._answers: queue.Queue[bytes] = queue.Queue()
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
@@ -151,12 +154,14 @@ def observe(
     jobs: int,
     threads: int,
     timeout: float = TIMEOUT,
-    seen: Callable[[record.Observation], None] = lambda _: None,
+    memory: int | None = None,
+    seen: Callable[[record.Observation, record.Pixels | None], None] = lambda *_: None,
 ) -> None:
     """Run shots with a build and write an observation of each, in the order in which they end.
 
     ``jobs`` workers with ``threads`` threads each share the shots. A worker that dies takes one shot with it:
-    the death is that shot's observation, and another worker goes on with the next.
+    the death is that shot's observation, and another worker goes on with the next. ``memory`` bounds a worker's
+    address space in bytes where the system can do so, for files that make a library ask for all there is.
     """
     waiting = deque(shots)
     faults: list[BaseException] = []
@@ -170,7 +175,7 @@ def observe(
                 except IndexError:
                     break
                 for attempt in (1, 2):
-                    hand = hand if hand and hand.alive else Hand(build, backend, threads)
+                    hand = hand if hand and hand.alive else Hand(build, backend, threads, memory)
                     request = shot.request(SEED)
                     reply = hand.ask(request, timeout)
                     if not hand.alive or reply.outcome in ("crashed", "hung"):
@@ -178,8 +183,7 @@ def observe(
                         hand = None
                     if attempt == 2 or reply.signal not in {s.name for s in _OUTSIDE}:
                         break
-                observation = _write(writer, build, shot, reply, request["lora_dir"] + os.sep)
-                seen(observation)
+                seen(*_write(writer, build, shot, reply, request["lora_dir"] + os.sep))
         except BaseException as fault:
             faults.append(fault)
         finally:
@@ -195,27 +199,30 @@ def observe(
         raise faults[0]
 
 
-def _write(writer: record.Writer, build: Build, shot: Shot, reply: Reply, folder: str) -> record.Observation:
+def _write(
+    writer: record.Writer, build: Build, shot: Shot, reply: Reply, folder: str
+) -> tuple[record.Observation, record.Pixels | None]:
     """Write what a reply says, its picture first; ``folder`` is cut from the paths in what the library said."""
     content = reply.content
-    picture = None
+    pixels = None
     if reply.outcome == "picture":
         shape = content["height"], content["width"], content["channels"]
-        picture = writer.picture(np.frombuffer(base64.b64decode(content["data"]), np.uint8).reshape(shape))
+        pixels = np.frombuffer(base64.b64decode(content["data"]), np.uint8).reshape(shape)
     observation = record.Observation(
         build=build.identity,
         shot=shot.name,
         outcome=reply.outcome,
-        picture=picture,
+        picture=writer.picture(pixels) if pixels is not None else None,
         backend=content.get("backend", ""),
         signal=reply.signal,
         text=content.get("text", "").replace(folder, ""),
         log=tuple(line.replace(folder, "") for line in content.get("log", ())),
         seconds=content.get("seconds", {}),
         memory=content.get("memory", 0),
+        complaints=content.get("complaints", 0),
     )
     writer.observation(observation)
-    return observation
+    return observation, pixels
 
 
 def crew_size(cores: int | None = None) -> tuple[int, int]:

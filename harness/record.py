@@ -60,6 +60,7 @@ class Observation:
     ``outcome`` is "picture", "refused" (the library declined), "crashed", "hung", "misdirected" (another
     backend than asked for) or "failed" (the worker itself could not do its work). ``picture`` is the SHA-256
     of the pixels; ``seconds`` has "open" and "generate"; ``memory`` is the worker's peak resident set in bytes.
+    ``complaints`` counts the warnings and errors that the library logged.
     """
 
     build: str
@@ -72,6 +73,7 @@ class Observation:
     log: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
     memory: int = 0
+    complaints: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +115,10 @@ class Records:
     observations: dict[tuple[str, str], Observation] = field(default_factory=dict)
     cells: list[Cell] = field(default_factory=list)
     finished: str = ""
+
+    def of(self, build: str) -> dict[str, Observation]:
+        """Return the observations made with one build, by shot."""
+        return {shot: seen for (identity, shot), seen in self.observations.items() if identity == build}
 
     @property
     def failing(self) -> list[Cell]:

@@ -5,21 +5,29 @@ from __future__ import annotations
 import datetime
 import os
 import platform
-from collections.abc import Sequence
-from dataclasses import dataclass
+import shlex
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness import bases, expectation, oracle, pool, record
-from harness.base import Base
-from harness.case import Case, Shot, cases, plan_digest, select, unique_shots
+import numpy as np
+from numpy.typing import NDArray
+
+from harness import expectation, oracle, pool, record
+from harness.case import Case, Shot, plan_digest, select, unique_shots
 from harness.expectation import Expectation
-from harness.record import Cell, Observation, Records, Run, Side, Writer
+from harness.matrix import Maker, Matrix
+from harness.quantiser import Quantiser
+from harness.record import Cell, Observation, Pixels, Records, Run, Side, Writer
 from harness.report.progress import Progress
+from harness.robustness import MEMORY, Trial, judge_broken
 from harness.verdict import Standing
 from sdcpp import build, console, header, project, series, source
 from sdcpp.api import params
 from sdcpp.build import Build
-from sdcpp.errors import FileInvalid, HeaderUnsupported, NothingTried
+from sdcpp.errors import FileInvalid, NothingTried
 from sdcpp.patch import Patch
 from sdcpp.revision import Revision
 from sdcpp.run import quoted, run
@@ -30,11 +38,12 @@ RECORDS = "records.jsonl"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contender:
-    """A side of the comparison with the cases it is put to."""
+    """A side of the comparison with the cases it is put to; ``repeat`` is the command that runs it again."""
 
     side: Side
     build: Build
-    cases: Sequence[Case]
+    cases: Sequence[Case | Trial]
+    repeat: str
 
     @property
     def patches(self) -> frozenset[str]:
@@ -42,10 +51,38 @@ class Contender:
         return frozenset(patch["name"] for patch in self.build.record["patches"])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What is asked of every side: a matrix, a selection from it, a backend, and the command that asks it."""
+
+    matrix: Matrix
+    backend: str = "cpu"
+    select: Sequence[str] = ()
+    where: Mapping[str, str] = field(default_factory=dict)
+    sides: Sequence[str] = ("pristine", "patched")
+    command: Sequence[str] = ("nox", "-s", "verify", "--")
+
+
+@contextmanager
+def maker_for(revision: Revision, question: Question) -> Iterator[Maker]:
+    """Yield what makes the types that a question needs: the revision's own library, in a child process."""
+    if not question.matrix.needs_maker:
+        yield Maker()
+        return
+    made, lock = build.build(source.workspace(revision), (), question.backend), threading.Lock()
+    with Quantiser(made.folder) as quantiser:
+
+        def quantise(values: NDArray[np.float32], kind: str) -> NDArray[np.uint8]:
+            with lock:  # files are made by several threads
+                return quantiser.quantise(values, kind)
+
+        yield Maker(types={n: info.block for n, info in quantiser.types().items()}, quantise=quantise)
+
+
 def contend(
-    revision: Revision, patches: Sequence[Patch], backend: str, patterns: Sequence[str]
+    revision: Revision, patches: Sequence[Patch], question: Question, maker: Maker
 ) -> list[Contender]:
-    """Build a revision pristine and with those of ``patches`` that are for it; return both sides.
+    """Build a revision pristine and with those of ``patches`` that are for it; return the sides asked for.
 
     Raises what fetching, patching and building raise.
     """
@@ -54,39 +91,32 @@ def contend(
     states = series.states(tree, patches)
     for state in states:
         console.note(f"   patch {state.patch.name}: {state.state.value}")
-    # One that conflicts is kept, so that the build says where.
-    applied = [s.patch for s in states if s.state in (series.State.APPLIES, series.State.CONFLICTS)]
-    sides = []
-    for label, chosen in (("pristine", ()), ("patched", tuple(applied))):
-        made = build.build(tree, chosen, backend)
-        facts = {**made.record, "states": {state.patch.name: state.state.value for state in states}}
+    applied = series.needed(states)
+    contenders = []
+    for label in question.sides:
+        made = build.build(tree, applied if label == "patched" else (), question.backend)
+        modes = params.modes(header.read(made.header))
+        found = question.matrix.cases(made.record["generation"], modes, maker)
         side = Side(
             label=f"{revision.name} {label}",
             revision=revision.name,
             patched=label == "patched",
-            backend=backend,
+            backend=question.backend,
             identity=made.identity,
-            build=facts,
+            build={**made.record, "states": {state.patch.name: state.state.value for state in states}},
         )
-        found = select(cases(base_for(made), modes_of(made)), patterns)
-        sides.append(Contender(side=side, build=made, cases=found))
-    return sides
-
-
-def base_for(made: Build) -> Base:
-    """Return the smallest base model that a build can run."""
-    generation = made.record["generation"]
-    try:
-        return bases.SMALLEST[generation]
-    except KeyError:
-        raise HeaderUnsupported(
-            "no base model for LoRA API generation", generation, "add one to SMALLEST in harness/bases.py"
-        ) from None
-
-
-def modes_of(made: Build) -> tuple[str, ...]:
-    """Return the apply modes that a build's header names."""
-    return params.modes(header.read(made.header))
+        again = [*question.command, "--revision", revision.name]
+        if question.backend != "cpu":
+            again += ["--backend", question.backend]
+        contenders.append(
+            Contender(
+                side=side,
+                build=made,
+                cases=select(found, question.select, question.where),
+                repeat=quoted(again),
+            )
+        )
+    return contenders
 
 
 def verify(
@@ -113,7 +143,7 @@ def verify(
             started=_now(),
             project=_project_version(),
         )
-        records = Records(run=head)
+        records = Records(run=head, sides={contender.side.label: contender.side for contender in contenders})
         with Writer(path) as writer:
             writer.run(head)
             for contender in contenders:
@@ -124,11 +154,12 @@ def verify(
         )
     with Writer(path, records.pictures) as writer:
         _observe(contenders, records, writer, jobs)
-        records = record.read(path)
         for cell in judge(contenders, records, expectation.load()):
             writer.cell(cell)
-        writer.end(_now())
-    return record.read(path)
+            records.cells.append(cell)
+        records.finished = _now()
+        writer.end(records.finished)
+    return records
 
 
 def _plan(contenders: Sequence[Contender]) -> str:
@@ -152,106 +183,114 @@ def _unfinished(path: Path, plan: str) -> Records | None:
 
 
 def _observe(contenders: Sequence[Contender], records: Records, writer: Writer, jobs: int | None) -> None:
+    """Run the shots that ``records`` lacks and add what is seen to it; show the first failure at once."""
     workers, threads = pool.crew_size()
-    open_shots: dict[str, tuple[Contender, list[Shot]]] = {}
+    left: dict[str, tuple[Contender, list[Shot]]] = {}
     for contender in contenders:
-        if contender.side.identity in open_shots:
-            continue  # no patch tells it from the other side
-        left = [
-            s
-            for s in unique_shots(contender.cases)
-            if (contender.side.identity, s.name) not in records.observations
-        ]
-        open_shots[contender.side.identity] = contender, left
-    total = sum(len(left) for _, left in open_shots.values())
-    with Progress(total) as progress:
-        for contender, left in open_shots.values():
-            label = contender.side.label
+        identity = contender.side.identity
+        if identity not in left:  # else no patch tells it from the other side
+            shots = unique_shots(contender.cases)
+            left[identity] = contender, [s for s in shots if (identity, s.name) not in records.observations]
+    expected, lock, told = expectation.load(), threading.Lock(), False
+    with Progress(sum(len(shots) for _, shots in left.values())) as progress:
+        for contender, shots in left.values():
+            side, observed = contender.side, records.of(contender.side.identity)
+            users: dict[str, list[Case | Trial]] = {}
+            for case in contender.cases:
+                for shot in case.shots:
+                    users.setdefault(shot.name, []).append(case)
 
-            def seen(observation: Observation, label: str = label) -> None:
-                progress.update(f"{label}  {observation.shot}", observation.outcome)
+            def seen(observation: Observation, pixels: Pixels | None) -> None:
+                nonlocal told
+                with lock:
+                    records.observations[observation.build, observation.shot] = observation
+                    observed[observation.shot] = observation  # noqa: B023
+                    if pixels is not None and observation.picture:
+                        records.pictures[observation.picture] = pixels
+                    progress.update(f"{side.label}  {observation.shot}", observation.outcome)  # noqa: B023
+                    for case in users[observation.shot]:  # noqa: B023
+                        if not told and all(shot.name in observed for shot in case.shots):  # noqa: B023
+                            cell = _cell(contender, case, observed, records, expected)  # noqa: B023
+                            if cell.standing is Standing.RED:
+                                told = True
+                                progress.say(f"first failure: {cell.side} {cell.case}: {cell.verdict}")
+                                progress.say(f"  {cell.evidence}\n  $ {cell.repeat}")
 
-            pool.observe(
-                contender.build,
-                contender.side.backend,
-                left,
-                writer,
-                jobs=jobs or workers,
-                threads=threads,
-                seen=seen,
-            )
+            # A broken file may make a library ask for more memory than there is; a sound one must not be bounded.
+            odd = {case.shot.name for case in contender.cases if isinstance(case, Trial)}
+            for batch, memory in (
+                ([s for s in shots if s.name not in odd], None),
+                ([s for s in shots if s.name in odd], MEMORY),
+            ):
+                pool.observe(
+                    contender.build,
+                    side.backend,
+                    batch,
+                    writer,
+                    jobs=jobs or workers,
+                    threads=threads,
+                    memory=memory,
+                    seen=seen,
+                )
 
 
-def judge(contenders: Sequence[Contender], records: Records, expected: Sequence[Expectation]) -> list[Cell]:
-    """Return a cell for every case of every side, from the records' observations and pictures alone."""
-    cells = []
+def judge(
+    contenders: Sequence[Contender], records: Records, expected: Sequence[Expectation]
+) -> Iterator[Cell]:
+    """Yield a cell for every case of every side, from the records' observations and pictures alone."""
     for contender in contenders:
-        side = contender.side
-        observed = {
-            shot: o for (identity, shot), o in records.observations.items() if identity == side.identity
-        }
+        observed = records.of(contender.side.identity)
         _calibrate(contender.cases, observed, records)
         for case in contender.cases:
-            finding = oracle.judge(case, observed, records.pictures)
-            mode = case.dimensions["mode"]
-            known = next(
-                (
-                    e
-                    for e in expected
-                    if e.fits(
-                        revision=side.revision,
-                        patches=contender.patches,
-                        backend=side.backend,
-                        case=case.name,
-                        mode=mode,
-                    )
-                ),
-                None,
-            )
-            stands = expectation.standing(finding.verdict, known)
-            own = observed[case.shot.name]
-            cells.append(
-                Cell(
-                    side=side.label,
-                    case=case.name,
-                    dimensions={**case.dimensions, "backend": side.backend, "revision": side.revision},
-                    verdict=finding.verdict,
-                    standing=stands,
-                    effect=finding.effect,
-                    error=finding.error,
-                    tolerance=case.tolerance.bound if case.tolerance else None,
-                    why=case.tolerance.why if case.tolerance else "must be equal to the byte",
-                    loss=finding.loss,
-                    evidence=finding.evidence,
-                    reason=known.reason if known and stands in (Standing.KNOWN, Standing.FIXED) else "",
-                    pictures=dict(finding.pictures),
-                    seconds=sum(own.seconds.values()),
-                    memory=own.memory,
-                    repeat=quoted(
-                        [
-                            "nox",
-                            "-s",
-                            "verify",
-                            "--",
-                            "--revision",
-                            side.revision,
-                            "--select",
-                            f"{case.name}@{mode}",
-                        ]
-                    ),
-                )
-            )
-    return cells
+            yield _cell(contender, case, observed, records, expected)
 
 
-def _calibrate(found: Sequence[Case], observed: dict[str, Observation], records: Records) -> None:
+def _cell(
+    contender: Contender,
+    case: Case | Trial,
+    observed: Mapping[str, Observation],
+    records: Records,
+    expected: Sequence[Expectation],
+) -> Cell:
+    side, mode = contender.side, case.dimensions["mode"]
+    if isinstance(case, Trial):
+        finding, bound = judge_broken(case, observed, records.pictures), None
+        why = "refused, or the picture without what is broken and a warning"
+    else:
+        finding, bound = oracle.judge(case, observed, records.pictures), case.tolerance
+        why = bound.why if bound else "must be equal to the byte"
+    facts = {"revision": side.revision, "backend": side.backend, "case": case.name, "mode": mode}
+    known = next((e for e in expected if e.fits(patches=contender.patches, **facts)), None)
+    stands = expectation.standing(finding.verdict, known)
+    own = observed[case.shot.name]
+    return Cell(
+        side=side.label,
+        case=case.name,
+        dimensions={**case.dimensions, "backend": side.backend, "revision": side.revision},
+        verdict=finding.verdict,
+        standing=stands,
+        effect=finding.effect,
+        error=finding.error,
+        tolerance=bound.bound if bound else None,
+        why=why,
+        loss=finding.loss,
+        evidence=finding.evidence,
+        reason=known.reason if known and stands in (Standing.KNOWN, Standing.FIXED) else "",
+        pictures=dict(finding.pictures),
+        seconds=sum(own.seconds.values()),
+        memory=own.memory,
+        repeat=f"{contender.repeat} --select {shlex.quote(f'{case.name}@{mode}')}",
+    )
+
+
+def _calibrate(found: Sequence[Case | Trial], observed: Mapping[str, Observation], records: Records) -> None:
     for base in {case.shot.base for case in found}:
         for case in found:
-            if case.shot.base is not base or case.source is None:
+            if isinstance(case, Trial) or case.shot.base is not base or not case.wanted or case.scale:
                 continue
-            without, source = observed[case.without.name].picture, observed[case.source.name].picture
-            if without and source:
-                oracle.check_calibration(base, records.pictures[without], records.pictures[source])
+            without, wanted = observed[case.without.name].picture, observed[case.wanted.name].picture
+            if without and wanted:
+                oracle.check_calibration(base, records.pictures[without], records.pictures[wanted])
                 break
 
 

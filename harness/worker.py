@@ -71,6 +71,7 @@ class Worker:
         return {
             "backend": self._context.backend if self._context else "",
             "log": kept[:KEPT_LINES],
+            "complaints": sum(line.level in ("warn", "error") for line in lines),
             # Linux counts in KiB, macOS in bytes.
             "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             * (1 if sys.platform == "darwin" else 1024),

@@ -19,6 +19,8 @@ from sdcpp.errors import CacheBusy
 VARIABLE = "SDCPP_CACHE"
 #: How long to wait for another process that is making the same entry, in seconds: longer than a slow build.
 PATIENCE = 3600.0
+#: Descriptors of the locks that this process holds.
+_held: set[int] = set()
 
 
 def root() -> Path:
@@ -33,6 +35,8 @@ def root() -> Path:
 def locked(path: Path, patience: float = PATIENCE) -> Iterator[None]:
     """Hold the lock that belongs to ``path``; the operating system frees it if the process dies.
 
+    Programs started meanwhile inherit it (see ``held``), so that a compiler that outlives a killed process
+    keeps others away until it ends, too.
     Raises CacheBusy when another process keeps it for more than ``patience`` seconds.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -49,10 +53,20 @@ def locked(path: Path, patience: float = PATIENCE) -> Iterator[None]:
                 path,
                 f"wait for it, end it, or use another cache with {VARIABLE}=FOLDER",
             ) from error
+    descriptor = lock._context.lock_file_fd
+    if descriptor is not None:
+        _held.add(descriptor)
     try:
         yield
     finally:
+        if descriptor is not None:
+            _held.discard(descriptor)
         lock.release()
+
+
+def held() -> tuple[int, ...]:
+    """Return the descriptors that a child process is to inherit; none on Windows, which cannot."""
+    return tuple(_held) if os.name == "posix" else ()
 
 
 def make_once(path: Path, make: Callable[[Path], None]) -> Path:

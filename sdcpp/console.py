@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,8 +13,8 @@ from rich.markup import escape
 
 #: Progress and messages go to standard error, so that standard output holds results only.
 err = Console(stderr=True, highlight=False, soft_wrap=True)
-#: Results.
-out = Console(highlight=False, soft_wrap=True)
+#: Results. Where there is no terminal to ask for its width, tables may use 100 columns.
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 100)
 
 
 def command(line: str, cwd: Path | None) -> None:

@@ -11,10 +11,12 @@ class Error(Exception):
     """
 
     exit_code = 1
+    #: What stands between the message and its remedy: a line of its own, or the same line for files.
+    separator = "\n  "
 
     def __init__(self, what: str, subject: object, remedy: str) -> None:
         self.what, self.subject, self.remedy = what, str(subject), remedy
-        super().__init__(f"{what}: {subject}\n  {remedy}")
+        super().__init__(f"{what}: {subject}{self.separator}{remedy}")
 
 
 class UnknownRevision(Error):  # noqa: N818 - named for what it says, like KeyError's relatives
@@ -123,6 +125,42 @@ class FileInvalid(Error):  # noqa: N818
     """A model or adapter file that cannot be read, or cannot be written as asked."""
 
     exit_code = 51
+    separator = "; "
+
+
+class TypeUnavailable(Error):  # noqa: N818
+    """A tensor type that nobody knows, or that nothing at hand can make."""
+
+    exit_code = 52
+    separator = "; "
+
+
+class OutputRefused(Error):  # noqa: N818
+    """An output file that cannot be written: no permission, no space, or it is the input."""
+
+    exit_code = 53
+    separator = "; "
+
+
+class UnsafePickle(Error):  # noqa: N818
+    """A ckpt that asks for more than tensors to be rebuilt."""
+
+    exit_code = 54
+    separator = "; "
+
+
+class LossUnreachable(Error):  # noqa: N818
+    """A bound on the loss that no type at hand keeps."""
+
+    exit_code = 55
+    separator = "; "
+
+
+class AdapterUnknown(Error):  # noqa: N818
+    """Tensors that form no adapter of a known kind, or one that does not fit what it is used with."""
+
+    exit_code = 56
+    separator = "; "
 
 
 class NothingTried(Error):  # noqa: N818

@@ -29,6 +29,7 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "ggml_is_quantized": (ctypes.c_bool, [_I]),
     "ggml_quantize_requires_imatrix": (ctypes.c_bool, [_I]),
     "ggml_quantize_chunk": (_Z, [_I, _P, _P, _L, _L, _L, _P]),
+    "ggml_get_type_traits": (_P, [_I]),
 }
 
 
@@ -123,3 +124,47 @@ def quantise(library: Library, number: int, data: bytes, row: int) -> bytes:
     result = ctypes.create_string_buffer(rows * row // kind.block_size * kind.type_size)
     _function(library, "ggml_quantize_chunk")(number, data, result, 0, rows, row, None)
     return result.raw
+
+
+def quantise_rows(
+    library: Library,
+    number: int,
+    *,
+    source: int,
+    target: int,
+    rows: int,
+    row: int,
+    importance: int | None,
+) -> None:
+    """Quantise ``rows`` rows of ``row`` float32 values at address ``source`` into blocks at ``target``.
+
+    ``importance`` is the address of ``row`` float32 weights, one for each column, or None. The library checks
+    nothing but asserts, so this is for a process that may die.
+    """
+    _function(library, "ggml_quantize_chunk")(number, source, target, 0, rows, row, importance)
+
+
+class _Traits(ctypes.Structure):
+    """ggml_type_traits as ggml.h has it since 2024-11; ``decoder`` checks it before anything is called."""
+
+    _fields_ = (
+        ("name", _S),
+        ("block", _L),
+        ("interleave", _L),
+        ("size", _Z),
+        ("quantised", ctypes.c_bool),
+        ("to_float", ctypes.CFUNCTYPE(None, _P, _P, _L)),
+    )
+
+
+def decoder(library: Library, number: int) -> Any:
+    """Return the library's own C function (blocks, float32 values, count) that decodes a type.
+
+    Raises LibraryUnusable where the table that holds it is laid out in another way or has none for the type.
+    """
+    address = _function(library, "ggml_get_type_traits")(number)
+    traits, kind = ctypes.cast(address, ctypes.POINTER(_Traits)).contents, tensor_type(library, number)
+    found = (traits.block, traits.size, traits.quantised)
+    if found != (kind.block_size, kind.type_size, kind.quantised) or not traits.to_float:
+        raise LibraryUnusable("ggml has no decoder where it is looked for", kind.name, "use the gguf package")
+    return traits.to_float

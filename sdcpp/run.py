@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from sdcpp import console
+from sdcpp import cache, console
 from sdcpp.errors import ToolMissing
 
 
@@ -71,6 +71,7 @@ def run(
                 text=True,
                 encoding="utf-8",
                 errors="surrogateescape" if apart else "replace",
+                pass_fds=cache.held(),
             )
         except FileNotFoundError as error:
             if cwd is not None and not cwd.is_dir():  # the same exception for two causes

@@ -110,6 +110,11 @@ def states(tree: Tree, patches: Iterable[Patch]) -> tuple[PatchState, ...]:
         return tuple(_state(tree, inner, patch, Path(scratch) / "diff") for patch in patches)
 
 
+def needed(states: Iterable[PatchState]) -> tuple[Patch, ...]:
+    """Return the patches to build with: those that apply, and those that conflict, so that the build says where."""
+    return tuple(s.patch for s in states if s.state in (State.APPLIES, State.CONFLICTS))
+
+
 def prepare(tree: Tree, patches: Sequence[Patch] = ()) -> Prepared:
     """Check the workspace out at its base with the patches that apply, and return what came of each.
 

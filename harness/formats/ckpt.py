@@ -8,10 +8,11 @@ order instead of running a pickle machine. Nothing here reads or executes a pick
 
 from __future__ import annotations
 
+import math
 import pickle
 import struct
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +66,11 @@ class _Pickle:
         elif value < 1 << 16:
             self.out += pickle.BININT2 + struct.pack("<H", value)
         else:
-            self.out += pickle.BININT + struct.pack("<i", value)
+            self.out += (
+                pickle.BININT + struct.pack("<i", value)
+                if value < 1 << 31
+                else pickle.LONG1 + b"\x08" + struct.pack("<q", value)
+            )
 
     def shape(self, values: tuple[int, ...]) -> None:
         short = {0: pickle.EMPTY_TUPLE, 1: pickle.TUPLE1, 2: pickle.TUPLE2, 3: pickle.TUPLE3}
@@ -78,30 +83,28 @@ class _Pickle:
             self.put()
 
 
-def write(path: Path, tensors: Mapping[str, NDArray[np.generic]]) -> None:
-    """Write named arrays as ``torch.save(state_dict, path)`` would; uint16 arrays are stored as bfloat16."""
+def state_dict(tensors: Iterable[tuple[str, tuple[int, ...], str]]) -> bytes:
+    """Return the pickle of a state dict of tensors (name, shape, storage class), each in a storage of its own."""
     machine = _Pickle()
     out = machine.out
     out += pickle.EMPTY_DICT
     machine.put()
     out += pickle.MARK
-    for number, (name, array) in enumerate(tensors.items()):
+    for number, (name, shape, storage) in enumerate(tensors):
         machine.text(name)
         machine.name("torch._utils", "_rebuild_tensor_v2")
         out += pickle.MARK + pickle.MARK
         machine.text("storage")
-        machine.name("torch", STORAGES[array.dtype.name])
+        machine.name("torch", storage)
         machine.text(str(number))
         machine.text("cpu")
-        machine.integer(array.size)
+        machine.integer(math.prod(shape))
         out += pickle.TUPLE
         machine.put()
         out += pickle.BINPERSID
         machine.integer(0)
-        machine.shape(array.shape)
-        machine.shape(
-            tuple(stride // array.itemsize for stride in np.ascontiguousarray(array).strides[: array.ndim])
-        )
+        machine.shape(shape)
+        machine.shape(tuple(math.prod(shape[i + 1 :]) for i in range(len(shape))))
         out += pickle.NEWFALSE
         machine.name("collections", "OrderedDict")
         out += pickle.EMPTY_TUPLE + pickle.REDUCE
@@ -111,8 +114,14 @@ def write(path: Path, tensors: Mapping[str, NDArray[np.generic]]) -> None:
         out += pickle.REDUCE
         machine.put()
     out += pickle.SETITEMS + pickle.STOP
+    return bytes(out)
+
+
+def write(path: Path, tensors: Mapping[str, NDArray[np.generic]]) -> None:
+    """Write named arrays as ``torch.save(state_dict, path)`` would; uint16 arrays are stored as bfloat16."""
+    words = state_dict((name, array.shape, STORAGES[array.dtype.name]) for name, array in tensors.items())
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-        archive.writestr("archive/data.pkl", bytes(out))
+        archive.writestr("archive/data.pkl", words)
         for number, array in enumerate(tensors.values()):
             archive.writestr(f"archive/data/{number}", np.ascontiguousarray(array).tobytes())
         archive.writestr("archive/version", "3\n")

@@ -6,7 +6,7 @@ quantised only if its rows are a whole number of blocks; scalars and the rest st
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from sdcpp.errors import FileInvalid
 
 Type = gguf.GGMLQuantizationType
+#: Makes blocks, uint8 [rows, bytes of a row], of float32 [rows, row] for a type given by its name.
+Quantise = Callable[[NDArray[np.float32], str], NDArray[np.uint8]]
 
 
 def write(
@@ -26,12 +28,13 @@ def write(
     tensors: Mapping[str, NDArray[np.float32]],
     kind: str,
     types: Mapping[str, str] = MappingProxyType({}),
+    quantise: Quantise | None = None,
 ) -> None:
     """Write float32 tensors as GGUF of type ``kind`` ("F32", "BF16", "Q8_0" ...).
 
     Tensors of fewer than two dimensions stay F32; a matrix whose rows do not divide into blocks is F16. ``types`` has
-    another type for some tensors, by name.
-    Raises FileInvalid for a type that gguf cannot make.
+    another type for some tensors, by name. ``quantise`` makes the blocks of types that the package cannot make; without
+    it such a type raises FileInvalid.
     """
     wanted = Type[kind]
     writer = gguf.GGUFWriter(path, arch="lora")
@@ -42,16 +45,23 @@ def write(
         elif used is Type.F16:
             writer.add_tensor(name, array.astype(np.float16))
         else:
-            try:
-                writer.add_tensor(name, quants.quantize(array, used), raw_dtype=used)
-            except NotImplementedError as error:
-                raise FileInvalid(
-                    "gguf cannot quantise to this type", kind, "choose a type that it can make"
-                ) from error
+            writer.add_tensor(name, _blocks(array, used, quantise), raw_dtype=used)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def _blocks(array: NDArray[np.float32], used: Any, quantise: Quantise | None) -> NDArray[np.uint8]:
+    """Return a tensor as blocks of a type, uint8, the last axis counting bytes."""
+    try:
+        return np.asarray(quants.quantize(array, used))
+    except NotImplementedError as error:
+        if quantise is None:
+            raise FileInvalid(
+                "gguf cannot quantise to this type", used.name, "choose a type that it can make"
+            ) from error
+    return quantise(array.reshape(-1, array.shape[-1]), used.name).reshape(*array.shape[:-1], -1)
 
 
 def _type_for(array: NDArray[np.float32], wanted: Any) -> Any:

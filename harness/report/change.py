@@ -103,6 +103,18 @@ def tally(found: Iterable[Change]) -> str:
     return ", ".join(parts)
 
 
+def summary(view: View, pair: Pair) -> str:
+    """Return what became of a pair's cases in one line, or that there is one build only."""
+    if same_build(pair):
+        return "no patch is for it, both sides are one build"
+    return tally(changes(view, pair))
+
+
+def same_build(pair: Pair) -> bool:
+    """Tell whether both sides are one build, as they are where no patch applies."""
+    return bool(pair.before.identity) and pair.before.identity == pair.after.identity
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
     """Some rows of a table that say the same, as one line of a summary; ``severity`` sorts, least first."""
@@ -207,10 +219,7 @@ def sentence(view: View, found: Sequence[Pair]) -> str:
     if counts.get(Standing.KNOWN, 0):
         parts.append(f"{counts[Standing.KNOWN]} failed in a known way")
     text = ", ".join(parts)
-    # A revision that no patch is for stands here with the same build twice.
-    apart = [
-        pair for pair in found if not pair.before.identity or pair.before.identity != pair.after.identity
-    ]
+    apart = [pair for pair in found if not same_build(pair)]
     became = Counter(change.kind for pair in apart for change in changes(view, pair))
     if became["fixed"] or became["regressed"]:
         text += (

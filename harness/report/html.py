@@ -182,7 +182,7 @@ def _passages(shown: View, pair: Pair) -> dict[str, Any]:
     table = change.by_value(found, dimension)
     return {
         "label": pair.label,
-        "tally": change.tally(found),
+        "tally": change.summary(shown, pair),
         "dimension": dimension,
         "rows": [
             (value or "–", [(before, after, count) for (before, after), count in counts.most_common()])

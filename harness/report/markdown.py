@@ -107,7 +107,7 @@ def _tables(shown: View, pairs: Sequence[Pair], room: int) -> Lines:
                 if room - len(found) >= 2
                 else found
             )
-        counts = f": {change.tally(change.changes(shown, pair))}" if pair else ""
+        counts = f": {change.summary(shown, pair)}" if pair else ""
         lines = change.lines(shown, sides, merge_all=False)
         if len(lines) > share - 5:
             lines = change.lines(shown, sides, merge_all=True)
@@ -156,7 +156,7 @@ def _full(shown: View, room: int) -> Lines:
         if cell is None:
             return "–"
         parts = [_short(cell)]
-        parts += [f"loss {number(cell.loss)}"] if cell.loss is not None else []
+        parts += [f"loss {number(cell.loss)}"] if cell.loss is not None and telling(cell) is not None else []
         parts += [f"effect {number(cell.effect)}"] if cell.effect is not None else []
         if cell.evidence:
             parts.append(f"[{evidence.setdefault(cell.evidence, len(evidence) + 1)}]")

@@ -44,7 +44,7 @@ def table(records: Records, console: Console) -> None:
         console.print(part, soft_wrap=False)
     pairs = change.pairs(shown)
     for pair in pairs:
-        counts = change.tally(change.changes(shown, pair))
+        counts = change.summary(shown, pair)
         console.print(f"{pair.label}, pristine -> patched: {counts}", markup=False, highlight=False)
     _known(shown, marks, console)
     _failing(shown, console)

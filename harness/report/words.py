@@ -85,7 +85,7 @@ def figures(cell: Cell) -> dict[str, str]:
         found["tolerance"] = number(cell.tolerance)
     elif cell.why:
         found["tolerance"] = "none"
-    if cell.loss is not None:
+    if cell.loss is not None and telling(cell) is not None:
         found["loss"] = number(cell.loss)
     if cell.seconds:
         found["seconds"] = f"{number(cell.seconds)} s"

@@ -1,5 +1,5 @@
 """The subcommands: each module has ``register(subparsers)`` and ``main(arguments) -> int``."""
 
-from sdcpp.commands import build, patch, verify
+from sdcpp.commands import build, matrix, patch, verify
 
-COMMANDS = (verify, build, patch)
+COMMANDS = (verify, matrix, build, patch)

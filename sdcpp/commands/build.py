@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sdcpp import backend, console, revision, series
 from sdcpp import build as builds
+from sdcpp.patch import Patch
 from sdcpp.source import workspace
 
 #: What is built when nothing is said.
@@ -68,9 +69,10 @@ def main(arguments: argparse.Namespace) -> int:
     backend.require(backend.get(arguments.backend))
     for wanted in revisions:
         tree = workspace(wanted)
-        for patches in ((), series.load()):
-            if (arguments.pristine and patches) or (arguments.patched and not patches):
-                continue
+        sides: list[tuple[Patch, ...]] = [] if arguments.patched else [()]
+        if not arguments.pristine:
+            sides.append(series.needed(series.states(tree, series.load())))
+        for patches in sides:
             made = builds.build(
                 tree, patches, arguments.backend, options=dict(arguments.options), jobs=arguments.jobs
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from sdcpp import backend, console, revision, series
 from sdcpp.run import quoted
 
 if TYPE_CHECKING:
-    from harness.verify import Contender
+    from harness.matrix import Matrix
 
 #: Exit status of a run in which a case did not do what was expected of it.
 NOT_AS_EXPECTED = 1
@@ -40,6 +41,12 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    add_arguments(parser, "verify")
+    parser.set_defaults(main=main)
+
+
+def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
+    """Add what ``verify`` and ``matrix`` have in common."""
     parser.add_argument(
         "--revision",
         action="append",
@@ -50,7 +57,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--source",
         type=Path,
         metavar="DIR",
-        help="verify a checkout of your own instead, with its uncommitted work",
+        help="a checkout of your own instead, with its uncommitted work",
     )
     parser.add_argument("--backend", default="cpu", choices=sorted(backend.BACKENDS), help="default: cpu")
     parser.add_argument(
@@ -61,44 +68,82 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="only cases whose name or name@mode fits this shell wildcard; may be repeated",
     )
     parser.add_argument(
-        "--output", type=Path, default=Path("reports/verify"), metavar="DIR", help="default: reports/verify"
+        "--where",
+        action="append",
+        default=[],
+        type=_pair,
+        metavar="DIMENSION=PATTERN",
+        help="only cases that have this in a dimension, such as mode=auto or type=Q*; may be repeated",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("reports") / name,
+        metavar="DIR",
+        help=f"default: reports/{name}; an interrupted run is taken up from its records",
     )
     parser.add_argument(
         "--jobs", type=int, metavar="N", help="worker processes (default: one a core, at most 8)"
     )
     parser.add_argument("--list", action="store_true", help="print the cases and stop")
-    parser.set_defaults(main=main)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, sign, value = text.partition("=")
+    if not sign or not key:
+        raise argparse.ArgumentTypeError(f"{text!r} is not DIMENSION=PATTERN")
+    return key, value
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the command."""
+    from harness.matrix import QUICK
+
+    return execute(arguments, QUICK, ("nox", "-s", "verify", "--"), ("pristine", "patched"))
+
+
+def execute(
+    arguments: argparse.Namespace, matrix: Matrix, command: Sequence[str], sides: Sequence[str]
+) -> int:
+    """Put a matrix to the sides of each revision, print the table, write the reports, return the exit status."""
     from harness import report
     from harness.report import terminal
-    from harness.verify import contend, verify
+    from harness.verify import Question, contend, maker_for, verify
 
+    where = dict(arguments.where)
+    if arguments.list:
+        return _list(matrix, arguments.select, where)
     revisions = [revision.find(name) for name in arguments.revision or REVISIONS]
     if arguments.source:
         revisions = [revision.from_folder(arguments.source)]
-    contenders: list[Contender] = []
-    if arguments.list:
-        return _list(arguments.select)
-    for wanted in revisions:
-        contenders += contend(wanted, series.load(), arguments.backend, arguments.select)
-    records = verify(
-        contenders,
-        arguments.output,
-        title=f"GGUF LoRA loading, {', '.join(r.name for r in revisions)}, {arguments.backend}",
-        command=_command(arguments),
-        jobs=arguments.jobs,
+    question = Question(
+        matrix=matrix,
+        backend=arguments.backend,
+        select=arguments.select,
+        where=where,
+        sides=sides,
+        command=command,
     )
+    # The newest library knows the most types, and all make the same blocks of the same type.
+    with maker_for(revisions[-1], question) as maker:
+        contenders = [
+            side for wanted in revisions for side in contend(wanted, series.load(), question, maker)
+        ]
+        records = verify(
+            contenders,
+            arguments.output,
+            title=f"GGUF LoRA loading, {', '.join(r.name for r in revisions)}, {arguments.backend}",
+            command=_typed(arguments, command),
+            jobs=arguments.jobs,
+        )
     terminal.table(records, console.out)
     for path in report.write(records, arguments.output):
         console.note(f"wrote {path}")
     return NOT_AS_EXPECTED if records.failing else 0
 
 
-def _command(arguments: argparse.Namespace) -> str:
-    words = ["nox", "-s", "verify"]
+def _typed(arguments: argparse.Namespace, command: Sequence[str]) -> str:
+    """Return the command that asks the same again."""
     options: list[str] = []
     for name in arguments.revision or ():
         options += ["--revision", name]
@@ -108,17 +153,28 @@ def _command(arguments: argparse.Namespace) -> str:
         options += ["--backend", arguments.backend]
     for pattern in arguments.select:
         options += ["--select", pattern]
-    return quoted(words + (["--", *options] if options else []))
+    for key, value in arguments.where:
+        options += ["--where", f"{key}={value}"]
+    words = [*command, *options]
+    return quoted(words[:-1] if words[-1] == "--" else words)
 
 
-def _list(patterns: list[str]) -> int:
-    from harness.bases import SMALLEST
-    from harness.case import MODES, cases, select
+def _list(matrix: Matrix, patterns: Sequence[str], where: Mapping[str, str]) -> int:
+    from harness.case import MODES, select
+    from harness.matrix import Maker
+    from harness.quantiser import Quantiser, newest_build
 
-    for generation, base in SMALLEST.items():
-        for case in select(cases(base, MODES), patterns):
+    maker = Maker()
+    if matrix.needs_maker and (folder := newest_build()):
+        with Quantiser(folder) as quantiser:
+            maker = Maker(types={name: info.block for name, info in quantiser.types().items()})
+    for generation in matrix.bases:
+        found = select(matrix.cases(generation, MODES, maker), patterns, where)
+        for case in found:
             dimensions = "  ".join(f"{key}={value}" for key, value in case.dimensions.items())
-            console.out.print(
-                f"generation {generation}  {case.name}@{case.dimensions['mode']:12}  {dimensions}"
-            )
+            name = f"{case.name}@{case.dimensions['mode']}"
+            console.out.print(f"generation {generation}  {name:36} {dimensions}", markup=False)
+        for base, names, reason in matrix.left_out(generation):
+            console.out.print(f"generation {generation}  left out on {base}: {names}: {reason}", markup=False)
+        console.out.print(f"generation {generation}: {len(found)} cases")
     return 0

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.matrix import QUICK, Maker
 from harness.record import Cell, Records
-from harness.verify import Contender, contend, verify
+from harness.verify import Contender, Question, contend, verify
 from sdcpp import revision, series
 
 #: What is run of each revision: the whole of the newest, the story of the extension check of the older one.
@@ -19,13 +20,22 @@ SELECTED = {
 Find = Callable[[str, str, str], Cell]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep these tests in one process, so that the libraries are built and run once."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("regress"))
+
+
 @pytest.fixture(scope="session")
 def contenders() -> list[Contender]:
     """Both named revisions, pristine and patched, on the CPU."""
     return [
         contender
         for name, patterns in SELECTED.items()
-        for contender in contend(revision.find(name), series.load(), "cpu", patterns)
+        for contender in contend(
+            revision.find(name), series.load(), Question(matrix=QUICK, select=patterns), Maker()
+        )
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +13,11 @@ from numpy.typing import NDArray
 from harness import oracle, pool, record
 from harness.adapter import Adapter
 from harness.bases import FLUX_SMALL
-from harness.case import FLOAT, Case, Shot, Use
+from harness.case import Case, Shot
 from harness.files import AdapterFile
 from harness.formats import safetensors
+from harness.matrix import FLOAT
+from harness.use import Use
 from harness.verdict import Verdict
 from harness.verify import Contender
 
@@ -43,7 +46,7 @@ class Replaced(AdapterFile):
         return dict(self.tensors)
 
     def values_digest(self) -> str:
-        return f"replaced {self.at.name}"
+        return hashlib.sha256(b"".join(array.tobytes() for _, array in self.tensors)).hexdigest()
 
     def __hash__(self) -> int:
         return hash(self.at)
@@ -68,7 +71,7 @@ def verdict(
         name="damaged",
         shot=Shot(base=FLUX_SMALL, mode="at_runtime", sequence=((Use(file=used),),)),
         without=WITHOUT,
-        wanted=Shot(base=FLUX_SMALL, mode="auto", merged=merged),
+        wanted=Shot(base=FLUX_SMALL, mode="auto", merged=(Use(file=merged),)),
         tolerance=FLOAT,
         dimensions={"mode": "at_runtime"},
     )

@@ -103,3 +103,29 @@ with cache.locked(Path(sys.argv[1])):
     begun = time.monotonic()
     with cache.locked(tmp_path / "entry", 5):
         assert time.monotonic() - begun < 5
+
+
+def test_a_program_that_outlives_its_killed_parent_keeps_the_lock(tmp_path: Path) -> None:
+    script = (
+        "import sys, pathlib; from sdcpp import cache, run\n"
+        "with cache.locked(pathlib.Path(sys.argv[1])):\n"
+        "    run.run([sys.executable, '-c', 'import time; print(1, flush=True); time.sleep(2)'], quiet=True)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script, tmp_path / "entry"])
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and not _child_of(parent.pid):
+        time.sleep(0.01)
+    time.sleep(0.3)
+    parent.kill()
+    parent.wait()
+    with pytest.raises(CacheBusy), cache.locked(tmp_path / "entry", patience=0.2):
+        pass
+    with cache.locked(tmp_path / "entry", patience=20):
+        pass
+
+
+def _child_of(pid: int) -> bool:
+    try:
+        return bool(Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").strip())
+    except OSError:
+        return False

@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 
-from harness.bases import FLUX_SMALL, SD1_TINY
-from harness.case import MODES, cases, plan_digest, select, unique_shots
+from harness.case import MODES, Case, plan_digest, select, unique_shots
+from harness.matrix import QUICK, Maker
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
 
 
+def cases(modes: Iterable[str]) -> list[Case]:
+    return [case for case in QUICK.cases("C", modes, Maker()) if isinstance(case, Case)]
+
+
 def test_every_container_and_type_is_tried_in_every_mode() -> None:
-    found = cases(FLUX_SMALL, MODES)
+    found = cases(MODES)
     names = {case.name for case in found}
     assert names == {
         "none",
@@ -22,11 +28,11 @@ def test_every_container_and_type_is_tried_in_every_mode() -> None:
 
 
 def test_a_revision_without_a_mode_is_not_asked_for_it() -> None:
-    assert {case.dimensions["mode"] for case in cases(SD1_TINY, ["immediately"])} == {"immediately"}
+    assert {case.dimensions["mode"] for case in cases(["immediately"])} == {"immediately"}
 
 
 def test_names_with_their_mode_are_unique() -> None:
-    found = cases(SD1_TINY, MODES)
+    found = cases(MODES)
     assert len({(case.name, case.dimensions["mode"]) for case in found}) == len(found)
 
 
@@ -35,11 +41,11 @@ def test_names_with_their_mode_are_unique() -> None:
     [([], 30), (["gguf-Q*"], 6), (["gguf-Q8_0@auto"], 1), (["none", "ckpt*"], 6), (["x"], 0)],
 )
 def test_selection_by_name_and_mode(patterns: list[str], count: int) -> None:
-    assert len(select(cases(FLUX_SMALL, MODES), patterns)) == count
+    assert len(select(cases(MODES), patterns)) == count
 
 
 def test_a_float_file_has_a_twin_that_it_must_equal_and_a_quantised_one_has_none() -> None:
-    found = {case.name: case for case in cases(FLUX_SMALL, ["auto"])}
+    found = {case.name: case for case in cases(["auto"])}
     twin = found["gguf-F16"].equal
     assert twin is not None
     assert twin.name.endswith("safetensors-F16@1")
@@ -49,7 +55,7 @@ def test_a_float_file_has_a_twin_that_it_must_equal_and_a_quantised_one_has_none
 
 @pytest.mark.timeout(120)
 def test_files_that_hold_the_same_numbers_share_a_reference() -> None:
-    found = {case.name: case for case in cases(FLUX_SMALL, ["auto"])}
+    found = {case.name: case for case in cases(["auto"])}
 
     def wanted(name: str) -> str:
         shot = found[name].wanted

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from harness import overlay
 from harness.adapter import Adapter
 from harness.base import Base, Weight
 from harness.files import AdapterFile
+from harness.use import Use
 from tests.unit.small import ADAPTER, BASE
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
@@ -74,7 +76,7 @@ def test_merged_tensors_come_in_files_by_role_and_in_the_types_of_the_base() -> 
         name="x", base="two", rank=2, alpha=None, kind="diff", targets=("linear", "conv3x3", "text")
     )
     file = AdapterFile(base=base, adapter=adapter, container="safetensors", kind="F32")
-    paths = file.merged()
+    paths = overlay.make(base, [Use(file=file)])
     assert set(paths) == {"diffusion_model", "clip_l"}
     found = {role: load_file(path) for role, path in paths.items()}
     assert set(found["clip_l"]) == {"encoder.t.weight"}
@@ -85,4 +87,4 @@ def test_merged_tensors_come_in_files_by_role_and_in_the_types_of_the_base() -> 
     linear = found["diffusion_model"]["model.diffusion_model.a.weight"]
     assert linear.dtype == np.float32
     assert np.allclose(linear, base.weight("a") + file.values()["lora_unet_a.diff"])
-    assert file.merged() == paths
+    assert overlay.make(base, [Use(file=file)]) == paths

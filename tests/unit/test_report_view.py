@@ -109,6 +109,15 @@ def test_changes_between_pristine_and_patched(broken: View) -> None:
     assert change.alone(broken, [first]) == [broken.sides[2], broken.sides[3]]
 
 
+def test_one_build_on_both_sides_is_said() -> None:
+    found = example()
+    for label, build in list(found.sides.items()):
+        found.sides[label] = replace(build, identity="one")
+    shown = arrange(found)
+    assert change.summary(shown, change.pairs(shown)[1]) == "no patch is for it, both sides are one build"
+    assert "patches" not in change.sentence(shown, change.pairs(shown))
+
+
 def test_other_pixels_under_the_same_verdict_are_counted() -> None:
     found = example()
     at = next(i for i, c in enumerate(found.cells) if c.side == "2026-05 patched" and c.case == "ckpt-F16")

@@ -6,9 +6,10 @@ import sys
 from pathlib import Path
 
 from harness.adapter import Adapter
-from harness.case import Case, Shot, Use
+from harness.case import Case, Shot
 from harness.files import AdapterFile
 from harness.record import Records, Side
+from harness.use import Use
 from harness.verify import Contender, verify
 from sdcpp import build
 from sdcpp.build import Build
@@ -39,7 +40,7 @@ def contender(made: Build) -> Contender:
     side = Side(
         label="fake", revision="fake", patched=False, backend="cpu", identity=made.identity, build=made.record
     )
-    return Contender(side=side, build=made, cases=cases)
+    return Contender(side=side, build=made, cases=cases, repeat="none")
 
 
 def run(folder: Path, made: Build) -> Records:

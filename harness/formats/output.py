@@ -1,0 +1,45 @@
+"""A file that appears whole or not at all, and what keeps it from being written."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from sdcpp.errors import OutputRefused
+
+_ADVICE = {
+    errno.ENOSPC: "free some space or write elsewhere",
+    errno.EDQUOT: "free some space or write elsewhere",
+    errno.EACCES: "choose a folder that you may write to",
+    errno.EPERM: "choose a folder that you may write to",
+    errno.EROFS: "choose a folder that you may write to",
+}
+
+
+@contextmanager
+def whole(path: Path, inputs: Sequence[Path] = ()) -> Iterator[Path]:
+    """Yield the path to write to; it becomes ``path`` if the block ends well and disappears otherwise.
+
+    Raises OutputRefused if ``path`` is one of ``inputs`` or if the system refuses to write.
+    """
+    for source in inputs:
+        if path.exists() and source.exists() and path.samefile(source):
+            raise OutputRefused("the output is the input", path, "choose another name")
+    if path.is_dir():
+        raise OutputRefused("the output is a folder", path, "name a file in it")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        yield partial
+        partial.replace(path)
+    except OSError as error:
+        if error.filename is not None and Path(os.fsdecode(error.filename)) not in (partial, path):
+            raise
+        advice = _ADVICE.get(error.errno or 0, "does its folder exist?")
+        raise OutputRefused(f"cannot be written ({error.strerror})", path, advice) from error
+    finally:
+        with contextlib.suppress(OSError):  # it could not be made in the first place
+            partial.unlink(missing_ok=True)

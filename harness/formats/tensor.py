@@ -1,0 +1,196 @@
+"""One tensor of a file and the file around it: what the three containers have in common."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import gguf
+import numpy as np
+from gguf import quants
+from numpy.typing import NDArray
+
+from sdcpp.errors import FileInvalid
+
+Bytes = NDArray[np.uint8]
+#: Elements and bytes of one block by type: ggml's as the gguf package lists them, and those of safetensors.
+SIZES: dict[str, tuple[int, int]] = {t.name: size for t, size in gguf.GGML_QUANT_SIZES.items()} | {
+    "F8_E4M3": (1, 1),
+    "F8_E5M2": (1, 1),
+    "BOOL": (1, 1),
+    "U8": (1, 1),
+    "U16": (1, 2),
+    "U32": (1, 4),
+    "U64": (1, 8),
+}
+#: Types that numpy reads as they are.
+NUMPY = {
+    "F64": "<f8",
+    "F32": "<f4",
+    "F16": "<f2",
+    "I64": "<i8",
+    "I32": "<i4",
+    "I16": "<i2",
+    "I8": "<i1",
+    "U64": "<u8",
+    "U32": "<u4",
+    "U16": "<u2",
+    "U8": "<u1",
+    "BOOL": "<u1",
+}
+#: Types whose values are floating point numbers, each stored by itself.
+FLOATS = frozenset({"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"})
+#: Types that safetensors has.
+SAFETENSORS = frozenset(NUMPY) | {"BF16", "F8_E4M3", "F8_E5M2"}
+#: Bytes of decoded values to hold at a time.
+PIECE = 1 << 24
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A value of a file's metadata with its GGUF type: "STRING", "UINT32", "ARRAY:STRING" ..."""
+
+    type: str
+    value: object
+
+
+Metadata = Mapping[str, Entry]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tensor:
+    """A tensor in a file: ``shape`` in PyTorch's order, ``kind`` its stored type, ``offset`` where it lies.
+
+    ``strides`` (in elements) is set only for tensors of a ckpt that are not stored row by row.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    kind: str
+    path: Path
+    offset: int
+    strides: tuple[int, ...] | None = None
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return math.prod(self.shape)
+
+    @property
+    def row(self) -> int:
+        """The number of elements in a row, which is what is cut into blocks."""
+        return self.shape[-1] if self.shape else 1
+
+    @property
+    def nbytes(self) -> int:
+        """The number of bytes stored."""
+        return stored_bytes(self.kind, self.size)
+
+    def raw(self, start: int = 0, count: int | None = None) -> Bytes:
+        """Return ``count`` stored bytes from ``start`` on; raises FileInvalid if the file ends before."""
+        if self.strides is not None:
+            return self._gathered()[start : None if count is None else start + count]
+        count = self.nbytes - start if count is None else count
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self.offset + start)
+                data = np.fromfile(file, np.uint8, count)
+        except OSError as error:
+            raise FileInvalid(
+                f"cannot be read ({error.strerror})", self.path, "is it still there?"
+            ) from error
+        if data.size != count:
+            raise self.invalid("the file ends inside it")
+        return data
+
+    def _gathered(self) -> Bytes:
+        assert self.strides is not None  # noqa: S101 - the caller has looked
+        reach = (
+            1 + sum((n - 1) * s for n, s in zip(self.shape, self.strides, strict=True)) if self.size else 0
+        )
+        width = SIZES[self.kind][1]
+        flat = Tensor(name=self.name, shape=(reach,), kind=self.kind, path=self.path, offset=self.offset)
+        items = flat.raw().view(f"V{width}")
+        view = np.lib.stride_tricks.as_strided(items, self.shape, [s * width for s in self.strides])
+        return np.ascontiguousarray(view).reshape(-1).view(np.uint8)
+
+    def values(self) -> NDArray[np.floating]:
+        """Return the values: float32, or float64 for types that float32 cannot hold."""
+        return decoded(self.raw(), self.kind).reshape(self.shape)
+
+    def pieces(self, multiple: int = 1) -> Iterator[NDArray[np.floating]]:
+        """Yield the values in flat pieces of whole rows, ``multiple`` rows or more at a time.
+
+        A piece holds no more than PIECE bytes if a row does not; tensors that are gathered come as one.
+        """
+        block, width = SIZES[self.kind]
+        rows = self.size // self.row if self.size else 0
+        step = max(1, PIECE // (4 * self.row * multiple)) * multiple if self.size else 1
+        if self.row % block or self.strides is not None:
+            step = max(1, rows)
+        for start in range(0, rows, step):
+            count = min(step, rows - start) * self.row
+            yield decoded(self.raw(start * self.row // block * width, count // block * width), self.kind)
+
+    def invalid(self, what: str) -> FileInvalid:
+        """Return the error that says what is wrong with this tensor."""
+        return broken(self.path, f"tensor {self.name}: {what}", self.offset)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """A file's tensors in the order in which it lists them, and its metadata. No data is held."""
+
+    path: Path
+    container: str
+    tensors: Mapping[str, Tensor]
+    metadata: Metadata = field(default_factory=dict)
+
+
+def stored_bytes(kind: str, size: int) -> int:
+    """Return how many bytes ``size`` elements of a type take."""
+    block, width = SIZES[kind]
+    return size // block * width
+
+
+def decoded(raw: Bytes, kind: str) -> NDArray[np.floating]:
+    """Return stored bytes as flat values: float32, or float64 where float32 would round.
+
+    Blocks are decoded by the gguf package, which follows ggml's reference.
+    """
+    if kind == "BF16":
+        return (raw.view("<u2").astype(np.uint32) << 16).view(np.float32)
+    if kind in NUMPY:
+        wide = kind in ("F64", "I64", "I32", "U32", "U64")
+        return raw.view(NUMPY[kind]).astype(np.float64 if wide else np.float32, copy=False)
+    if kind in _EIGHT:
+        return _EIGHT[kind][raw]
+    found: NDArray[np.float32] = quants.dequantize(raw.reshape(-1, SIZES[kind][1]), _TYPES[kind])
+    return found.reshape(-1).astype(np.float32, copy=False)
+
+
+def broken(path: Path, what: str, offset: int) -> FileInvalid:
+    """Return the error for a file that contradicts itself at a byte."""
+    return FileInvalid(f"{what}, at byte {offset}", path, "fetch or convert the file again")
+
+
+_TYPES = {t.name: t for t in gguf.GGML_QUANT_SIZES}
+
+
+def _eight(exponent: int, mantissa: int, *, infinite: bool) -> NDArray[np.float32]:
+    """Return the 256 values of an 8-bit float (https://arxiv.org/abs/2209.05433, table 1)."""
+    code = np.arange(256)
+    e, m = (code >> mantissa) & ((1 << exponent) - 1), code & ((1 << mantissa) - 1)
+    bias = (1 << (exponent - 1)) - 1
+    value = np.where(e == 0, m * 2.0 ** (1 - bias - mantissa), (1 + m / 2**mantissa) * 2.0 ** (e - bias))
+    top = e == (1 << exponent) - 1
+    if infinite:
+        value = np.where(top, np.where(m == 0, np.inf, np.nan), value)
+    else:
+        value = np.where(top & (m == (1 << mantissa) - 1), np.nan, value)
+    return np.where(code >> 7, -value, value).astype(np.float32)
+
+
+_EIGHT = {"F8_E4M3": _eight(4, 3, infinite=False), "F8_E5M2": _eight(5, 2, infinite=True)}

@@ -1,0 +1,205 @@
+"""Writers of the three containers: told all names, shapes and types first, given the data one tensor at a time."""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+import zipfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import gguf
+import numpy as np
+
+from harness.formats import ckpt, ckpt_reader, gguf_reader, pickle_walk
+from harness.formats.tensor import SAFETENSORS, Bytes, Entry, Metadata, stored_bytes
+from sdcpp.errors import FileInvalid, TypeUnavailable
+
+ALIGNMENT = 32
+#: The metadata of a GGUF file that this project added itself, so that it can be left out on the way back.
+DERIVED = "sdcpp.derived"
+#: The types of metadata that is no text, where the container holds texts only.
+TYPES = "sdcpp.types"
+SUFFIXES = {".safetensors": "safetensors", ".gguf": "gguf", ".ckpt": "ckpt", ".pt": "ckpt", ".pth": "ckpt"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spec:
+    """A tensor to be written; ``number`` is ggml's number of a type that the gguf package does not know."""
+
+    name: str
+    shape: tuple[int, ...]
+    kind: str
+    number: int | None = None
+    bytes: int | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """The number of bytes that will be written."""
+        return stored_bytes(self.kind, math.prod(self.shape)) if self.bytes is None else self.bytes
+
+
+Data = Iterable[Bytes]
+Fill = Callable[[Spec], Data]
+
+
+def container_of(path: Path) -> str:
+    """Return the container that a file's name asks for; raises FileInvalid for an unknown suffix."""
+    try:
+        return SUFFIXES[path.suffix.lower()]
+    except KeyError:
+        raise FileInvalid(
+            f"suffix {path.suffix!r} names no container", path, f"use one of {', '.join(SUFFIXES)}"
+        ) from None
+
+
+def write(path: Path, container: str, specs: Sequence[Spec], metadata: Metadata, fill: Fill) -> None:
+    """Write a file; ``fill(spec)`` yields the stored bytes of one tensor, in pieces, when its turn comes.
+
+    Raises TypeUnavailable for a type that the container does not hold.
+    """
+    _WRITERS[container](path, specs, metadata, fill)
+
+
+def _safetensors(path: Path, specs: Sequence[Spec], metadata: Metadata, fill: Fill) -> None:
+    header: dict[str, Any] = {}
+    texts = as_texts(metadata)
+    if texts:
+        header["__metadata__"] = texts
+    at = 0
+    for spec in specs:
+        if spec.kind not in SAFETENSORS:
+            raise TypeUnavailable("safetensors cannot hold a type", spec.kind, "choose F32, F16 or BF16")
+        header[spec.name] = {
+            "dtype": spec.kind,
+            "shape": list(spec.shape),
+            "data_offsets": [at, at + spec.nbytes],
+        }
+        at += spec.nbytes
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    with path.open("wb") as out:
+        out.write(struct.pack("<Q", len(text)) + text)
+        for spec in specs:
+            _pour(out, spec, fill)
+
+
+def _gguf(path: Path, specs: Sequence[Spec], metadata: Metadata, fill: Fill) -> None:
+    shapes: dict[str, list[int]] = {}
+    infos = bytearray()
+    at = 0
+    for spec in specs:
+        shape = list(spec.shape)
+        if not 1 <= len(shape) <= gguf_reader.MOST_DIMENSIONS:
+            shapes[spec.name] = shape
+            spare = len(shape) - gguf_reader.MOST_DIMENSIONS
+            shape = [math.prod(shape[: spare + 1]), *shape[spare + 1 :]] if shape else [1]
+        number = spec.number if spec.number is not None else _number(spec.kind)
+        infos += _text(spec.name) + struct.pack("<I", len(shape))
+        infos += struct.pack(f"<{len(shape)}Q", *reversed(shape)) + struct.pack("<IQ", number, at)
+        at += spec.nbytes + -spec.nbytes % ALIGNMENT
+    entries = as_entries(metadata)
+    if shapes:
+        entries[gguf_reader.SHAPES] = Entry(type="STRING", value=json.dumps(shapes, separators=(",", ":")))
+    head = bytearray(b"GGUF" + struct.pack("<IQQ", 3, len(specs), len(entries)))
+    for key, entry in entries.items():
+        head += _text(key) + _packed(entry)
+    head += infos
+    head += bytes(-len(head) % ALIGNMENT)
+    with path.open("wb") as out:
+        out.write(head)
+        for spec in specs:
+            _pour(out, spec, fill)
+            out.write(bytes(-spec.nbytes % ALIGNMENT))
+
+
+def _number(kind: str) -> int:
+    try:
+        return int(gguf.GGMLQuantizationType[kind])
+    except KeyError:
+        raise TypeUnavailable("GGUF cannot hold a type", kind, "choose another --type") from None
+
+
+def _text(value: str) -> bytes:
+    raw = value.encode()
+    return struct.pack("<Q", len(raw)) + raw
+
+
+_CODES = {name: (code, layout) for code, (name, layout) in gguf_reader.SCALARS.items()}
+
+
+def _packed(entry: Entry) -> bytes:
+    """Return a metadata value as GGUF stores it, its type number first."""
+    array, _, inner = entry.type.partition(":")
+    if not inner:
+        return struct.pack("<I", _code(array)) + _plain(array, entry.value)
+    values = list(entry.value)  # type: ignore[call-overload]
+    head = struct.pack("<IIQ", 9, _code(inner), len(values))
+    return head + b"".join(_plain(inner, value) for value in values)
+
+
+def _code(kind: str) -> int:
+    return 8 if kind == "STRING" else _CODES[kind][0]
+
+
+def _plain(kind: str, value: Any) -> bytes:
+    return _text(str(value)) if kind == "STRING" else struct.pack(_CODES[kind][1], value)
+
+
+def _ckpt(path: Path, specs: Sequence[Spec], metadata: Metadata, fill: Fill) -> None:
+    kinds = {kind: storage for storage, kind in pickle_walk.STORAGES.items()}
+    for spec in specs:
+        if spec.kind not in kinds:
+            raise TypeUnavailable("a ckpt cannot hold a type", spec.kind, "choose F32, F16 or BF16")
+    words = ckpt.state_dict([(spec.name, spec.shape, kinds[spec.kind]) for spec in specs])
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("archive/data.pkl", words)
+        for number, spec in enumerate(specs):
+            with archive.open(f"archive/data/{number}", "w", force_zip64=spec.nbytes > 1 << 31) as out:
+                _pour(out, spec, fill)
+        archive.writestr("archive/version", "3\n")
+        if metadata:
+            stored = {key: [entry.type, entry.value] for key, entry in metadata.items()}
+            archive.writestr(f"archive/{ckpt_reader.METADATA}", json.dumps(stored))
+
+
+_WRITERS = {"safetensors": _safetensors, "gguf": _gguf, "ckpt": _ckpt}
+
+
+def _pour(out: IO[bytes], spec: Spec, fill: Fill) -> None:
+    written = 0
+    for piece in fill(spec):
+        out.write(np.ascontiguousarray(piece).data.cast("B"))
+        written += piece.nbytes
+    if written != spec.nbytes:
+        raise FileInvalid(f"tensor {spec.name}: {written} bytes instead of {spec.nbytes}", spec.kind, "a bug")
+
+
+def as_texts(metadata: Metadata) -> dict[str, str]:
+    """Return metadata as safetensors holds it: texts. What is no text becomes JSON and its type is noted."""
+    texts, types = {}, {}
+    for key, entry in metadata.items():
+        if entry.type == "STRING":
+            texts[key] = str(entry.value)
+        else:
+            texts[key], types[key] = json.dumps(entry.value), entry.type
+    if types:
+        texts[TYPES] = json.dumps(types)
+    return texts
+
+
+def as_entries(metadata: Metadata) -> dict[str, Entry]:
+    """Return metadata with the types that ``as_texts`` noted put back."""
+    entries = dict(metadata)
+    noted = entries.pop(TYPES, None)
+    if noted is not None:
+        try:
+            for key, kind in json.loads(str(noted.value)).items():
+                entries[key] = Entry(type=kind, value=json.loads(str(entries[key].value)))
+                _packed(entries[key])
+        except (ValueError, TypeError, KeyError, AttributeError, struct.error):
+            return dict(metadata)  # another program's key of that name
+    return entries

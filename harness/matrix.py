@@ -1,0 +1,274 @@
+"""The dimensions along which cases are made. Adding one: a function here and its name in ``FULL``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from harness import catalogue
+from harness.adapter import Adapter
+from harness.base import Base
+from harness.bases import FLUX_SMALL, SD1_TINY
+from harness.broken import corpus
+from harness.case import MODES, Case, Shot, Tolerance
+from harness.files import AdapterFile
+from harness.formats.gguf import Quantise
+from harness.robustness import Trial, trials
+from harness.use import Use
+from harness.variants import variants
+from sdcpp.errors import HeaderUnsupported
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Maker:
+    """The quantised types (name: elements in a block) that ``quantise`` can make; none by default."""
+
+    types: Mapping[str, int] = field(default_factory=dict)
+    quantise: Quantise | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """What cases are made for: a base model, and what makes the types that the gguf package cannot make."""
+
+    base: Base
+    maker: Maker
+
+    def file(self, adapter: Adapter, container: str, kind: str) -> AdapterFile:
+        """Return an adapter's file for the base model."""
+        return AdapterFile(
+            base=self.base, adapter=adapter, container=container, kind=kind, quantise=self.maker.quantise
+        )
+
+
+#: The adapters of each generation in one context.
+Generations = tuple[tuple[Use[AdapterFile], ...], ...]
+#: What makes the cases of one dimension, for a bench and an apply mode.
+Dimension = Callable[[Bench, str], Iterator[Case]]
+
+#: 8-bit pixels of an effect of 30 grey levels RMS carry a rounding error of 0.41 / 30, or 1.4 %; F16 activations
+#: of the encoder and the attention add about as much. Measured on 2025-12 and 2026-05, CPU: 0.8 to 1.6 %.
+FLOAT = Tolerance(bound=0.04, why="rounding of pixels and of F16 activations; measured 0.8 to 1.6 %")
+#: The wanted picture is made from the dequantised values, so this bounds what computing with blocks adds: at run
+#: time ggml also quantises the activations to 8 bits for these types. Measured on 2026-05, CPU: 1.5 to 2.5 %.
+BLOCKS = Tolerance(
+    bound=0.08, why="as float, and activations are quantised to 8 bits at run time; measured to 2.5 %"
+)
+
+#: Containers and tensor types, in the order in which the report shows them.
+FILES = (
+    ("safetensors", "F32"),
+    ("safetensors", "F16"),
+    ("ckpt", "F16"),
+    ("gguf", "F32"),
+    ("gguf", "F16"),
+    ("gguf", "BF16"),
+    ("gguf", "Q8_0"),
+    ("gguf", "Q4_0"),
+)
+_FLOATS = frozenset({"F32", "F16", "BF16"})
+
+
+def plain(bench: Bench, mode: str) -> Iterator[Case]:
+    """Yield the case without an adapter: the mode alone must change nothing."""
+    without = Shot(base=bench.base, mode="auto")
+    yield Case(
+        name="none",
+        shot=Shot(base=bench.base, mode=mode),
+        without=without,
+        equal=without,
+        dimensions={"base": bench.base.name, "mode": mode, "container": "none", "type": "none"},
+    )
+
+
+def files(bench: Bench, mode: str) -> Iterator[Case]:
+    """Yield one case for each container and tensor type that matters most."""
+    for container, kind in FILES:
+        yield _single(bench, mode, _adapter(bench.base), container, kind)
+
+
+def types(bench: Bench, mode: str) -> Iterator[Case]:
+    """Yield every other type that the library's ggml can make; those of large blocks at a rank that fills them."""
+    done = {kind for container, kind in FILES if container == "gguf"}
+    for kind, block in bench.maker.types.items():
+        if kind not in done:
+            rank = max(32, block)
+            adapter = Adapter(name=f"lora-r{rank}", base=bench.base.name, rank=rank, alpha=rank / 2)
+            yield _single(bench, mode, adapter, "gguf", kind)
+
+
+def kinds(bench: Bench, mode: str) -> Iterator[Case]:
+    """Yield every adapter of the catalogue, as float safetensors and as quantised GGUF."""
+    for adapter in catalogue.adapters(bench.base).values():
+        for container, kind in (("safetensors", "F32"), ("gguf", "Q8_0")):
+            case = _single(bench, mode, adapter, container, kind)
+            yield replace(case, name=f"{adapter.name}-{case.name}")
+
+
+def _single(bench: Bench, mode: str, adapter: Adapter, container: str, kind: str) -> Case:
+    """Return the case of one file with multiplier 1."""
+    base, quantised = bench.base, kind not in _FLOATS
+    use = Use(file=bench.file(adapter, container, kind))
+    exact = Use(file=bench.file(adapter, "safetensors", "F32"))
+    twin = Use(file=bench.file(adapter, "safetensors", kind)) if not quantised else None
+    has_twin = container != "safetensors" and kind in ("F32", "F16")
+    return Case(
+        name=f"{container}-{kind}",
+        shot=Shot(base=base, mode=mode, sequence=((use,),)),
+        without=Shot(base=base, mode="auto"),
+        wanted=Shot(base=base, mode="auto", merged=(use,)),
+        tolerance=BLOCKS if quantised else FLOAT,
+        equal=Shot(base=base, mode=mode, sequence=((twin,),)) if twin and has_twin else None,
+        source=Shot(base=base, mode="auto", merged=(exact,)) if quantised else None,
+        dimensions={
+            "base": base.name,
+            "mode": mode,
+            "container": container,
+            "type": kind,
+            "kind": adapter.kind,
+            "scheme": adapter.scheme,
+            "targets": "+".join(adapter.targets),
+            "rank": str(adapter.rank),
+            "multiplier": "1",
+        },
+    )
+
+
+def silent(bench: Bench, mode: str) -> Iterator[Case]:
+    """Yield the case of a multiplier of 0, which must change nothing."""
+    yield _multiplied(bench, mode, 0.0)
+
+
+def multipliers(bench: Bench, mode: str) -> Iterator[Case]:
+    """Yield the other multipliers: the effect must follow them, its sign too."""
+    for multiplier in (-1.0, 0.5, 2.0):
+        yield _multiplied(bench, mode, multiplier)
+
+
+def _multiplied(bench: Bench, mode: str, multiplier: float) -> Case:
+    use = Use(file=bench.file(_adapter(bench.base), "gguf", "F16"), multiplier=multiplier)
+    return _sequence(
+        f"gguf-F16-times-{multiplier:g}",
+        ((use,),),
+        wanted=(use,) if multiplier else (),
+        mode=mode,
+        varied={"multiplier": f"{multiplier:g}"},
+    )
+
+
+def sequences(bench: Bench, mode: str) -> Iterator[Case]:
+    """Yield several generations in one context and several adapters in one generation.
+
+    What is wanted is what a fresh context would paint: nothing of an earlier generation may stay.
+    """
+    first = Use(file=bench.file(_adapter(bench.base), "gguf", "F16"))
+    second = Use(file=bench.file(_adapter(bench.base, seed=8), "gguf", "F16"))
+    half, minus = (replace(first, multiplier=m) for m in (0.5, -1.0))
+    found: dict[str, tuple[Generations, tuple[Use[AdapterFile], ...]]] = {
+        "A-then-none": (((first,), ()), ()),
+        "A-then-A": (((first,), (first,)), (first,)),
+        "A-then-half-A": (((first,), (half,)), (half,)),
+        "A-then-minus-A": (((first,), (minus,)), (minus,)),
+        "A-then-B": (((first,), (second,)), (second,)),
+        "A-and-B": (((first, second),), (first, second)),
+        "A-and-B-then-B": (((first, second), (second,)), (second,)),
+        "A-twice": (((first, first),), (replace(first, multiplier=2.0),)),
+        "A-and-minus-A": (((first, minus),), ()),
+    }
+    for name, (generations, wanted) in found.items():
+        yield _sequence(name, generations, wanted=wanted, mode=mode, varied={"sequence": name})
+
+
+def _adapter(base: Base, seed: int = 7) -> Adapter:
+    return Adapter(name="lora-r32" if seed == 7 else f"lora-r32-{seed}", base=base.name, seed=seed)
+
+
+def _sequence(
+    name: str,
+    generations: Generations,
+    *,
+    wanted: tuple[Use[AdapterFile], ...],
+    mode: str,
+    varied: Mapping[str, str],
+) -> Case:
+    """Return a case whose errors are relative to the wanted effect, or to the first adapter's if none is wanted."""
+    use = generations[0][0]
+    base = use.file.base
+    return Case(
+        name=name,
+        shot=Shot(base=base, mode=mode, sequence=generations),
+        without=Shot(base=base, mode="auto"),
+        wanted=Shot(base=base, mode="auto", merged=wanted),
+        scale=None if wanted else Shot(base=base, mode="auto", merged=(replace(use, multiplier=1.0),)),
+        tolerance=FLOAT,
+        dimensions={
+            "base": base.name,
+            "mode": mode,
+            "container": use.file.container,
+            "type": use.file.kind,
+            "rank": str(use.file.adapter.rank),
+            **varied,
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matrix:
+    """A choice of dimensions and of the base models, by the generation of the LoRA API that can run them."""
+
+    dimensions: Sequence[Dimension]
+    bases: Mapping[str, Sequence[Base]]
+    #: Dimensions that are also tried in mode auto, which picks one of the other two by the base model's types.
+    in_auto: Sequence[Dimension] = (plain, files, silent)
+    #: Whether unusual and broken files are tried.
+    odd_files: bool = False
+
+    @property
+    def needs_maker(self) -> bool:
+        """Whether there are types in it that only a library can make."""
+        return types in self.dimensions
+
+    def left_out(self, generation: str) -> Iterator[tuple[str, str, str]]:
+        """Yield what is not tried: base model, names or patterns of names, and the reason."""
+        skipped = [make.__name__ for make in self.dimensions if make not in self.in_auto]
+        for base in self.bases[generation]:
+            if skipped:
+                yield (
+                    base.name,
+                    f"{', '.join(skipped)} in mode auto",
+                    "auto is immediately on a float base model",
+                )
+            if kinds in self.dimensions:
+                yield from ((base.name, names, reason) for names, reason in catalogue.left_out(base))
+
+    def cases(self, generation: str | None, modes: Iterable[str], maker: Maker) -> list[Case | Trial]:
+        """Return the cases of a revision that has these apply modes; raises HeaderUnsupported."""
+        if generation is None or generation not in self.bases:
+            raise HeaderUnsupported(
+                "no base model for LoRA API generation",
+                generation,
+                "add one to the matrices in harness/matrix.py",
+            )
+        wanted = [mode for mode in MODES if mode in set(modes)]
+        found: list[Case | Trial] = []
+        for base in self.bases[generation]:
+            for mode in wanted:
+                for make in self.dimensions:
+                    if mode != "auto" or make in self.in_auto:
+                        found += make(Bench(base=base, maker=maker), mode)
+        if self.odd_files:
+            # Reading a file does not depend on the base model: the smallest will do.
+            base = self.bases[generation][0]
+            recipes = (*variants(base), *corpus(base))
+            found += trials(base, [m for m in wanted if m != "auto"], recipes, any_suffix=generation != "B")
+        return found
+
+
+#: What ``verify`` runs: whether GGUF works at all, in a minute, on the smallest base model.
+QUICK = Matrix(dimensions=(plain, files, silent), bases={"B": (SD1_TINY,), "C": (FLUX_SMALL,)})
+#: What ``matrix`` runs.
+FULL = Matrix(
+    dimensions=(plain, files, types, silent, multipliers, sequences, kinds),
+    bases={"B": (SD1_TINY,), "C": (FLUX_SMALL, SD1_TINY)},
+    odd_files=True,
+)

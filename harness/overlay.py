@@ -1,0 +1,51 @@
+"""A base model with adapters merged into it beforehand, by numpy: the strongest reference there is."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.base import Base, Place
+from harness.files import AdapterFile, stored_as
+from harness.formats import safetensors
+from harness.use import Use
+from sdcpp import cache
+
+#: The role under which a merged tensor is given to the library, by how its full name begins. The library takes a
+#: tensor from the last file that has it, and puts a role's own prefix before names that do not begin with it.
+ROLES = (("model.diffusion_model.", "diffusion_model"), ("", "clip_l"))
+
+
+def digest(uses: Sequence[Use[AdapterFile]]) -> str:
+    """SHA-256 of what is merged: the values that the files hold, and the multipliers."""
+    parts = [f"{use.file.values_digest()}@{use.multiplier!r}" for use in uses]
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()
+
+
+def make(base: Base, uses: Sequence[Use[AdapterFile]]) -> dict[str, Path]:
+    """Return files of those tensors of the base that the adapters change, with all merged in, by their role.
+
+    The changes are added up in float64 and rounded once. The files have the types of the base model's: kernels are
+    F16, because the library has them so whatever the file says, and what adapters change is F32 elsewhere.
+    """
+    folder = cache.root() / "merged" / f"{base.name}-{base.digest[:12]}-{digest(uses)[:16]}"
+
+    def write(partial: Path) -> None:
+        sums: dict[Place, NDArray[np.float64]] = {}
+        for use in uses:
+            for place, change in use.file.changes(use.multiplier).items():
+                sums[place] = sums[place] + change if place in sums else base.values(place) + change
+        files: dict[str, list[tuple[str, NDArray[np.generic]]]] = {}
+        for (role, name), array in sums.items():
+            overlay = next(overlay for start, overlay in ROLES if name.startswith(start))
+            stored = stored_as(array.astype(np.float32), base.files[role][name].dtype)
+            files.setdefault(overlay, []).append((name, stored))
+        for overlay, tensors in files.items():
+            safetensors.write(partial / f"{overlay}.safetensors", tensors)
+
+    cache.make_once(folder, write)
+    return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}

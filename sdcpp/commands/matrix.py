@@ -1,0 +1,44 @@
+"""``sdcpp matrix``: everything there is to try, on every revision asked for."""
+
+from __future__ import annotations
+
+import argparse
+
+from sdcpp.commands import verify
+
+EPILOG = """\
+what comes out
+  As for verify, in reports/matrix. A run that was interrupted is taken up where it ended: give the same command.
+
+examples
+  sdcpp matrix --revision 2026-05                        everything, on one revision as upstream has it
+  sdcpp matrix --patched                                 with the patches
+  sdcpp matrix --where mode=at_runtime --where type=F16  by dimension; --list shows the dimensions
+  sdcpp matrix --select 'A-*'                            by name
+"""
+
+
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser(
+        "matrix",
+        help="try every type, kind, mode and sequence",
+        description=__doc__,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verify.add_arguments(parser, "matrix")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--patched", action="store_true", help="with the patches instead of without")
+    which.add_argument("--both", action="store_true", help="without and with the patches")
+    parser.set_defaults(main=main)
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Run the command."""
+    from harness.matrix import FULL
+
+    sides = (
+        ("patched",) if arguments.patched else ("pristine", "patched") if arguments.both else ("pristine",)
+    )
+    return verify.execute(arguments, FULL, ("sdcpp", "matrix"), sides)

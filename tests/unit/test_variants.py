@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gguf import GGUFReader
+from safetensors.numpy import load
+
+from harness.bases import FLUX_SMALL
+from harness.broken.recipe import Recipe
+from harness.broken.seed import seed
+from harness.variants import variants
+
+SEED = seed(FLUX_SMALL)
+VARIANTS = variants(FLUX_SMALL)
+
+
+def of(container: str, *leaving: str) -> list[Recipe]:
+    return [r for r in VARIANTS if r.container == container and not r.name.endswith(leaving or ("-",))]
+
+
+def test_names_are_unique() -> None:
+    assert len({recipe.name for recipe in VARIANTS}) == len(VARIANTS) > 50
+
+
+@pytest.mark.parametrize(
+    "recipe", of("safetensors", "unknown-tensor-of-bool"), ids=lambda recipe: recipe.name
+)
+def test_safetensors_hold_the_same_numbers(recipe: Recipe) -> None:
+    assert recipe.content is not None
+    back = load(recipe.content())
+    for name, array in SEED.tensors.items():
+        assert np.array_equal(back[name].reshape(-1), array.reshape(-1))
+
+
+@pytest.mark.parametrize("recipe", of("gguf", "nested-arrays"), ids=lambda recipe: recipe.name)
+def test_ggufs_hold_the_same_numbers(recipe: Recipe, tmp_path: Path) -> None:
+    assert recipe.content is not None
+    path = tmp_path / "x.gguf"
+    path.write_bytes(recipe.content())
+    back = {tensor.name: tensor.data for tensor in GGUFReader(path).tensors}
+    for name, array in SEED.tensors.items():
+        assert np.array_equal(back[name].reshape(-1), array.reshape(-1))
+
+
+def test_a_file_that_a_library_need_not_take_says_so() -> None:
+    declined = {recipe.name for recipe in VARIANTS if "without" in recipe.accept}
+    assert declined == {
+        "variant-gguf-metadata-nested-arrays",
+        "variant-gguf-big-endian",
+        "variant-gguf-gap-in-data",
+    }
