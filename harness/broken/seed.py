@@ -33,6 +33,9 @@ METADATA: gguf.Metadata = {
     "test.strings": gguf.Array("s", ("one", "two")),
     "test.flag": gguf.Number("?", 1),
 }
+#: Metadata without arrays. stable-diffusion.cpp falls back on a reader of its own for files that ggml declines, and
+#: that reader fails at the first array: with these entries it goes on to the tensors.
+FEW: gguf.Metadata = {key: METADATA[key] for key in ("general.architecture", "general.alignment")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,9 +55,13 @@ class Seed:
         """Return the tensors of one pair."""
         return {name: array for name, array in self.tensors.items() if name.startswith(f"{key}.")}
 
-    def gguf(self, tensors: Mapping[str, NDArray[np.generic]] | None = None) -> Parts:
+    def gguf(
+        self,
+        tensors: Mapping[str, NDArray[np.generic]] | None = None,
+        metadata: gguf.Metadata = METADATA,
+    ) -> Parts:
         """Return the pieces of a GGUF of the healthy tensors, or of others."""
-        return gguf.take_apart(self.tensors if tensors is None else tensors, METADATA)
+        return gguf.take_apart(self.tensors if tensors is None else tensors, metadata)
 
     def safetensors(self, tensors: Mapping[str, NDArray[np.generic]] | None = None) -> Parts:
         """Return the pieces of a safetensors file."""
