@@ -26,7 +26,7 @@ from harness.verdict import Verdict
 TIMEOUT = 20.0
 #: Bytes of address space for a worker: several times what a healthy one needs. Some broken files make a library
 #: ask for tens of gigabytes, which must not become this machine's trouble.
-MEMORY = 8 << 30
+MEMORY = 4 << 30
 #: At run time first: there, reading a file and using it are apart, and a picture is cheapest.
 _MODES = ("at_runtime", *(mode for mode in MODES if mode != "at_runtime"))
 
