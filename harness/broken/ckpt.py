@@ -160,7 +160,7 @@ def _numbers(seed: Seed) -> Iterator[Recipe]:
             {"t1-offset": ckpt.integer(offset)},
             accept=REST,
         )
-    for word, offset in {"one": -1, "2p20": -(1 << 20), "2p30": -(1 << 30)}.items():
+    for word, offset in {"one": -1, "one-row": -inner, "2p20": -(1 << 20)}.items():
         stream = joined({**parts, "t1-offset": ckpt.integer(offset)})
         members = seed.ckpt(stream)
         members["archive/data/1"] += bytes(64)

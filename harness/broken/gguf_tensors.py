@@ -171,8 +171,6 @@ def _offsets(seed: Seed) -> Iterator[Recipe]:
             {"t5-offset": u64(value)},
             accept=_accept(5),
         )
-    swap = {"t1-offset": parts["t2-offset"], "t2-offset": parts["t1-offset"]}
-    yield changed(seed, "offsets-swapped", "lora_down and lora_up of the first pair trade places", swap)
     yield changed(
         seed,
         "offsets-all-zero",
