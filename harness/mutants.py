@@ -185,15 +185,16 @@ class Bench:
 
         A control is run on its selection only, unless ``whole``. Records that are there already are reused.
         """
-        stages: list[tuple[str, ...]] = [()] if whole else [mutant.select]
-        for select in stages:
-            mutated = self.records(mutant, select)
-            if mutated is None:
-                return Outcome(mutant=mutant, state=State.WAITING)
-            plain = self.records(None, self.hints if select else ())
-            found = compare(mutant, plain.cells if plain else (), mutated.cells)
-            if select and not mutant.control and found.state is not State.CAUGHT:
-                stages.append(())
+        outcome = self._stage(mutant, () if whole else mutant.select)
+        missed = outcome.state in (State.CRASHED, State.SURVIVED)
+        return self._stage(mutant, ()) if missed and not whole else outcome
+
+    def _stage(self, mutant: Mutant, select: Sequence[str]) -> Outcome:
+        mutated = self.records(mutant, select)
+        if mutated is None:
+            return Outcome(mutant=mutant, state=State.WAITING)
+        plain = self.records(None, self.hints if select else ())
+        found = compare(mutant, plain.cells if plain else (), mutated.cells)
         return replace(found, date=mutated.finished[:10])
 
     def records(self, mutant: Mutant | None, select: Sequence[str]) -> Records | None:
