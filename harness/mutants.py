@@ -50,6 +50,8 @@ LORA_PATH = frozenset(
         "src/model_io/torch_zip_io.cpp",
     }
 )
+#: What the builds have besides; upstream's CMake project reads the file.
+_QUICK = {"CMAKE_PROJECT_stable-diffusion_INCLUDE": (FOLDER / "quick.cmake").as_posix()}
 _KEY = re.compile(r"(Mistake|Control|Select): +(\S.*)")
 _FILE = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)+\.patch")
 
@@ -205,7 +207,7 @@ class Bench:
         name = mutant.name if mutant else "unmutated"
         command = [*COMMAND, "--select", name] if mutant else [*COMMAND]
         patches = [*series.load(), *([mutant.patch] if mutant else ())]
-        question = Question(matrix=self.matrix, select=select, sides=("patched",))
+        question = Question(matrix=self.matrix, select=select, sides=("patched",), options=_QUICK)
         [contender] = contend(self.revision, patches, question)
         if not contender.cases:
             return None

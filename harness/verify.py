@@ -50,7 +50,10 @@ class Contender:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What is asked of every side: a matrix, a selection from it, a backend, and the command that asks it."""
+    """What is asked of every side: a matrix, a selection from it, a backend, and the command that asks it.
+
+    ``options`` are further CMake cache entries of the builds.
+    """
 
     matrix: Matrix
     backend: str = "cpu"
@@ -58,6 +61,7 @@ class Question:
     where: Mapping[str, str] = field(default_factory=dict)
     sides: Sequence[str] = ("pristine", "patched")
     command: Sequence[str] = ("nox", "-s", "verify", "--")
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 def contend(revision: Revision, patches: Sequence[Patch], question: Question) -> list[Contender]:
@@ -74,7 +78,9 @@ def contend(revision: Revision, patches: Sequence[Patch], question: Question) ->
     applied = [s.patch for s in states if s.state in (series.State.APPLIES, series.State.CONFLICTS)]
     contenders = []
     for label in question.sides:
-        made = build.build(tree, applied if label == "patched" else (), question.backend)
+        made = build.build(
+            tree, applied if label == "patched" else (), question.backend, options=question.options
+        )
         found = question.matrix.cases(made.record["generation"], params.modes(header.read(made.header)))
         side = Side(
             label=f"{revision.name} {label}",
