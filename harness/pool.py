@@ -141,7 +141,9 @@ class Hand:
 
 def _shortened(line: str) -> str:
     """Return a line with the absolute path of a source file cut to its part below the upstream tree."""
-    place = re.search(r"/\S*/(ggml/(?:src|include)/\S+:\d+)", line) or re.search(r"/\S*/(src/\S+:\d+)", line)
+    inside = (r"/\S*/trees/[^/\s]+/(\S+:\d+)", r"/\S*/(ggml/(?:src|include)/\S+:\d+)", r"/\S*/(src/\S+:\d+)")
+    places = (re.search(pattern, line) for pattern in inside)
+    place = next((place for place in places if place), None)
     return line.replace(place.group(), place.group(1)).strip() if place else line.strip()
 
 
