@@ -31,7 +31,8 @@ SEED = 42
 TIMEOUT = 300.0
 #: What a dying library says: ggml's assertions and aborts, the C++ runtime, the C library, sanitizers.
 _LAST_WORDS = re.compile(
-    r"GGML_ASSERT|GGML_ABORT|ggml_abort|\.(?:c|cpp|h|hpp):\d+: |terminate called|what\(\):|[Aa]ssertion|free\(\)|malloc|corrupt|Sanitizer|fatal"
+    r"GGML_ASSERT|GGML_ABORT|ggml_abort|\.(?:c|cpp|h|hpp):\d+: |"
+    r"terminate called|what\(\):|[Aa]ssertion|free\(\)|malloc|corrupt|Sanitizer|fatal"
 )
 #: Signals that come from outside: the library does not send them to itself, so the shot is tried once more.
 _OUTSIDE = frozenset({signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM)})
