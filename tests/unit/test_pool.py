@@ -102,12 +102,12 @@ def test_a_hang_ends_at_the_time_limit_and_leaves_no_process(
     fake_build: Callable[..., Build], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FAKE_HANG", FULL.name)
-    before = _processes()
+    before = _processes(fake_build("C"))
     seen = by_shot(observe(fake_build("C"), tmp_path, using(FULL), using(HALF), timeout=8))
     assert seen[using(FULL).name].outcome == "hung"
     assert "8 s" in seen[using(FULL).name].text
     assert seen[using(HALF).name].outcome == "picture"
-    assert _processes() <= before
+    assert _processes(fake_build("C")) <= before
 
 
 def test_a_library_that_declines_is_quoted(
@@ -145,14 +145,14 @@ def test_a_worker_killed_from_outside_is_replaced_and_the_shot_tried_again(
     def kill() -> None:
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline and not killed.is_set():
-            for pid in _processes() - before:
+            for pid in _processes(fake_build("C")) - before:
                 monkeypatch.delenv("FAKE_HANG")
                 os.kill(pid, signal.SIGKILL)
                 killed.set()
                 break
             time.sleep(0.05)
 
-    before = _processes()
+    before = _processes(fake_build("C"))
     killer = threading.Thread(target=kill)
     killer.start()
     seen = by_shot(observe(fake_build("C"), tmp_path, using(FULL), using(HALF)))
@@ -205,15 +205,15 @@ def test_last_words_name_source_files_without_this_machines_folders(said: str, k
     assert pool._shortened(said) == kept
 
 
-def _processes() -> set[int]:
-    """The worker processes on this machine."""
+def _processes(build: Build) -> set[int]:
+    """The worker processes that hold a build: those of other runs on this machine hold others."""
     found = set()
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
             try:
-                words = (folder / "cmdline").read_bytes()
+                words = (folder / "cmdline").read_bytes().split(b"\0")
             except OSError:
                 continue
-            if b"harness.worker" in words:
+            if b"harness.worker" in words and os.fsencode(build.folder) in words:
                 found.add(int(folder.name))
     return found
