@@ -113,8 +113,16 @@ def _opcodes(seed: Seed) -> Iterator[Recipe]:
         "doubling-18": stream[:2] + pickle.EMPTY_TUPLE + (pickle.DUP + pickle.TUPLE2) * 18 + pickle.STOP,
     }
     for word, value in streams.items():
-        same = WHOLE if word == "global-of-64-kib" else frozenset()
-        yield pickled(seed, f"pickle-{word}", "no pickle that torch.save writes", value, quietly=same)
+        good = word == "global-of-64-kib"
+        yield pickled(
+            seed,
+            f"pickle-{word}",
+            "no pickle that torch.save writes",
+            value,
+            # Where the tensors stand behind a few wrong opcodes, a reader that skips those does no harm.
+            accept=WITHOUT if word == "other-callable" else WITHOUT | WHOLE,
+            quietly=WHOLE if good else frozenset(),
+        )
     lengths = {"zero": 0, "one-more": 1 + len(seed.first) + 17, "64-kib": 65536, "2p31-1": (1 << 31) - 1}
     lengths |= {"2p31": 1 << 31, "2p32-1": (1 << 32) - 1}
     for word, length in lengths.items():

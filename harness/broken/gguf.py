@@ -139,6 +139,7 @@ def _header(seed: Seed) -> Iterator[Recipe]:
                 f"{label}-{word}",
                 f"says {value} {what}, has {true}",
                 {label: u64(value)},
+                accept=WITHOUT | {"whole"},
                 metadata=FEW,
             )
 

@@ -190,13 +190,29 @@ def test_as_many_workers_as_cores_but_not_more_than_eight() -> None:
     assert pool.crew_size(64) == (8, 1)
 
 
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        (
+            "/a/b/trees/x/ggml/src/ggml.c:12: GGML_ASSERT(a/b) failed",
+            "ggml/src/ggml.c:12: GGML_ASSERT(a/b) failed",
+        ),
+        ("/a/b/trees/x/src/lora.hpp:498: GGML_ASSERT(n) failed", "src/lora.hpp:498: GGML_ASSERT(n) failed"),
+        ("/a/b/trees/x/ggml_extend.hpp:7: GGML_ASSERT(n) failed", "ggml_extend.hpp:7: GGML_ASSERT(n) failed"),
+        ("what():  std::bad_alloc", "what():  std::bad_alloc"),
+    ],
+)
+def test_last_words_name_source_files_without_this_machines_folders(said: str, kept: str) -> None:
+    assert pool._shortened(said) == kept
+
+
 def _processes(build: Build) -> set[int]:
-    """The processes that hold this build's library."""
+    """The worker processes that hold a build: those of other runs on this machine hold others."""
     found = set()
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
             try:
-                words = (folder / "cmdline").read_bytes()
+                words = (folder / "cmdline").read_bytes().split(b"\0")
             except OSError:
                 continue
             if os.fsencode(build.folder) in words:
