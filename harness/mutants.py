@@ -18,9 +18,11 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
-from harness.case import plan_digest
+from harness.case import MODES, Case, plan_digest
+from harness.case import select as selected
 from harness.matrix import Maker, Matrix
 from harness.record import Cell, Records
+from harness.robustness import Trial
 from harness.verdict import Verdict
 from harness.verify import RECORDS, Question, contend, verify
 from sdcpp import console, series, source
@@ -202,15 +204,15 @@ class Bench:
     def records(self, mutant: Mutant | None, select: Sequence[str]) -> Records | None:
         """Return the records of the selected cases on a mutant or (None) on the library as it is.
 
-        None when no case is selected.
+        None, and nothing is built, when no case is selected.
         """
+        if not cases(self.matrix, source.workspace(self.revision).lora_api, select):
+            return None
         name = mutant.name if mutant else "unmutated"
         command = [*COMMAND, "--select", name] if mutant else [*COMMAND]
         patches = [*series.load(), *([mutant.patch] if mutant else ())]
         question = Question(matrix=self.matrix, select=select, sides=("patched",), options=_QUICK)
         [contender] = contend(self.revision, patches, question, Maker())
-        if not contender.cases:
-            return None
         side = replace(contender.side, label=name)
         repeat = quoted([*command, "--case"])
         part = plan_digest(select)[:8] if select else "whole"
@@ -222,6 +224,11 @@ class Bench:
             jobs=self.jobs,
             reuse=True,
         )
+
+
+def cases(matrix: Matrix, generation: str, select: Sequence[str]) -> list[Case | Trial]:
+    """Return those cases of a matrix that a selection fits, in any mode."""
+    return selected(matrix.cases(generation, MODES, Maker()), select)
 
 
 def compare(mutant: Mutant, plain: Iterable[Cell], mutated: Sequence[Cell]) -> Outcome:
