@@ -16,7 +16,11 @@ class Error(Exception):
 
     def __init__(self, what: str, subject: object, remedy: str) -> None:
         self.what, self.subject, self.remedy = what, str(subject), remedy
-        super().__init__(f"{what}: {subject}{self.separator}{remedy}")
+        message = f"{what}: {subject}{self.separator}{remedy}"
+        if "\n" not in self.separator:
+            # Names in files hold anything; the message stays one line.
+            message = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in message)
+        super().__init__(message)
 
 
 class UnknownRevision(Error):  # noqa: N818 - named for what it says, like KeyError's relatives

@@ -10,6 +10,7 @@ import json
 import math
 import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ def read(path: Path) -> File:
     try:
         with zipfile.ZipFile(path) as archive:
             return _read(path, archive)
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, struct.error, OSError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, struct.error, zlib.error, OSError) as error:
         raise broken(path, f"the zip archive is damaged ({error})", 0) from error
 
 
@@ -56,11 +57,19 @@ def _read(path: Path, archive: zipfile.ZipFile) -> File:
             raise broken(path, f"tensor {name}: its data/{view.storage.key} is missing", 0)
         if member.filename not in places:
             places[member.filename] = _place(path, name, member)
+            _checksum(archive, member)
         tensors[name] = _tensor(path, name, view, places[member.filename], member.file_size)
     metadata = {key: Entry(type="STRING", value=value) for key, value in texts.items()}
     if f"{root}{METADATA}" in members:
         metadata |= _metadata(path, _content(archive, members[f"{root}{METADATA}"], LONGEST_PICKLE))
     return File(path=path, container="ckpt", tensors=tensors, metadata=metadata)
+
+
+def _checksum(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
+    """Read a member to its end, where zipfile compares checksums."""
+    with archive.open(member) as file:
+        while file.read(1 << 22):
+            pass
 
 
 def _content(archive: zipfile.ZipFile, info: zipfile.ZipInfo, most: int) -> bytes:
@@ -94,6 +103,12 @@ def _tensor(path: Path, name: str, view: View, place: int, stored: int) -> Tenso
     width = SIZES[view.storage.kind][1]
     size = math.prod(view.shape)
     reach = 1 + sum((n - 1) * s for n, s in zip(view.shape, view.strides, strict=True)) if size else 0
+    if view.storage.count * width != stored:
+        raise broken(
+            path,
+            f"tensor {name}: {view.storage.count} elements are claimed, {stored} bytes are stored",
+            place,
+        )
     offset = place + view.start * width
     if (view.start + reach) * width > stored or offset + reach * width > path.stat().st_size:
         raise broken(
@@ -108,8 +123,8 @@ def _tensor(path: Path, name: str, view: View, place: int, stored: int) -> Tenso
     in_rows = not size or all(
         n == 1 or s == d for n, s, d in zip(view.shape, view.strides, reversed(dense), strict=True)
     )
-    if not in_rows and reach > size:
-        raise broken(path, f"tensor {name}: strides {view.strides} leave holes", offset)
+    if not in_rows and reach != size:
+        raise broken(path, f"tensor {name}: strides {view.strides} leave holes or overlap", offset)
     return Tensor(
         name=name,
         shape=view.shape,

@@ -63,13 +63,15 @@ class _Reader:
         tensors, entries = self._number("<q"), self._number("<q")
         # The shortest entry takes 13 bytes, the shortest tensor 24.
         if not (0 <= tensors <= self._size // 24 and 0 <= entries <= self._size // 13):
-            raise broken(self._path, f"it claims {tensors} tensors and {entries} entries", 8)
+            raise broken(
+                self._path, f"{self._size} bytes cannot hold {tensors} tensors and {entries} entries", 8
+            )
         metadata: dict[str, Entry] = {}
         for number in range(entries):
             self._what = f"entry {number}"
             key = self._text()
-            if key in metadata:
-                raise broken(self._path, f"entry {key} occurs twice", self._at)
+            if key in metadata or not key.isprintable() or not key:
+                raise broken(self._path, f"entry {key!r} occurs twice or has no proper name", self._at)
             self._what = f"entry {key}"
             metadata[key] = self._entry()
         infos = [self._info(number) for number in range(tensors)]
@@ -78,9 +80,12 @@ class _Reader:
     def _checked(
         self, metadata: dict[str, Entry], infos: list[tuple[str, tuple[int, ...], str, int]]
     ) -> File:
-        alignment = metadata.get("general.alignment", Entry(type="UINT32", value=32)).value
-        if not (isinstance(alignment, int) and 0 < alignment < 1 << 20 and alignment % 8 == 0):
-            raise broken(self._path, f"alignment {alignment!r} is impossible", self._at)
+        entry = metadata.get("general.alignment", Entry(type="UINT32", value=32))
+        alignment = entry.value
+        if entry.type != "UINT32" or not isinstance(alignment, int) or alignment % 8 or not alignment:
+            raise broken(self._path, f"alignment {alignment!r} ({entry.type}) is impossible", self._at)
+        if alignment > 1 << 20:
+            raise broken(self._path, f"alignment {alignment} is impossible", self._at)
         start = self._at + -self._at % alignment
         shapes = self._shapes(metadata)
         found: dict[str, Tensor] = {}
@@ -102,7 +107,11 @@ class _Reader:
         for tensor in sorted(found.values(), key=lambda t: (t.offset, t.nbytes)):
             if tensor.offset < end and tensor.nbytes:
                 raise tensor.invalid("overlaps the tensor before it")
+            if tensor.offset >= end + alignment:
+                raise tensor.invalid(f"the {tensor.offset - end} bytes before it belong to no tensor")
             end = max(end, tensor.offset + tensor.nbytes)
+        if self._size >= end + alignment:
+            raise broken(self._path, f"{self._size - end} bytes belong to no tensor", end)
         return File(path=self._path, container="gguf", tensors=found, metadata=metadata)
 
     def _shapes(self, metadata: dict[str, Entry]) -> dict[str, tuple[int, ...]]:
@@ -120,7 +129,7 @@ class _Reader:
     def _info(self, number: int) -> tuple[str, tuple[int, ...], str, int]:
         self._what = f"the description of tensor {number}"
         name = self._text()
-        self._what = f"tensor {name}"
+        self._what = f"tensor {name!r}"
         count = self._number("<I")
         if count > MOST_DIMENSIONS:
             raise broken(self._path, f"tensor {name}: {count} dimensions", self._at - 4)

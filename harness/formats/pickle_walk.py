@@ -78,6 +78,8 @@ class Walk:
         try:
             for code, argument, place in pickletools.genops(data):
                 self._at = place or 0
+                if not place and (code.name != "PROTO" or argument not in (2, 3, 4, 5)):
+                    raise broken(self._path, "its pickle is of another protocol than 2 to 5", 0)
                 if code.name == "STOP":
                     return self._pop()
                 self._step(code.name, argument)

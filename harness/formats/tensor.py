@@ -12,7 +12,7 @@ import numpy as np
 from gguf import quants
 from numpy.typing import NDArray
 
-from sdcpp.errors import FileInvalid
+from sdcpp.errors import FileInvalid, TypeUnavailable
 
 Bytes = NDArray[np.uint8]
 #: Elements and bytes of one block by type: ggml's as the gguf package lists them, and those of safetensors.
@@ -120,23 +120,32 @@ class Tensor:
         """Return the values: float32, or float64 for types that float32 cannot hold."""
         return decoded(self.raw(), self.kind).reshape(self.shape)
 
-    def pieces(self, multiple: int = 1) -> Iterator[NDArray[np.floating]]:
-        """Yield the values in flat pieces of whole rows, ``multiple`` rows or more at a time.
+    def raw_pieces(self) -> Iterator[Bytes]:
+        """Yield the stored bytes in pieces of whole rows whose values take no more than PIECE bytes.
 
-        A piece holds no more than PIECE bytes if a row does not; tensors that are gathered come as one.
+        Rows that are longer come singly; tensors that are gathered come as one.
         """
         block, width = SIZES[self.kind]
         rows = self.size // self.row if self.size else 0
-        step = max(1, PIECE // (4 * self.row * multiple)) * multiple if self.size else 1
-        if self.row % block or self.strides is not None:
+        step = max(1, PIECE // (4 * self.row)) if self.row % block == 0 else rows
+        if self.strides is not None:
             step = max(1, rows)
         for start in range(0, rows, step):
             count = min(step, rows - start) * self.row
-            yield decoded(self.raw(start * self.row // block * width, count // block * width), self.kind)
+            yield self.raw(start * self.row // block * width, count // block * width)
+
+    def pieces(self) -> Iterator[NDArray[np.floating]]:
+        """Yield the values, flat, in the pieces of ``raw_pieces``."""
+        for raw in self.raw_pieces():
+            yield decoded(raw, self.kind)
 
     def invalid(self, what: str) -> FileInvalid:
         """Return the error that says what is wrong with this tensor."""
-        return broken(self.path, f"tensor {self.name}: {what}", self.offset)
+        return broken(
+            self.path,
+            f"tensor {self.name if self.name and _is_text(self.name) else ascii(self.name)}: {what}",
+            self.offset,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +156,16 @@ class File:
     container: str
     tensors: Mapping[str, Tensor]
     metadata: Metadata = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, tensor in self.tensors.items():
+            if not name.strip(".") or "\0" in name or not _is_text(name):
+                raise tensor.invalid("is not a name that a tensor can have")
+
+
+def _is_text(name: str) -> bool:
+    """Return whether a name can be written as UTF-8; JSON can smuggle in halves of characters."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
 def stored_bytes(kind: str, size: int) -> int:
@@ -167,7 +186,10 @@ def decoded(raw: Bytes, kind: str) -> NDArray[np.floating]:
         return raw.view(NUMPY[kind]).astype(np.float64 if wide else np.float32, copy=False)
     if kind in _EIGHT:
         return _EIGHT[kind][raw]
-    found: NDArray[np.float32] = quants.dequantize(raw.reshape(-1, SIZES[kind][1]), _TYPES[kind])
+    try:
+        found: NDArray[np.float32] = quants.dequantize(raw.reshape(-1, SIZES[kind][1]), _TYPES[kind])
+    except NotImplementedError as error:
+        raise TypeUnavailable("the gguf package cannot decode a type", kind, "update it") from error
     return found.reshape(-1).astype(np.float32, copy=False)
 
 

@@ -19,6 +19,8 @@ from harness.formats.tensor import SAFETENSORS, Bytes, Entry, Metadata, stored_b
 from sdcpp.errors import FileInvalid, TypeUnavailable
 
 ALIGNMENT = 32
+#: stable-diffusion.cpp builds ggml with GGML_MAX_NAME=128, which counts the final zero.
+LONGEST_NAME = 127
 #: The metadata of a GGUF file that this project added itself, so that it can be left out on the way back.
 DERIVED = "sdcpp.derived"
 #: The types of metadata that is no text, where the container holds texts only.
@@ -92,6 +94,12 @@ def _gguf(path: Path, specs: Sequence[Spec], metadata: Metadata, fill: Fill) -> 
     infos = bytearray()
     at = 0
     for spec in specs:
+        if len(spec.name.encode()) > LONGEST_NAME:
+            raise FileInvalid(
+                f"its {len(spec.name.encode())} bytes are more than ggml reads",
+                f"tensor name {spec.name[:40]}...",
+                "write safetensors",
+            )
         shape = list(spec.shape)
         if not 1 <= len(shape) <= gguf_reader.MOST_DIMENSIONS:
             shapes[spec.name] = shape

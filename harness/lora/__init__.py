@@ -1,0 +1,1 @@
+"""Adapter files as users have them: converted, inspected, compared, made smaller, merged."""

@@ -1,0 +1,201 @@
+"""One file of tensors written as another, piece by piece: no more is held than a few rows of one tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.formats import reader, writer
+from harness.formats.output import whole
+from harness.formats.tensor import FLOATS, SIZES, Bytes, Entry, File, Metadata, Tensor, decoded
+from harness.formats.writer import DERIVED, Spec
+from harness.lora import fit
+from harness.lora.cast import cast
+from harness.lora.layout import layout
+from harness.lora.maker import Maker, best
+from harness.lora.plan import PLAIN, Fate, plan
+from harness.lora.rebalancer import Rebalancer
+from sdcpp.errors import AdapterUnknown, FileInvalid
+
+Ready = Callable[[Fate], Bytes | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conversion:
+    """What was written: the fate of each tensor and the sizes of both files in bytes."""
+
+    source: Path
+    target: Path
+    fates: Sequence[Fate]
+    before: int
+    after: int
+
+    @property
+    def bits(self) -> float:
+        """Effective bits for one weight: all tensors' bytes over all their elements."""
+        return 8 * sum(f.nbytes for f in self.fates) / max(1, sum(f.tensor.size for f in self.fates))
+
+
+def convert(
+    source: Path,
+    target: Path,
+    wanted: Sequence[str] = (),
+    maker: Maker | None = None,
+    chosen: Mapping[str, str] | None = None,
+    *,
+    anyway: bool = False,
+    rebalance: bool = False,
+    pad: bool = False,
+) -> Conversion:
+    """Write ``source`` as ``target``, whose suffix names the container, in types of ``wanted`` (see ``plan``).
+
+    Without ``wanted`` every tensor keeps its type, to the bit; blocks become exactly their values, as F32, in a
+    container that has no blocks. ``maker`` is needed for quantised types only.
+    ``rebalance`` stores other factors of the same ΔW where they lose less, ``pad`` pads their rank to whole blocks.
+    ``anyway`` converts files that ``check`` finds fault with, as far as that goes.
+    Raises AdapterUnknown, FileInvalid, UnsafePickle, TypeUnavailable, OutputRefused and LibraryUnusable;
+    ``target`` is then as it was before.
+    """
+    container = writer.container_of(target)
+    file = reader.read(source)
+    if not anyway:
+        check(file)
+    needs = any(name not in PLAIN for name in (*wanted, *(chosen or {}).values()))
+    types = maker.types() if maker is not None and needs else {}
+    fates = plan(list(file.tensors.values()), container, wanted, types, chosen)
+    ready: Ready = lambda _: None  # noqa: E731 - a function that has nothing ready
+    if rebalance and maker is not None and needs:
+        rebalancer = Rebalancer(layout(file.tensors.values()), fates, maker, wanted, pad=pad)
+        fates, ready = rebalancer.fates, rebalancer.stored
+    metadata = metadata_for(file, container, fates)
+    write(target, container, fates, metadata, maker, inputs=[source], finite=not anyway, ready=ready)
+    return Conversion(
+        source=source, target=target, fates=fates, before=source.stat().st_size, after=target.stat().st_size
+    )
+
+
+def write(
+    target: Path,
+    container: str,
+    fates: Sequence[Fate],
+    metadata: Metadata,
+    maker: Maker | None,
+    *,
+    inputs: Sequence[Path],
+    finite: bool = True,
+    ready: Ready = lambda _: None,
+) -> None:
+    """Write tensors as their fates say; the file appears whole or not at all.
+
+    ``ready`` returns the bytes of those tensors that were made in another way.
+
+    Raises FileInvalid for a value that is NaN or infinite if it is to be quantised, or if ``finite`` says so.
+    """
+    by_name = {fate.tensor.name: fate for fate in fates}
+    specs = [
+        Spec(
+            name=fate.tensor.name,
+            shape=fate.shape,
+            kind=fate.kind,
+            number=fate.info.number if fate.info else None,
+            bytes=fate.nbytes,
+        )
+        for fate in fates
+    ]
+
+    def fill(spec: Spec) -> Iterable[Bytes]:
+        fate = by_name[spec.name]
+        made = ready(fate)
+        return stored(fate, maker, finite=finite) if made is None else [made]
+
+    with whole(target, inputs) as partial:
+        writer.write(partial, container, specs, metadata, fill)
+
+
+def stored(fate: Fate, maker: Maker | None, *, finite: bool = True) -> Iterator[Bytes]:
+    """Yield the bytes of a tensor in its new type, in pieces; ``finite`` as in ``write``."""
+    tensor, done = fate.tensor, 0
+    if fate.kind == tensor.kind and (tensor.kind not in FLOATS or tensor.strides is not None):
+        yield tensor.raw()
+        return
+    for raw in tensor.raw_pieces():
+        values = (
+            decoded(raw, tensor.kind).reshape(-1, tensor.row) if finite or fate.kind != tensor.kind else None
+        )
+        if values is not None and (finite or fate.info is not None):
+            check_finite(tensor, values, done)
+            done += len(values)
+        if values is None or fate.kind == tensor.kind:
+            yield raw
+        elif fate.info is None:
+            yield cast(values, fate.kind)
+        else:
+            assert maker is not None  # noqa: S101 - a plan with blocks was made with its types
+            yield best(maker, values, fate.kind)
+
+
+def check(file: File) -> None:
+    """Raise AdapterUnknown unless a file's tensors make adapters whose factors fit together."""
+    found = layout(file.tensors.values())
+    if not found.modules:
+        raise AdapterUnknown("no tensor of an adapter was found", file.path, "is this an adapter?")
+    for module in found.modules.values():
+        complaint = fit.complaint(module)
+        if complaint:
+            raise AdapterUnknown(complaint, file.path, "the option --anyway converts it as it is")
+
+
+def check_finite(tensor: Tensor, values: NDArray[np.floating], first: int) -> None:
+    """Raise FileInvalid naming the first value that is NaN or infinite; ``first`` is the number of the row."""
+    # A sum is infinite or NaN if one of its parts is; it is ten times as fast as looking at each.
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(values.sum(dtype=np.float64)):
+            return
+    bad = np.argwhere(~np.isfinite(values))
+    if len(bad):
+        row, column = int(bad[0][0]) + first, int(bad[0][1])
+        block, width = SIZES[tensor.kind]
+        raise FileInvalid(
+            f"tensor {tensor.name}: {values[bad[0][0], column]} in row {row}, column {column}, "
+            f"at byte {tensor.offset + (row * tensor.row + column) // block * width}, cannot be quantised",
+            tensor.path,
+            "sdcpp lora inspect lists all of them",
+        )
+
+
+def metadata_for(file: File, container: str, fates: Sequence[Fate]) -> dict[str, Entry]:
+    """Return a file's metadata for a container: its own, without what this project added, and what GGUF wants."""
+    kept = {key: entry for key, entry in file.metadata.items() if key != "general.alignment"}
+    derived = kept.pop(DERIVED, None)
+    if derived is not None:
+        for key in str(derived.value).split("\n"):
+            kept.pop(key, None)
+    if container != "gguf":
+        return kept
+    added = {
+        "general.architecture": Entry(type="STRING", value="lora"),
+        "general.type": Entry(type="STRING", value="adapter"),
+        "adapter.type": Entry(type="STRING", value="lora"),
+    }
+    for key, names in _STANDARD.items():
+        found = next((kept[name] for name in names if name in kept), None)
+        if found is not None and found.type == "STRING":
+            added[key] = found
+    if any(fate.info for fate in fates):
+        added["general.quantization_version"] = Entry(type="UINT32", value=2)
+    added = {key: entry for key, entry in added.items() if key not in kept}
+    return {**added, **kept, DERIVED: Entry(type="STRING", value="\n".join(added))}
+
+
+#: GGUF's own keys and the trainers' keys that say the same (https://github.com/Stability-AI/ModelSpec).
+_STANDARD = {
+    "general.name": ("modelspec.title", "ss_output_name"),
+    "general.author": ("modelspec.author",),
+    "general.license": ("modelspec.license",),
+    "general.description": ("modelspec.description", "modelspec.usage_hint"),
+    "general.base_model.0.name": ("ss_sd_model_name", "modelspec.architecture", "ss_base_model_version"),
+}
