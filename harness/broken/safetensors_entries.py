@@ -19,11 +19,11 @@ def recipes(seed: Seed) -> Iterator[Recipe]:
 
 
 def _dtypes(seed: Seed) -> Iterator[Recipe]:
-    values = ("null", '""', '"f16"', '"F128"', "[]")
-    for number, value in enumerate(values):
+    odd = {"null": "null", "empty": '""', "lower-case": '"f16"', "unknown": '"F128"', "array": "[]"}
+    for word, value in odd.items():
         yield changed(
             seed,
-            f"dtype-odd-{number}",
+            f"dtype-odd-{word}",
             f"dtype is {value}",
             {"t1-dtype": b'"dtype":' + value.encode()},
             accept=REST,
