@@ -70,7 +70,7 @@ def effects(
         path: Shot(base=base, mode=mode, sequence=((Use(file=Given(path=path)),),))
         for path in (right, *others)
     }
-    records = _observed(made, list(shots.values()))
+    records = observed(made, list(shots.values()))
     pictures: dict[Path | None, record.Pixels] = {}
     outcomes: dict[Path | None, str] = {}
     for path, shot in shots.items():
@@ -97,7 +97,8 @@ def effects(
     ]
 
 
-def _observed(made: Build, shots: Sequence[Shot]) -> record.Records:
+def observed(made: Build, shots: Sequence[Shot]) -> record.Records:
+    """Return the records of shots made by a build."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "records.jsonl"
         with record.Writer(path) as writer:

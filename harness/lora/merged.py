@@ -1,0 +1,108 @@
+"""An adapter merged before quantising beside one applied by the library: ``python -m harness.lora.merged``.
+
+A quantised base swallows a small ΔW when the library adds it to blocks (stable-diffusion.cpp issues #904, #709).
+The truth is what the adapter changes in the picture of the float base, merged in float64. Told is how far what it
+changes in pictures of the quantised base is from that, relative to it: merged before quantising, applied immediately,
+applied at run time. Quantising the base costs something without any adapter, too; that is told beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from harness import bases, oracle
+from harness.base import Base
+from harness.case import Shot
+from harness.lora import sample
+from harness.lora.convert import convert
+from harness.lora.maker import maker
+from harness.lora.merge import Dose, merge
+from harness.lora.pictures import Given, observed
+from harness.quantiser import newest_build
+from harness.use import Use
+from sdcpp import build, console
+from sdcpp.errors import LibraryUnusable
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Replaced(Base):
+    """A base model whose file "model" is another one."""
+
+    model: Path
+
+    def make(self) -> dict[str, Path]:
+        """Return the paths of the files by role."""
+        return super().make() | {"model": self.model}
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Print a Markdown table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--type", default="Q8_0")
+    parser.add_argument("--strength", type=float, action="append", help="‖ΔW‖ over ‖W‖")
+    parser.add_argument("--library", type=Path)
+    arguments = parser.parse_args(argv)
+    folder, base = arguments.library or newest_build(), bases.FLUX_SMALL
+    if folder is None:
+        raise LibraryUnusable("no library is built", "the cache", "run sdcpp build first")
+    print(f"| ‖ΔW‖ / ‖W‖ | merged, then {arguments.type} | immediately | at run time | base alone |")
+    print("|---|---|---|---|---|")
+    for strength in arguments.strength or [0.02, 0.1, 0.5]:
+        print(row(folder, base, arguments.type, strength))
+
+
+def row(folder: Path, base: Base, kind: str, strength: float) -> str:
+    """Return one line of the table."""
+    plain = base.make()["model"]
+    with tempfile.TemporaryDirectory() as place, maker(folder) as made:
+        adapter, truth, packed, merged = (
+            Path(place) / name
+            for name in ("adapter.safetensors", "truth.safetensors", "base.gguf", "merged.gguf")
+        )
+        sample.write(adapter, sample.for_base(base, 32, 4.0, strength), "F32")
+        merge(plain, [Dose(path=adapter)], truth)
+        convert(plain, packed, [kind], made, anyway=True)
+        merge(plain, [Dose(path=adapter)], merged, [kind], made)
+        use = ((Use(file=Given(path=adapter)),),)
+        shots = {
+            "without": shot(base, plain, "auto"),
+            "truth": shot(base, truth, "auto"),
+            "merged": shot(base, merged, "auto"),
+            "immediately": dataclasses.replace(shot(base, packed, "immediately"), sequence=use),
+            "at_runtime": dataclasses.replace(shot(base, packed, "at_runtime"), sequence=use),
+            "alone": shot(base, packed, "auto"),
+        }
+        records = observed(build.read(folder), list(shots.values()))
+        seen = {name: records.observations[build.read(folder).identity, s.name] for name, s in shots.items()}
+        pictures = {name: records.pictures[o.picture] for name, o in seen.items() if o.picture}
+    scale = oracle.rms(pictures["truth"], pictures["without"])
+    cells = [f"{strength:g}"]
+    for name in ("merged", "immediately", "at_runtime"):
+        found = pictures.get(name)
+        if found is None:
+            console.note(f"{name}: {seen[name].text}")
+            cells.append(seen[name].outcome)
+            continue
+        change = found.astype(float) - pictures["alone"]
+        wanted = pictures["truth"].astype(float) - pictures["without"]
+        cells.append(f"{np.sqrt(np.mean((change - wanted) ** 2)) / scale:.1%}")
+    cells.append(f"{oracle.rms(pictures['alone'], pictures['without']) / scale:.1%}")
+    return f"| {' | '.join(cells)} |"
+
+
+def shot(base: Base, model: Path, mode: str) -> Shot:
+    """Return the shot of a base whose model is another file."""
+    fields = {f.name: getattr(base, f.name) for f in dataclasses.fields(base)}
+    other = Replaced(**{**fields, "name": f"{base.name}-{model.stem}"}, model=model)
+    # The files of the other roles lie where those of the base do.
+    return Shot(base=other, mode=mode)
+
+
+if __name__ == "__main__":
+    main()
