@@ -24,6 +24,13 @@ def verify(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def mutants(session: nox.Session) -> None:
+    """Build the library with one mistake at a time and show which case catches it."""
+    session.install("-e", ".")
+    session.run("sdcpp", "mutants", *session.posargs)
+
+
+@nox.session(default=False)
 def tests(session: nox.Session) -> None:
     """Run the unit tests, then the regression tests that drive really built libraries."""
     session.install("-e", ".", *TEST)

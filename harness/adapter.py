@@ -174,8 +174,9 @@ def _scale(spot: Spot, tensors: Mapping[str, NDArray[np.floating]], rank: int | 
         return 1.0
     if "scale" in spot.scheme.suffixes and spot.key("scale") in tensors:
         return float(tensors[spot.key("scale")].reshape(-1)[0])
-    alpha = tensors.get(spot.key("alpha"))
-    return 1.0 if alpha is None else float(alpha.reshape(-1)[0]) / rank
+    if not spot.scheme.has_alpha or spot.key("alpha") not in tensors:
+        return 1.0
+    return float(tensors[spot.key("alpha")].reshape(-1)[0]) / rank
 
 
 #: The recipe of a file of which nothing is said: a LoRA of the linear layers under kohya's names.

@@ -25,17 +25,21 @@ _UNET_LAYERS = (
     "ff.net.2",
 )
 
-#: The convolutions that adapters change, by the name diffusers gives them. Stride 1 and 2, with as many outputs as
-#: inputs, more and fewer; the wide ones of the middle are left out, they are a hundred times as large.
+#: The convolutions that adapters change, by the name diffusers gives them, with as many outputs as inputs, more and
+#: fewer. The wide ones of the middle are left out, they are a hundred times as large. Those of stride 2 are a group of
+#: their own, because applied at run time an adapter has to divide the stride among its own convolutions.
 _UNET_CONVS = {
     "conv3x3": {
         "down_blocks.0.resnets.0.conv1": "input_blocks.1.0.in_layers.2",
         "down_blocks.0.resnets.0.conv2": "input_blocks.1.0.out_layers.3",
-        "down_blocks.0.downsamplers.0.conv": "input_blocks.3.0.op",
         "down_blocks.1.resnets.0.conv1": "input_blocks.4.0.in_layers.2",
         "up_blocks.2.resnets.0.conv2": "output_blocks.6.0.out_layers.3",
         "up_blocks.2.resnets.1.conv1": "output_blocks.7.0.in_layers.2",
         "up_blocks.2.resnets.1.conv2": "output_blocks.7.0.out_layers.3",
+    },
+    "strided": {
+        "down_blocks.0.downsamplers.0.conv": "input_blocks.3.0.op",
+        "down_blocks.1.downsamplers.0.conv": "input_blocks.6.0.op",
     },
     "conv1x1": {
         "down_blocks.0.attentions.0.proj_in": "input_blocks.1.1.proj_in",

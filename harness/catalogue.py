@@ -19,7 +19,9 @@ RANKS = (1, 4, 16, 32, 128, 256)
 RANK = 16
 #: Different from the rank, so that a loader that ignores alpha is seen.
 _ALPHA = RANK / 2
-GROUPS = ("linear", "conv1x1", "conv3x3", "text")
+GROUPS = ("linear", "conv1x1", "conv3x3", "strided", "text")
+#: Kinds of which a file may be computed as several convolutions in a row, so that the stride matters.
+_STRIDED = ("lora", "tucker", "lokr-w2")
 #: Kinds that are tried in every scheme that can name them: with a magnitude, of two factors, of one.
 _SAMPLES = ("dora", "lokr", "diff")
 _TYPES = ("F32", "F16", "BF16")
@@ -44,6 +46,10 @@ def left_out(base: Base) -> list[tuple[str, str]]:
         *((", ".join(names), reason) for reason, names in missing.items()),
         ("*-rN but of lora", "the rank enters every kind alike; only 1, where axes vanish, is tried of each"),
         ("*-alpha-* but of lora", "alpha is read by the same rule for every kind that has one"),
+        (
+            "*-strided* but of lora and tucker and lokr-w2",
+            "the others are one change of the kernel, whatever the stride",
+        ),
         ("diff*-r*", "a full difference has neither rank nor alpha"),
         ("KIND-SCHEME of the other kinds", "a scheme names factors one by one, whatever the kind"),
     ]
@@ -53,7 +59,7 @@ def _reason(adapter: Adapter, base: Base) -> str:
     groups = [group for group in adapter.targets if base.group(group)]
     if not groups:
         return f"{base.name} has no targets in {', '.join(adapter.targets)}"
-    if KINDS[adapter.kind].kernel and "conv3x3" not in groups:
+    if KINDS[adapter.kind].kernel and not {"conv3x3", "strided"} & set(groups):
         return f"{adapter.kind} decomposes a kernel larger than 1x1"
     return f"{adapter.scheme} has no names for {', '.join(groups)} of {base.name}"
 
@@ -64,6 +70,8 @@ def _all(base: str) -> Iterator[Adapter]:
     yield from _alphas(lora)
     for kind in KINDS.values():
         for group in GROUPS:
+            if group == "strided" and kind.name not in _STRIDED:
+                continue
             one = _variant(lora, kind, group)
             if one.name != "lora":  # is lora-r16
                 yield one
@@ -72,8 +80,7 @@ def _all(base: str) -> Iterator[Adapter]:
                 yield replace(one, name=f"{one.name}-r1", rank=1, alpha=0.5)
     for scheme in SCHEMES.values():
         if scheme.name != "kohya":
-            for group in GROUPS:
-                yield _variant(lora, KINDS["lora"], group, scheme)
+            yield from (_variant(lora, KINDS["lora"], g, scheme) for g in GROUPS if g != "strided")
             yield from (
                 _variant(lora, KINDS[k], "linear", scheme) for k in _SAMPLES if scheme.names(KINDS[k])
             )
@@ -91,18 +98,20 @@ def _variant(lora: Adapter, kind: Kind, group: str, scheme: Scheme | None = None
         scheme=scheme.name if scheme else "kohya",
         targets=(group,),
         rank=rank,
-        alpha=rank / 2,
+        alpha=rank / 2 if scheme is None or scheme.has_alpha else None,
     )
 
 
 def _ranks(lora: Adapter) -> Iterator[Adapter]:
     for rank in RANKS:
         yield replace(lora, name=f"lora-r{rank}", rank=rank, alpha=rank / 2)
-    yield replace(lora, name="lora-mixed", rank=(1, 4, 16, 32), alpha=4.0)
+    # Without rank 1, whose own defects would hide those of mixing.
+    yield replace(lora, name="lora-mixed", rank=(4, 16, 32, 128), alpha=4.0)
 
 
 def _alphas(lora: Adapter) -> Iterator[Adapter]:
     yield replace(lora, name="lora-alpha-none", alpha=None)
+    yield replace(lora, name="lora-r1-alpha-none", rank=1, alpha=None)
     yield replace(lora, name="lora-alpha-rank", alpha="rank")
     yield replace(lora, name="lora-alpha-above", alpha=2.0 * RANK)
     yield replace(lora, name="lora-scale", form="scale")

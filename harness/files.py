@@ -48,7 +48,9 @@ class AdapterFile:
     @property
     def path(self) -> Path:
         """Where the file is; it exists once ``make`` has run. Its stem is unique in the folder."""
-        recipe = hashlib.sha256(f"{MAKER}/{self.adapter.digest}".encode()).hexdigest()
+        # Which weights a group has is no part of the base model's digest, which is that of its files.
+        targets = [sorted(self.base.group(group).items()) for group in self.adapter.targets]
+        recipe = hashlib.sha256(f"{MAKER}/{self.adapter.digest}/{targets}".encode()).hexdigest()
         return self.folder / f"{self.name}-{recipe[:8]}{SUFFIXES[self.container]}"
 
     def make(self) -> Path:

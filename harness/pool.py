@@ -29,9 +29,10 @@ from sdcpp.run import start
 SEED = 42
 #: Seconds that one shot may take, start of the worker and loading of the model included.
 TIMEOUT = 300.0
-#: What a dying library says: ggml's assertions, the C++ runtime, the C library, sanitizers.
+#: What a dying library says: ggml's assertions and aborts, the C++ runtime, the C library, sanitizers.
 _LAST_WORDS = re.compile(
-    r"GGML_ASSERT|GGML_ABORT|ggml_abort|terminate called|what\(\):|[Aa]ssertion|free\(\)|malloc|corrupt|Sanitizer|fatal"
+    r"GGML_ASSERT|GGML_ABORT|ggml_abort|\.(?:c|cpp|h|hpp):\d+: |"
+    r"terminate called|what\(\):|[Aa]ssertion|free\(\)|malloc|corrupt|Sanitizer|fatal"
 )
 #: Signals that come from outside: the library does not send them to itself, so the shot is tried once more.
 _OUTSIDE = frozenset({signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM)})
@@ -141,7 +142,9 @@ class Hand:
 
 def _shortened(line: str) -> str:
     """Return a line with the absolute path of a source file cut to its part below the upstream tree."""
-    place = re.search(r"/\S*/(ggml/(?:src|include)/\S+:\d+)", line) or re.search(r"/\S*/(src/\S+:\d+)", line)
+    # Older revisions keep their sources in no folder below the tree: what is left of those is the file's name.
+    patterns = (r"/\S*/(ggml/(?:src|include)/\S+:\d+)", r"/\S*/(src/\S+:\d+)", r"/\S*/([\w.-]+:\d+)")
+    place = next((found for pattern in patterns if (found := re.search(pattern, line))), None)
     return line.replace(place.group(), place.group(1)).strip() if place else line.strip()
 
 

@@ -56,6 +56,11 @@ class Scheme:
         """Return whether the scheme can name all factors of a kind."""
         return set(kind.factors) <= set(self.suffixes)
 
+    @property
+    def has_alpha(self) -> bool:
+        """Whether alpha can stand in a file; where it cannot, the scale is 1."""
+        return "alpha" in self.suffixes
+
 
 def _whole(target: Target, stem: str | None) -> tuple[Part, ...]:
     return () if stem is None else (Part(stem=stem, start=0, stop=target.shape[0]),)
@@ -151,11 +156,12 @@ _KOHYA = {
 
 
 def _pair(down: str, up: str) -> dict[str, str]:
-    return {"down": f"{down}.weight", "up": f"{up}.weight", "alpha": ".alpha"}
+    return {"down": f"{down}.weight", "up": f"{up}.weight"}
 
 
-#: PEFT: tuners/lora/layer.py, utils/save_and_load.py. DoRA's magnitude is [out].
-_PEFT = {**_pair(".lora_A", ".lora_B"), "dora_scale": ".lora_magnitude_vector"}
+#: PEFT: tuners/lora/layer.py, utils/save_and_load.py. DoRA's magnitude is [out]. PEFT keeps alpha beside the file;
+#: in it alpha is as diffusers reads it (``network_alphas`` of loaders/lora_pipeline.py).
+_PEFT = {**_pair(".lora_A", ".lora_B"), "dora_scale": ".lora_magnitude_vector", "alpha": ".alpha"}
 _VECTORS = frozenset({"dora_scale"})
 
 SCHEMES = {
@@ -163,7 +169,7 @@ SCHEMES = {
     for scheme in (
         Scheme(name="kohya", parts=_kohya, suffixes=_KOHYA, own={}),
         Scheme(name="peft", parts=_dotted, suffixes=_PEFT, own={}, vectors=_VECTORS),
-        # As PEFT calls them in a model, and some programs in files: with the name of the adapter.
+        # As PEFT calls them in a model, and some programs in files: with the name of the adapter, without alpha.
         Scheme(
             name="peft-default", parts=_dotted, suffixes=_pair(".lora_A.default", ".lora_B.default"), own={}
         ),

@@ -17,7 +17,7 @@ import numpy as np
 from harness.anatomy import Parts, ckpt, gguf, joined, safetensors
 from harness.base import Base
 from harness.broken.recipe import WITHOUT, Recipe
-from harness.broken.seed import METADATA, Seed, Tensors, bfloat16, seed
+from harness.broken.seed import METADATA, Seed, Tensors, seed
 
 _NONE: frozenset[str] = frozenset()
 
@@ -180,8 +180,7 @@ def _ckpt(healthy: Seed) -> Iterator[Recipe]:
     yield made("scalar-alpha", "alpha has no dimension, as torch.save writes torch.tensor(4.0)", scalars)
     floats = {n: t.astype(np.float32) if n.endswith(".alpha") else t for n, t in tensors.items()}
     yield made("alpha-F32", "alpha in 32 bits beside matrices in 16", floats)
-    halves: Tensors = {n: bfloat16(t) for n, t in tensors.items()}
-    yield made("bfloat16", "the numbers as bfloat16", halves, same="bf16")
+    yield made("bfloat16", "the numbers as bfloat16, without alpha", healthy.bfloat16(), same="bf16")
     yield made("nested", "the tensors lie below the key state_dict", tensors, _nested(tensors))
     for word, ordered in _orders(tensors).items():
         yield made(f"{word}-order", "tensors in another order", ordered)
@@ -244,11 +243,11 @@ def _names(healthy: Seed) -> Iterator[Recipe]:
         )
     for container, name in (
         ("gguf", "gguf-in-disguise.safetensors"),
-        ("gguf", "gguf-in-disguise.ckpt"),
+        ("gguf", "gguf-in-disguise-too.ckpt"),
         ("safetensors", "safetensors-in-disguise.ckpt"),
-        ("safetensors", "safetensors-in-disguise.gguf"),
+        ("safetensors", "safetensors-in-disguise-too.gguf"),
         ("ckpt", "ckpt-in-disguise.safetensors"),
-        ("ckpt", "ckpt-in-disguise.gguf"),
+        ("ckpt", "ckpt-in-disguise-too.gguf"),
         ("ckpt", "ckpt.pt"),
         ("gguf", "gguf-without-suffix"),
         ("safetensors", "safetensors.bin"),

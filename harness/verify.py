@@ -38,7 +38,10 @@ RECORDS = "records.jsonl"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contender:
-    """A side of the comparison with the cases it is put to; ``repeat`` is the command that runs it again."""
+    """A side of the comparison with the cases it is put to.
+
+    ``repeat`` is the command that runs one case of it again, but for the case at its end.
+    """
 
     side: Side
     build: Build
@@ -53,7 +56,10 @@ class Contender:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What is asked of every side: a matrix, a selection from it, a backend, and the command that asks it."""
+    """What is asked of every side: a matrix, a selection from it, a backend, and the command that asks it.
+
+    ``options`` are further CMake cache entries of the builds.
+    """
 
     matrix: Matrix
     backend: str = "cpu"
@@ -61,6 +67,7 @@ class Question:
     where: Mapping[str, str] = field(default_factory=dict)
     sides: Sequence[str] = ("pristine", "patched")
     command: Sequence[str] = ("nox", "-s", "verify", "--")
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 @contextmanager
@@ -94,7 +101,9 @@ def contend(
     applied = series.needed(states)
     contenders = []
     for label in question.sides:
-        made = build.build(tree, applied if label == "patched" else (), question.backend)
+        made = build.build(
+            tree, applied if label == "patched" else (), question.backend, options=question.options
+        )
         modes = params.modes(header.read(made.header))
         found = question.matrix.cases(made.record["generation"], modes, maker)
         side = Side(
@@ -113,18 +122,25 @@ def contend(
                 side=side,
                 build=made,
                 cases=select(found, question.select, question.where),
-                repeat=quoted(again),
+                repeat=quoted([*again, "--select"]),
             )
         )
     return contenders
 
 
 def verify(
-    contenders: Sequence[Contender], folder: Path, *, title: str, command: str, jobs: int | None
+    contenders: Sequence[Contender],
+    folder: Path,
+    *,
+    title: str,
+    command: str,
+    jobs: int | None,
+    reuse: bool = False,
 ) -> Records:
     """Run the contenders' cases, judge them, and return (and keep in ``folder``) the records.
 
-    If ``folder`` holds the records of the same plan, killed before its end, the run is taken up there.
+    If ``folder`` holds the records of the same plan, killed before its end, the run is taken up there;
+    with ``reuse`` one that reached its end is not run again, only judged again.
     Raises NothingTried without cases and FixtureInvalid for a base model that cannot carry a comparison.
     """
     if not any(contender.cases for contender in contenders):
@@ -132,7 +148,10 @@ def verify(
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / RECORDS
     plan = _plan(contenders)
-    records = _unfinished(path, plan)
+    records = _earlier(path, plan, reuse=reuse)
+    if records is not None and records.finished:
+        records.cells = list(judge(contenders, records, expectation.load()))
+        return records
     if records is None:
         path.unlink(missing_ok=True)
         head = Run(
@@ -170,7 +189,7 @@ def _plan(contenders: Sequence[Contender]) -> str:
     return plan_digest(parts)
 
 
-def _unfinished(path: Path, plan: str) -> Records | None:
+def _earlier(path: Path, plan: str, *, reuse: bool) -> Records | None:
     if not path.exists():
         return None
     try:
@@ -179,7 +198,8 @@ def _unfinished(path: Path, plan: str) -> Records | None:
     except FileInvalid:
         return None
     # A run killed between its first judgement and its end has all pictures, but judging starts anew.
-    return records if records.run.plan == plan and not records.finished and not records.cells else None
+    usable = reuse if records.finished else not records.cells
+    return records if usable and records.run.plan == plan else None
 
 
 def _observe(contenders: Sequence[Contender], records: Records, writer: Writer, jobs: int | None) -> None:
@@ -279,7 +299,7 @@ def _cell(
         pictures=dict(finding.pictures),
         seconds=sum(own.seconds.values()),
         memory=own.memory,
-        repeat=f"{contender.repeat} --select {shlex.quote(f'{case.name}@{mode}')}",
+        repeat=f"{contender.repeat} {shlex.quote(f'{case.name}@{mode}')}",
     )
 
 

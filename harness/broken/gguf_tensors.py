@@ -5,13 +5,18 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
-from harness.broken.gguf import INTERNAL, REMOVED, REST, changed, u32, u64
+from harness.broken import gguf
+from harness.broken.gguf import INTERNAL, REMOVED, REST, u32, u64
 from harness.broken.limits import LIMITS, around
 from harness.broken.recipe import WITHOUT, Recipe
-from harness.broken.seed import Seed
+from harness.broken.seed import FEW, Seed
+
+#: Tensors are reached by both of the library's readers.
+changed = partial(gguf.changed, metadata=FEW)
 
 
 def recipes(seed: Seed) -> Iterator[Recipe]:
@@ -28,7 +33,7 @@ def _accept(number: int) -> frozenset[str]:
 
 
 def _names(seed: Seed) -> Iterator[Recipe]:
-    parts = seed.gguf()
+    parts = seed.gguf(metadata=FEW)
     true = struct.unpack("<Q", parts["t1-name-length"])[0]
     for word, value in around(true, 64).items():
         yield changed(
@@ -56,12 +61,12 @@ def _names(seed: Seed) -> Iterator[Recipe]:
             f"name-{word}",
             "lora_down of the first pair is not called so",
             {"t1-name-length": u64(len(name)), "t1-name": name},
-            accept=WITHOUT if word == "of-another" else _accept(1),
+            accept=_accept(1),
         )
 
 
 def _dimensions(seed: Seed) -> Iterator[Recipe]:
-    parts = seed.gguf()
+    parts = seed.gguf(metadata=FEW)
     for value in (0, 1, 3, 5, 1 << 31, (1 << 32) - 1):
         yield changed(
             seed,
@@ -142,7 +147,7 @@ def _types(seed: Seed) -> Iterator[Recipe]:
 
 
 def _offsets(seed: Seed) -> Iterator[Recipe]:
-    parts = seed.gguf()
+    parts = seed.gguf(metadata=FEW)
     true = struct.unpack("<Q", parts["t5-offset"])[0]
     size = true + len(parts["t5-data"])
     values = {
@@ -166,8 +171,6 @@ def _offsets(seed: Seed) -> Iterator[Recipe]:
             {"t5-offset": u64(value)},
             accept=_accept(5),
         )
-    swap = {"t1-offset": parts["t2-offset"], "t2-offset": parts["t1-offset"]}
-    yield changed(seed, "offsets-swapped", "lora_down and lora_up of the first pair trade places", swap)
     yield changed(
         seed,
         "offsets-all-zero",
@@ -178,11 +181,13 @@ def _offsets(seed: Seed) -> Iterator[Recipe]:
 
 def _flips(seed: Seed, count: int = 12) -> Iterator[Recipe]:
     """Single bits of the tensor descriptions, chosen by a seeded generator."""
-    labels = [label for label in seed.gguf() if re.match(r"t\d-(name|n-dims|dim|type|offset)", label)]
+    labels = [
+        label for label in seed.gguf(metadata=FEW) if re.match(r"t\d-(name|n-dims|dim|type|offset)", label)
+    ]
     draw = np.random.default_rng(11)
     for number in range(count):
         label = labels[int(draw.integers(len(labels)))]
-        piece = bytearray(seed.gguf()[label])
+        piece = bytearray(seed.gguf(metadata=FEW)[label])
         bit = int(draw.integers(len(piece) * 8))
         piece[bit // 8] ^= 1 << bit % 8
         tensor = int(label[1])

@@ -33,6 +33,9 @@ METADATA: gguf.Metadata = {
     "test.strings": gguf.Array("s", ("one", "two")),
     "test.flag": gguf.Number("?", 1),
 }
+#: Metadata without arrays. stable-diffusion.cpp falls back on a reader of its own for files that ggml declines, and
+#: that reader fails at the first array: with these entries it goes on to the tensors.
+FEW: gguf.Metadata = {key: METADATA[key] for key in ("general.architecture", "general.alignment")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,9 +55,24 @@ class Seed:
         """Return the tensors of one pair."""
         return {name: array for name, array in self.tensors.items() if name.startswith(f"{key}.")}
 
-    def gguf(self, tensors: Mapping[str, NDArray[np.generic]] | None = None) -> Parts:
+    def bfloat16(self) -> Tensors:
+        """Return the matrices cut (not rounded) to bfloat16, its raw bits in uint16, and no alpha.
+
+        alpha equals the rank, so that nothing is lost, and a library that cannot read a bfloat16 alpha is
+        asked about matrices only.
+        """
+        matrices = {n: t for n, t in self.tensors.items() if not n.endswith(".alpha")}
+        return {
+            n: (t.astype(np.float32).view(np.uint32) >> 16).astype(np.uint16) for n, t in matrices.items()
+        }
+
+    def gguf(
+        self,
+        tensors: Mapping[str, NDArray[np.generic]] | None = None,
+        metadata: gguf.Metadata = METADATA,
+    ) -> Parts:
         """Return the pieces of a GGUF of the healthy tensors, or of others."""
-        return gguf.take_apart(self.tensors if tensors is None else tensors, METADATA)
+        return gguf.take_apart(self.tensors if tensors is None else tensors, metadata)
 
     def safetensors(self, tensors: Mapping[str, NDArray[np.generic]] | None = None) -> Parts:
         """Return the pieces of a safetensors file."""
@@ -67,11 +85,6 @@ class Seed:
     def ckpt(self, pickled: bytes | None = None) -> dict[str, bytes]:
         """Return the members of a ckpt with the healthy storages and the healthy pickle, or another."""
         return ckpt.entries(b"".join(self.pickle().values()) if pickled is None else pickled, self.tensors)
-
-
-def bfloat16(array: NDArray[np.generic]) -> NDArray[np.uint16]:
-    """Return the raw bits of numbers cut (not rounded) to bfloat16, the upper half of float32."""
-    return (array.astype(np.float32).view(np.uint32) >> 16).astype(np.uint16)
 
 
 @remember

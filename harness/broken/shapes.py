@@ -156,7 +156,12 @@ def _shapes(add, down: Array, up: Array) -> None:  # type: ignore[no-untyped-def
     add("up-of-3-dimensions", "up is [1, out, rank]", up=up[None], quietly=WHOLE)
     add("down-of-3-dimensions", "down is [2, rank / 2, in]", down=down.reshape(2, RANK // 2, inner))
     convolution = down.reshape(RANK, inner // 16, 4, 4)
-    add("down-for-convolution", "down is a 4x4 convolution over a linear layer", down=convolution)
+    add(
+        "down-for-convolution",
+        "down is a 4x4 convolution of as many numbers",
+        down=convolution,
+        quietly=WHOLE,
+    )
     add("up-for-convolution", "up is a 3x3 convolution", up=ones((out, RANK, 3, 3), np.float16))
     add("down-of-5-dimensions", "down is [1, 1, rank, 1, in]", down=down[None, None, :, None], quietly=WHOLE)
 

@@ -1,5 +1,5 @@
 """The subcommands: each module has ``register(subparsers)`` and ``main(arguments) -> int``."""
 
-from sdcpp.commands import build, lora, matrix, patch, verify
+from sdcpp.commands import build, lora, matrix, mutants, patch, stability, verify
 
-COMMANDS = (verify, matrix, build, patch, lora)
+COMMANDS = (verify, matrix, mutants, stability, build, patch, lora)

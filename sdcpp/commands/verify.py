@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from sdcpp.run import quoted
 
 if TYPE_CHECKING:
     from harness.matrix import Matrix
+    from harness.verify import Contender
 
 #: Exit status of a run in which a case did not do what was expected of it.
 NOT_AS_EXPECTED = 1
@@ -108,32 +110,17 @@ def execute(
     """Put a matrix to the sides of each revision, print the table, write the reports, return the exit status."""
     from harness import report
     from harness.report import terminal
-    from harness.verify import Question, contend, maker_for, verify
+    from harness.verify import verify
 
-    where = dict(arguments.where)
     if arguments.list:
-        return _list(matrix, arguments.select, where)
-    revisions = [revision.find(name) for name in arguments.revision or REVISIONS]
-    if arguments.source:
-        revisions = [revision.from_folder(arguments.source)]
-    question = Question(
-        matrix=matrix,
-        backend=arguments.backend,
-        select=arguments.select,
-        where=where,
-        sides=sides,
-        command=command,
-    )
-    # The newest library knows the most types, and all make the same blocks of the same type.
-    with maker_for(revisions[-1], question) as maker:
-        contenders = [
-            side for wanted in revisions for side in contend(wanted, series.load(), question, maker)
-        ]
+        return show(matrix, arguments)
+    with contenders(arguments, matrix, command, sides) as made:
+        names = dict.fromkeys(contender.side.revision for contender in made)
         records = verify(
-            contenders,
+            made,
             arguments.output,
-            title=f"GGUF LoRA loading, {', '.join(r.name for r in revisions)}, {arguments.backend}",
-            command=_typed(arguments, command),
+            title=f"GGUF LoRA loading, {', '.join(names)}, {arguments.backend}",
+            command=typed(arguments, command),
             jobs=arguments.jobs,
         )
     terminal.table(records, console.out)
@@ -142,7 +129,30 @@ def execute(
     return NOT_AS_EXPECTED if records.failing else 0
 
 
-def _typed(arguments: argparse.Namespace, command: Sequence[str]) -> str:
+@contextmanager
+def contenders(
+    arguments: argparse.Namespace, matrix: Matrix, command: Sequence[str], sides: Sequence[str]
+) -> Iterator[list[Contender]]:
+    """Yield the built sides of each revision asked for; raises what fetching, patching and building raise."""
+    from harness.verify import Question, contend, maker_for
+
+    revisions = [revision.find(name) for name in arguments.revision or REVISIONS]
+    if arguments.source:
+        revisions = [revision.from_folder(arguments.source)]
+    question = Question(
+        matrix=matrix,
+        backend=arguments.backend,
+        select=arguments.select,
+        where=dict(arguments.where),
+        sides=sides,
+        command=command,
+    )
+    # The newest library knows the most types, and all make the same blocks of the same type.
+    with maker_for(revisions[-1], question) as maker:
+        yield [side for wanted in revisions for side in contend(wanted, series.load(), question, maker)]
+
+
+def typed(arguments: argparse.Namespace, command: Sequence[str]) -> str:
     """Return the command that asks the same again."""
     options: list[str] = []
     for name in arguments.revision or ():
@@ -159,7 +169,8 @@ def _typed(arguments: argparse.Namespace, command: Sequence[str]) -> str:
     return quoted(words[:-1] if words[-1] == "--" else words)
 
 
-def _list(matrix: Matrix, patterns: Sequence[str], where: Mapping[str, str]) -> int:
+def show(matrix: Matrix, arguments: argparse.Namespace) -> int:
+    """Print the cases that are asked for, of every generation, and what is left out."""
     from harness.case import MODES, select
     from harness.matrix import Maker
     from harness.quantiser import Quantiser, newest_build
@@ -169,7 +180,7 @@ def _list(matrix: Matrix, patterns: Sequence[str], where: Mapping[str, str]) -> 
         with Quantiser(folder) as quantiser:
             maker = Maker(types={name: info.block for name, info in quantiser.types().items()})
     for generation in matrix.bases:
-        found = select(matrix.cases(generation, MODES, maker), patterns, where)
+        found = select(matrix.cases(generation, MODES, maker), arguments.select, dict(arguments.where))
         for case in found:
             dimensions = "  ".join(f"{key}={value}" for key, value in case.dimensions.items())
             name = f"{case.name}@{case.dimensions['mode']}"

@@ -60,9 +60,11 @@ def test_every_target_is_in_its_file_and_in_the_type_that_the_library_has_it_in(
             for role, name in targets.values():
                 weight = base.files[role][name]
                 # Kernels are F16 in the library, whatever a file says.
-                assert weight.dtype == ("F16" if group.startswith("conv") else "F32")
-                assert weight.shape[2:] == {"conv1x1": (1, 1), "conv3x3": (3, 3)}.get(group, ())
-    assert set(BASES["sd1-tiny"].groups) == {"conv1x1", "conv3x3", "text"}
+                assert weight.dtype == ("F16" if len(weight.shape) == 4 else "F32")
+                assert weight.shape[2:] == {"conv1x1": (1, 1), "conv3x3": (3, 3), "strided": (3, 3)}.get(
+                    group, ()
+                )
+    assert set(BASES["sd1-tiny"].groups) == {"conv1x1", "conv3x3", "strided", "text"}
     assert BASES["flux-small"].group("conv3x3") == {}
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import threading
 import time
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from harness import pool, record
+from harness.broken.recipe import OddFile, Recipe
 from harness.case import Shot
 from harness.files import AdapterFile
 from harness.record import Observation, Records
@@ -54,6 +56,25 @@ def test_pictures_arrive_with_backend_log_and_cost(fake_build: Callable[..., Bui
     assert changed.picture
     difference = records.pictures[changed.picture].astype(int) - records.pictures[plain.picture]
     assert np.median(difference) == 32
+
+
+@pytest.mark.parametrize("generation", ["B", "C"])
+def test_warnings_are_counted(fake_build: Callable[..., Build], tmp_path: Path, generation: str) -> None:
+    recipe = Recipe(name="missing", container="path", why="nothing is there", place=lambda _: None)
+    missing = Shot(base=BASE, mode="at_runtime", sequence=((Use(file=OddFile(base=BASE, recipe=recipe)),),))
+    seen = by_shot(observe(fake_build(generation), tmp_path, NONE, missing))
+    assert (seen[NONE.name].complaints, seen[missing.name].complaints) == (0, 1)
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="this system bounds no other process's memory")
+def test_memory_is_bounded_where_asked_for(fake_build: Callable[..., Build]) -> None:
+    for memory in (None, 4 << 30):
+        hand = pool.Hand(fake_build("C"), "cpu", 1, memory)
+        try:
+            soft, hard = resource.prlimit(hand._process.pid, resource.RLIMIT_AS)
+            assert (soft, hard) == (memory, memory) if memory else soft != 4 << 30
+        finally:
+            hand.close()
 
 
 @pytest.mark.parametrize("generation", ["B", "C"])
@@ -169,13 +190,29 @@ def test_as_many_workers_as_cores_but_not_more_than_eight() -> None:
     assert pool.crew_size(64) == (8, 1)
 
 
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        (
+            "/a/b/trees/x/ggml/src/ggml.c:12: GGML_ASSERT(a/b) failed",
+            "ggml/src/ggml.c:12: GGML_ASSERT(a/b) failed",
+        ),
+        ("/a/b/trees/x/src/lora.hpp:498: GGML_ASSERT(n) failed", "src/lora.hpp:498: GGML_ASSERT(n) failed"),
+        ("/a/b/trees/x/ggml_extend.hpp:7: GGML_ASSERT(n) failed", "ggml_extend.hpp:7: GGML_ASSERT(n) failed"),
+        ("what():  std::bad_alloc", "what():  std::bad_alloc"),
+    ],
+)
+def test_last_words_name_source_files_without_this_machines_folders(said: str, kept: str) -> None:
+    assert pool._shortened(said) == kept
+
+
 def _processes(build: Build) -> set[int]:
-    """The processes that hold this build's library."""
+    """The worker processes that hold a build: those of other runs on this machine hold others."""
     found = set()
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
             try:
-                words = (folder / "cmdline").read_bytes()
+                words = (folder / "cmdline").read_bytes().split(b"\0")
             except OSError:
                 continue
             if os.fsencode(build.folder) in words:

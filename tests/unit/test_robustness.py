@@ -117,6 +117,13 @@ def test_a_wrong_picture_is_measured_against_the_references() -> None:
     assert "grey levels from that without the adapter" in judged(trial(), noise).evidence
 
 
+def test_a_good_file_that_is_left_aside_has_no_effect() -> None:
+    good = trial(accept=frozenset(), quietly=frozenset({"whole"}))
+    for complaints in (0, 1):
+        assert judged(good, shade(100), complaints=complaints).verdict is Verdict.NO_EFFECT
+    assert judged(good, shade(140)).verdict is Verdict.PASS
+
+
 def test_one_pixel_is_enough() -> None:
     almost = shade(100)
     almost[0, 0, 0] += 1

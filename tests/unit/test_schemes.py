@@ -150,6 +150,11 @@ def test_which_kinds_a_scheme_can_name() -> None:
     assert named["peft-default"] == named["processor"] == named["layer"] == {"lora"}
 
 
+def test_files_of_old_diffusers_hold_no_alpha() -> None:
+    without = {name for name, scheme in SCHEMES.items() if not scheme.has_alpha}
+    assert without == {"peft-default", "processor", "layer"}
+
+
 def test_names_longer_than_the_64_bytes_of_ggml_occur() -> None:
     adapter = Adapter(name="x", base="x")
     lengths = [len(spot.key("down").encode()) for spot in spots(adapter, SD1_TINY)]

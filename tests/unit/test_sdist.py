@@ -187,6 +187,17 @@ def test_links_that_stay_inside_are_kept(tmp_path: Path) -> None:
     assert (place / "x" / "hard").read_bytes() == b""
 
 
+def test_a_link_that_leads_to_itself_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "place").mkdir()
+    made = archive(
+        tmp_path / "made.tar",
+        member("top/vendor/good"),
+        member("top/vendor/loop", tarfile.SYMTYPE, "loop"),
+    )
+    with pytest.raises(UnsafeArchive, match="loop"):
+        sdist.unpack(made, "vendor", tmp_path / "place")
+
+
 @pytest.mark.parametrize("spoil", [lambda data: data[: len(data) // 2], lambda _data: b"no archive"])
 def test_a_damaged_archive(index: Path, tmp_path: Path, spoil: Callable[[bytes], bytes]) -> None:
     origin = repositories.sdist(index)

@@ -20,6 +20,11 @@ def of(container: str, *leaving: str) -> list[Recipe]:
     return [r for r in VARIANTS if r.container == container and not r.name.endswith(leaving or ("-",))]
 
 
+def test_no_file_hides_another_from_a_library_that_tries_suffixes() -> None:
+    stems = [Path(recipe.file_name).with_suffix("") for recipe in VARIANTS if recipe.file_name]
+    assert len(set(stems)) == len(stems)
+
+
 def test_names_are_unique() -> None:
     assert len({recipe.name for recipe in VARIANTS}) == len(VARIANTS) > 50
 

@@ -44,6 +44,21 @@ def test_cells_come_from_what_was_seen(fake_build: Callable[..., Build], tmp_pat
     }
 
 
+def test_a_finished_run_is_reused_only_if_that_is_asked_for(
+    fake_build: Callable[..., Build], tmp_path: Path
+) -> None:
+    side, path = undisturbed.contender(fake_build("C")), tmp_path / "records.jsonl"
+
+    def run(*, reuse: bool) -> Records:
+        return verify([side], tmp_path, title="twice", command="none", jobs=2, reuse=reuse)
+
+    first, before = run(reuse=False), path.read_bytes()
+    assert run(reuse=True).cells == first.cells
+    assert path.read_bytes() == before
+    assert judgement(run(reuse=False)) == judgement(first)
+    assert path.read_bytes() != before
+
+
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_killed_at_a_random_moment_and_started_again_it_gives_the_same_judgement(
     fake_build: Callable[..., Build], tmp_path: Path, seed: int

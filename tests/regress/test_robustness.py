@@ -1,0 +1,60 @@
+"""Broken files put to a real library: one of each kind of outcome that has been seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness import oracle, pool, record, robustness
+from harness.bases import FLUX_SMALL
+from harness.broken import corpus
+from harness.robustness import judge_broken, trials
+from harness.variants import variants
+from harness.verdict import Verdict
+from harness.verify import Contender
+
+#: What the revision 2026-05 does at run time.
+WANTED = {
+    "gguf-magic-reversed": Verdict.PASS,
+    "safetensors-json-garbage": Verdict.PASS,
+    "ckpt-html-page": Verdict.PASS,
+    "path-missing": Verdict.PASS,
+    "path-folder": Verdict.PASS,
+    "variant-gguf-metadata-of-all-kinds": Verdict.PASS,
+    "variant-safetensors-named-not-ascii": Verdict.PASS,
+    "safetensors-down-wider": Verdict.ABORT,
+    "gguf-truncated-inside-t5-data": Verdict.WRONG,
+    "safetensors-json-null": Verdict.NO_EFFECT,
+}
+
+
+@pytest.fixture(scope="module")
+def findings(
+    contenders: list[Contender], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, oracle.Finding]:
+    build = next(c.build for c in contenders if c.side.label == "2026-05 pristine")
+    recipes = [r for r in (*corpus(FLUX_SMALL), *variants(FLUX_SMALL)) if r.name in WANTED]
+    tried = trials(FLUX_SMALL, ["at_runtime"], recipes, any_suffix=True)
+    shots = {shot.name: shot for trial in tried for shot in trial.shots}
+    path: Path = tmp_path_factory.mktemp("broken") / "records.jsonl"
+    with record.Writer(path) as writer:
+        writer.run(record.Run(plan="", title="", command="", machine={}, started="", project=""))
+        pool.observe(
+            build,
+            "cpu",
+            shots.values(),
+            writer,
+            jobs=2,
+            threads=1,
+            timeout=60,
+            memory=robustness.MEMORY,
+        )
+    records = record.read(path)
+    observed = {shot: o for (_, shot), o in records.observations.items()}
+    return {trial.name: judge_broken(trial, observed, records.pictures) for trial in tried}
+
+
+@pytest.mark.parametrize("name", WANTED)
+def test_what_a_library_does_with_a_file(findings: dict[str, oracle.Finding], name: str) -> None:
+    assert findings[name].verdict is WANTED[name], findings[name].evidence
