@@ -11,7 +11,7 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from harness.formats.tensor import SAFETENSORS, SIZES, Entry, File, Tensor, broken
+from harness.formats.tensor import SAFETENSORS, SIZES, Entry, File, Tensor, broken, is_text
 
 #: The reference implementation refuses longer headers.
 LONGEST_HEADER = 100_000_000
@@ -39,6 +39,8 @@ def read(path: Path) -> File:
     metadata = header.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
         raise broken(path, "__metadata__ does not map names to texts", 8)
+    if not all(is_text(word) for pair in metadata.items() for word in pair):
+        raise broken(path, "__metadata__ has half a character in it", 8)
     start = 8 + length
     tensors = {name: _tensor(path, name, value, start) for name, value in header.items()}
     end = start
@@ -71,7 +73,7 @@ def _tensor(path: Path, name: str, value: Any, start: int) -> Tensor:
         raise broken(path, f"tensor {name}: its entry is no object", 8)
     kind, shape, offsets = value.get("dtype"), value.get("shape"), value.get("data_offsets")
     kind = _NAMES.get(kind, kind) if isinstance(kind, str) else kind
-    if kind not in SAFETENSORS:
+    if not isinstance(kind, str) or kind not in SAFETENSORS:
         raise broken(path, f"tensor {name}: type {kind!r} is not known", 8)
     if not (isinstance(shape, list) and all(_natural(n) for n in shape)):
         raise broken(path, f"tensor {name}: its shape is {shape!r}", 8)

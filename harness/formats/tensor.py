@@ -126,7 +126,9 @@ class Tensor:
         Rows that are longer come singly; tensors that are gathered come as one.
         """
         block, width = SIZES[self.kind]
-        rows = self.size // self.row if self.size else 0
+        if not self.size:
+            return
+        rows = self.size // self.row
         step = max(1, PIECE // (4 * self.row)) if self.row % block == 0 else rows
         if self.strides is not None:
             step = max(1, rows)
@@ -143,7 +145,7 @@ class Tensor:
         """Return the error that says what is wrong with this tensor."""
         return broken(
             self.path,
-            f"tensor {self.name if self.name and _is_text(self.name) else ascii(self.name)}: {what}",
+            f"tensor {self.name if self.name and is_text(self.name) else ascii(self.name)}: {what}",
             self.offset,
         )
 
@@ -159,11 +161,11 @@ class File:
 
     def __post_init__(self) -> None:
         for name, tensor in self.tensors.items():
-            if not name.strip(".") or "\0" in name or not _is_text(name):
+            if not name.strip(".") or "\0" in name or not is_text(name):
                 raise tensor.invalid("is not a name that a tensor can have")
 
 
-def _is_text(name: str) -> bool:
+def is_text(name: str) -> bool:
     """Return whether a name can be written as UTF-8; JSON can smuggle in halves of characters."""
     return not any("\ud800" <= letter <= "\udfff" for letter in name)
 

@@ -84,6 +84,15 @@ def inspect(path: Path, base: str | None = None) -> Findings:
     )
 
 
+def require_fit(path: Path, base: str) -> None:
+    """Raise AdapterUnknown with the first thing about a file that does not fit a base model."""
+    found = inspect(path, base)
+    if found.complaints:
+        more = len(found.complaints) - 1
+        also = f" (and {more} more)" if more else ""
+        raise AdapterUnknown(found.complaints[0] + also, path, "sdcpp lora inspect lists all of them")
+
+
 def _groups(found: Layout) -> list[Group]:
     counted = Counter(
         Group(

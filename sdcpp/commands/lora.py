@@ -65,6 +65,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     convert.add_argument(
         "--pad-rank", action="store_true", help="with --rebalance: pad the rank to whole blocks"
     )
+    convert.add_argument("--base", metavar="MODEL", help="refuse what does not fit this model; see inspect")
     convert.add_argument(
         "--anyway", action="store_true", help="convert what has NaN in it or lacks parts, as far as that goes"
     )
@@ -129,11 +130,14 @@ def convert_file(arguments: argparse.Namespace) -> int:
     """Run ``convert``."""
     from harness.lora import choose
     from harness.lora.convert import convert
+    from harness.lora.inspect import require_fit
     from harness.lora.maker import maker
 
     types = wanted(arguments.type)
     if arguments.pad_rank and not arguments.rebalance:
         raise FileInvalid("--pad-rank needs", "--rebalance", "add it")
+    if arguments.base:
+        require_fit(arguments.input, arguments.base)
     with maker(arguments.library) as made:
         if arguments.max_loss:
             choice = choose.within(

@@ -30,6 +30,7 @@ ARRAYS: Arrays = {
     "a.alpha": np.array(2.0, np.float32),
     "five": np.arange(32, dtype=np.float32).reshape(2, 2, 2, 2, 2),
     "none": np.zeros((0, 4), np.float32),
+    "no.row": np.zeros((4, 0), np.float32),
 }
 METADATA = {
     "ss_network_dim": Entry(type="STRING", value="2"),
@@ -215,6 +216,7 @@ def _touch(file: File) -> None:
     for tensor in file.tensors.values():
         if tensor.nbytes < 1 << 20:
             tensor.values()
+            list(tensor.pieces())
 
 
 def one_line(error: Error) -> None:

@@ -411,6 +411,15 @@ def test_inspecting_against_a_base(tmp_path: Path, capsys: pytest.CaptureFixture
     ]
 
 
+def test_converting_for_a_base_that_does_not_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = save(tmp_path / "a.safetensors", pair(inner=48) | pair(key="lora_unet_other"))
+    base = save(tmp_path / "base.safetensors", {"block.proj.weight": np.zeros((64, 32), np.float32)})
+    assert main(["lora", "convert", str(path), str(tmp_path / "b.gguf"), "--base", str(base)]) == 56
+    said = capsys.readouterr().err
+    assert "changes [64, 48], the base has [64, 32] at block.proj.weight (and 1 more)" in said
+    assert not (tmp_path / "b.gguf").exists()
+
+
 def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], cache_folder: Path) -> None:
     assert not cache_folder.exists()
     a = save(tmp_path / "a.safetensors", pair())
