@@ -96,7 +96,7 @@ def delta(module: Module) -> Delta:
         raise AdapterUnknown(f"adapter lacks {module.lack}", module.key, "is the file complete?")
     try:
         return maker[module.kind](module)
-    except ValueError as error:
+    except (ValueError, IndexError) as error:
         shapes = ", ".join(f"{part} {list(t.shape)}" for part, t in module.parts.items())
         raise AdapterUnknown(f"tensors do not fit together ({shapes})", module.key, str(error)) from error
 

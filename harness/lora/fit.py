@@ -15,6 +15,8 @@ def complaint(module: Module) -> str:  # noqa: PLR0911 - one return a complaint
     for tensor in module.parts.values():
         if not tensor.size:
             return f"tensor {tensor.name} of shape {list(tensor.shape)} is empty, at byte {tensor.offset}"
+        if tensor in (module.parts.get("up"), module.parts.get("down")) and len(tensor.shape) < 2:
+            return f"tensor {tensor.name} of shape {list(tensor.shape)} is no matrix, at byte {tensor.offset}"
         if tensor.size > 1 and not is_float(tensor.kind):
             return f"tensor {tensor.name} holds whole numbers ({tensor.kind}), at byte {tensor.offset}"
     for part in ("alpha", "scale"):

@@ -157,8 +157,10 @@ def _fit(found: Layout, places: Places, shapes: Mapping[str, tuple[int, ...]]) -
             continue
         try:
             change = delta.delta(module)
-        except AdapterUnknown:
-            continue  # said already
+        except AdapterUnknown as error:
+            if not fit.complaint(module):
+                complaints.append(f"{key}: {error.what}")
+            continue
         first, last = place.rows(shapes[place.name])
         wanted = (last - first, *shapes[place.name][1:])
         if module.kind == "bias":
