@@ -34,7 +34,9 @@ def mutants(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the unit tests, then the regression tests that drive really built libraries."""
     session.install("-e", ".", *TEST)
-    session.run("pytest", *session.posargs)
+    session.run("pytest", "-n", "auto", "tests/unit", *session.posargs)
+    # One process, because these share built libraries, which take all cores to make and to run.
+    session.run("pytest", "tests/regress", *session.posargs)
 
 
 @nox.session

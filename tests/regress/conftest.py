@@ -18,17 +18,8 @@ SELECTED = {
     "2026-05": [],
 }
 Find = Callable[[str, str, str], Cell]
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep these tests in one process, so that the libraries are built and run once.
-
-    The first of them waits for the builds, however slow the machine.
-    """
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("regress"))
-            item.add_marker(pytest.mark.timeout(3600))
+#: The first test of a module may have to wait for the builds, however slow the machine.
+PATIENT = pytest.mark.timeout(3600)
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,9 @@ from harness.matrix import FLOAT
 from harness.use import Use
 from harness.verdict import Verdict
 from harness.verify import Contender
+from tests.regress.conftest import PATIENT
+
+pytestmark = PATIENT
 
 ADAPTER = Adapter(name="lora-r32", base=FLUX_SMALL.name)
 HEALTHY = AdapterFile(base=FLUX_SMALL, adapter=ADAPTER, container="safetensors", kind="F32")

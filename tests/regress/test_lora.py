@@ -22,6 +22,9 @@ from harness.lora.maker import Reference, best
 from harness.quantiser import Quantiser
 from harness.verify import Contender
 from sdcpp.errors import LibraryUnusable, TypeUnavailable
+from tests.regress.conftest import PATIENT
+
+pytestmark = PATIENT
 
 VALUES = np.random.default_rng(6).standard_normal((64, 512)).astype(np.float32)
 

@@ -13,6 +13,9 @@ from harness.robustness import judge_broken, trials
 from harness.variants import variants
 from harness.verdict import Verdict
 from harness.verify import Contender
+from tests.regress.conftest import PATIENT
+
+pytestmark = PATIENT
 
 #: What the revision 2026-05 does at run time.
 WANTED = {

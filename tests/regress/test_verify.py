@@ -6,7 +6,9 @@ import pytest
 
 from harness.record import Records
 from harness.verdict import Standing, Verdict
-from tests.regress.conftest import Find
+from tests.regress.conftest import PATIENT, Find
+
+pytestmark = PATIENT
 
 MODES = ("immediately", "at_runtime", "auto")
 
