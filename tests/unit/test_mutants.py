@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from harness import mutants
+from harness.case import plan_digest
 from harness.matrix import FULL
 from harness.mutants import Bench, Mutant, Outcome, State
-from harness.record import Cell, Records, Run
+from harness.record import Cell, Records, Run, Side, Writer
 from harness.verdict import Standing, Verdict
 from sdcpp import project, revision
 from sdcpp.errors import SeriesInvalid
@@ -184,6 +185,29 @@ def test_a_mutant_whose_cases_are_not_there_waits(monkeypatch: pytest.MonkeyPatc
     assert outcome.state not in mutants.WANTED
 
 
+def test_records_of_another_state_of_the_file_do_not_count(bench: Bench) -> None:
+    one = replace(MUTANTS[0], select=("a",), control=False)
+    assert bench.recorded(one).state is State.NOT_RUN
+
+    def write(name: str, select: Sequence[str], verdict: Verdict, sha256: str) -> None:
+        path = bench.folder / name / plan_digest(select)[:8] / "records.jsonl"
+        path.unlink(missing_ok=True)
+        made = {"patches": [{"name": name, "sha256": sha256}]}
+        with Writer(path) as writer:
+            writer.run(records().run)
+            writer.side(
+                Side(label=name, revision="x", patched=True, backend="cpu", identity=name, build=made)
+            )
+            writer.cell(cell("a", verdict, 0.5))
+            writer.end("2026-01-02T03:04:05+00:00")
+
+    write("unmutated", bench.hints, Verdict.PASS, "")
+    write(one.name, one.select, Verdict.WRONG, "another")
+    assert bench.recorded(one).state is State.NOT_RUN
+    write(one.name, one.select, Verdict.WRONG, one.patch.sha256)
+    assert bench.recorded(one).state is State.CAUGHT
+
+
 def test_forgetting_removes_the_records_of_the_chosen_alone(bench: Bench) -> None:
     paths = [bench.folder / m.name / "whole" / "records.jsonl" for m in MUTANTS[:2]]
     for path in paths:
@@ -205,9 +229,10 @@ def test_the_table_has_a_row_for_each_outcome() -> None:
     rows = [line for line in page.splitlines() if line.startswith("| `")]
     assert [row.split("`")[1] for row in rows] == [m.name for m in MUTANTS[:3]]
     assert "`a@auto` small: WRONG 0.5 > 0.04" in rows[0]
-    assert "**survived**: nothing" in rows[1]
+    assert "| **survived** |" in rows[1]
     assert "| silent |" in rows[2]
-    assert "1 of 2 mistakes" in page
+    assert "1 of the 2 mistakes tried" in page
+    assert "0 of the 3 mutants have not been run" in page
 
 
 def test_the_page_in_docs_has_a_row_for_each_mutant_and_no_other() -> None:
