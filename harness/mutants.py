@@ -22,6 +22,7 @@ from harness.case import MODES, Case, plan_digest
 from harness.case import select as selected
 from harness.matrix import Maker, Matrix
 from harness.record import Cell, Records
+from harness.record import read as read_records
 from harness.robustness import Trial
 from harness.verdict import Verdict
 from harness.verify import RECORDS, Question, contend, verify
@@ -36,7 +37,7 @@ FOLDER = Path(__file__).with_name("mutants")
 REVISION = "2026-05"
 COMMAND = ("sdcpp", "mutants")
 #: Verdicts that tell a mistake from a crash: the harness has looked at what the library did, and says no.
-CATCHING = frozenset({Verdict.WRONG, Verdict.NO_EFFECT, Verdict.REFUSED, Verdict.SKIPPED})
+CATCHING = frozenset({Verdict.WRONG, Verdict.NO_EFFECT, Verdict.REFUSED, Verdict.MISDIRECTED})
 #: The files through which an adapter goes on its way into a picture: a mutant changes these and no other.
 LORA_PATH = frozenset(
     {
@@ -76,6 +77,7 @@ class State(StrEnum):
     CRASHED = "crashed"  # only crashes or hangs tell it from the library as it is: that counts as not caught
     SURVIVED = "survived"
     WAITING = "waiting"  # the matrix has no case that its Select: fits
+    NOT_RUN = "not run"  # no finished records of it as it is now
     SILENT = "silent"  # a control that nothing reports
     NOISY = "noisy"  # a control that something reports
 
@@ -201,6 +203,27 @@ class Bench:
         found = compare(mutant, plain.cells if plain else (), mutated.cells)
         return replace(found, date=mutated.finished[:10])
 
+    def recorded(self, mutant: Mutant) -> Outcome:
+        """Return what finished records say of a mutant, building and running nothing.
+
+        Records of another state of its file do not count. Which library they were made with is not checked.
+        """
+        for select, hints in ((mutant.select, self.hints), ((), ())):
+            mutated, plain = self._finished(mutant.name, select), self._finished("unmutated", hints)
+            if mutated and plain and mutant.patch.sha256 in _patches(mutated):
+                found = compare(mutant, plain.cells, mutated.cells)
+                if found.state in WANTED or not select:
+                    return replace(found, date=mutated.finished[:10])
+        return Outcome(mutant=mutant, state=State.NOT_RUN)
+
+    def _finished(self, name: str, select: Sequence[str]) -> Records | None:
+        path = self._part(name, select) / RECORDS
+        records = read_records(path) if path.exists() else None
+        return records if records and records.finished else None
+
+    def _part(self, name: str, select: Sequence[str]) -> Path:
+        return self.folder / name / (plan_digest(select)[:8] if select else "whole")
+
     def records(self, mutant: Mutant | None, select: Sequence[str]) -> Records | None:
         """Return the records of the selected cases on a mutant or (None) on the library as it is.
 
@@ -215,15 +238,18 @@ class Bench:
         [contender] = contend(self.revision, patches, question, Maker())
         side = replace(contender.side, label=name)
         repeat = quoted([*command, "--case"])
-        part = plan_digest(select)[:8] if select else "whole"
         return verify(
             [replace(contender, side=side, repeat=repeat)],
-            self.folder / name / part,
+            self._part(name, select),
             title=f"mutant {name}" if mutant else "the library as it is",
             command=quoted(command),
             jobs=self.jobs,
             reuse=True,
         )
+
+
+def _patches(records: Records) -> set[str]:
+    return {patch["sha256"] for side in records.sides.values() for patch in side.build["patches"]}
 
 
 def cases(matrix: Matrix, generation: str, select: Sequence[str]) -> list[Case | Trial]:
@@ -233,10 +259,8 @@ def cases(matrix: Matrix, generation: str, select: Sequence[str]) -> list[Case |
 
 def compare(mutant: Mutant, plain: Iterable[Cell], mutated: Sequence[Cell]) -> Outcome:
     """Return what the cells of a mutant say of it beside those of the library as it is."""
-    before = {(c.case, c.dimensions["mode"], c.dimensions["base"]): c.verdict for c in plain}
-    differing = tuple(
-        c for c in mutated if c.verdict is not before[c.case, c.dimensions["mode"], c.dimensions["base"]]
-    )
+    before = {place(cell): cell.verdict for cell in plain}
+    differing = tuple(cell for cell in mutated if cell.verdict is not before[place(cell)])
     if mutant.control:
         state = State.NOISY if differing else State.SILENT
     elif any(cell.verdict in CATCHING for cell in differing):
@@ -273,7 +297,8 @@ def _numbers(cell: Cell) -> str:
 
 def markdown(outcomes: Sequence[Outcome], revision: str) -> str:
     """Return docs/mutants.md."""
-    mistakes = [o for o in outcomes if not o.mutant.control]
+    run = [o for o in outcomes if o.state is not State.NOT_RUN]
+    mistakes = [o for o in run if not o.mutant.control]
     caught = sum(o.state is State.CAUGHT for o in mistakes)
     lines = [
         "# Mutants",
@@ -283,9 +308,11 @@ def markdown(outcomes: Sequence[Outcome], revision: str) -> str:
         "Controls change nothing, and nothing may report them. Beside each case stands its effect error and, after the",
         "sign, the tolerance it exceeds.",
         "",
-        f"Revision {revision} with the patch series, CPU: {caught} of {len(mistakes)} mistakes are caught.",
+        f"Revision {revision} with the patch series, CPU: {caught} of the {len(mistakes)} mistakes tried are caught;"
+        f" {len(outcomes) - len(run)} of the {len(outcomes)} mutants have not been run yet.",
         "",
-        "This page is written by `sdcpp mutants --docs docs/mutants.md`; one row comes from"
+        "This page is written by `sdcpp mutants --docs docs/mutants.md`, with `--recorded` from finished records alone;"
+        " one row comes from"
         " `sdcpp mutants --select NAME`.",
         "",
         "| mutant | mistake | file | first caught by | most clearly by | date |",
@@ -297,9 +324,10 @@ def markdown(outcomes: Sequence[Outcome], revision: str) -> str:
 
 def _row(outcome: Outcome) -> str:
     mutant = outcome.mutant
-    first = _cell(outcome.first) if outcome.first else "nothing"
+    first = _cell(outcome.first) if outcome.first else "no case"
     if outcome.state not in WANTED or mutant.control:
-        first = f"**{outcome.state}**: {first}" if outcome.state not in WANTED else outcome.state.value
+        noted = f": {first}" if outcome.first else ""
+        first = outcome.state.value if outcome.state in WANTED else f"**{outcome.state}**{noted}"
     strongest = _cell(outcome.strongest) if outcome.strongest else ""
     files = ", ".join(f"`{Path(file).name}`" for file in mutant.patch.files)
     words = [f"`{mutant.name}`", mutant.mistake, files, first, strongest, outcome.date]

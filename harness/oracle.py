@@ -48,7 +48,7 @@ _FAILURES = {
     "crashed": Verdict.ABORT,
     "hung": Verdict.TIMEOUT,
     "refused": Verdict.REFUSED,
-    "misdirected": Verdict.SKIPPED,
+    "misdirected": Verdict.MISDIRECTED,
     "failed": Verdict.UNJUDGED,
 }
 

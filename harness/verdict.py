@@ -16,6 +16,9 @@ class Verdict(StrEnum):
     REFUSED = "REFUSED"  # the library declined
     UNSUPPORTED = "UNSUPPORTED"  # the device or the revision says that it cannot
     SKIPPED = "SKIPPED"  # no such device here
+    MISDIRECTED = (
+        "MISDIRECTED"  # the library ran on another backend than asked for, which says nothing of that one
+    )
     UNJUDGED = "UNJUDGED"  # a picture that the oracles compare with could not be made
 
 

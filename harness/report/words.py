@@ -37,6 +37,7 @@ VERDICTS = {
     Verdict.REFUSED: "The library declined.",
     Verdict.UNSUPPORTED: "The device or the revision says that it cannot do this.",
     Verdict.SKIPPED: "Not tried here.",
+    Verdict.MISDIRECTED: "The library ran on another backend than asked for.",
     Verdict.UNJUDGED: "A picture that this one is compared with could not be made.",
 }
 

@@ -54,6 +54,9 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="these cases in the place of those that a mutant names; may be repeated",
     )
     parser.add_argument("--list", action="store_true", help="print the mutants and stop")
+    parser.add_argument(
+        "--recorded", action="store_true", help="build and run nothing: tell what finished records say"
+    )
     parser.add_argument("--restart", action="store_true", help="run finished ones again")
     parser.add_argument("--docs", type=Path, metavar="FILE", help="write the table here; needs all mutants")
     parser.add_argument(
@@ -81,7 +84,6 @@ def main(arguments: argparse.Namespace) -> int:
             console.out.print(f"{mutant.name:36} {files:28} {mutant.mistake}", markup=False)
         return 0
     wanted = revision.find(mutants.REVISION)
-    mutants.check(wanted, chosen)
     bench = mutants.Bench(
         revision=wanted,
         matrix=FULL,
@@ -89,11 +91,16 @@ def main(arguments: argparse.Namespace) -> int:
         hints=arguments.case or sorted({pattern for mutant in there for pattern in mutant.select}),
         jobs=arguments.jobs,
     )
-    if arguments.restart:
-        bench.forget(chosen)
+    if not arguments.recorded:
+        mutants.check(wanted, chosen)
+        if arguments.restart:
+            bench.forget(chosen)
     if arguments.case:
         chosen = [replace(mutant, select=tuple(arguments.case)) for mutant in chosen]
-    outcomes = list(mutants.try_out(bench, chosen, whole=arguments.all))
+    if arguments.recorded:
+        outcomes = [bench.recorded(mutant) for mutant in chosen]
+    else:
+        outcomes = list(mutants.try_out(bench, chosen, whole=arguments.all))
     for outcome in outcomes:
         console.out.print(f"{outcome.mutant.name:36} {mutants.describe(outcome)}", markup=False)
     if arguments.docs:

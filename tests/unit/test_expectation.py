@@ -37,6 +37,7 @@ def test_an_entry_speaks_of_what_it_names() -> None:
         (Verdict.ABORT, None, Standing.RED),
         (Verdict.UNJUDGED, None, Standing.RED),
         (Verdict.SKIPPED, None, Standing.IDLE),
+        (Verdict.MISDIRECTED, None, Standing.RED),
     ],
 )
 def test_standing(verdict: Verdict, expected: Expectation | None, stands: Standing) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -7,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from harness import mutants
+from harness.case import plan_digest
 from harness.matrix import FULL
 from harness.mutants import Bench, Mutant, Outcome, State
-from harness.record import Cell, Records, Run
+from harness.record import Cell, Records, Run, Side, Writer
 from harness.verdict import Standing, Verdict
 from sdcpp import project, revision
 from sdcpp.errors import SeriesInvalid
@@ -99,7 +101,7 @@ PLAIN = [cell("a", Verdict.PASS, 0.01), cell("b", Verdict.PASS, 0.01), cell("c",
         ([], State.SURVIVED, State.SILENT),
         ([cell("a", Verdict.WRONG, 0.5)], State.CAUGHT, State.NOISY),
         ([cell("a", Verdict.NO_EFFECT, 1.0)], State.CAUGHT, State.NOISY),
-        ([cell("a", Verdict.SKIPPED)], State.CAUGHT, State.NOISY),
+        ([cell("a", Verdict.MISDIRECTED)], State.CAUGHT, State.NOISY),
         ([cell("a", Verdict.ABORT)], State.CRASHED, State.NOISY),
         ([cell("a", Verdict.TIMEOUT)], State.CRASHED, State.NOISY),
         ([cell("a", Verdict.UNJUDGED)], State.CRASHED, State.NOISY),
@@ -125,7 +127,7 @@ def test_the_first_and_the_strongest_case_are_told() -> None:
         cell("crash", Verdict.ABORT),
         cell("a", Verdict.WRONG, 0.1),
         cell("b", Verdict.WRONG, 0.9),
-        cell("c", Verdict.SKIPPED),
+        cell("c", Verdict.MISDIRECTED),
     )
     one = Outcome(mutant=MUTANTS[0], state=State.CAUGHT, cells=cells, tried=4)
     assert one.first is cells[1]
@@ -183,6 +185,29 @@ def test_a_mutant_whose_cases_are_not_there_waits(monkeypatch: pytest.MonkeyPatc
     assert outcome.state not in mutants.WANTED
 
 
+def test_records_of_another_state_of_the_file_do_not_count(bench: Bench) -> None:
+    one = replace(MUTANTS[0], select=("a",), control=False)
+    assert bench.recorded(one).state is State.NOT_RUN
+
+    def write(name: str, select: Sequence[str], verdict: Verdict, sha256: str) -> None:
+        path = bench.folder / name / plan_digest(select)[:8] / "records.jsonl"
+        path.unlink(missing_ok=True)
+        made = {"patches": [{"name": name, "sha256": sha256}]}
+        with Writer(path) as writer:
+            writer.run(records().run)
+            writer.side(
+                Side(label=name, revision="x", patched=True, backend="cpu", identity=name, build=made)
+            )
+            writer.cell(cell("a", verdict, 0.5))
+            writer.end("2026-01-02T03:04:05+00:00")
+
+    write("unmutated", bench.hints, Verdict.PASS, "")
+    write(one.name, one.select, Verdict.WRONG, "another")
+    assert bench.recorded(one).state is State.NOT_RUN
+    write(one.name, one.select, Verdict.WRONG, one.patch.sha256)
+    assert bench.recorded(one).state is State.CAUGHT
+
+
 def test_forgetting_removes_the_records_of_the_chosen_alone(bench: Bench) -> None:
     paths = [bench.folder / m.name / "whole" / "records.jsonl" for m in MUTANTS[:2]]
     for path in paths:
@@ -204,6 +229,12 @@ def test_the_table_has_a_row_for_each_outcome() -> None:
     rows = [line for line in page.splitlines() if line.startswith("| `")]
     assert [row.split("`")[1] for row in rows] == [m.name for m in MUTANTS[:3]]
     assert "`a@auto` small: WRONG 0.5 > 0.04" in rows[0]
-    assert "**survived**: nothing" in rows[1]
+    assert "| **survived** |" in rows[1]
     assert "| silent |" in rows[2]
-    assert "1 of 2 mistakes" in page
+    assert "1 of the 2 mistakes tried" in page
+    assert "0 of the 3 mutants have not been run" in page
+
+
+def test_the_page_in_docs_has_a_row_for_each_mutant_and_no_other() -> None:
+    rows = re.findall(r"^\| `([a-z0-9-]+)` \| (.*?) \|", DOCS.read_text(encoding="utf-8"), re.MULTILINE)
+    assert rows == [(m.name, m.mistake) for m in MUTANTS]

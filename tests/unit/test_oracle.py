@@ -91,7 +91,7 @@ def test_a_twin_must_be_equal_to_the_byte() -> None:
         ("crashed", Verdict.ABORT),
         ("hung", Verdict.TIMEOUT),
         ("refused", Verdict.REFUSED),
-        ("misdirected", Verdict.SKIPPED),
+        ("misdirected", Verdict.MISDIRECTED),
         ("failed", Verdict.UNJUDGED),
     ],
 )

@@ -64,7 +64,7 @@ def ended(outcome: str, **more: str) -> Observation:
     [
         (ended("crashed", signal="SIGABRT", text="GGML_ASSERT(x) failed"), Verdict.ABORT),
         (ended("hung", text="no answer within 20 s"), Verdict.TIMEOUT),
-        (ended("misdirected", text="another device"), Verdict.SKIPPED),
+        (ended("misdirected", text="another device"), Verdict.MISDIRECTED),
         (ended("failed", text="out of memory"), Verdict.UNJUDGED),
     ],
 )
