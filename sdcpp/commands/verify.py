@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sdcpp import backend, console, revision, series
+from sdcpp.errors import NothingTried
 from sdcpp.run import quoted
 
 if TYPE_CHECKING:
@@ -110,6 +111,7 @@ def execute(
     """Put a matrix to the sides of each revision, print the table, write the reports, return the exit status."""
     from harness import report
     from harness.report import terminal
+    from harness.verdict import Standing
     from harness.verify import verify
 
     if arguments.list:
@@ -126,6 +128,8 @@ def execute(
     terminal.table(records, console.out)
     for path in report.write(records, arguments.output):
         console.note(f"wrote {path}")
+    if all(cell.standing is Standing.IDLE for cell in records.cells):
+        raise NothingTried("every case was skipped", arguments.backend, "see the evidence in the report")
     return NOT_AS_EXPECTED if records.failing else 0
 
 
