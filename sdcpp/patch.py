@@ -38,6 +38,15 @@ class Patch:
     mail: bytes = field(repr=False)
     diff: bytes = field(repr=False)
 
+    @property
+    def says(self) -> tuple[object, ...]:
+        """All that matters of it: the message, and the hunks but for the numbers of their lines."""
+        change = [
+            (hunk.old, hunk.new, hunk.text.partition("\n")[2])
+            for hunk in hunks(self.diff.decode("utf-8", "surrogateescape"))
+        ]
+        return self.subject, self.body, self.upstream_status, self.revisions, self.files, tuple(change)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hunk:
@@ -55,10 +64,7 @@ class Hunk:
 
 
 def read(path: Path) -> Patch:
-    """Return a patch from a file: what git format-patch wrote, or a plain ``git diff``.
-
-    A trailer ``Revisions:`` lists, with commas, names of revisions.toml or ``generation A`` and its like;
-    without it, or with ``all``, the patch is for every revision. ``Upstream-Status:`` says what became of it.
+    """Return a patch from a file: what git format-patch wrote, or a plain ``git diff``; see ``parse``.
 
     Raises SeriesInvalid when the file cannot be read or holds no change.
     """
@@ -66,6 +72,17 @@ def read(path: Path) -> Patch:
         content = path.read_bytes()
     except OSError as error:
         raise SeriesInvalid("patch cannot be read", path, f"check the file: {error}") from error
+    return parse(content, path)
+
+
+def parse(content: bytes, path: Path) -> Patch:
+    """Return a patch from what is, or will be, the content of a file.
+
+    A trailer ``Revisions:`` lists, with commas, names of revisions.toml or ``generation A`` and its like;
+    without it, or with ``all``, the patch is for every revision. ``Upstream-Status:`` says what became of it.
+
+    Raises SeriesInvalid when it holds no change.
+    """
     sha256 = hashlib.sha256(content).hexdigest()
     if content.count(b"\r\n") == content.count(b"\n"):  # all of it: an editor or a mail program did that
         content = content.replace(b"\r\n", b"\n")

@@ -134,7 +134,7 @@ def prepare(tree: Tree, patches: Sequence[Patch] = ()) -> Prepared:
     for entry in found:
         if entry.state is State.CONFLICTS:
             _show(tree, "HEAD")
-            raise _conflict(tree, entry.patch, entry.detail)
+            raise conflict(tree, entry.patch, entry.detail)
     applied = [entry.patch for entry in found if entry.state is State.APPLIES]
     commit = _patched(tree, applied) if applied else tree.base
     _show(tree, commit)
@@ -173,7 +173,7 @@ def _patched(tree: Tree, patches: Sequence[Patch]) -> str:
             )
             if done.status:
                 room.git("am", "--abort")
-                raise _conflict(tree, patch, f"git am says: {(done.errors or done.output).strip()}")
+                raise conflict(tree, patch, f"git am says: {(done.errors or done.output).strip()}")
         commit = room.must("rev-parse", "HEAD")
     tree.repository.must("update-ref", name, commit)
     return commit
@@ -245,7 +245,8 @@ def _explain(patch: Patch, errors: str) -> str:
     return "\n".join(shown) or "\n".join(re.findall(r"^error: .*", errors, re.MULTILINE)) or errors.strip()
 
 
-def _conflict(tree: Tree, patch: Patch, detail: str) -> PatchConflict:
+def conflict(tree: Tree, patch: Patch, detail: str) -> PatchConflict:
+    """Return the error that says why a patch does not apply to a revision that it is for."""
     shown = "\n    ".join(detail.split("\n"))
     return PatchConflict(
         "patch does not apply",

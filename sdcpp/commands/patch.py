@@ -1,20 +1,22 @@
-"""``sdcpp patch``: what the patch series is, and what becomes of it on each revision."""
+"""``sdcpp patch``: what becomes of the patches on each revision, and how to work on them as commits."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from sdcpp import console, project, revision, series
+from sdcpp import commits, console, project, revision, series
 from sdcpp.errors import PatchConflict, SeriesInvalid
 from sdcpp.series import State
-from sdcpp.source import workspace
+from sdcpp.source import BASE, workspace
 
 EPILOG = """\
 examples
   sdcpp patch state                          every patch on every named revision
   sdcpp patch state --revision 2025-12       on one; a conflict is shown with its hunk
-  sdcpp patch lint                           headers, order, orphans
+  sdcpp patch start 2026-05 ~/series         the revision with its patches, one commit each, to work on
+  sdcpp patch export ~/series                back into patches/; done twice, it changes nothing
+  sdcpp patch check                          rules, and whether every patch still applies
 """
 
 
@@ -22,7 +24,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add the command."""
     parser = subparsers.add_parser(
         "patch",
-        help="state and rules of the patch series",
+        help="the patch series: state, working tree, export, check",
         description=__doc__,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -32,8 +34,17 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     state.add_argument("--revision", action="append", metavar="NAME", help="default: all of revisions.toml")
     state.add_argument("--source", type=Path, metavar="DIR", help="a checkout of your own instead")
     state.set_defaults(main=show_states)
-    check = actions.add_parser("lint", help="check the rules that CONTRIBUTING.md gives")
-    check.set_defaults(main=check_rules)
+    start = actions.add_parser("start", help="make a working tree with the patches as commits")
+    start.add_argument("name", metavar="REVISION", help="a revision of revisions.toml")
+    start.add_argument("folder", type=Path, metavar="DIR", help="a folder that is new or empty")
+    start.set_defaults(main=start_tree)
+    export = actions.add_parser("export", help="write a working tree's commits back into patches/")
+    export.add_argument("folder", type=Path, metavar="DIR", help="what start made")
+    export.set_defaults(main=export_tree)
+    lint = actions.add_parser("lint", help="check the rules that CONTRIBUTING.md gives; needs no source")
+    lint.set_defaults(main=check_rules)
+    check = actions.add_parser("check", help="lint, and see that the patches apply to every named revision")
+    check.set_defaults(main=check_all, revision=None, source=None)
 
 
 def show_states(arguments: argparse.Namespace) -> int:
@@ -58,4 +69,32 @@ def check_rules(arguments: argparse.Namespace) -> int:  # noqa: ARG001 - every c
     if complaints:
         raise SeriesInvalid("\n".join(complaints), project.PATCHES, "CONTRIBUTING.md has the rules")
     console.out.print(f"{len(series.entries())} patches, nothing to complain about")
+    return 0
+
+
+def check_all(arguments: argparse.Namespace) -> int:
+    """Check the rules, then print the state of each patch."""
+    return check_rules(arguments) or show_states(arguments)
+
+
+def start_tree(arguments: argparse.Namespace) -> int:
+    """Make a working tree of a revision with its patches, and say how to go on."""
+    tree = workspace(revision.find(arguments.name))
+    applied = commits.start(tree, series.load(), arguments.folder)
+    console.out.print(
+        f"{len(applied)} patches are commits in {arguments.folder}, the oldest first\n"
+        f"change them there with `git commit --amend` and `git rebase -i {BASE}`, add commits, then:\n"
+        f"  sdcpp patch export {arguments.folder}",
+        markup=False,
+    )
+    return 0
+
+
+def export_tree(arguments: argparse.Namespace) -> int:
+    """Write the commits of a working tree into patches/ and say which files that changed."""
+    done = commits.export(arguments.folder)
+    for word, names in (("written", done.written), ("removed", done.removed)):
+        for name in names:
+            console.out.print(f"{word:8} {name}", markup=False)
+    console.out.print(f"{len(done.same)} patches are as they were", markup=False)
     return 0
