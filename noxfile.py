@@ -60,6 +60,13 @@ def add_build(backend: str) -> None:
     build.__doc__ = f"Build the named revisions, pristine and patched, for {backend}."
 
 
+@nox.session(name="build-cpu-asan", default=False)
+def build_cpu_asan(session: nox.Session) -> None:
+    """Build the named revisions, pristine and patched, with AddressSanitizer and UBSan, for the CPU."""
+    session.install("-e", ".")
+    session.run("sdcpp", "build", "--sanitize", *session.posargs)
+
+
 for preset in PRESETS:
     if not preset.get("hidden"):
         add_build(preset["name"])

@@ -22,6 +22,7 @@ import numpy as np
 
 from harness import record
 from harness.case import Shot
+from sdcpp import sanitizer
 from sdcpp.build import Build
 from sdcpp.run import start
 
@@ -32,7 +33,7 @@ TIMEOUT = 300.0
 #: What a dying library says: ggml's assertions and aborts, the C++ runtime, the C library, sanitizers.
 _LAST_WORDS = re.compile(
     r"GGML_ASSERT|GGML_ABORT|ggml_abort|\.(?:c|cpp|h|hpp):\d+: |"
-    r"terminate called|what\(\):|[Aa]ssertion|free\(\)|malloc|corrupt|Sanitizer|fatal"
+    r"terminate called|what\(\):|[Aa]ssertion|free\(\)|malloc|corrupt|Sanitizer|runtime error:|fatal"
 )
 #: Signals that come from outside: the library does not send them to itself, so the shot is tried once more.
 _OUTSIDE = frozenset({signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM)})
@@ -56,10 +57,10 @@ class Hand:
         self._process = start(
             [sys.executable, "-m", "harness.worker", build.folder, backend, str(threads)],
             # ggml would start a debugger on itself to print a backtrace of an assertion.
-            env={"GGML_NO_BACKTRACE": "1", "PYTHONUNBUFFERED": "1"},
+            env={"GGML_NO_BACKTRACE": "1", "PYTHONUNBUFFERED": "1", **sanitizer.environment(build)},
             stderr=self._noise,
         )
-        if memory and hasattr(resource, "prlimit"):
+        if memory and hasattr(resource, "prlimit") and not sanitizer.is_sanitized(build):
             resource.prlimit(self._process.pid, resource.RLIMIT_AS, (memory, memory))
         self._answers: queue.Queue[bytes] = queue.Queue()
         self._listener = threading.Thread(target=self._listen, daemon=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from sdcpp import backend, console, revision, series
+from sdcpp import backend, console, revision, sanitizer, series
 from sdcpp import build as builds
 from sdcpp.patch import Patch
 from sdcpp.source import workspace
@@ -57,6 +57,9 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="NAME=VALUE",
         help="a further CMake cache entry",
     )
+    parser.add_argument(
+        "--sanitize", action="store_true", help="with AddressSanitizer and UBSan; see sdcpp/sanitizer.py"
+    )
     parser.add_argument("--jobs", type=int, metavar="N", help="compilers at a time (default: one a core)")
     parser.set_defaults(main=main)
 
@@ -67,15 +70,14 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.source:
         revisions = [revision.from_folder(arguments.source)]
     backend.require(backend.get(arguments.backend))
+    options = dict(arguments.options) | dict(sanitizer.OPTIONS if arguments.sanitize else {})
     for wanted in revisions:
         tree = workspace(wanted)
         sides: list[tuple[Patch, ...]] = [] if arguments.patched else [()]
         if not arguments.pristine:
             sides.append(series.needed(series.states(tree, series.load())))
         for patches in sides:
-            made = builds.build(
-                tree, patches, arguments.backend, options=dict(arguments.options), jobs=arguments.jobs
-            )
+            made = builds.build(tree, patches, arguments.backend, options=options, jobs=arguments.jobs)
             console.out.print(str(made.folder), markup=False)
     return 0
 

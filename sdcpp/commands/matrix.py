@@ -15,6 +15,7 @@ examples
   sdcpp matrix --patched                                 with the patches
   sdcpp matrix --where mode=at_runtime --where type=F16  by dimension; --list shows the dimensions
   sdcpp matrix --select 'A-*'                            by name
+  sdcpp matrix --sanitize --where mode=at_runtime --select 'gguf-t1-*'   what does not crash by luck
 """
 
 
@@ -31,6 +32,11 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--patched", action="store_true", help="with the patches instead of without")
     which.add_argument("--both", action="store_true", help="without and with the patches")
+    parser.add_argument(
+        "--sanitize",
+        action="store_true",
+        help="builds with AddressSanitizer and UBSan, for the broken files; three times slower",
+    )
     parser.set_defaults(main=main)
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sdcpp import backend, console, revision, series
+from sdcpp import backend, console, revision, sanitizer, series
 from sdcpp.errors import NothingTried
 from sdcpp.run import quoted
 
@@ -89,6 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
         "--jobs", type=int, metavar="N", help="worker processes (default: one a core, at most 8)"
     )
     parser.add_argument("--list", action="store_true", help="print the cases and stop")
+    parser.set_defaults(sanitize=False)  # only matrix offers it
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -150,6 +151,7 @@ def contenders(
         where=dict(arguments.where),
         sides=sides,
         command=command,
+        options=sanitizer.OPTIONS if arguments.sanitize else {},
     )
     # The newest library knows the most types, and all make the same blocks of the same type.
     with maker_for(revisions[-1], question) as maker:
@@ -165,6 +167,8 @@ def typed(arguments: argparse.Namespace, command: Sequence[str]) -> str:
         options += ["--source", str(arguments.source)]
     if arguments.backend != "cpu":
         options += ["--backend", arguments.backend]
+    if arguments.sanitize:
+        options.append("--sanitize")
     for pattern in arguments.select:
         options += ["--select", pattern]
     for key, value in arguments.where:

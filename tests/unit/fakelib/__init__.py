@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from sdcpp import build, header, layout, project
+from sdcpp import build, header, layout, project, sanitizer
 from sdcpp.build import Build
 from sdcpp.run import run
 
@@ -46,7 +46,8 @@ def make(folder: Path, generation: str = "C", facts: Mapping[str, object] | None
     """Compile the fake into a build folder as ``sdcpp.build.read`` wants it; ``facts`` go into its record."""
     folder.mkdir(parents=True)
     (folder / build.HEADER).write_text(header_text(generation), encoding="utf-8")
-    compile_c(HERE / "fake.c", folder / LIBRARY, "-shared", "-fPIC", f"-I{folder}")
+    options = ["-fsanitize=address,undefined"] if (facts or {}).get("options") == sanitizer.OPTIONS else []
+    compile_c(HERE / "fake.c", folder / LIBRARY, "-shared", "-fPIC", f"-I{folder}", *options)
     (folder / build.TABLE).write_text(table_of(folder), encoding="utf-8")
     record = {
         "identity": f"fake{generation}".ljust(64, "0"),

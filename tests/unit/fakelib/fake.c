@@ -2,6 +2,8 @@
  *
  *   FAKE_ABORT, FAKE_HANG, FAKE_NULL   when to die of an assertion, hang, or return NULL: "open", "generate", or a
  *                                      part of an adapter's path, which then happens with that adapter only
+ *   FAKE_FREED, FAKE_OVERFLOW          likewise: when to read what is freed, or to overflow an int; both go unseen
+ *                                      without a sanitizer
  *   FAKE_BACKEND                       what the log says it runs on (default CPU)
  *   FAKE_DEVICES                       name of the one device that ggml lists (default CPU, "" for none)
  *   FAKE_GGUF                          set: generation B also looks for NAME.gguf
@@ -52,6 +54,17 @@ static bool trouble(const char* where) {
         abort();
     }
     while (wanted("FAKE_HANG", where)) sleep(1);
+    if (wanted("FAKE_FREED", where)) {
+        volatile char* block = calloc(8, 1);
+        volatile char last   = 0;
+        free((void*)block);
+        last = block[7];
+        (void)last;
+    }
+    if (wanted("FAKE_OVERFLOW", where)) {
+        volatile int large = 0x7fffffff;
+        large              = large + (int)(strlen(where) > 0);
+    }
     return wanted("FAKE_NULL", where);
 }
 
