@@ -17,8 +17,9 @@ from harness.kinds import KINDS, Kind
 from harness.schemes import SCHEMES, Part, Scheme, Target
 
 F32 = NDArray[np.float32]
-#: "alpha": the tensor .alpha holds alpha; "scale": the tensor .scale holds alpha / rank.
-FORMS = ("alpha", "scale")
+#: "alpha": the tensor .alpha holds alpha; "scale": the tensor .scale holds alpha / rank; "flat": as "alpha", and the
+#: factors of a convolution are matrices, [rank, in * kh * kw] and [out, rank], whose rows are long enough to quantise.
+FORMS = ("alpha", "scale", "flat")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +30,7 @@ class Adapter:
     groups of the base's targets. Several ranks are dealt out to the targets in turn.
 
     ``alpha`` scales the change by alpha / rank; None leaves the tensor out, which means a scale of 1, and "rank" is
-    the rank of each target. ``form`` says which tensor holds it, ``alpha_type`` in which type ("F32", "F16",
+    the rank of each target. ``form`` is one of FORMS, ``alpha_type`` the type of alpha or scale ("F32", "F16",
     "BF16"); None is that of the other floats of the file. ``strength`` is the Frobenius norm of ΔW over that of
     W, so that the effect does not depend on the rank.
     """
@@ -62,7 +63,12 @@ class Adapter:
         """Return the types of the tensors that have one of their own, whatever that of the file is, by name."""
         if self.alpha is None or self.alpha_type is None or not KINDS[self.kind].ranked:
             return {}
-        return {spot.key(self.form): self.alpha_type for spot in spots(self, base)}
+        return {spot.key(self._scalar): self.alpha_type for spot in spots(self, base)}
+
+    @property
+    def _scalar(self) -> str:
+        """What the factors' scale is stored as."""
+        return "scale" if self.form == "scale" else "alpha"
 
     def _draw(self, spot: Spot) -> Iterator[tuple[str, F64]]:
         kind = spot.kind
@@ -76,10 +82,11 @@ class Adapter:
         wanted = self.strength * std * math.sqrt(math.prod(shape))
         drawn.factors[drawn.grows] *= wanted / (scale * drawn.norm)
         for factor, array in drawn.factors.items():
-            flat = factor in spot.scheme.vectors
-            yield spot.key(factor), array.reshape(-1) if flat else array
+            rows = () if factor in spot.scheme.vectors else array.shape[:1]
+            flat = self.form == "flat" or factor in spot.scheme.vectors
+            yield spot.key(factor), array.reshape(*rows, -1) if flat else array
         if alpha is not None and kind.ranked:
-            yield spot.key(self.form), np.array([alpha if self.form == "alpha" else alpha / rank])
+            yield spot.key(self._scalar), np.array([alpha / rank if self.form == "scale" else alpha])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

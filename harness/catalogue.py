@@ -78,6 +78,9 @@ def _all(base: str) -> Iterator[Adapter]:
             # LoKr's full form has no rank.
             if kind.ranked and kind.name != "lokr" and one.name != "lora":
                 yield replace(one, name=f"{one.name}-r1", rank=1, alpha=0.5)
+    for group in ("conv1x1", "conv3x3", "strided"):
+        # At this rank both factors have rows of whole blocks.
+        yield replace(lora, name=f"lora-{group}-flat", targets=(group,), rank=32, form="flat")
     for scheme in SCHEMES.values():
         if scheme.name != "kohya":
             yield from (_variant(lora, KINDS["lora"], g, scheme) for g in GROUPS if g != "strided")

@@ -106,7 +106,7 @@ _FLUX = {
 }
 
 
-def _split(target: Target, prefix: str, without: str = "") -> tuple[Part, ...]:
+def _split(target: Target, prefix: str, without: tuple[str, ...] = ()) -> tuple[Part, ...]:
     if target.architecture != "flux" or target.group != "linear":
         return ()
     blocks, number, layer = target.name.split(".", 2)
@@ -119,7 +119,7 @@ def _split(target: Target, prefix: str, without: str = "") -> tuple[Part, ...]:
     return tuple(
         Part(stem=f"{stem}.{number}.{name}", start=start, stop=stop)
         for name, start, stop in zip(names, starts, stops, strict=True)
-        if name != without
+        if name not in without
     )
 
 
@@ -129,7 +129,12 @@ def _diffusers(target: Target) -> tuple[Part, ...]:
 
 def _diffusers_qv(target: Target) -> tuple[Part, ...]:
     # The choice of the LoRA paper (section 5.1) and of PEFT's defaults: queries and values only.
-    return _split(target, "transformer.", without="attn.to_k")
+    return _split(target, "transformer.", without=("attn.to_k",))
+
+
+def _diffusers_q(target: Target) -> tuple[Part, ...]:
+    # The first part of each fused matrix alone, as where a training script is given one module.
+    return _split(target, "transformer.", without=("attn.to_k", "attn.to_v", "proj_mlp"))
 
 
 def _lycoris(target: Target) -> tuple[Part, ...]:
@@ -182,6 +187,7 @@ SCHEMES = {
         ),
         Scheme(name="diffusers-flux", parts=_diffusers, suffixes=_PEFT, own={}, vectors=_VECTORS),
         Scheme(name="diffusers-flux-qv", parts=_diffusers_qv, suffixes=_PEFT, own={}, vectors=_VECTORS),
+        Scheme(name="diffusers-flux-q", parts=_diffusers_q, suffixes=_PEFT, own={}, vectors=_VECTORS),
         Scheme(name="lycoris", parts=_lycoris, suffixes=_KOHYA, own={}),
     )
 }

@@ -152,6 +152,15 @@ def test_the_kernel_of_a_convolution_is_changed() -> None:
     assert adapter.tensors(dataclasses.replace(SPLIT, groups={"conv3x3": SPLIT.targets})) == {}
 
 
+def test_flat_factors_mean_the_same_change() -> None:
+    usual = Adapter(name="x", base="split", rank=2, alpha=1.0, targets=("conv3x3",))
+    flat = dataclasses.replace(usual, form="flat")
+    shapes = {name.rpartition("kernel")[2]: array.shape for name, array in flat.tensors(SPLIT).items()}
+    assert shapes == {".lora_down.weight": (2, 36), ".lora_up.weight": (6, 2), ".alpha": (1,)}
+    one, other = (changes(SPLIT, a.tensors(SPLIT), 1.0, a)["model", "kernel.weight"] for a in (usual, flat))
+    assert np.array_equal(one, other)
+
+
 def test_alpha_does_not_scale_a_lokr_without_a_rank() -> None:
     adapter = Adapter(name="x", base="small", rank=4, alpha=2.0, kind="lokr")
     tensors = adapter.tensors(BASE)

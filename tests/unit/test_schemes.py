@@ -69,7 +69,7 @@ def test_names_are_those_of_files(
 
 
 def test_every_scheme_is_spelled_out() -> None:
-    assert {scheme for _, scheme, *_ in NAMES} | {"diffusers-flux-qv"} == set(SCHEMES)
+    assert {scheme for _, scheme, *_ in NAMES} | {"diffusers-flux-qv", "diffusers-flux-q"} == set(SCHEMES)
 
 
 @pytest.mark.parametrize(
@@ -126,6 +126,11 @@ def test_diffusers_names_the_rows_of_fused_matrices(
 def test_queries_and_values_leave_the_keys_out() -> None:
     parts = SCHEMES["diffusers-flux-qv"].parts(target("flux", QKV))
     assert [(part.stem.rpartition(".")[2], part.start) for part in parts] == [("to_q", 0), ("to_v", 512)]
+
+
+def test_queries_alone() -> None:
+    parts = SCHEMES["diffusers-flux-q"].parts(target("flux", QKV))
+    assert [(part.stem.rpartition(".")[2], part.start, part.stop) for part in parts] == [("to_q", 0, 256)]
 
 
 @pytest.mark.parametrize(
