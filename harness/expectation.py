@@ -35,7 +35,8 @@ class Expectation:
             (case, self.cases),
             (mode, self.modes),
         )
-        return self.without_patch not in patches and all(
+        mended = any(fnmatchcase(patch, self.without_patch) for patch in patches)
+        return not mended and all(
             any(fnmatchcase(value, pattern) for pattern in patterns) for value, patterns in wanted
         )
 

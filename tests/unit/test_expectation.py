@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+import fnmatch
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,13 @@ def test_an_entry_speaks_of_what_it_names() -> None:
         assert not ENTRY.fits(**{**CASE, **change})  # type: ignore[arg-type]
 
 
+def test_one_entry_for_the_forms_of_a_patch() -> None:
+    both = dataclasses.replace(ENTRY, without_patch="p*")
+    assert both.fits(**{**CASE, "patches": ("q",)})  # type: ignore[arg-type]
+    for form in ("p", "p-generation-b"):
+        assert not both.fits(**{**CASE, "patches": ("q", form)})  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("verdict", "expected", "stands"),
     [
@@ -50,7 +59,7 @@ def test_the_projects_own_entries_name_what_there_is() -> None:
     patches = {path.stem for path in project.PATCHES.glob("*.patch")}
     for entry in entries:
         assert set(entry.revisions) <= set(revision.load())
-        assert not entry.without_patch or entry.without_patch in patches
+        assert not entry.without_patch or fnmatch.filter(patches, entry.without_patch)
 
 
 @pytest.mark.parametrize(
