@@ -25,7 +25,7 @@ from harness.report.progress import Progress
 from harness.robustness import MEMORY, Trial, judge_broken
 from harness.verdict import Standing
 from sdcpp import build, console, header, project, series, source
-from sdcpp.api import params
+from sdcpp.api.modes import modes as apply_modes
 from sdcpp.build import Build
 from sdcpp.errors import FileInvalid, NothingTried
 from sdcpp.patch import Patch
@@ -104,7 +104,7 @@ def contend(
         made = build.build(
             tree, applied if label == "patched" else (), question.backend, options=question.options
         )
-        modes = params.modes(header.read(made.header))
+        modes = apply_modes(header.read(made.header))
         found = question.matrix.cases(made.record["generation"], modes, maker)
         side = Side(
             label=f"{revision.name} {label}",

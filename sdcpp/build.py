@@ -29,7 +29,7 @@ _FORMAT = 1
 _SHAPING = (
     "CMakeLists.txt",
     "CMakePresets.json",
-    "sdcpp/native/abi_table.c",
+    "sdcpp/native/abi_table.cpp",
     *(f"sdcpp/{name}.py" for name in ("declaration", "header", "layout", "preprocessor")),
 )
 
@@ -148,6 +148,7 @@ def _make(
         "SDCPP_ABI_DIR": abi.as_posix(),
         "SDCPP_GGML_COMMIT": revision.ggml_commit or "unknown",
         **cmake.launcher_values(compiler_cache),
+        **revision.options(backend.get(name).options),
         **options,
     }
     maker = cmake.Project(source=project.ROOT, folder=objects)

@@ -5,6 +5,7 @@ No C compiler is asked here; sdcpp.layout compares what this reading gives with 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -63,7 +64,7 @@ def parse(text: str, name: str = "stable-diffusion.h", defines: Mapping[str, str
     ``defines`` are macros to set beforehand. Raises HeaderUnsupported, with the line, for what it
     cannot read.
     """
-    plain = preprocess(text, name, defines)
+    plain = _typedefs(preprocess(text, name, defines))
     try:
         tree = _tree(plain, name)
     except c_parser.ParseError as error:
@@ -72,6 +73,21 @@ def parse(text: str, name: str = "stable-diffusion.h", defines: Mapping[str, str
     for node in tree.ext[len(STANDARD_TYPES) :]:
         reader.declaration(node)
     return reader.result()
+
+
+def _typedefs(plain: str) -> str:
+    """Return the text with a typedef for every struct or enum that it names by its tag alone, as C++ may.
+
+    Upstream's header does in sdists 0.1.0 to 0.1.6 and 0.3.7. The typedefs stand in line 1, before all else.
+    """
+    words = re.sub(r"\s+", " ", plain)
+    missing = [
+        f"typedef {kind} {tag} {tag};"
+        for tag, kind in {tag: kind for kind, tag in re.findall(r"\b(enum|struct) (\w+)", words)}.items()
+        if re.search(rf"(?<!\benum )(?<!\bstruct )\b{tag}\b[ *]+\w", words)
+        and not re.search(rf"\btypedef\b[^;{{]*\b{tag} ?;|\}} ?{tag} ?;", words)
+    ]
+    return "".join([*missing, plain])
 
 
 def _tree(plain: str, name: str) -> Any:

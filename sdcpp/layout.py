@@ -1,6 +1,6 @@
 """Struct layouts: ctypes classes made from the parsed header, and the compiler's word on each of them.
 
-The compiler speaks through a small C program, sdcpp/native/abi_table.c, that CMake builds beside the
+The compiler speaks through a small program, sdcpp/native/abi_table.cpp, that CMake builds beside the
 library and that prints sizeof, offsetof and every enumerator as JSON: the ABI table.
 """
 
@@ -117,7 +117,8 @@ def entries(header: Header) -> str:
         f"static void print_{name}(void) {{\n    {between.join(lines)}\n}}"
         for name, lines in (("structs", structs), ("enums", enums), ("enumerators", enumerators))
     ]
-    return "\n\n".join(["/* Made by sdcpp/layout.py. */", "\n".join(prototypes), *parts]) + "\n"
+    declared = ['extern "C" {', *prototypes, "}"]
+    return "\n\n".join(["/* Made by sdcpp/layout.py. */", "\n".join(declared), *parts]) + "\n"
 
 
 def compare(types: Types, table: Mapping[str, Any]) -> None:

@@ -93,6 +93,10 @@ class Library:
         for name in names:
             self.function(name)
 
+    def has(self, name: str) -> bool:
+        """Return whether a function is declared and exported."""
+        return name in self._functions
+
     def function(self, name: str) -> Any:
         """Return a function with its argument and result types set; raises LibraryUnusable."""
         if name not in self._functions:

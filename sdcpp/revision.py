@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from sdcpp import project, repository
 from sdcpp.errors import RevisionsInvalid, SourceInvalid, UnknownRevision
@@ -20,7 +21,11 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SDIST_FIELDS = ("package", "version", "sha256", "folder")
-_FIELDS = frozenset((*_SDIST_FIELDS, "git", "commit", "date", "tag", "ggml_commit", "lora_api"))
+_FIELDS = frozenset(
+    (*_SDIST_FIELDS, "git", "commit", "date", "tag", "ggml_commit", "lora_api", "evidence", "renamed")
+)
+#: How the commit of a revision is known; see the top of revisions.toml.
+EVIDENCE = ("exact", "inferred")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +63,10 @@ Origin = Sdist | Git | Folder
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revision:
-    """One state of upstream's source. What is not known is None."""
+    """One state of upstream's source. What is not known is None.
+
+    ``evidence`` is one of EVIDENCE; ``renamed`` maps a CMake option to what this revision calls it.
+    """
 
     name: str
     origin: Origin
@@ -67,6 +75,13 @@ class Revision:
     tag: str | None
     ggml_commit: str | None
     lora_api: str | None
+    evidence: str | None = None
+    renamed: tuple[tuple[str, str], ...] = ()
+
+    def options(self, wanted: Mapping[str, str]) -> dict[str, str]:
+        """Return CMake cache entries under the names that this revision knows them by, where those differ."""
+        names = dict(self.renamed)
+        return {names[name]: value for name, value in wanted.items() if name in names}
 
 
 def load(path: Path = project.REVISIONS) -> dict[str, Revision]:
@@ -87,10 +102,13 @@ def load(path: Path = project.REVISIONS) -> dict[str, Revision]:
 
 
 def find(name: str, path: Path = project.REVISIONS) -> Revision:
-    """Return the revision of that name; UnknownRevision names those that there are."""
+    """Return the revision of that name or, of an sdist, that version; UnknownRevision names those that there are."""
     known = load(path)
     if name in known:
         return known[name]
+    versions = {r.origin.version: r for r in known.values() if isinstance(r.origin, Sdist)}
+    if name in versions:
+        return versions[name]
     near = difflib.get_close_matches(name, known)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
     raise UnknownRevision("no such revision", name, f"{hint}revisions.toml has: {', '.join(known)}")
@@ -144,7 +162,7 @@ def _check(name: str, entry: object) -> list[str]:
         complaints.append("its name may have letters, digits, '.', '_' and '-' only")
     complaints += [
         f"{field} must be a text that is not empty"
-        for field in sorted(_FIELDS - {"date"} & entry.keys())
+        for field in sorted(_FIELDS - {"date", "renamed"} & entry.keys())
         if not (isinstance(entry[field], str) and entry[field])
     ]
     if complaints:
@@ -165,8 +183,18 @@ def _check(name: str, entry: object) -> list[str]:
             complaints.append(f"{field} must be all 40 lower-case hexadecimal digits")
     if not isinstance(entry.get("date", datetime.date.min), datetime.date):
         complaints.append("date must be a date, unquoted: 2026-05-06")
-    if entry.get("lora_api", "A") not in GENERATIONS:
-        complaints.append(f"lora_api must be one of {', '.join(GENERATIONS)}")
+    return complaints + _check_choices(entry)
+
+
+def _check_choices(entry: Mapping[str, Any]) -> list[str]:
+    complaints = [
+        f"{field} must be one of {', '.join(values)}"
+        for field, values in (("lora_api", GENERATIONS), ("evidence", EVIDENCE))
+        if entry.get(field, values[0]) not in values
+    ]
+    renamed = entry.get("renamed", {})
+    if not isinstance(renamed, dict) or not all(isinstance(new, str) and new for new in renamed.values()):
+        complaints.append('renamed must be a table of names: { SD_CUDA = "SD_CUBLAS" }')
     return complaints
 
 
@@ -175,7 +203,7 @@ def _check_folder(folder: str) -> list[str]:
     return ["folder must stay inside the sdist"] if parts.is_absolute() or ".." in parts.parts else []
 
 
-def _revision(name: str, entry: Mapping[str, str | datetime.date]) -> Revision:
+def _revision(name: str, entry: Mapping[str, Any]) -> Revision:
     texts = {field: str(value) for field, value in entry.items()}
     origin: Origin
     if "git" in texts:
@@ -190,4 +218,6 @@ def _revision(name: str, entry: Mapping[str, str | datetime.date]) -> Revision:
         tag=texts.get("tag"),
         ggml_commit=texts.get("ggml_commit"),
         lora_api=texts.get("lora_api"),
+        evidence=texts.get("evidence"),
+        renamed=tuple(entry.get("renamed", {}).items()),
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sdcpp.api import generation_b, generation_c
+from collections.abc import Callable
+
+from sdcpp.api import generation_a, generation_b, generation_c, generation_c_out, positional
 from sdcpp.api.protocol import (
     Api,
     Context,
@@ -30,16 +32,19 @@ __all__ = [
     "name_generation",
 ]
 
-#: What recognises a header, and what calls it; the first that fits is taken.
-GENERATIONS = (
-    (generation_c.fits, generation_c.GenerationC),
-    (generation_b.fits, generation_b.GenerationB),
+#: What recognises a header, what calls it, and the letter of its LoRA API; the first that fits is taken.
+GENERATIONS: tuple[tuple[Callable[[Header], bool], Callable[[Library], Api], str], ...] = (
+    (generation_c_out.fits, generation_c_out.GenerationCOut, "C"),
+    (generation_c.fits, generation_c.GenerationC, "C"),
+    (generation_b.fits, generation_b.GenerationB, "B"),
+    (generation_a.fits, generation_a.GenerationA, "A"),
+    (positional.fits, positional.Positional, "A"),
 )
 
 
 def name_generation(header: Header) -> str | None:
     """Return the letter of the header's generation, or None for one that cannot be called yet."""
-    return next((made.generation for fits, made in GENERATIONS if fits(header)), None)
+    return next((letter for fits, _, letter in GENERATIONS if fits(header)), None)
 
 
 def bind(library: Library) -> Api:
@@ -47,7 +52,7 @@ def bind(library: Library) -> Api:
 
     Raises HeaderUnsupported for a generation without a module, LibraryUnusable for a missing function.
     """
-    for fits, made in GENERATIONS:
+    for fits, made, _ in GENERATIONS:
         if fits(library.header):
             return made(library)
     raise HeaderUnsupported(

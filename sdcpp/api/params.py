@@ -1,4 +1,4 @@
-"""What the generations with parameter structs have in common (sdists 0.3.1 to 0.4.7).
+"""What the generations with parameter structs have in common (sdist 0.3.1 and later).
 
 ``new_sd_ctx(sd_ctx_params_t*)`` makes a context, ``generate_image(sd_ctx_t*, sd_img_gen_params_t*)``
 returns images that are the caller's to free. Members are set by name on structs that upstream's own
@@ -9,45 +9,18 @@ from __future__ import annotations
 
 import ctypes
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from sdcpp import ggml
-from sdcpp.api.evidence import decide
-from sdcpp.api.protocol import Generation, ModelFiles, Picture, Refused
-from sdcpp.declaration import Header, Named
+from sdcpp.api.context import NativeContext, opened
+from sdcpp.api.modes import modes, unknown
+from sdcpp.api.protocol import FILES, Generation, ModelFiles
+from sdcpp.declaration import Named
 from sdcpp.errors import HeaderUnsupported
-from sdcpp.library import Library, LogLine
+from sdcpp.library import Library
 
 CONTEXT, IMAGE = "sd_ctx_params_t", "sd_img_gen_params_t"
-#: Members of ModelFiles and where they go.
-_FILES = {
-    "model": "model_path",
-    "diffusion_model": "diffusion_model_path",
-    "clip_l": "clip_l_path",
-    "clip_g": "clip_g_path",
-    "t5xxl": "t5xxl_path",
-    "vae": "vae_path",
-    "taesd": "taesd_path",
-}
-_MODE = re.compile(r"LORA_APPLY_(\w+)")
-
-
-def modes(header: Header) -> tuple[str, ...]:
-    """Return the apply modes that the header's enum names, in its order."""
-    enum = header.enums.get("lora_apply_mode_t")
-    found = [
-        match.group(1).lower() for name in (enum.values if enum else ()) if (match := _MODE.fullmatch(name))
-    ]
-    return tuple(name for name in found if name != "mode_count")
-
-
-def complaints(lines: list[LogLine]) -> tuple[str, ...]:
-    """Return the warnings and errors among log lines."""
-    return tuple(line.text for line in lines if line.level in ("warn", "error"))
 
 
 class ParamsApi:
@@ -62,6 +35,12 @@ class ParamsApi:
         )
         self.modes = modes(library.header)
 
+    def place_mode(self, params: Any, mode: str) -> None:
+        """Tell the context parameters how adapters are to be applied; raises HeaderUnsupported."""
+        if mode not in self.modes:
+            raise unknown(mode, self.modes)
+        self.set(params, "lora_apply_mode", f"LORA_APPLY_{mode.upper()}")
+
     def place_folder(self, params: Any, lora_dir: Path) -> None:
         """Tell the context parameters where adapters lie, if this generation wants to know."""
 
@@ -75,18 +54,17 @@ class ParamsApi:
         """Return a filled sd_ctx_params_t; raises HeaderUnsupported for a member the header does not have."""
         params = self.library.struct(CONTEXT)()
         self.library.call("sd_ctx_params_init", ctypes.byref(params))
-        for name, member in _FILES.items():
+        for name, member in FILES.items():
             path = getattr(files, name)
             if path is not None:
                 self.set(params, member, os.fsencode(path))
-        if mode not in self.modes:
-            raise HeaderUnsupported(
-                "revision has no LoRA apply mode", mode, f"it has {', '.join(self.modes)}"
-            )
-        self.set(params, "lora_apply_mode", f"LORA_APPLY_{mode.upper()}")
-        # Contexts are used again, and only images are made.
-        defaults = {"n_threads": threads, "free_params_immediately": False, "vae_decode_only": True}
-        for member, value in {**defaults, **options}.items():
+        self.place_mode(params, mode)
+        # Contexts are used again, and only images are made. Since 2026-06 that is no choice any more.
+        defaults = {"free_params_immediately": False, "vae_decode_only": True}
+        there = {
+            name: value for name, value in defaults.items() if self.library.header.has_field(CONTEXT, name)
+        }
+        for member, value in {"n_threads": threads, **there, **options}.items():
             self.set(params, member, value)
         self.place_folder(params, lora_dir)
         return params
@@ -110,13 +88,14 @@ class ParamsApi:
         self.library.call("sd_img_gen_params_init", ctypes.byref(params))
         params.width, params.height = generation.width, generation.height
         params.seed, params.batch_count = generation.seed, 1
-        sample = params.sample_params
+        # Sdist 0.3.1 has these members in the image parameters themselves, and its scheduler in the context's.
+        sample = params.sample_params if self.library.header.has_field(IMAGE, "sample_params") else params
         sample.sample_steps = generation.steps
         sample.sample_method = self.library.enum("EULER_SAMPLE_METHOD", "EULER")
         # A header without a discrete scheduler has another default, which then is what its users get.
         known = self.library.header.enumerators()
         scheduler = next((known[n] for n in ("DISCRETE_SCHEDULER", "DISCRETE") if n in known), None)
-        if scheduler is not None:
+        if scheduler is not None and sample is not params:
             sample.scheduler = scheduler
         sample.guidance.txt_cfg = generation.cfg_scale
         return params, self.name_loras(params, generation, lora_dir)
@@ -129,65 +108,21 @@ class ParamsApi:
         threads: int,
         lora_dir: Path,
         options: Mapping[str, Any] | None = None,
-    ) -> ParamsContext:
+    ) -> NativeContext:
         """Load a base model; see Api.open."""
         params = self.context_params(
             files, mode=mode, threads=threads, lora_dir=lora_dir, options=options or {}
         )
-        with self.library.recorded() as lines:
-            pointer = self.library.call("new_sd_ctx", ctypes.byref(params))
-        if not pointer:
-            self.library.reraise()
-            raise Refused("new_sd_ctx", complaints(lines))
-        context = ParamsContext(self, pointer, lora_dir, lines)
-        try:
-            self.library.reraise()
-        except BaseException:
-            context.close()
-            raise
-        return context
+        return opened(
+            self,
+            lambda: self.library.call("new_sd_ctx", ctypes.byref(params)),
+            lambda pointer, generation: self.paint(pointer, generation, lora_dir),
+            "generate_image",
+        )
 
-
-class ParamsContext:
-    """A context made by new_sd_ctx."""
-
-    def __init__(self, api: ParamsApi, pointer: Any, lora_dir: Path, lines: list[LogLine]) -> None:
-        self.api, self.pointer, self.lora_dir = api, pointer, lora_dir
-        self.backend, self.evidence = decide(lines, ggml.devices(api.library))
-
-    def generate(self, generation: Generation) -> Picture:
-        """Make a picture; see Context.generate."""
-        library = self.api.library
-        params, alive = self.api.image_params(generation, self.lora_dir)
-        with library.recorded() as lines:
-            images = library.call("generate_image", self.pointer, ctypes.byref(params))
+    def paint(self, pointer: Any, generation: Generation, lora_dir: Path) -> Any:
+        """Return the list of images, or nothing."""
+        params, alive = self.image_params(generation, lora_dir)
+        images = self.library.call("generate_image", pointer, ctypes.byref(params))
         del alive
-        if not images:
-            library.reraise()
-            raise Refused("generate_image", complaints(lines))
-        image = images[0]
-        picture = None
-        if image.data:
-            size = image.width * image.height * image.channel
-            data = ctypes.string_at(image.data, size)
-            picture = Picture(width=image.width, height=image.height, channels=image.channel, data=data)
-            library.free(image.data)
-        library.free(images)
-        library.reraise()
-        if picture is None:
-            raise Refused("generate_image", complaints(lines))
-        return picture
-
-    def close(self) -> None:
-        """Free the context."""
-        if self.pointer:
-            pointer, self.pointer = self.pointer, None
-            self.api.library.call("free_sd_ctx", pointer)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        return images

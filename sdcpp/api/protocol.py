@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -33,6 +33,10 @@ class ModelFiles:
     t5xxl: Path | None = None
     vae: Path | None = None
     taesd: Path | None = None
+
+
+#: Members of ModelFiles and what upstream calls the argument or member for each.
+FILES = {field.name: f"{field.name}_path" for field in fields(ModelFiles)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

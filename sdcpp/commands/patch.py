@@ -6,13 +6,15 @@ import argparse
 from pathlib import Path
 
 from sdcpp import commits, console, project, revision, series
+from sdcpp.commands import build
 from sdcpp.errors import PatchConflict, SeriesInvalid
 from sdcpp.series import State
 from sdcpp.source import BASE, workspace
 
 EPILOG = """\
 examples
-  sdcpp patch state                          every patch on every named revision
+  sdcpp patch state                          every patch on the two revisions that verify runs on
+  sdcpp patch state --all                    on every revision of the registry
   sdcpp patch state --revision 2025-12       on one; a conflict is shown with its hunk
   sdcpp patch start 2026-05 ~/series         the revision with its patches, one commit each, to work on
   sdcpp patch export ~/series                back into patches/; done twice, it changes nothing
@@ -31,7 +33,11 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     state = actions.add_parser("state", help="applies, already upstream, not needed or conflicts")
-    state.add_argument("--revision", action="append", metavar="NAME", help="default: all of revisions.toml")
+    which = state.add_mutually_exclusive_group()
+    which.add_argument(
+        "--revision", action="append", metavar="NAME", help=f"default: {', '.join(build.REVISIONS)}"
+    )
+    which.add_argument("--all", action="store_true", help="all of revisions.toml (2 GB to download)")
     state.add_argument("--source", type=Path, metavar="DIR", help="a checkout of your own instead")
     state.set_defaults(main=show_states)
     start = actions.add_parser("start", help="make a working tree with the patches as commits")
@@ -43,13 +49,16 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     export.set_defaults(main=export_tree)
     lint = actions.add_parser("lint", help="check the rules that CONTRIBUTING.md gives; needs no source")
     lint.set_defaults(main=check_rules)
-    check = actions.add_parser("check", help="lint, and see that the patches apply to every named revision")
-    check.set_defaults(main=check_all, revision=None, source=None)
+    check = actions.add_parser("check", help="lint, and see that the patches apply to the two revisions")
+    check.set_defaults(main=check_all, revision=None, source=None, all=False)
 
 
 def show_states(arguments: argparse.Namespace) -> int:
     """Print the state of each patch; exit with PatchConflict's status if one conflicts."""
-    revisions = [revision.find(name) for name in arguments.revision or revision.load()]
+    revisions = [
+        revision.find(name)
+        for name in arguments.revision or (revision.load() if arguments.all else build.REVISIONS)
+    ]
     if arguments.source:
         revisions = [revision.from_folder(arguments.source)]
     patches, conflicts = series.load(), []

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sdcpp import api, library
-from sdcpp.api import Context, Generation, Lora, ModelFiles, Refused, evidence, generation_b
+from sdcpp.api import Context, Generation, Lora, ModelFiles, Refused, evidence, generation_b, prompt
 from sdcpp.build import Build
 from sdcpp.errors import BackendMismatch, FileInvalid, HeaderUnsupported
 from sdcpp.ggml import Device
@@ -202,7 +202,7 @@ def test_closing_twice_is_harmless(bound: Any, model: Path, tmp_path: Path) -> N
 @given(st.floats(allow_nan=False, allow_infinity=False, width=32))
 def test_a_multiplier_survives_the_prompt(multiplier: float) -> None:
     folder = Path("loras")
-    words = generation_b.tag(Lora(path=folder / "x.gguf", multiplier=multiplier), folder)
+    words = prompt.tag(Lora(path=folder / "x.gguf", multiplier=multiplier), folder)
     name, text = words.removeprefix("<lora:").removesuffix(">").split(":")
     assert name == "x"
     assert ctypes_float(text) == multiplier
@@ -217,21 +217,21 @@ def ctypes_float(text: str) -> float:
 
 def test_an_adapter_elsewhere_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileInvalid, match="outside the context's LoRA folder"):
-        generation_b.tag(Lora(path=tmp_path / "elsewhere" / "x.gguf"), tmp_path / "loras")
+        prompt.tag(Lora(path=tmp_path / "elsewhere" / "x.gguf"), tmp_path / "loras")
 
 
 @pytest.mark.parametrize("name", ["a:b.gguf", "a>b.gguf"])
 def test_a_name_that_breaks_the_prompt_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(FileInvalid, match="break the prompt"):
-        generation_b.tag(Lora(path=tmp_path / name), tmp_path)
+        prompt.tag(Lora(path=tmp_path / name), tmp_path)
 
 
 def test_a_file_that_another_one_hides_is_refused(tmp_path: Path) -> None:
     for suffix in ("safetensors", "gguf"):
         (tmp_path / f"x.{suffix}").touch()
-    assert generation_b.tag(Lora(path=tmp_path / "x.safetensors"), tmp_path) == "<lora:x:1>"
+    assert prompt.tag(Lora(path=tmp_path / "x.safetensors"), tmp_path) == "<lora:x:1>"
     with pytest.raises(FileInvalid, match=r"would load x.safetensors instead of"):
-        generation_b.tag(Lora(path=tmp_path / "x.gguf"), tmp_path)
+        prompt.tag(Lora(path=tmp_path / "x.gguf"), tmp_path)
 
 
 # -- which backend

@@ -102,7 +102,7 @@ def test_a_patch_makes_another_build_and_compiles_only_what_it_touches(
     assert library.load(patched).text("sd_get_system_info") == "System Info: patched"
     log = (patched.folder / "build.log").read_text(encoding="utf-8")
     assert "fake.c" in log
-    assert "abi_table.c" not in log
+    assert "abi_table.cpp" not in log
 
 
 def test_the_identity_depends_on_all_that_shapes_a_build(tree: Tree, patch: series.Patch) -> None:

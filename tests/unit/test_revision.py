@@ -47,6 +47,22 @@ def test_the_projects_own_file() -> None:
         assert entry.tag is None or entry.commit[:7] in entry.tag
 
 
+def test_every_sdist_of_the_registry_is_named_once_and_found_by_its_version() -> None:
+    known = revision.load()
+    sdists = {n: r.origin for n, r in known.items() if isinstance(r.origin, revision.Sdist)}
+    assert len({origin.version for origin in sdists.values()}) == len(sdists) == 37
+    assert len({origin.sha256 for origin in sdists.values()}) == 37
+    dates = [known[name].date or "" for name in sdists]
+    assert dates == sorted(dates)
+    assert all(revision.find(origin.version).name == name for name, origin in sdists.items())
+
+
+def test_an_option_has_the_name_that_the_revision_knows_it_by() -> None:
+    wanted = {"SD_CUDA": "ON", "SD_VULKAN": "ON"}
+    assert revision.find("0.2.2").options(wanted) == {"SD_CUBLAS": "ON"}
+    assert revision.find("0.2.3").options(wanted) == {}
+
+
 def test_both_origins(tmp_path: Path) -> None:
     known = load(tmp_path, GOOD)
     assert list(known) == ["2025-12", "branch"]
@@ -70,6 +86,8 @@ def test_both_origins(tmp_path: Path) -> None:
         ('"vendor/stable-diffusion.cpp"', '"../elsewhere"', "2025-12: folder must stay inside"),
         ('"vendor/stable-diffusion.cpp"', '"/elsewhere"', "2025-12: folder must stay inside"),
         ('lora_api = "B"', 'lora_api = "D"', "2025-12: lora_api must be one of A, B, C"),
+        ('lora_api = "B"', 'evidence = "sure"', "2025-12: evidence must be one of exact, inferred"),
+        ('lora_api = "B"', 'renamed = "x"', "2025-12: renamed must be a table of names"),
         ("date = 2025-12-07", 'date = "lately"', "2025-12: date must be a date"),
         ('lora_api = "B"', 'lora = "B"', "2025-12: unknown field lora"),
         ("[branch]", '["a branch/x"]', "a branch/x: its name may have"),

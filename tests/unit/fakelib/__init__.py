@@ -23,8 +23,9 @@ def header_text(generation: str) -> str:
 
 
 def compile_c(source: Path, result: Path, *options: str | Path) -> Path:
-    """Compile one C file with the system's compiler and return ``result``."""
-    done = run([os.environ.get("CC", "cc"), "-O1", "-o", result, source, *options], quiet=True)
+    """Compile one C or C++ file with the system's compiler and return ``result``."""
+    compiler = os.environ.get("CXX", "c++") if source.suffix == ".cpp" else os.environ.get("CC", "cc")
+    done = run([compiler, "-O1", "-o", result, source, *options], quiet=True)
     assert done.status == 0, done.output
     return result
 
@@ -35,7 +36,7 @@ def table_of(folder: Path) -> str:
         layout.entries(header.read(folder / build.HEADER)), encoding="utf-8"
     )
     program = compile_c(
-        project.ROOT / "sdcpp" / "native" / "abi_table.c", folder / "abi-table", f"-I{folder}", "-std=c11"
+        project.ROOT / "sdcpp" / "native" / "abi_table.cpp", folder / "abi-table", f"-I{folder}", "-std=c++11"
     )
     done = run([program], quiet=True)
     assert done.status == 0, done.output

@@ -1,5 +1,8 @@
 /* Prints the compiler's view of upstream's public header as JSON: the ABI table.
  *
+ * C++, because some revisions' headers are no C: they name an enum by its tag alone. The library is compiled from
+ * the same header as C++.
+ *
  * abi_entries.h is made by sdcpp/layout.py from the header as Python read it. It declares every function
  * again, which the compiler refuses if the reading was wrong, and holds one S/F/E or V line per struct,
  * field, enum and enumerator. */
@@ -20,7 +23,7 @@
 
 #include "abi_entries.h"
 
-int main(void) {
+int main() {
     printf("{\"pointer\": %lu, \"structs\": {", (unsigned long)sizeof(void*));
     print_structs();
     printf("},\n\"enums\": {");
