@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,19 @@ from hypothesis import strategies as st
 from sdcpp import api, library
 from sdcpp.api import Context, Generation, Lora, ModelFiles, Refused, evidence, generation_b, prompt
 from sdcpp.build import Build
+from sdcpp.declaration import Field, Scalar
 from sdcpp.errors import BackendMismatch, FileInvalid, HeaderUnsupported
 from sdcpp.ggml import Device
 from sdcpp.library import LogLine
+from tests.unit import fakelib
 
 Fakes = Callable[..., Build]
 PICTURE = Generation(prompt="a cat", width=8, height=4, steps=3, seed=42)
+
+
+@pytest.fixture(params=list(fakelib.FAKES))
+def any_bound(request: pytest.FixtureRequest, fake_build: Fakes) -> Any:
+    return api.bind(library.load(fake_build(request.param)))
 
 
 @pytest.fixture(params=["B", "C"])
@@ -27,8 +35,8 @@ def bound(request: pytest.FixtureRequest, fake_build: Fakes) -> Any:
 
 
 @pytest.fixture
-def opening(bound: Any, model: Path, tmp_path: Path) -> Callable[[], Any]:
-    return lambda: bound.open(ModelFiles(model=model), mode="auto", threads=2, lora_dir=tmp_path)
+def opening(any_bound: Any, model: Path, tmp_path: Path) -> Callable[[], Any]:
+    return lambda: any_bound.open(ModelFiles(model=model), mode="auto", threads=2, lora_dir=tmp_path)
 
 
 @pytest.fixture
@@ -44,7 +52,9 @@ def brightness(context: Context, *loras: Lora) -> float:
 
 
 def test_the_header_chooses_the_generation(fake_build: Fakes) -> None:
-    assert [api.bind(library.load(fake_build(g))).generation for g in ("B", "C")] == ["B", "C"]
+    for name in fakelib.FAKES:
+        loaded = library.load(fake_build(name))
+        assert api.bind(loaded).generation == api.name_generation(loaded.header) == name[0]
 
 
 def test_an_unknown_generation_is_refused(fake_build: Fakes) -> None:
@@ -54,8 +64,33 @@ def test_an_unknown_generation_is_refused(fake_build: Fakes) -> None:
         api.bind(loaded)
 
 
-def test_the_modes_are_the_headers(bound: Any) -> None:
-    assert bound.modes == ("auto", "immediately", "at_runtime")
+def test_the_modes_are_the_headers(any_bound: Any) -> None:
+    choice = ("auto", "immediately", "at_runtime")
+    assert any_bound.modes == (("immediately",) if any_bound.generation == "A" else choice)
+
+
+def test_a_revision_with_one_mode_refuses_the_other(fake_build: Fakes, model: Path, tmp_path: Path) -> None:
+    for name in ("A", "A-positional"):
+        bound = api.bind(library.load(fake_build(name)))
+        bound.open(ModelFiles(model=model), mode="immediately", threads=1, lora_dir=tmp_path).close()
+        with pytest.raises(HeaderUnsupported, match="no LoRA apply mode: at_runtime"):
+            bound.open(ModelFiles(model=model), mode="at_runtime", threads=1, lora_dir=tmp_path)
+
+
+def test_an_argument_that_nobody_knows_is_refused_not_guessed(
+    fake_build: Fakes, model: Path, tmp_path: Path
+) -> None:
+    loaded = library.load(fake_build("A-positional"))
+    function = loaded.header.functions["txt2img"]
+    more = Field(name="something_new", type=Scalar(name="int"))
+    loaded.header.functions["txt2img"] = replace(function, arguments=(*function.arguments, more))  # type: ignore[index]
+    context = api.bind(loaded).open(ModelFiles(model=model), mode="auto", threads=1, lora_dir=tmp_path)
+    with pytest.raises(HeaderUnsupported, match="something_new"):
+        context.generate(PICTURE)
+    with pytest.raises(HeaderUnsupported, match="no argument: clip_l_path"):
+        api.bind(loaded).open(
+            ModelFiles(model=model, clip_l=model), mode="auto", threads=1, lora_dir=tmp_path
+        )
 
 
 def test_a_picture_has_its_size_and_depends_on_the_seed(context: Context) -> None:

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sdcpp import header, layout, project
+from sdcpp.declaration import Named
 from sdcpp.errors import HeaderUnsupported, LayoutMismatch
 from sdcpp.run import run
 from tests.unit import fakelib
@@ -27,10 +28,22 @@ def types_of(text: str) -> layout.Types:
     return layout.Types(header.parse(text))
 
 
-@pytest.mark.parametrize("generation", ["B", "C"])
+@pytest.mark.parametrize("generation", list(fakelib.FAKES))
 def test_the_fakes_layouts_are_the_compilers(tmp_path: Path, generation: str) -> None:
     text = fakelib.header_text(generation)
     layout.compare(types_of(text), compiled(tmp_path, text))
+
+
+def test_tags_without_their_keyword_are_read_and_compiled_as_cpp(tmp_path: Path) -> None:
+    text = (
+        "enum type_t { F32, F16 = 3 };\nstruct pair_t { int a; type_t b; };\n"
+        "typedef struct ctx_t ctx_t;\nctx_t* make(const pair_t* p, type_t kind);\n"
+    )
+    text = f'#ifdef __cplusplus\nextern "C" {{\n#endif\n{text}#ifdef __cplusplus\n}}\n#endif\n'
+    types = types_of(text)
+    layout.compare(types, compiled(tmp_path, text))
+    kinds = [argument.type for argument in types.header.functions["make"].arguments]
+    assert kinds[1] == Named(kind="enum", name="type_t", spelling="enum type_t")
 
 
 SCALARS = st.sampled_from(

@@ -16,10 +16,20 @@ HERE = Path(__file__).parent
 LIBRARY = "fake.dll" if os.name == "nt" else "libfake.so"
 
 
+#: The fakes there are, by the letter of their LoRA API and what is special about their calls, and their macros.
+FAKES = {
+    "A-positional": ("POSITIONAL", "ONE_MODE"),
+    "A": ("ONE_MODE",),
+    "B": (),
+    "C": ("GENERATION_C",),
+    "C-out": ("GENERATION_C", "IMAGES_OUT"),
+}
+
+
 def header_text(generation: str) -> str:
-    """Return the fake's public header for a generation of the LoRA API."""
-    text = (HERE / "fake.h").read_text(encoding="utf-8")
-    return f"#define GENERATION_C\n{text}" if generation == "C" else text
+    """Return the public header of one of FAKES."""
+    defines = "".join(f"#define {name}\n" for name in FAKES[generation])
+    return defines + (HERE / "fake.h").read_text(encoding="utf-8")
 
 
 def compile_c(source: Path, result: Path, *options: str | Path) -> Path:
@@ -66,7 +76,7 @@ def make(folder: Path, generation: str = "C", facts: Mapping[str, object] | None
         "cmake": {},
         "generator": "none",
         "launcher": None,
-        "generation": generation,
+        "generation": generation[0],
         "platform": "fake",
         "date": "2026-01-01T00:00:00+00:00",
         "seconds": 0.0,

@@ -10,6 +10,7 @@
  *
  * A picture is a pattern of the seed, 16 grey levels brighter for each unit of multiplier of an adapter whose
  * file can be opened. */
+#define FAKE_INSIDE
 #include "stable-diffusion.h"
 
 #include <stdio.h>
@@ -88,6 +89,7 @@ const char* sd_get_system_info() {
     return "System Info: fake";
 }
 
+#ifndef POSITIONAL
 void sd_ctx_params_init(sd_ctx_params_t* p) {
     memset(p, 0, sizeof *p);
     p->n_threads               = 1;
@@ -96,13 +98,18 @@ void sd_ctx_params_init(sd_ctx_params_t* p) {
 
 char* sd_ctx_params_to_str(const sd_ctx_params_t* p) {
     char* text = malloc(4096);
+    int mode   = -1;
+#ifndef ONE_MODE
+    mode = (int)p->lora_apply_mode;
+#endif
     snprintf(text, 4096, "diffusion_model_path: %s\nn_threads: %d\nlora_apply_mode: %d\nfree_params_immediately: %d\n",
-             p->diffusion_model_path ? p->diffusion_model_path : "", p->n_threads, (int)p->lora_apply_mode,
+             p->diffusion_model_path ? p->diffusion_model_path : "", p->n_threads, mode,
              (int)p->free_params_immediately);
     return text;
 }
+#endif
 
-sd_ctx_t* new_sd_ctx(const sd_ctx_params_t* p) {
+static sd_ctx_t* opened(const sd_ctx_params_t* p) {
     const char* backend   = setting("FAKE_BACKEND", "CPU");
     const char* where     = strcmp(backend, "CPU") ? "VRAM" : "RAM";
     const char* files[]   = {p->model_path, p->diffusion_model_path, p->clip_l_path, p->vae_path, p->taesd_path};
@@ -133,12 +140,14 @@ void free_sd_ctx(sd_ctx_t* ctx) {
     free(ctx);
 }
 
+#ifndef POSITIONAL
 void sd_img_gen_params_init(sd_img_gen_params_t* p) {
     memset(p, 0, sizeof *p);
     p->width = p->height = 512;
     p->seed              = -1;
     p->batch_count       = 1;
 }
+#endif
 
 /* Returns the brightness an adapter adds; *refused becomes true if it was told to be. */
 static float apply(const char* path, float multiplier, bool* refused) {
@@ -180,7 +189,7 @@ static float adapters(const sd_ctx_t* ctx, const sd_img_gen_params_t* p, bool* r
     return sum;
 }
 
-sd_image_t* generate_image(sd_ctx_t* ctx, const sd_img_gen_params_t* p) {
+static sd_image_t* painted(sd_ctx_t* ctx, const sd_img_gen_params_t* p) {
     bool refused      = trouble("generate");
     const float extra = adapters(ctx, p, &refused);
     if (refused) {
@@ -200,6 +209,61 @@ sd_image_t* generate_image(sd_ctx_t* ctx, const sd_img_gen_params_t* p) {
     }
     return image;
 }
+
+/* The calls, as the header has them. */
+#ifdef POSITIONAL
+/* Upstream makes std::string of every text, which NULL crashes. */
+static const char* text(const char* given) {
+    return strlen(given) ? given : NULL;
+}
+
+sd_ctx_t* new_sd_ctx(const char* model_path, const char* taesd_path, const char* lora_model_dir, bool vae_decode_only,
+                     int n_threads, enum sd_type_t wtype, enum rng_type_t rng_type, enum scheduler_t s) {
+    sd_ctx_params_t p = {0};
+    p.model_path      = text(model_path);
+    p.taesd_path      = text(taesd_path);
+    p.lora_model_dir  = text(lora_model_dir);
+    p.vae_decode_only = vae_decode_only;
+    p.n_threads       = n_threads;
+    return wtype == SD_TYPE_COUNT && rng_type == CUDA_RNG && s == DISCRETE_SCHEDULER ? opened(&p) : NULL;
+}
+
+sd_image_t* txt2img(sd_ctx_t* ctx, const char* prompt, const char* negative_prompt, float cfg_scale, int width,
+                    int height, enum sample_method_t sample_method, int sample_steps, int64_t seed, int batch_count,
+                    const sd_image_t* control_cond, int* skip_layers, size_t skip_layers_count) {
+    sd_img_gen_params_t p = {0};
+    text(negative_prompt);
+    p.prompt                            = prompt;
+    p.width                             = width;
+    p.height                            = height;
+    p.seed                              = seed;
+    p.batch_count                       = batch_count;
+    p.sample_params.sample_method       = sample_method;
+    p.sample_params.sample_steps        = sample_steps;
+    p.sample_params.guidance.txt_cfg    = cfg_scale;
+    return control_cond || skip_layers || skip_layers_count ? NULL : painted(ctx, &p);
+}
+#else
+sd_ctx_t* new_sd_ctx(const sd_ctx_params_t* p) {
+    return opened(p);
+}
+#ifdef IMAGES_OUT
+bool generate_image(sd_ctx_t* ctx, const sd_img_gen_params_t* p, sd_image_t** images_out, int* num_images_out) {
+    *images_out     = painted(ctx, p);
+    *num_images_out = *images_out ? 1 : 0;
+    return *images_out != NULL;
+}
+
+void free_sd_images(sd_image_t* images, int count) {
+    for (int i = 0; i < count; i++) free(images[i].data);
+    free(images);
+}
+#else
+sd_image_t* generate_image(sd_ctx_t* ctx, const sd_img_gen_params_t* p) {
+    return painted(ctx, p);
+}
+#endif
+#endif
 
 /* As much of ggml's device list as is asked for. */
 static char device;

@@ -1,5 +1,7 @@
 /* A stand-in for upstream's public header: the same names, a tenth of the members, other values.
- * With GENERATION_C adapters are a list of paths, without it words in the prompt. */
+ * With GENERATION_C adapters are a list of paths, without it words in the prompt. With IMAGES_OUT images come by a
+ * parameter, with ONE_MODE there is no choice of how adapters are applied, with POSITIONAL there are no structs of
+ * parameters: fake.c, which sees them nevertheless, has them behind FAKE_INSIDE. */
 #ifndef FAKE_STABLE_DIFFUSION_H
 #define FAKE_STABLE_DIFFUSION_H
 
@@ -22,13 +24,23 @@ extern "C" {
 enum sample_method_t { HEUN_SAMPLE_METHOD, EULER_SAMPLE_METHOD = 5, SAMPLE_METHOD_COUNT };
 enum scheduler_t { KARRAS_SCHEDULER, DISCRETE_SCHEDULER, SCHEDULER_COUNT };
 enum sd_log_level_t { SD_LOG_DEBUG, SD_LOG_INFO, SD_LOG_WARN, SD_LOG_ERROR };
+#ifndef ONE_MODE
 enum lora_apply_mode_t {
     LORA_APPLY_AUTO,
     LORA_APPLY_IMMEDIATELY,
     LORA_APPLY_AT_RUNTIME,
     LORA_APPLY_MODE_COUNT,  // keep this last
 };
+#endif
 
+typedef struct {
+    uint32_t width;
+    uint32_t height;
+    uint32_t channel;
+    uint8_t* data;
+} sd_image_t;
+
+#if !defined(POSITIONAL) || defined(FAKE_INSIDE)
 typedef struct {
     const char* model_path;
     const char* clip_l_path;
@@ -43,16 +55,11 @@ typedef struct {
     bool vae_decode_only;
     bool free_params_immediately;
     int n_threads;
+#ifndef ONE_MODE
     enum lora_apply_mode_t lora_apply_mode;
+#endif
     bool diffusion_flash_attn;
 } sd_ctx_params_t;
-
-typedef struct {
-    uint32_t width;
-    uint32_t height;
-    uint32_t channel;
-    uint8_t* data;
-} sd_image_t;
 
 typedef struct {
     float txt_cfg;
@@ -85,6 +92,13 @@ typedef struct {
     int64_t seed;
     int batch_count;
 } sd_img_gen_params_t;
+#endif
+
+#ifdef POSITIONAL
+enum { EULER = EULER_SAMPLE_METHOD, DISCRETE = DISCRETE_SCHEDULER };
+enum sd_type_t { SD_TYPE_F32, SD_TYPE_COUNT };
+enum rng_type_t { STD_DEFAULT_RNG, CUDA_RNG };
+#endif
 
 typedef struct sd_ctx_t sd_ctx_t;
 
@@ -94,12 +108,44 @@ typedef void (*sd_progress_cb_t)(int step, int steps, float time, void* data);
 SD_API void sd_set_log_callback(sd_log_cb_t sd_log_cb, void* data);
 SD_API void sd_set_progress_callback(sd_progress_cb_t cb, void* data);
 SD_API const char* sd_get_system_info();
+SD_API void free_sd_ctx(sd_ctx_t* sd_ctx);
+#ifdef POSITIONAL
+SD_API sd_ctx_t* new_sd_ctx(const char* model_path,
+                            const char* taesd_path,
+                            const char* lora_model_dir,
+                            bool vae_decode_only,
+                            int n_threads,
+                            enum sd_type_t wtype,
+                            enum rng_type_t rng_type,
+                            enum scheduler_t s);
+SD_API sd_image_t* txt2img(sd_ctx_t* sd_ctx,
+                           const char* prompt,
+                           const char* negative_prompt,
+                           float cfg_scale,
+                           int width,
+                           int height,
+                           enum sample_method_t sample_method,
+                           int sample_steps,
+                           int64_t seed,
+                           int batch_count,
+                           const sd_image_t* control_cond,
+                           int* skip_layers,
+                           size_t skip_layers_count);
+#else
 SD_API void sd_ctx_params_init(sd_ctx_params_t* sd_ctx_params);
 SD_API char* sd_ctx_params_to_str(const sd_ctx_params_t* sd_ctx_params);
 SD_API sd_ctx_t* new_sd_ctx(const sd_ctx_params_t* sd_ctx_params);
-SD_API void free_sd_ctx(sd_ctx_t* sd_ctx);
 SD_API void sd_img_gen_params_init(sd_img_gen_params_t* sd_img_gen_params);
+#ifdef IMAGES_OUT
+SD_API bool generate_image(sd_ctx_t* sd_ctx,
+                           const sd_img_gen_params_t* sd_img_gen_params,
+                           sd_image_t** images_out,
+                           int* num_images_out);
+SD_API void free_sd_images(sd_image_t* result_images, int num_images);
+#else
 SD_API sd_image_t* generate_image(sd_ctx_t* sd_ctx, const sd_img_gen_params_t* sd_img_gen_params);
+#endif
+#endif
 SD_API int declared_but_not_defined(void);
 
 #ifdef __cplusplus
