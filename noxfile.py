@@ -31,6 +31,13 @@ def mutants(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def history(session: nox.Session) -> None:
+    """Put the core cases to every revision in the registry that has no record yet, newest first."""
+    session.install("-e", ".")
+    session.run("sdcpp", "history", *session.posargs)
+
+
+@nox.session(default=False)
 def tests(session: nox.Session) -> None:
     """Run the unit tests, then the regression tests that drive really built libraries."""
     session.install("-e", ".", *TEST)

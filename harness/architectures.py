@@ -162,6 +162,43 @@ def sd1_tiny() -> Weights:
     return weights
 
 
+def sd1() -> Weights:
+    """Return the UNet of Stable Diffusion 1 (860 million parameters; the widths are fixed)."""
+    weights: Weights = {
+        **_linear("time_embed.0", 1280, 320),
+        **_linear("time_embed.2", 1280, 1280),
+        **_conv("input_blocks.0.0", 320, 4, 3),
+        **_norm("out.0", 320),
+        **_conv("out.2", 4, 320, 3),
+    }
+    widths = (320, 640, 1280, 1280)
+    width, index, skips = 320, 0, [320]
+    for level, out in enumerate(widths):
+        for _ in range(2):
+            index += 1
+            weights |= _resnet(f"input_blocks.{index}.0", width, out)
+            weights |= _attention(f"input_blocks.{index}.1", out) if level < 3 else {}
+            width = out
+            skips.append(width)
+        if level < 3:
+            index += 1
+            weights |= _conv(f"input_blocks.{index}.0.op", width, width, 3)
+            skips.append(width)
+    weights |= _resnet("middle_block.0", width, width) | _attention("middle_block.1", width)
+    weights |= _resnet("middle_block.2", width, width)
+    index = 0
+    for level, out in reversed(list(enumerate(widths))):
+        for i in range(3):
+            weights |= _resnet(f"output_blocks.{index}.0", width + skips.pop(), out)
+            weights |= _attention(f"output_blocks.{index}.1", out) if level < 3 else {}
+            width = out
+            if i == 2 and level:
+                # After the attention where there is one.
+                weights |= _conv(f"output_blocks.{index}.{2 if level < 3 else 1}.conv", out, out, 3)
+            index += 1
+    return weights
+
+
 def _resnet(name: str, inner: int, out: int) -> Weights:
     weights = {
         **_norm(f"{name}.in_layers.0", inner),

@@ -66,6 +66,7 @@ class Base:
     ``files`` maps a role of ``sdcpp.api.ModelFiles`` to the tensors of that file. ``targets`` maps the name
     that an adapter uses (dotted, as in the model) to the role and tensor name of the weight it changes: the
     linear layers of the diffusion model. ``groups`` has more such maps: convolutions, the text encoder.
+    ``whole`` says that what is merged into it is given as a whole model file, not as a second one beside it.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Base:
     cfg_scale: float = 1.0
     prompt: str = "a lighthouse at dusk"
     calibration: Calibration = field(default_factory=Calibration)
+    whole: bool = False
 
     @cached_property
     def digest(self) -> str:
@@ -125,6 +127,10 @@ class Base:
         role, name = place
         [(_, array)] = self._draw({name: self.files[role][name]})
         return array.astype(np.float32)
+
+    def tensors(self, role: str) -> Iterator[tuple[str, NDArray[np.generic]]]:
+        """Yield the tensors of one file by name, as they are stored, in PyTorch's order."""
+        return self._draw(self.files[role])
 
     def _draw(self, weights: Weights) -> Iterator[tuple[str, NDArray[np.generic]]]:
         block = _block(self.seed)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from harness import architectures
 from harness.architectures import prefixed
 from harness.base import Base, Place
@@ -14,6 +17,15 @@ _UNET_BLOCKS = {
     "up_blocks.0": "output_blocks.0",
     "up_blocks.1": "output_blocks.3",
     "up_blocks.2": "output_blocks.6",
+}
+#: The same of the whole UNet, as many blocks of each width.
+_WHOLE_UNET_BLOCKS = {
+    "down_blocks.0": "input_blocks.1",
+    "down_blocks.1": "input_blocks.4",
+    "down_blocks.2": "input_blocks.7",
+    "up_blocks.1": "output_blocks.3",
+    "up_blocks.2": "output_blocks.6",
+    "up_blocks.3": "output_blocks.9",
 }
 _UNET_LAYERS = (
     "attn1.to_q",
@@ -64,6 +76,18 @@ def _text(prefix: str) -> dict[str, Place]:
     }
 
 
+def _unet(blocks: Mapping[str, str]) -> dict[str, Place]:
+    """Return the linear layers of the first attention of UNet blocks."""
+    return {
+        f"{block}.attentions.0.transformer_blocks.0.{layer}": (
+            "model",
+            f"model.diffusion_model.{ldm}.1.transformer_blocks.0.{layer}.weight",
+        )
+        for block, ldm in blocks.items()
+        for layer in _UNET_LAYERS
+    }
+
+
 FLUX_SMALL = Base(
     name="flux-small",
     architecture="flux",
@@ -94,14 +118,7 @@ SD1_TINY = Base(
         | prefixed("cond_stage_model.transformer.", architectures.clip_l(_TEXT_LAYERS)),
         "taesd": architectures.taesd(4, contrast=0.07, brightness=(0.72, 0.95, 0.63)),
     },
-    targets={
-        f"{block}.attentions.0.transformer_blocks.0.{layer}": (
-            "model",
-            f"model.diffusion_model.{ldm}.1.transformer_blocks.0.{layer}.weight",
-        )
-        for block, ldm in _UNET_BLOCKS.items()
-        for layer in _UNET_LAYERS
-    },
+    targets=_unet(_UNET_BLOCKS),
     groups={
         **{
             group: {name: ("model", f"model.diffusion_model.{ldm}.weight") for name, ldm in convs.items()}
@@ -111,4 +128,19 @@ SD1_TINY = Base(
     },
 )
 
-BASES = {base.name: base for base in (FLUX_SMALL, SD1_TINY)}
+#: For the sdists up to 0.3.6, which know no smaller one.
+SD1 = Base(
+    name="sd1",
+    architecture="sd1",
+    files={
+        "model": prefixed("model.diffusion_model.", architectures.sd1())
+        | prefixed("cond_stage_model.transformer.", architectures.clip_l()),
+        "taesd": architectures.taesd(4, contrast=0.07, brightness=(0.72, 0.95, 0.63)),
+    },
+    targets=_unet(_WHOLE_UNET_BLOCKS),
+)
+
+#: For the sdists up to 0.1.6, which take no second file for part of a model.
+SD1_WHOLE = replace(SD1, name="sd1-whole", whole=True)
+
+BASES = {base.name: base for base in (FLUX_SMALL, SD1_TINY, SD1, SD1_WHOLE)}

@@ -84,7 +84,7 @@ def plain(bench: Bench, mode: str) -> Iterator[Case]:
 def files(bench: Bench, mode: str) -> Iterator[Case]:
     """Yield one case for each container and tensor type that matters most."""
     for container, kind in FILES:
-        yield _single(bench, mode, _adapter(bench.base), container, kind)
+        yield single(bench, mode, _adapter(bench.base), container, kind)
 
 
 def types(bench: Bench, mode: str) -> Iterator[Case]:
@@ -94,18 +94,18 @@ def types(bench: Bench, mode: str) -> Iterator[Case]:
         if kind not in done:
             rank = max(32, block)
             adapter = Adapter(name=f"lora-r{rank}", base=bench.base.name, rank=rank, alpha=rank / 2)
-            yield _single(bench, mode, adapter, "gguf", kind)
+            yield single(bench, mode, adapter, "gguf", kind)
 
 
 def kinds(bench: Bench, mode: str) -> Iterator[Case]:
     """Yield every adapter of the catalogue, as float safetensors and as quantised GGUF."""
     for adapter in catalogue.adapters(bench.base).values():
         for container, kind in (("safetensors", "F32"), ("gguf", "Q8_0")):
-            case = _single(bench, mode, adapter, container, kind)
+            case = single(bench, mode, adapter, container, kind)
             yield replace(case, name=f"{adapter.name}-{case.name}")
 
 
-def _single(bench: Bench, mode: str, adapter: Adapter, container: str, kind: str) -> Case:
+def single(bench: Bench, mode: str, adapter: Adapter, container: str, kind: str) -> Case:
     """Return the case of one file with multiplier 1."""
     base, quantised = bench.base, kind not in _FLOATS
     use = Use(file=bench.file(adapter, container, kind))
@@ -147,7 +147,7 @@ def multipliers(bench: Bench, mode: str) -> Iterator[Case]:
 
 def _multiplied(bench: Bench, mode: str, multiplier: float) -> Case:
     use = Use(file=bench.file(_adapter(bench.base), "gguf", "F16"), multiplier=multiplier)
-    return _sequence(
+    return sequence(
         f"gguf-F16-times-{multiplier:g}",
         ((use,),),
         wanted=(use,) if multiplier else (),
@@ -176,14 +176,14 @@ def sequences(bench: Bench, mode: str) -> Iterator[Case]:
         "A-and-minus-A": (((first, minus),), ()),
     }
     for name, (generations, wanted) in found.items():
-        yield _sequence(name, generations, wanted=wanted, mode=mode, varied={"sequence": name})
+        yield sequence(name, generations, wanted=wanted, mode=mode, varied={"sequence": name})
 
 
 def _adapter(base: Base, seed: int = 7) -> Adapter:
     return Adapter(name="lora-r32" if seed == 7 else f"lora-r32-{seed}", base=base.name, seed=seed)
 
 
-def _sequence(
+def sequence(
     name: str,
     generations: Generations,
     *,

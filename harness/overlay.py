@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,9 @@ from sdcpp import cache
 #: tensor from the last file that has it, and puts a role's own prefix before names that do not begin with it.
 ROLES = (("model.diffusion_model.", "diffusion_model"), ("", "clip_l"))
 
+#: Raised when files are written in another way, so that cached ones are made anew.
+MAKER = 2
+
 
 def digest(uses: Sequence[Use[AdapterFile]]) -> str:
     """SHA-256 of what is merged: the values that the files hold, and the multipliers."""
@@ -32,7 +35,7 @@ def make(base: Base, uses: Sequence[Use[AdapterFile]]) -> dict[str, Path]:
     The changes are added up in float64 and rounded once. The files have the types of the base model's: kernels are
     F16, because the library has them so whatever the file says, and what adapters change is F32 elsewhere.
     """
-    folder = cache.root() / "merged" / f"{base.name}-{base.digest[:12]}-{digest(uses)[:16]}"
+    folder = cache.root() / "merged" / f"{base.name}-{base.digest[:12]}-{digest(uses)[:16]}-{MAKER}"
 
     def write(partial: Path) -> None:
         sums: dict[Place, NDArray[np.float64]] = {}
@@ -40,12 +43,29 @@ def make(base: Base, uses: Sequence[Use[AdapterFile]]) -> dict[str, Path]:
             for place, change in use.file.changes(use.multiplier).items():
                 sums[place] = sums[place] + change if place in sums else base.values(place) + change
         files: dict[str, list[tuple[str, NDArray[np.generic]]]] = {}
+        if base.whole:
+            _write_whole(base, sums, partial / "model.safetensors")
+            return
         for (role, name), array in sums.items():
             overlay = next(overlay for start, overlay in ROLES if name.startswith(start))
             stored = stored_as(array.astype(np.float32), base.files[role][name].dtype)
-            files.setdefault(overlay, []).append((name, stored))
+            # Up to sdist 0.3.6 a role's prefix is put before every name, later before those that lack it.
+            files.setdefault(overlay, []).append((name.removeprefix("model.diffusion_model."), stored))
         for overlay, tensors in files.items():
             safetensors.write(partial / f"{overlay}.safetensors", tensors)
 
     cache.make_once(folder, write)
     return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
+
+
+def _write_whole(base: Base, sums: Mapping[Place, NDArray[np.float64]], path: Path) -> None:
+    """Write the base's model file with the tensors of ``sums`` in the place of its own."""
+    safetensors.write(
+        path,
+        (
+            (name, stored_as(sums["model", name].astype(np.float32), base.files["model"][name].dtype))
+            if ("model", name) in sums
+            else (name, array)
+            for name, array in base.tensors("model")
+        ),
+    )

@@ -160,7 +160,7 @@ def verify(
             command=command,
             machine=machine(),
             started=_now(),
-            project=_project_version(),
+            project=project_version(),
         )
         records = Records(run=head, sides={contender.side.label: contender.side for contender in contenders})
         with Writer(path) as writer:
@@ -337,7 +337,7 @@ def _now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
-def _project_version() -> str:
+def project_version() -> str:
     """Return the project's own commit, with a plus sign if there are changes, or "unknown"."""
     head = run(["git", "rev-parse", "--short=12", "HEAD"], cwd=project.ROOT, quiet=True)
     if head.status:

@@ -80,11 +80,19 @@ def test_merged_tensors_come_in_files_by_role_and_in_the_types_of_the_base() -> 
     assert set(paths) == {"diffusion_model", "clip_l"}
     found = {role: load_file(path) for role, path in paths.items()}
     assert set(found["clip_l"]) == {"encoder.t.weight"}
-    kernel = found["diffusion_model"]["model.diffusion_model.k.weight"]
+    kernel = found["diffusion_model"]["k.weight"]
     assert kernel.dtype == np.float16
     change = file.values()["lora_unet_k.diff"]
     assert np.allclose(kernel, base.weight("k") + change, rtol=2**-10)
-    linear = found["diffusion_model"]["model.diffusion_model.a.weight"]
+    linear = found["diffusion_model"]["a.weight"]
     assert linear.dtype == np.float32
     assert np.allclose(linear, base.weight("a") + file.values()["lora_unet_a.diff"])
     assert overlay.make(base, [Use(file=file)]) == paths
+    alone = overlay.make(dataclasses.replace(base, name="alone", whole=True), [Use(file=file)])
+    (whole,) = (load_file(path) for path in alone.values())
+    assert list(alone) == ["model"]
+    assert set(whole) == set(base.files["model"])
+    for name in ("a", "k"):
+        assert np.array_equal(
+            whole[f"model.diffusion_model.{name}.weight"], found["diffusion_model"][f"{name}.weight"]
+        )

@@ -1,0 +1,66 @@
+"""Defects that upstream has had, each with the sdists that its issues, its log or its source put it in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.history import Judgement, Row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Defect:
+    """A defect, the core case that shows it, and the first and last sdist said to have it (None: it still is there).
+
+    ``side`` is "patched" where only a patched library gets that far: before 0.4.2 a GGUF LoRA is not found without.
+    """
+
+    what: str
+    case: str
+    first: str
+    last: str | None
+    side: str = "pristine"
+    mode: str = "immediately"
+
+    def covers(self, place: int, names: Sequence[str]) -> bool:
+        """Return whether the revision at ``place`` of ``names``, oldest first, is said to have it."""
+        last = len(names) - 1 if self.last is None else names.index(self.last)
+        return names.index(self.first) <= place <= last
+
+    def judged(self, row: Row) -> Judgement | None:
+        """Return what the record says of it, or None if it was not asked."""
+        return row.judged(self.side, self.case, self.mode)
+
+
+#: By the last sdist of a commit, which stands for it in the records.
+KNOWN = (
+    Defect(what="a GGUF LoRA is not found (issue 307)", case="gguf-F16", first="0.1.1", last="2025-12"),
+    Defect(
+        what="a quantised GGUF LoRA corrupts the heap (by reading)",
+        case="gguf-Q8_0",
+        side="patched",
+        first="0.1.1",
+        last="0.2.2",
+    ),
+    Defect(
+        what="a quantised GGUF LoRA aborts on the CPU",
+        case="gguf-Q8_0",
+        side="patched",
+        first="0.3.8",
+        last=None,
+    ),
+    Defect(what="an adapter stays in the next picture", case="A-then-none", first="0.1.1", last="0.2.5"),
+    Defect(what="rank 1 aborts (issue 573)", case="rank-1", first="0.1.1", last="0.2.4"),
+    Defect(
+        what="a missing file ends the process (issue 1019)", case="missing-file", first="0.3.8", last="0.3.8"
+    ),
+    Defect(what="a BF16 alpha aborts (issue 1076)", case="bf16-alpha", first="2025-12", last="2025-12"),
+    Defect(
+        what="a BF16 alpha in a GGUF file aborts (issue 1076)",
+        case="gguf-bf16-alpha",
+        side="patched",
+        first="0.1.8",
+        last="2025-12",
+    ),
+    Defect(what="a wrong shape aborts (issue 1796)", case="wrong-shape", first="0.1.1", last=None),
+)

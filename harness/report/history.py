@@ -1,0 +1,220 @@
+"""The page of the history, docs/history.md with its chart, made of the records alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from harness import defects
+from harness.core import QUESTIONS
+from harness.history import Judgement, Row
+from harness.report import chart
+from harness.verdict import Verdict
+from sdcpp import project
+from sdcpp.revision import Revision
+
+PAGE = project.ROOT / "docs" / "history.md"
+CHART = PAGE.with_suffix(".svg")
+
+Groups = Sequence[Sequence[Revision]]
+
+_WORDS = {
+    Verdict.PASS: "ok",
+    Verdict.NO_EFFECT: "no effect",
+    Verdict.WRONG: "wrong",
+    Verdict.ABORT: "abort",
+    Verdict.TIMEOUT: "timeout",
+    Verdict.REFUSED: "refused",
+    Verdict.UNJUDGED: "not judged",
+}
+_INTRODUCTION = """\
+# History
+
+Which change of stable-diffusion.cpp broke or mended the loading of LoRAs, from the upstream commits that the
+registry's sdists carry. Each was fetched by hash, built for the CPU as upstream has it and with this project's patches,
+and put to the same core cases. The page and its chart are made of the records in
+[results/history](../results/history) by `sdcpp history --docs`; one row is run again by
+`sdcpp history --revision NAME --again`.
+"""
+
+
+def write(rows: Mapping[str, Row], groups: Groups) -> tuple[Path, Path]:
+    """Write the page and its chart and return their paths; ``groups`` are the revisions of each upstream commit."""
+    PAGE.write_text(page(rows, groups), encoding="utf-8")
+    CHART.write_text(chart.svg(rows, groups), encoding="utf-8")
+    return PAGE, CHART
+
+
+def summary(row: Row) -> str:
+    """Return one line on a row: how many of each verdict, and how long it took."""
+    if row.failed:
+        return f"{row.revision}: failed: {row.failed}"
+    sides = []
+    for side in dict.fromkeys(j.side for j in row.judgements):
+        counts = Counter(j.verdict for j in row.judgements if j.side == side)
+        sides.append(f"{side} " + ", ".join(f"{count} {_WORDS[v]}" for v, count in counts.most_common()))
+    times = ", ".join(f"{name} {value:.0f} s" for name, value in row.seconds.items())
+    return f"{row.revision}: {'; '.join(sides)} ({times})"
+
+
+def page(rows: Mapping[str, Row], groups: Groups) -> str:
+    """Return the page as Markdown."""
+    run = [group for group in groups if group[-1].name in rows]
+    parts = [
+        _INTRODUCTION,
+        f"The registry has {sum(map(len, groups))} sdists of {len(groups)} upstream commits; {len(run)} have been "
+        f"run. Where several sdists carry one commit, the last stands for all.",
+        "",
+        "![Verdicts by revision and case](history.svg)",
+        "",
+        "## What is asked",
+        "",
+        *(f"- `{case}`: {question}" for case, question in QUESTIONS.items()),
+        "",
+        "What a picture should be is computed by merging the adapter into the base model with numpy; the number behind "
+        "*wrong* is the effect error, 1 being what a missing adapter scores. The base model is the smallest that the "
+        "revision loads. Revisions before 2025-11-22 apply adapters immediately only.",
+        "",
+        "## As upstream has it",
+        "",
+        *_table("pristine", rows, groups),
+        "",
+        "## With the patches",
+        "",
+        *_table("patched", rows, groups),
+        "",
+        *_patches(rows, groups),
+        "",
+        "## When each case broke, and when it was mended",
+        "",
+        *_changes(rows, groups),
+        "",
+        "## Compared with what upstream's issues say",
+        "",
+        *_compared(rows, groups),
+        "",
+        "## What it cost",
+        "",
+        *_cost(rows, groups),
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def _named(group: Sequence[Revision]) -> str:
+    last = group[-1]
+    return f"{last.name} ({(last.commit or '')[:7]}, {last.date})"
+
+
+def _table(side: str, rows: Mapping[str, Row], groups: Groups) -> Iterator[str]:
+    """Yield a table of one side, newest commit first: immediately, then at run time where it differs."""
+    yield "| sdists | upstream commit | " + " | ".join(QUESTIONS) + " |"
+    yield "|" + " --- |" * (len(QUESTIONS) + 2)
+    for group in reversed(groups):
+        last, row = group[-1], rows.get(group[-1].name)
+        sdists = ", ".join(revision.name for revision in group)
+        sure = "" if any(r.evidence == "exact" for r in group) else " (inferred)"
+        head = f"| {sdists} | {last.date} `{(last.commit or '')[:7]}`{sure} |"
+        if row is None or row.failed:
+            why = "not run" if row is None else f"failed: {row.failed.splitlines()[0]}"
+            yield f"{head} {why} |" + " |" * (len(QUESTIONS) - 1)
+        else:
+            yield f"{head} " + " | ".join(_cell(row, side, case) for case in QUESTIONS) + " |"
+
+
+def _cell(row: Row, side: str, case: str) -> str:
+    found = [judged for mode in row.modes if (judged := row.judged(side, case, mode))]
+    words = [_word(judged) for judged in found]
+    return " / ".join(words if len(set(words)) > 1 else words[:1]) or "not asked"
+
+
+def _word(judged: Judgement) -> str:
+    error = f" {judged.error:.2f}" if judged.verdict is Verdict.WRONG and judged.error is not None else ""
+    return _WORDS[judged.verdict] + error
+
+
+def _patches(rows: Mapping[str, Row], groups: Groups) -> Iterator[str]:
+    """Yield one line a patch: its state on the revisions that were run."""
+    states: dict[str, dict[str, list[str]]] = {}
+    for group in groups:
+        row = rows.get(group[-1].name)
+        for patch, state in (row.patches if row else {}).items():
+            states.setdefault(patch, {}).setdefault(state, []).append(group[-1].name)
+    for patch, found in states.items():
+        told = "; ".join(f"{state} on {', '.join(names)}" for state, names in found.items())
+        yield f"- `{patch}`: {told}."
+
+
+def _changes(rows: Mapping[str, Row], groups: Groups) -> Iterator[str]:
+    """Yield what changed for each case from one revision that was run to the next."""
+    run = [group for group in groups if group[-1].name in rows and not rows[group[-1].name].failed]
+    for case in QUESTIONS:
+        lines = []
+        for side in ("pristine", "patched"):
+            for mode in ("immediately", "at_runtime"):
+                lines += [
+                    f"- {side}, {mode}: {text}" for text in _steps((side, case, mode), rows, run, groups)
+                ]
+        yield from (f"### {case}", "", *(lines or ["- the same verdict in all revisions that were run"]), "")
+
+
+def _steps(put: tuple[str, str, str], rows: Mapping[str, Row], run: Groups, groups: Groups) -> Iterator[str]:
+    """Yield each change of the verdict on a case, a side and a mode: side, case, mode."""
+    before: tuple[Sequence[Revision], Judgement] | None = None
+    for group in run:
+        judged = rows[group[-1].name].judged(*put)
+        if judged is None:
+            continue
+        if before and before[1].verdict is not judged.verdict:
+            skipped = [g[-1].name for g in groups[groups.index(before[0]) + 1 : groups.index(group)]]
+            between = f" (not run between them: {', '.join(skipped)})" if skipped else ""
+            evidence = next((line for line in judged.evidence.splitlines() if line), "")
+            said = f": `{evidence}`" if evidence else ""
+            yield (
+                f"{_WORDS[before[1].verdict]} in {_named(before[0])}, {_WORDS[judged.verdict]} in {_named(group)}"
+                f"{between}{said}"
+            )
+        before = group, judged
+
+
+def _compared(rows: Mapping[str, Row], groups: Groups) -> Iterator[str]:
+    """Yield, defect by defect, whether the records agree with the versions that upstream's issues and log give."""
+    yield "| defect | said to be in | records that agree | surprises |"
+    yield "| --- | --- | --- | --- |"
+    names = [group[-1].name for group in groups]
+    for defect in defects.KNOWN:
+        agree, surprises = [], []
+        for place, group in enumerate(groups):
+            row = rows.get(group[-1].name)
+            judged = defect.judged(row) if row else None
+            if judged is None:
+                continue
+            red, said = judged.verdict is not Verdict.PASS, defect.covers(place, names)
+            if red == said:
+                agree.append(group[-1].name)
+            else:
+                surprises.append(f"{group[-1].name}: {_word(judged)}")
+        last = defect.last or "now"
+        yield (
+            f"| {defect.what} (`{defect.case}`, {defect.side}) | {defect.first} to {last} | "
+            f"{len(agree)} of {len(agree) + len(surprises)} | {'; '.join(surprises) or 'none'} |"
+        )
+
+
+def _cost(rows: Mapping[str, Row], groups: Groups) -> Iterator[str]:
+    run = [rows[group[-1].name] for group in reversed(groups) if group[-1].name in rows]
+    yield "| revision | base model | fetch | build, both sides | run | sum |"
+    yield "| --- | --- | --- | --- | --- | --- |"
+    total = 0.0
+    for row in run:
+        steps = [row.seconds.get(name, 0.0) for name in ("fetch", "build", "run")]
+        total += sum(steps)
+        cells = " | ".join(f"{value:.0f} s" for value in (*steps, sum(steps)))
+        yield f"| {row.revision} | {row.base} | {cells} |"
+    yield ""
+    machines = {f"{row.machine['cores']} cores of {row.machine['processor']}" for row in run if row.machine}
+    if run:
+        yield (
+            f"{total / 60:.0f} minutes for {len(run)} revisions on {' and '.join(sorted(machines))}, one after the "
+            "other, with the compiler's cache shared between them; fetch is the unpacking where the sdist was there."
+        )

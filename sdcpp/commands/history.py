@@ -1,0 +1,74 @@
+"""``sdcpp history``: the core cases on every revision in the registry, and what each revision broke or mended."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from sdcpp import console, revision
+
+EPILOG = """\
+what comes out
+  One small file a revision in results/history/, and with --docs docs/history.md and docs/history.svg made of all
+  of them. A revision that has its file is not run again; a killed run is taken up where it ended. Afterwards the
+  revision's tree and builds are removed, its download stays. The registry's 37 sdists hold 29 upstream commits;
+  the last sdist of each stands for it. From nothing one takes a few minutes on two cores.
+
+examples
+  sdcpp history --list                       the revisions, newest first, and which have been run
+  sdcpp history --revision 0.2.9             one revision
+  sdcpp history --revision 0.2.9 --again     the same again, whether it has a record or not
+  sdcpp history                              all that have no record yet, newest first
+  sdcpp history --docs                       the page and its chart, from the records; runs nothing
+"""
+
+
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser(
+        "history",
+        help="the core cases on every revision in the registry",
+        description=__doc__,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--revision", action="append", metavar="NAME", help="default: one for each upstream commit"
+    )
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--list", action="store_true", help="print the revisions and stop")
+    which.add_argument("--docs", action="store_true", help="write the page of the records and stop")
+    parser.add_argument("--again", action="store_true", help="run those that have a record, too")
+    parser.add_argument("--keep", action="store_true", help="leave trees, builds and pictures where they are")
+    parser.add_argument("--limit", type=int, metavar="N", help="stop after N revisions")
+    parser.add_argument(
+        "--output", type=Path, default=Path("reports/history"), metavar="DIR", help="default: reports/history"
+    )
+    parser.add_argument("--jobs", type=int, metavar="N", help="worker processes (default: one a core)")
+    parser.set_defaults(main=main)
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Run the command."""
+    from harness import history
+    from harness.report import history as report
+
+    rows = history.load()
+    if arguments.docs:
+        for path in report.write(rows, history.commits(revision.load())):
+            console.note(f"wrote {path}")
+        return 0
+    wanted = [revision.find(name) for name in arguments.revision or ()] or history.representatives()
+    if arguments.list:
+        for one in wanted:
+            row = rows.get(one.name)
+            state = "not run" if row is None else "failed" if row.failed else f"run {row.date}"
+            console.out.print(f"{one.name:8} {one.date} {(one.commit or '')[:10]}  {state}", markup=False)
+        return 0
+    if not arguments.again:
+        wanted = [one for one in wanted if one.name not in rows]
+    for row in history.run_all(
+        wanted[: arguments.limit], arguments.output, keep=arguments.keep, jobs=arguments.jobs
+    ):
+        console.out.print(report.summary(row), markup=False)
+    return 0

@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from harness import core, defects, history
+from harness.history import Judgement, Row
+from harness.matrix import Maker
+from harness.report import chart
+from harness.report import history as report
+from harness.verdict import Verdict
+from sdcpp import cache, revision, source
+from sdcpp.errors import BuildFailed, FileInvalid, NetworkUnavailable
+from sdcpp.revision import Revision
+
+GROUPS = history.commits(revision.load())
+NAMES = [group[-1].name for group in GROUPS]
+
+
+def row(name: str, verdict: Verdict = Verdict.PASS, case: str = "rank-1", **more: object) -> Row:
+    judged = Judgement(side="pristine", case=case, mode="immediately", verdict=verdict, evidence="so <it> is")
+    facts = {"modes": ["immediately"], "cases": [case], "machine": {"cores": "2", "processor": "x"}, **more}
+    return Row(revision=name, commit="c" * 40, base="sd1", judgements=[judged], **facts)  # type: ignore[arg-type]
+
+
+def test_the_page_and_its_chart_are_made_of_the_records() -> None:
+    rows = history.load()
+    command = "run `sdcpp history --docs`"
+    assert report.PAGE.read_text(encoding="utf-8") == report.page(rows, GROUPS), command
+    assert report.CHART.read_text(encoding="utf-8") == chart.svg(rows, GROUPS), command
+
+
+def test_every_record_is_of_a_commit_of_the_registry_and_has_all_cases() -> None:
+    for name, found in history.load().items():
+        assert found.commit == revision.find(name).commit
+        assert found.base == core.base_for(revision.find(name).date).name
+        if not found.failed:
+            assert list(found.cases) == list(core.QUESTIONS)
+            asked = {(j.side, j.case, j.mode) for j in found.judgements}
+            assert len(asked) == len(found.judgements) == 2 * len(found.modes) * len(core.QUESTIONS)
+
+
+def test_the_commits_are_those_of_all_sdists_oldest_first() -> None:
+    assert sum(map(len, GROUPS)) == 37
+    assert len({group[0].commit for group in GROUPS}) == len(GROUPS) == 29
+    assert [one.name for one in history.representatives()] == NAMES[::-1]
+    assert (NAMES[0], NAMES[-1]) == ("0.1.1", "2026-05")
+
+
+@pytest.mark.parametrize(
+    ("date", "name"),
+    [
+        ("2024-03-12", "sd1-whole"),
+        ("2024-09-02", "sd1"),
+        ("2025-10-17", "sd1"),
+        ("2025-11-10", "sd1-tiny"),
+        ("2026-01-14", "sd1-tiny"),
+        ("2026-02-01", "flux-small"),
+        (None, "flux-small"),
+    ],
+)
+def test_the_base_model_is_the_smallest_that_a_revision_loads(date: str | None, name: str) -> None:
+    assert core.base_for(date).name == name
+    cases = core.matrix(date).cases("A", ("auto", "immediately"), Maker())
+    assert [case.name for case in cases] == list(core.QUESTIONS)
+    assert {case.dimensions["mode"] for case in cases} == {"immediately"}
+    assert {shot.base.name for case in cases for shot in case.shots} == {name}
+
+
+def test_a_row_is_written_and_read_whole(tmp_path: Path) -> None:
+    one = row("0.2.9", Verdict.ABORT, patches={"a.patch": "applies"}, seconds={"run": 1.5})
+    assert history.load(tmp_path) == {}
+    assert history.read(history.write(one, tmp_path)) == one
+    assert history.load(tmp_path) == {"0.2.9": one}
+
+
+def test_a_torn_record_is_named_with_its_line(tmp_path: Path) -> None:
+    path = history.write(row("0.2.9"), tmp_path)
+    path.write_text(path.read_text(encoding="utf-8")[:-5], encoding="utf-8")
+    with pytest.raises(FileInvalid, match=r"0\.2\.9\.jsonl:2 .*\n?.*remove it"):
+        history.read(path)
+
+
+def test_what_cannot_be_built_is_a_row_and_what_cannot_be_fetched_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache_folder: Path
+) -> None:
+    monkeypatch.setattr(history, "RESULTS", tmp_path)
+    monkeypatch.setattr(source, "workspace", lambda wanted: wanted)
+    written: list[Row] = []
+    monkeypatch.setattr(history, "write", written.append)
+    errors = {
+        "0.2.9": BuildFailed("compilation failed", "x.cpp:1: no", "see the log"),
+        "0.3.0": NetworkUnavailable("no network", "x", "y"),
+    }
+
+    def contend(wanted: Revision, *_: object) -> None:
+        raise errors[wanted.name]
+
+    monkeypatch.setattr(history, "contend", contend)
+    wanted = [revision.find(name) for name in errors]
+    left = cache_folder / "builds" / "0.2.9-cpu-pristine-0123"
+    left.mkdir(parents=True)
+    found = list(history.run_all(wanted, tmp_path / "reports", keep=False, jobs=1))
+    assert [one.revision for one in found] == [one.revision for one in written] == ["0.2.9"]
+    assert "x.cpp:1: no" in found[0].failed
+    assert not left.exists()
+    assert cache.root() == cache_folder
+
+
+def test_the_chart_shows_every_commit_and_says_which_were_not_run() -> None:
+    rows = {"0.2.4": row("0.2.4", Verdict.ABORT), "0.2.5": row("0.2.5", failed="no compiler")}
+    drawn = ElementTree.fromstring(chart.svg(rows, GROUPS))  # noqa: S314 - our own
+    texts = ["".join(text.itertext()) for text in drawn.iter("{http://www.w3.org/2000/svg}text")]
+    for name in NAMES:
+        assert sum(text.endswith(f"  {name}") for text in texts) == 1
+    assert texts.count("not run") == len(GROUPS) - 2
+    assert sum("not built" in text for text in texts) == 1
+    titles = [title.text or "" for title in drawn.iter("{http://www.w3.org/2000/svg}title")]
+    assert titles == ["0.2.4 pristine, rank-1, immediately: ABORT so <it> is"]
+    assert "prefers-color-scheme: dark" in chart.svg(rows, GROUPS)
+
+
+def test_the_page_says_when_a_case_broke_and_what_was_not_run_between() -> None:
+    rows = {
+        "0.2.2": row("0.2.2"),
+        "0.2.3": row("0.2.3", Verdict.ABORT),
+        "0.2.5": row("0.2.5"),
+    }
+    text = report.page(rows, GROUPS)
+    steps = re.findall(r"^- pristine, immediately: (.*)$", text, re.MULTILINE)
+    assert len(steps) == 2
+    assert steps[0].startswith("ok in 0.2.2 (9578fdc, 2024-11-30), abort in 0.2.3 (dcf91f9, 2024-12-28): `so")
+    assert steps[1].startswith("abort in 0.2.3")
+    assert "(not run between them: 0.2.4)" in steps[1]
+
+
+def test_records_are_compared_with_what_upstream_says() -> None:
+    rank = next(defect for defect in defects.KNOWN if defect.case == "rank-1")
+    assert (rank.first, rank.last) == ("0.1.1", "0.2.4")
+    rows = {
+        "0.2.3": row("0.2.3", Verdict.ABORT),  # as said
+        "0.2.4": row("0.2.4"),  # said to abort
+        "0.2.6": row("0.2.6", Verdict.WRONG),  # said to be mended
+        "0.2.7": row("0.2.7"),
+    }
+    (line,) = [line for line in report.page(rows, GROUPS).splitlines() if "issue 573" in line]
+    assert "| 2 of 4 | 0.2.4: ok; 0.2.6: wrong |" in line
+
+
+def test_every_defect_is_of_a_case_and_of_revisions_that_there_are() -> None:
+    for defect in defects.KNOWN:
+        assert defect.case in core.QUESTIONS
+        assert defect.covers(NAMES.index(defect.first), NAMES)
+        assert defect.last is None or defect.covers(NAMES.index(defect.last), NAMES)
+        assert defect.judged(replace(row("x", case=defect.case), judgements=[])) is None
