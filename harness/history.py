@@ -175,9 +175,9 @@ def load(folder: Path = RESULTS) -> dict[str, Row]:
 
 
 def drop(wanted: Revision) -> None:
-    """Remove what building a revision left in the cache: its tree, its objects and its builds, not its download."""
+    """Remove what building a revision left in the cache, its tree and its builds, but for its download."""
     root = cache.root()
-    for folder in ("trees", "objects", "builds"):
+    for folder in ("trees", "builds"):
         for path in (root / folder).glob(f"{wanted.name}-*"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 

@@ -144,7 +144,12 @@ class Hand:
 def _shortened(line: str) -> str:
     """Return a line with the absolute path of a source file cut to its part below the upstream tree."""
     # Older revisions keep their sources in no folder below the tree: what is left of those is the file's name.
-    patterns = (r"/\S*/(ggml/(?:src|include)/\S+:\d+)", r"/\S*/(src/\S+:\d+)", r"/\S*/([\w.-]+:\d+)")
+    # ccache gives the compiler relative paths.
+    patterns = (
+        r"(?:\.\.)?/\S*/(ggml/(?:src|include)/\S+:\d+)",
+        r"(?:\.\.)?/\S*/(src/\S+:\d+)",
+        r"(?:\.\.)?/\S*/([\w.-]+:\d+)",
+    )
     place = next((found for pattern in patterns if (found := re.search(pattern, line))), None)
     return line.replace(place.group(), place.group(1)).strip() if place else line.strip()
 

@@ -113,7 +113,9 @@ def build(
     if not folder.exists():
         backend.require(wanted)
         key = hashlib.sha256(json.dumps([options, tools], sort_keys=True).encode()).hexdigest()[:12]
-        objects = cache.root() / "objects" / f"{tree.path.name}-{name}-{key}"
+        # Inside the workspace, where git does not look: the way from here to a source file is then the same in
+        # every workspace, and the compiler's cache knows again what a neighbouring revision has not changed.
+        objects = tree.repository.folder / "sdcpp-objects" / f"{name}-{key}"
 
         def make(partial: Path) -> None:
             with cache.locked(tree.path):

@@ -14,7 +14,7 @@ from typing import Any
 import cmake
 import ninja
 
-from sdcpp import repository, run
+from sdcpp import cache, repository, run
 from sdcpp.errors import BuildFailed
 
 #: A line by which ninja says how far it is; between them stand the compilers' warnings.
@@ -194,4 +194,10 @@ def _tail(log: str) -> str:
 def _environment(env: Mapping[str, str] | None) -> dict[str, str | None]:
     # Upstream's CMake asks git about its folder, so nothing may point git elsewhere; and LC_ALL=C keeps
     # the compiler's messages in the language that first_error reads.
-    return {**repository.users_environment(), **(env or {})}
+    return {**repository.users_environment(), **_compiler_cache(), **(env or {})}
+
+
+def _compiler_cache() -> dict[str, str | None]:
+    """Let ccache see paths relative to the build folder, so that trees of the same layout share what it keeps."""
+    wanted = {"CCACHE_BASEDIR": os.fspath(cache.root()), "CCACHE_NOHASHDIR": "1"}
+    return {name: os.environ.get(name, value) for name, value in wanted.items()}

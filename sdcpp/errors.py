@@ -167,6 +167,12 @@ class AdapterUnknown(Error):  # noqa: N818
     separator = "; "
 
 
+class EndsAlike(Error):  # noqa: N818
+    """Two ends of a search that both pass, both fail, or cannot be asked."""
+
+    exit_code = 61
+
+
 class NothingTried(Error):  # noqa: N818
     """A selection that leaves no case to run."""
 
