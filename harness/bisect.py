@@ -31,11 +31,13 @@ class Step(Generic[T]):
     skipped: Sequence[T]
 
 
-def search(candidates: Sequence[T], passes: Callable[[T], bool | None]) -> Step[T]:
+def search(
+    candidates: Sequence[T], passes: Callable[[T], bool | None], name: Callable[[T], str] = str
+) -> Step[T]:
     """Return where the answer changes, given that the first and the last candidate have different ones.
 
     ``passes`` returns None for a candidate that cannot be asked; each is asked once at most. Where the answer
-    changes more than once, one of the changes is returned. Raises EndsAlike.
+    changes more than once, one of the changes is returned. Raises EndsAlike, which calls them by ``name``.
     """
     answers: dict[int, bool | None] = {}
 
@@ -50,7 +52,7 @@ def search(candidates: Sequence[T], passes: Callable[[T], bool | None]) -> Step[
         told = {None: "cannot be asked", True: "passes", False: "fails"}
         raise EndsAlike(
             "nothing to search between",
-            f"{candidates[0]} {told[first]}, {candidates[-1]} {told[last]}",
+            f"{name(candidates[0])} {told[first]}, {name(candidates[-1])} {told[last]}",
             "give two ends of which the one passes and the other fails",
         )
     while left := [place for place in range(low + 1, high) if answers.get(place, True) is not None]:

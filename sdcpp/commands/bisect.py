@@ -78,7 +78,7 @@ def main(arguments: argparse.Namespace) -> int:
     console.note(
         f"{case}, {side}: {len(candidates)} revisions, {candidates[0].name} to {candidates[-1].name}"
     )
-    step = bisect.search(candidates, examiner.passes)
+    step = bisect.search(candidates, examiner.passes, lambda one: one.name)
     records = examiner.compare(step)
     for path in report.write(records, examiner.folder / "step"):
         console.note(f"wrote {path}")
