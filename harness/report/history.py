@@ -10,6 +10,7 @@ from harness import defects
 from harness.core import QUESTIONS
 from harness.history import Judgement, Row
 from harness.report import chart
+from harness.survey import Entry
 from harness.verdict import Verdict
 from sdcpp import project
 from sdcpp.revision import Revision
@@ -18,6 +19,7 @@ PAGE = project.ROOT / "docs" / "history.md"
 CHART = PAGE.with_suffix(".svg")
 
 Groups = Sequence[Sequence[Revision]]
+Surveys = Mapping[str, Entry]
 
 _WORDS = {
     Verdict.PASS: "ok",
@@ -39,9 +41,9 @@ and put to the same core cases. The page and its chart are made of the records i
 """
 
 
-def write(rows: Mapping[str, Row], groups: Groups) -> tuple[Path, Path]:
+def write(rows: Mapping[str, Row], groups: Groups, surveys: Surveys) -> tuple[Path, Path]:
     """Write the page and its chart and return their paths; ``groups`` are the revisions of each upstream commit."""
-    PAGE.write_text(page(rows, groups), encoding="utf-8")
+    PAGE.write_text(page(rows, groups, surveys), encoding="utf-8")
     CHART.write_text(chart.svg(rows, groups), encoding="utf-8")
     return PAGE, CHART
 
@@ -58,7 +60,13 @@ def summary(row: Row) -> str:
     return f"{row.revision}: {'; '.join(sides)} ({times})"
 
 
-def page(rows: Mapping[str, Row], groups: Groups) -> str:
+def surveyed(entry: Entry) -> str:
+    """Return one line on an sdist: how it is called, and what became of the patches."""
+    states = ", ".join(f"{name} {state}" for name, state in entry.patches.items())
+    return f"{entry.revision}: {entry.binding.get('convention') or entry.unbound}; {states}"
+
+
+def page(rows: Mapping[str, Row], groups: Groups, surveys: Surveys) -> str:
     """Return the page as Markdown."""
     run = [group for group in groups if group[-1].name in rows]
     parts = [
@@ -84,7 +92,10 @@ def page(rows: Mapping[str, Row], groups: Groups) -> str:
         "",
         *_table("patched", rows, groups),
         "",
-        *_patches(rows, groups),
+        "",
+        "## How each is called, and the patches on it",
+        "",
+        *_surveys(groups, surveys),
         "",
         "## When each case broke, and when it was mended",
         "",
@@ -133,16 +144,36 @@ def _word(judged: Judgement) -> str:
     return _WORDS[judged.verdict] + error
 
 
-def _patches(rows: Mapping[str, Row], groups: Groups) -> Iterator[str]:
-    """Yield one line a patch: its state on the revisions that were run."""
-    states: dict[str, dict[str, list[str]]] = {}
+def _surveys(groups: Groups, surveys: Surveys) -> Iterator[str]:
+    """Yield a table of bindings and patches' states, newest commit first, and what sdists of one commit share."""
+    yield (
+        "Each header was read and, with every struct, enumerator and prototype, confirmed by the compiler "
+        "(`sdcpp history --survey`); what is not confirmed is not called. The classes are those of `sdcpp/api`."
+    )
+    yield ""
+    names = list(dict.fromkeys(name for entry in surveys.values() for name in entry.patches))
+    yield "| sdists | called by | arguments of new_sd_ctx | confirmed | " + " | ".join(names) + " |"
+    yield "|" + " --- |" * (len(names) + 4)
+    for group in reversed(groups):
+        entry, sdists = surveys.get(group[-1].name), ", ".join(revision.name for revision in group)
+        if entry is None:
+            yield f"| {sdists} | not examined |" + " |" * (len(names) + 2)
+            continue
+        found = entry.binding
+        confirmed = (
+            f"{found['functions']} functions, {found['structs']} structs, {found['enumerators']} enumerators"
+            if found
+            else entry.unbound.splitlines()[0]
+        )
+        states = " | ".join(entry.patches.get(name, "") for name in names)
+        called, count = found.get("convention", "nothing"), found.get("context_arguments", "")
+        yield f"| {sdists} | {called} | {count} | {confirmed} | {states} |"
+    yield ""
     for group in groups:
-        row = rows.get(group[-1].name)
-        for patch, state in (row.patches if row else {}).items():
-            states.setdefault(patch, {}).setdefault(state, []).append(group[-1].name)
-    for patch, found in states.items():
-        told = "; ".join(f"{state} on {', '.join(names)}" for state, names in found.items())
-        yield f"- `{patch}`: {told}."
+        trees = {entry.tree for one in group if (entry := surveys.get(one.name))}
+        if len(group) > 1 and all(one.name in surveys for one in group):
+            same = "hold the same files" if len(trees) == 1 else "say so, but do not hold the same files"
+            yield f"- {', '.join(one.name for one in group)}: of commit `{(group[0].commit or '')[:7]}`, {same}."
 
 
 def _changes(rows: Mapping[str, Row], groups: Groups) -> Iterator[str]:

@@ -19,6 +19,7 @@ examples
   sdcpp history --revision 0.2.9             one revision
   sdcpp history --revision 0.2.9 --again     the same again, whether it has a record or not
   sdcpp history                              all that have no record yet, newest first
+  sdcpp history --survey                     what can be said of all 37 without building them
   sdcpp history --docs                       the page and its chart, from the records; runs nothing
 """
 
@@ -37,6 +38,11 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--list", action="store_true", help="print the revisions and stop")
+    which.add_argument(
+        "--survey",
+        action="store_true",
+        help="of all sdists, without a build: how each is called, proved by the compiler, and the patches' states",
+    )
     which.add_argument("--docs", action="store_true", help="write the page of the records and stop")
     parser.add_argument("--again", action="store_true", help="run those that have a record, too")
     parser.add_argument("--keep", action="store_true", help="leave trees, builds and pictures where they are")
@@ -50,13 +56,19 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    from harness import history
+    from harness import history, survey
     from harness.report import history as report
 
     rows = history.load()
+    groups = history.commits(revision.load())
     if arguments.docs:
-        for path in report.write(rows, history.commits(revision.load())):
+        for path in report.write(rows, groups, survey.load()):
             console.note(f"wrote {path}")
+        return 0
+    if arguments.survey:
+        everything = [one for group in groups for one in group]
+        for entry in survey.run(everything, keep=arguments.keep):
+            console.out.print(report.surveyed(entry), markup=False)
         return 0
     wanted = [revision.find(name) for name in arguments.revision or ()] or history.representatives()
     if arguments.list:

@@ -7,15 +7,16 @@ from xml.etree import ElementTree
 
 import pytest
 
-from harness import core, defects, history
+from harness import core, defects, history, survey
 from harness.history import Judgement, Row
 from harness.matrix import Maker
 from harness.report import chart
 from harness.report import history as report
 from harness.verdict import Verdict
-from sdcpp import cache, revision, source
+from sdcpp import cache, revision, series, source
 from sdcpp.errors import BuildFailed, FileInvalid, NetworkUnavailable
 from sdcpp.revision import Revision
+from tests.unit import fakelib
 
 GROUPS = history.commits(revision.load())
 NAMES = [group[-1].name for group in GROUPS]
@@ -30,7 +31,7 @@ def row(name: str, verdict: Verdict = Verdict.PASS, case: str = "rank-1", **more
 def test_the_page_and_its_chart_are_made_of_the_records() -> None:
     rows = history.load()
     command = "run `sdcpp history --docs`"
-    assert report.PAGE.read_text(encoding="utf-8") == report.page(rows, GROUPS), command
+    assert report.PAGE.read_text(encoding="utf-8") == report.page(rows, GROUPS, survey.load()), command
     assert report.CHART.read_text(encoding="utf-8") == chart.svg(rows, GROUPS), command
 
 
@@ -130,7 +131,7 @@ def test_the_page_says_when_a_case_broke_and_what_was_not_run_between() -> None:
         "0.2.3": row("0.2.3", Verdict.ABORT),
         "0.2.5": row("0.2.5"),
     }
-    text = report.page(rows, GROUPS)
+    text = report.page(rows, GROUPS, {})
     steps = re.findall(r"^- pristine, immediately: (.*)$", text, re.MULTILINE)
     assert len(steps) == 2
     assert steps[0].startswith("ok in 0.2.2 (9578fdc, 2024-11-30), abort in 0.2.3 (dcf91f9, 2024-12-28): `so")
@@ -147,7 +148,7 @@ def test_records_are_compared_with_what_upstream_says() -> None:
         "0.2.6": row("0.2.6", Verdict.WRONG),  # said to be mended
         "0.2.7": row("0.2.7"),
     }
-    (line,) = [line for line in report.page(rows, GROUPS).splitlines() if "issue 573" in line]
+    (line,) = [line for line in report.page(rows, GROUPS, {}).splitlines() if "issue 573" in line]
     assert "| 2 of 4 | 0.2.4: ok; 0.2.6: wrong |" in line
 
 
@@ -157,3 +158,31 @@ def test_every_defect_is_of_a_case_and_of_revisions_that_there_are() -> None:
         assert defect.covers(NAMES.index(defect.first), NAMES)
         assert defect.last is None or defect.covers(NAMES.index(defect.last), NAMES)
         assert defect.judged(replace(row("x", case=defect.case), judgements=[])) is None
+
+
+def test_the_survey_proves_every_header_and_tries_every_patch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trees = {name: fakelib.tree(tmp_path / name, name) for name in fakelib.FAKES}
+    monkeypatch.setenv(cache.VARIABLE, str(tmp_path / "cache"))
+    for name, folder in trees.items():
+        entry = survey.examine(revision.from_folder(folder))
+        assert entry.binding["generation"] == name[0]
+        assert entry.binding["context_arguments"] == (8 if name == "A-positional" else 1)
+        assert set(entry.patches) == {patch.name for patch in series.load()}
+    text = (trees["C"] / "stable-diffusion.h").read_text(encoding="utf-8")
+    (trees["C"] / "stable-diffusion.h").write_text(f"{text}\nint f(int, ...);\n", encoding="utf-8")
+    (tmp_path / "cache2").mkdir()
+    monkeypatch.setenv(cache.VARIABLE, str(tmp_path / "cache2"))
+    entry = survey.examine(revision.from_folder(trees["C"]))
+    assert not entry.binding
+    assert "variable arguments" in entry.unbound
+
+
+def test_what_is_surveyed_is_every_sdist_proved_and_the_page_shows_it() -> None:
+    known = survey.load()
+    assert set(known) == {one.name for group in GROUPS for one in group}
+    for name, entry in known.items():
+        assert not entry.unbound, name
+        assert entry.binding["generation"] == revision.find(name).lora_api
+        assert entry.patches, name
