@@ -21,10 +21,14 @@ from harness.verdict import Verdict
 from harness.verify import Question, contend, machine, project_version, verify
 from sdcpp import cache, console, project, revision, series, source
 from sdcpp.errors import BuildFailed, Error, FileInvalid, HeaderUnsupported, LayoutMismatch
+from sdcpp.patch import Patch
 from sdcpp.revision import Revision, Sdist
 
 #: Where the records lie.
 RESULTS = project.ROOT / "results" / "history"
+#: The patches that the patched side has: those that let a GGUF file be found, whose loader is the question here. What
+#: the whole series does is verify's question, on the two revisions that it is for.
+PATCHES = "lora-find-gguf"
 #: What a revision can fail with that says something of the revision; everything else stops the run.
 TELLING = (BuildFailed, HeaderUnsupported, LayoutMismatch)
 
@@ -84,8 +88,13 @@ def representatives() -> list[Revision]:
     return [group[-1] for group in reversed(commits(revision.load()))]
 
 
+def patches() -> list[Patch]:
+    """Return the patches of the patched side."""
+    return [patch for patch in series.load() if patch.name.startswith(PATCHES)]
+
+
 def run(wanted: Revision, folder: Path, *, jobs: int | None = None) -> Row:
-    """Build a revision pristine and patched, put the core cases to both, and return what came of it.
+    """Build a revision as it is and with PATCHES, put the core cases to both, and return what came of it.
 
     ``folder`` keeps the run's own records, from which a killed run is taken up. A revision that cannot be built or
     bound is a row that says so; raises what keeps the work itself from being done.
@@ -104,7 +113,7 @@ def run(wanted: Revision, folder: Path, *, jobs: int | None = None) -> Row:
     try:
         tree = source.workspace(wanted)
         fetched = time.monotonic()
-        contenders = contend(wanted, series.load(), question, Maker())
+        contenders = contend(wanted, patches(), question, Maker())
     except TELLING as error:
         return Row(**facts, failed=str(error))
     built = time.monotonic()

@@ -20,7 +20,7 @@ RESULT = history.RESULTS / "survey.json"
 class Entry:
     """One sdist: ``tree`` tells its content from others', ``binding`` is sdcpp.binding's, or ``unbound`` says why not.
 
-    ``patches`` has the state of each patch of the series.
+    ``patches`` has the state of each of history.PATCHES.
     """
 
     revision: str
@@ -31,7 +31,7 @@ class Entry:
 
 
 def examine(wanted: Revision) -> Entry:
-    """Fetch a revision, have the compiler prove its binding, and try every patch on it."""
+    """Fetch a revision, have the compiler prove its binding, and try the patches on it."""
     tree = source.workspace(wanted)
     proved: dict[str, Any] = {}
     unbound = ""
@@ -39,7 +39,7 @@ def examine(wanted: Revision) -> Entry:
         proved = asdict(binding.prove(tree.path))
     except (HeaderUnsupported, LayoutMismatch) as error:
         unbound = str(error)
-    states = series.states(tree, series.load())
+    states = series.states(tree, history.patches())
     return Entry(
         revision=wanted.name,
         tree=tree.base,

@@ -23,7 +23,7 @@ LOOKS: Mapping[Verdict, tuple[str, str, str]] = {
     Verdict.UNJUDGED: ("?", "#8a8f98", "#7b8089"),
 }
 _MODES = (("immediately", "i"), ("at_runtime", "r"))
-_SIDES = (("pristine", "as upstream has it"), ("patched", "with the patches"))
+_SIDES = (("pristine", "as upstream has it"), ("patched", "with GGUF files found (patch lora-find-gguf)"))
 
 
 def svg(rows: Mapping[str, Row], groups: Sequence[Sequence[Revision]]) -> str:

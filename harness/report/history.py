@@ -34,8 +34,8 @@ _INTRODUCTION = """\
 # History
 
 Which change of stable-diffusion.cpp broke or mended the loading of LoRAs, from the upstream commits that the
-registry's sdists carry. Each was fetched by hash, built for the CPU as upstream has it and with this project's patches,
-and put to the same core cases. The page and its chart are made of the records in
+registry's sdists carry. Each was fetched by hash, built for the CPU as upstream has it and with the patch that lets a
+GGUF file be found, and put to the same core cases. The page and its chart are made of the records in
 [results/history](../results/history) by `sdcpp history --docs`; one row is run again by
 `sdcpp history --revision NAME --again`.
 """
@@ -88,7 +88,7 @@ def page(rows: Mapping[str, Row], groups: Groups, surveys: Surveys) -> str:
         "",
         *_table("pristine", rows, groups),
         "",
-        "## With the patches",
+        "## With GGUF files found",
         "",
         *_table("patched", rows, groups),
         "",

@@ -13,7 +13,7 @@ from harness.matrix import Maker
 from harness.report import chart
 from harness.report import history as report
 from harness.verdict import Verdict
-from sdcpp import cache, revision, series, source
+from sdcpp import cache, revision, source
 from sdcpp.errors import BuildFailed, FileInvalid, NetworkUnavailable
 from sdcpp.revision import Revision
 from tests.unit import fakelib
@@ -169,7 +169,7 @@ def test_the_survey_proves_every_header_and_tries_every_patch(
         entry = survey.examine(revision.from_folder(folder))
         assert entry.binding["generation"] == name[0]
         assert entry.binding["context_arguments"] == (8 if name == "A-positional" else 1)
-        assert set(entry.patches) == {patch.name for patch in series.load()}
+        assert set(entry.patches) == {patch.name for patch in history.patches()}
     text = (trees["C"] / "stable-diffusion.h").read_text(encoding="utf-8")
     (trees["C"] / "stable-diffusion.h").write_text(f"{text}\nint f(int, ...);\n", encoding="utf-8")
     (tmp_path / "cache2").mkdir()
