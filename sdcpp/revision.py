@@ -25,7 +25,7 @@ _FIELDS = frozenset(
     (*_SDIST_FIELDS, "git", "commit", "date", "tag", "ggml_commit", "lora_api", "evidence", "renamed")
 )
 #: How the commit of a revision is known; see the top of revisions.toml.
-EVIDENCE = ("exact", "inferred")
+EVIDENCE = ("exact", "metadata", "inferred")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

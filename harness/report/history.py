@@ -124,7 +124,7 @@ def _table(side: str, rows: Mapping[str, Row], groups: Groups) -> Iterator[str]:
     for group in reversed(groups):
         last, row = group[-1], rows.get(group[-1].name)
         sdists = ", ".join(revision.name for revision in group)
-        sure = "" if any(r.evidence == "exact" for r in group) else " (inferred)"
+        sure = " (inferred)" if all(r.evidence == "inferred" for r in group) else ""
         head = f"| {sdists} | {last.date} `{(last.commit or '')[:7]}`{sure} |"
         if row is None or row.failed:
             why = "not run" if row is None else f"failed: {row.failed.splitlines()[0]}"

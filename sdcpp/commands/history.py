@@ -11,7 +11,7 @@ EPILOG = """\
 what comes out
   One small file a revision in results/history/, and with --docs docs/history.md and docs/history.svg made of all
   of them. A revision that has its file is not run again; a killed run is taken up where it ended. Afterwards the
-  revision's tree and builds are removed, its download stays. The registry's 37 sdists hold 29 upstream commits;
+  revision's tree and builds are removed, its download stays. The registry's 37 sdists hold 30 upstream commits;
   the last sdist of each stands for it. From nothing one takes a few minutes on two cores.
 
 examples

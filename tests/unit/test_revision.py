@@ -86,7 +86,7 @@ def test_both_origins(tmp_path: Path) -> None:
         ('"vendor/stable-diffusion.cpp"', '"../elsewhere"', "2025-12: folder must stay inside"),
         ('"vendor/stable-diffusion.cpp"', '"/elsewhere"', "2025-12: folder must stay inside"),
         ('lora_api = "B"', 'lora_api = "D"', "2025-12: lora_api must be one of A, B, C"),
-        ('lora_api = "B"', 'evidence = "sure"', "2025-12: evidence must be one of exact, inferred"),
+        ('lora_api = "B"', 'evidence = "sure"', "2025-12: evidence must be one of exact, metadata, inferred"),
         ('lora_api = "B"', 'renamed = "x"', "2025-12: renamed must be a table of names"),
         ("date = 2025-12-07", 'date = "lately"', "2025-12: date must be a date"),
         ('lora_api = "B"', 'lora = "B"', "2025-12: unknown field lora"),
