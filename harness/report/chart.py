@@ -30,7 +30,7 @@ def svg(rows: Mapping[str, Row], groups: Sequence[Sequence[Revision]]) -> str:
     """Return the chart of the rows, newest commit on top; ``groups`` are the revisions of each commit."""
     columns = [(side, case, mode) for side, _ in _SIDES for case in QUESTIONS for mode, _ in _MODES]
     half = len(columns) // 2
-    width = _LEFT + len(columns) * _CELL + _GAP + 20
+    width = _LEFT + len(columns) * _CELL + _GAP + 60
     height = _TOP + len(groups) * _CELL + 46
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
@@ -77,7 +77,7 @@ def _line(
 ) -> Iterator[str]:
     last = group[-1]
     yield (
-        f'<text x="{_LEFT - 10}" y="{y + 14}" text-anchor="end">{last.date}  {(last.commit or "")[:7]}  '
+        f'<text x="{_LEFT - 10}" y="{y + 14}" text-anchor="end">{last.date} · {(last.commit or "")[:7]} · '
         f"{escape(last.name)}</text>"
     )
     if row is None or row.failed:
@@ -102,4 +102,4 @@ def _line(
 def _legend(y: int) -> Iterator[str]:
     words = [f"{letter or '■'} {verdict}" for verdict, (letter, _, _) in LOOKS.items()]
     words += ["□ not asked: the revision has no such mode", "i immediately", "r at run time"]
-    yield f'<text class="faint" x="10" y="{y}">{escape("   ".join(words))}</text>'
+    yield f'<text class="faint" x="10" y="{y}">{escape(" · ".join(words))}</text>'

@@ -117,7 +117,7 @@ def test_the_chart_shows_every_commit_and_says_which_were_not_run() -> None:
     drawn = ElementTree.fromstring(chart.svg(rows, GROUPS))  # noqa: S314 - our own
     texts = ["".join(text.itertext()) for text in drawn.iter("{http://www.w3.org/2000/svg}text")]
     for name in NAMES:
-        assert sum(text.endswith(f"  {name}") for text in texts) == 1
+        assert sum(text.endswith(f" · {name}") for text in texts) == 1
     assert texts.count("not run") == len(GROUPS) - 2
     assert sum("not built" in text for text in texts) == 1
     titles = [title.text or "" for title in drawn.iter("{http://www.w3.org/2000/svg}title")]
