@@ -40,6 +40,10 @@ GGUF file be found, and put to the same core cases. The page and its chart are m
 `sdcpp history --revision NAME --again`.
 """
 
+_NOT_ASKED = """\
+Not asked: kohya's names of flux layers (issue 1092, said to be in 0.3.7 to 0.4.2), because flux of a small width is loaded
+from 0.4.4 on only; a multiplier that is no number, which ends the process up to 0.4.1 whatever the file."""
+
 
 def write(rows: Mapping[str, Row], groups: Groups, surveys: Surveys) -> tuple[Path, Path]:
     """Write the page and its chart and return their paths; ``groups`` are the revisions of each upstream commit."""
@@ -72,7 +76,7 @@ def page(rows: Mapping[str, Row], groups: Groups, surveys: Surveys) -> str:
     parts = [
         _INTRODUCTION,
         f"The registry has {sum(map(len, groups))} sdists of {len(groups)} upstream commits; {len(run)} have been "
-        f"run. Where several sdists carry one commit, the last stands for all.",
+        f"run. Where several sdists carry one commit, the last stands for all.{_left(groups, run)}",
         "",
         "![Verdicts by revision and case](history.svg)",
         "",
@@ -105,11 +109,23 @@ def page(rows: Mapping[str, Row], groups: Groups, surveys: Surveys) -> str:
         "",
         *_compared(rows, groups),
         "",
+        _NOT_ASKED,
+        "",
         "## What it cost",
         "",
         *_cost(rows, groups),
     ]
     return "\n".join(parts) + "\n"
+
+
+def _left(groups: Groups, run: Groups) -> str:
+    """Return why there are rows without a verdict, or nothing if there are none."""
+    left = len(groups) - len(run)
+    if not left:
+        return ""
+    return (
+        f" The other {left} were not run for want of time; `sdcpp history` goes on with them, newest first."
+    )
 
 
 def _named(group: Sequence[Revision]) -> str:
