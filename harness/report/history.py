@@ -41,8 +41,8 @@ GGUF file be found, and put to the same core cases. The page and its chart are m
 """
 
 _NOT_ASKED = """\
-Not asked: kohya's names of flux layers (issue 1092, said to be in 0.3.7 to 0.4.2), because flux of a small width is loaded
-from 0.4.4 on only; a multiplier that is no number, which ends the process up to 0.4.1 whatever the file."""
+Not asked: kohya's names of flux layers (issue 1092, said to be in 0.3.7 to 0.4.2), because the small flux model is for
+0.4.4 and later only; and a multiplier that is no number (said to end the process up to 0.4.1)."""
 
 
 def write(rows: Mapping[str, Row], groups: Groups, surveys: Surveys) -> tuple[Path, Path]:
