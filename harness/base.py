@@ -66,6 +66,7 @@ class Base:
     ``files`` maps a role of ``sdcpp.api.ModelFiles`` to the tensors of that file. ``targets`` maps the name
     that an adapter uses (dotted, as in the model) to the role and tensor name of the weight it changes: the
     linear layers of the diffusion model. ``groups`` has more such maps: convolutions, the text encoder.
+    ``clip_skip`` is explained at ``sdcpp.api.protocol.Generation``.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Base:
     height: int = 64
     steps: int = 1
     cfg_scale: float = 1.0
+    clip_skip: int = 0
     prompt: str = "a lighthouse at dusk"
     calibration: Calibration = field(default_factory=Calibration)
 
@@ -92,6 +94,18 @@ class Base:
             },
         }
         return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
+
+    @cached_property
+    def generation(self) -> dict[str, str | int | float]:
+        """What is asked of the library for a picture, but for the seed and the adapters."""
+        return {
+            "prompt": self.prompt,
+            "width": self.width,
+            "height": self.height,
+            "steps": self.steps,
+            "cfg_scale": self.cfg_scale,
+            "clip_skip": self.clip_skip,
+        }
 
     @property
     def folder(self) -> Path:

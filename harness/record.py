@@ -59,7 +59,8 @@ class Observation:
 
     ``outcome`` is "picture", "refused" (the library declined), "crashed", "hung", "misdirected" (another
     backend than asked for) or "failed" (the worker itself could not do its work). ``picture`` is the SHA-256
-    of the pixels; ``seconds`` has "open" and "generate"; ``memory`` is the worker's peak resident set in bytes.
+    of the pixels; ``seconds`` has "files" (making them), "open" and "generate"; ``memory`` is the worker's peak
+    resident set in bytes.
     ``complaints`` counts the warnings and errors that the library logged.
     """
 
@@ -154,11 +155,13 @@ class Writer:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def _line(self, kind: str, content: Mapping[str, Any]) -> None:
+    def _line(self, kind: str, content: Mapping[str, Any], *, synced: bool = True) -> None:
+        line = json.dumps({"record": kind, **content}, separators=(",", ":")) + "\n"
         with self._lock:
-            self._file.write(json.dumps({"record": kind, **content}, separators=(",", ":")) + "\n")
+            self._file.write(line)
             self._file.flush()
-            os.fsync(self._file.fileno())
+            if synced:
+                os.fsync(self._file.fileno())
 
     def run(self, run: Run) -> None:
         """Write the head."""
@@ -175,7 +178,9 @@ class Writer:
             known = name in self._pictures
             self._pictures.add(name)
         if not known:
-            self._line("picture", {"sha256": name, "png": base64.b64encode(png(pixels)).decode()})
+            # On disk at the latest with its observation.
+            picture = {"sha256": name, "png": base64.b64encode(png(pixels)).decode()}
+            self._line("picture", picture, synced=False)
         return name
 
     def observation(self, observation: Observation) -> None:
@@ -183,8 +188,8 @@ class Writer:
         self._line("observation", asdict(observation))
 
     def cell(self, cell: Cell) -> None:
-        """Write one judgement."""
-        self._line("cell", asdict(cell))
+        """Write one judgement; judging again costs less than waiting for the disk."""
+        self._line("cell", asdict(cell), synced=False)
 
     def end(self, finished: str) -> None:
         """Write the last line: the run is complete. ``finished`` is the time in ISO 8601."""

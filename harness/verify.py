@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing.util import Finalize
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +20,11 @@ from harness import expectation, oracle, pool, record
 from harness.case import Case, Shot, plan_digest, select, unique_shots
 from harness.expectation import Expectation
 from harness.matrix import Maker, Matrix
+from harness.preparer import Preparer
 from harness.quantiser import Quantiser
 from harness.record import Cell, Observation, Pixels, Records, Run, Side, Writer
 from harness.report.progress import Progress
-from harness.robustness import MEMORY, Trial, judge_broken
+from harness.robustness import MEMORY, TIMEOUT, Trial, judge_broken
 from harness.verdict import Standing
 from sdcpp import build, console, header, project, series, source
 from sdcpp.api import params
@@ -30,7 +32,7 @@ from sdcpp.build import Build
 from sdcpp.errors import FileInvalid, NothingTried
 from sdcpp.patch import Patch
 from sdcpp.revision import Revision
-from sdcpp.run import quoted, run
+from sdcpp.run import cores, quoted, run
 
 #: The file that everything else is made from.
 RECORDS = "records.jsonl"
@@ -78,10 +80,14 @@ def maker_for(revision: Revision, question: Question) -> Iterator[Maker]:
         return
     made, lock = build.build(source.workspace(revision), (), question.backend), threading.Lock()
     with Quantiser(made.folder) as quantiser:
+        own = {os.getpid(): quantiser}
 
         def quantise(values: NDArray[np.float32], kind: str) -> NDArray[np.uint8]:
             with lock:  # files are made by several threads
-                return quantiser.quantise(values, kind)
+                if os.getpid() not in own:  # or by a copy of this process, which needs a library of its own
+                    another = own[os.getpid()] = Quantiser(made.folder, threads=1)
+                    Finalize(another, another.close, exitpriority=0)
+                return own[os.getpid()].quantise(values, kind)
 
         yield Maker(types={n: info.block for n, info in quantiser.types().items()}, quantise=quantise)
 
@@ -185,7 +191,11 @@ def _plan(contenders: Sequence[Contender]) -> str:
     parts: list[object] = []
     for contender in contenders:
         parts += [contender.side.label, contender.side.identity]
-        parts += [(case.name, shot.name, shot.base.digest) for case in contender.cases for shot in case.shots]
+        parts += [
+            (case.name, shot.name, shot.base.digest, shot.base.generation)
+            for case in contender.cases
+            for shot in case.shots
+        ]
     return plan_digest(parts)
 
 
@@ -204,7 +214,7 @@ def _earlier(path: Path, plan: str, *, reuse: bool) -> Records | None:
 
 def _observe(contenders: Sequence[Contender], records: Records, writer: Writer, jobs: int | None) -> None:
     """Run the shots that ``records`` lacks and add what is seen to it; show the first failure at once."""
-    workers, threads = pool.crew_size()
+    workers, threads = pool.crew_size(cores())
     left: dict[str, tuple[Contender, list[Shot]]] = {}
     for contender in contenders:
         identity = contender.side.identity
@@ -212,7 +222,8 @@ def _observe(contenders: Sequence[Contender], records: Records, writer: Writer, 
             shots = unique_shots(contender.cases)
             left[identity] = contender, [s for s in shots if (identity, s.name) not in records.observations]
     expected, lock, told = expectation.load(), threading.Lock(), False
-    with Progress(sum(len(shots) for _, shots in left.values())) as progress:
+    every = [shot for _, shots in left.values() for shot in shots]
+    with Preparer(every, min(jobs or workers, cores())) as prepare, Progress(len(every)) as progress:
         for contender, shots in left.values():
             side, observed = contender.side, records.of(contender.side.identity)
             users: dict[str, list[Case | Trial]] = {}
@@ -238,9 +249,9 @@ def _observe(contenders: Sequence[Contender], records: Records, writer: Writer, 
 
             # A broken file may make a library ask for more memory than there is; a sound one must not be bounded.
             odd = {case.shot.name for case in contender.cases if isinstance(case, Trial)}
-            for batch, memory in (
-                ([s for s in shots if s.name not in odd], None),
-                ([s for s in shots if s.name in odd], MEMORY),
+            for batch, timeout, memory in (
+                ([s for s in shots if s.name not in odd], pool.TIMEOUT, None),
+                ([s for s in shots if s.name in odd], TIMEOUT, MEMORY),
             ):
                 pool.observe(
                     contender.build,
@@ -249,7 +260,9 @@ def _observe(contenders: Sequence[Contender], records: Records, writer: Writer, 
                     writer,
                     jobs=jobs or workers,
                     threads=threads,
+                    timeout=timeout,
                     memory=memory,
+                    prepare=prepare,
                     seen=seen,
                 )
 

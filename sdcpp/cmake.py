@@ -93,7 +93,7 @@ class Project:
             "--build",
             self.folder,
             "--parallel",
-            str(jobs or cores()),
+            str(jobs or run.cores()),
             "--target",
             *targets,
         ]
@@ -160,11 +160,6 @@ def _ninja() -> str:
 def versions() -> dict[str, str]:
     """Return the versions of cmake and ninja without running them."""
     return {name: metadata.version(name) for name in ("cmake", "ninja")}
-
-
-def cores() -> int:
-    """Return how many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def launcher() -> Path | None:

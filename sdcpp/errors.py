@@ -22,6 +22,10 @@ class Error(Exception):
             message = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in message)
         super().__init__(message)
 
+    def __reduce__(self) -> tuple[type[Error], tuple[str, str, str]]:
+        """Let pickle carry it from one process to another."""
+        return type(self), (self.what, self.subject, self.remedy)
+
 
 class UnknownRevision(Error):  # noqa: N818 - named for what it says, like KeyError's relatives
     """A revision name that revisions.toml does not have."""

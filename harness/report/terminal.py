@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.record import Cell, Records, Side
-from harness.report import builds, change
+from harness.report import builds, change, cost
 from harness.report.progress import Progress
 from harness.report.view import Row, View, arrange, title
 from harness.report.words import SEVERITY, SHAPES, STANDINGS, number, one_line, plural, telling, worst
@@ -49,6 +49,7 @@ def table(records: Records, console: Console) -> None:
     _known(shown, marks, console)
     _failing(shown, console)
     _standings(shown, console)
+    console.print(cost.line(records), markup=False, highlight=False)
     text = change.sentence(shown, pairs) + "."
     console.print(Text(text, style="bold red" if records.failing else "bold"), highlight=False)
 

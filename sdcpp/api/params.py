@@ -110,6 +110,8 @@ class ParamsApi:
         self.library.call("sd_img_gen_params_init", ctypes.byref(params))
         params.width, params.height = generation.width, generation.height
         params.seed, params.batch_count = generation.seed, 1
+        if generation.clip_skip:
+            self.set(params, "clip_skip", generation.clip_skip)
         sample = params.sample_params
         sample.sample_steps = generation.steps
         sample.sample_method = self.library.enum("EULER_SAMPLE_METHOD", "EULER")

@@ -86,7 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
         help=f"default: reports/{name}; an interrupted run is taken up from its records",
     )
     parser.add_argument(
-        "--jobs", type=int, metavar="N", help="worker processes (default: one a core, at most 8)"
+        "--jobs", type=int, metavar="N", help="worker processes (default: three a core, if there is memory)"
     )
     parser.add_argument("--list", action="store_true", help="print the cases and stop")
     parser.set_defaults(sanitize=False)  # only matrix offers it
