@@ -31,6 +31,13 @@ def mutants(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Count cases a minute beside upstream's own program, and write docs/benchmark.md."""
+    session.install("-e", ".")
+    session.run("sdcpp", "bench", "--docs", "docs/benchmark.md", *session.posargs)
+
+
+@nox.session(default=False)
 def tests(session: nox.Session) -> None:
     """Run the unit tests, then the regression tests that drive really built libraries."""
     session.install("-e", ".", *TEST)

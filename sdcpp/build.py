@@ -6,6 +6,7 @@ import datetime
 import hashlib
 import json
 import platform
+import re
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -112,8 +113,7 @@ def build(
     folder = cache.root() / "builds" / f"{tree.revision.name}-{name}-{state}-{identity[:12]}"
     if not folder.exists():
         backend.require(wanted)
-        key = hashlib.sha256(json.dumps([options, tools], sort_keys=True).encode()).hexdigest()[:12]
-        objects = cache.root() / "objects" / f"{tree.path.name}-{name}-{key}"
+        objects = _objects(tree, name, options, tools)
 
         def make(partial: Path) -> None:
             with cache.locked(tree.path):
@@ -125,6 +125,43 @@ def build(
 
         cache.make_once(folder, make)
     return read(folder)
+
+
+def _objects(tree: Tree, name: str, options: Mapping[str, str], tools: Mapping[str, str]) -> Path:
+    key = hashlib.sha256(json.dumps([options, tools], sort_keys=True).encode()).hexdigest()[:12]
+    return cache.root() / "objects" / f"{tree.path.name}-{name}-{key}"
+
+
+def program(tree: Tree, *, jobs: int | None = None) -> Path:
+    """Return upstream's own command-line program, built for the CPU from an unpatched workspace.
+
+    It runs where it was built, with the library beside it. Raises what ``build`` raises, and BuildFailed for a tree
+    without the program.
+    """
+    backend.require(backend.get("cpu"))
+    options, tools = {"SD_BUILD_EXAMPLES": "ON"}, toolchain.describe("cpu")
+    maker = cmake.Project(source=project.ROOT, folder=_objects(tree, "cpu", options, tools))
+    with cache.locked(tree.path):
+        prepared = series.prepare(tree, ())
+        recipe = prepared.path / "examples" / "cli" / "CMakeLists.txt"
+        found = (
+            re.search(r"set\(TARGET +(\S+)\)", recipe.read_text(encoding="utf-8"))
+            if recipe.exists()
+            else None
+        )
+        if found is None:
+            raise BuildFailed("no command-line program in", prepared.path, "choose another revision")
+        maker.configure("cpu", {**_values(prepared), **options})
+        maker.build([found[1]], jobs=jobs)
+    return maker.artifact(found[1])
+
+
+def _values(prepared: Prepared) -> dict[str, str]:
+    return {
+        "SDCPP_SOURCE_DIR": prepared.path.as_posix(),
+        "SDCPP_GGML_COMMIT": prepared.tree.revision.ggml_commit or "unknown",
+        **cmake.launcher_values(cmake.launcher()),
+    }
 
 
 def _make(
@@ -143,13 +180,7 @@ def _make(
     abi.mkdir(parents=True, exist_ok=True)
     _write_if_changed(abi / "abi_entries.h", layout.entries(parsed))
     revision, compiler_cache = prepared.tree.revision, cmake.launcher()
-    values = {
-        "SDCPP_SOURCE_DIR": prepared.path.as_posix(),
-        "SDCPP_ABI_DIR": abi.as_posix(),
-        "SDCPP_GGML_COMMIT": revision.ggml_commit or "unknown",
-        **cmake.launcher_values(compiler_cache),
-        **options,
-    }
+    values = {**_values(prepared), "SDCPP_ABI_DIR": abi.as_posix(), **options}
     maker = cmake.Project(source=project.ROOT, folder=objects)
     maker.configure(name, values)
     try:

@@ -1,5 +1,5 @@
 """The subcommands: each module has ``register(subparsers)`` and ``main(arguments) -> int``."""
 
-from sdcpp.commands import build, lora, matrix, mutants, patch, stability, verify
+from sdcpp.commands import bench, build, lora, matrix, mutants, patch, stability, verify
 
-COMMANDS = (verify, matrix, mutants, stability, build, patch, lora)
+COMMANDS = (verify, matrix, mutants, stability, bench, build, patch, lora)
