@@ -293,6 +293,7 @@ def _cell(
         finding, bound = oracle.judge(case, observed, records.pictures), case.tolerance
         why = bound.why if bound else "must be equal to the byte"
     facts = {"revision": side.revision, "backend": side.backend, "case": case.name, "mode": mode}
+    facts["base"] = case.dimensions["base"]
     known = next((e for e in expected if e.fits(patches=contender.patches, **facts)), None)
     stands = expectation.standing(finding.verdict, known)
     own = observed[case.shot.name]
