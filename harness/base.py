@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -125,6 +126,21 @@ class Base:
 
         cache.make_once(self.folder, write)
         return {role: self.path(role) for role in self.files}
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the files, in the order of ``files``: what two machines must share to be compared."""
+        kept = self.folder / "sha256"
+        paths = self.make()
+        if not kept.exists():
+            whole = hashlib.sha256()
+            for path in paths.values():
+                with path.open("rb") as file:
+                    whole.update(hashlib.file_digest(file, "sha256").digest())
+            partial = kept.with_suffix(f".{os.getpid()}")
+            partial.write_text(whole.hexdigest() + "\n", encoding="utf-8")
+            partial.replace(kept)
+        return kept.read_text(encoding="utf-8").strip()
 
     def group(self, name: str) -> Mapping[str, Place]:
         """Return the targets of one group: "linear" or a key of ``groups``; empty if there are none."""

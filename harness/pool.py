@@ -8,7 +8,6 @@ import json
 import os
 import queue
 import re
-import resource
 import signal
 import sys
 import tempfile
@@ -24,6 +23,7 @@ import numpy as np
 from harness import record
 from harness.case import Shot
 from sdcpp import sanitizer
+from sdcpp.backend import get as get_backend
 from sdcpp.build import Build
 from sdcpp.run import start
 
@@ -69,10 +69,17 @@ class Hand:
         self._process = start(
             [sys.executable, "-m", "harness.worker", build.folder, backend, str(threads)],
             # ggml would start a debugger on itself to print a backtrace of an assertion.
-            env={"GGML_NO_BACKTRACE": "1", "PYTHONUNBUFFERED": "1", **sanitizer.environment(build)},
+            env={
+                **get_backend(backend).environment(),
+                "GGML_NO_BACKTRACE": "1",
+                "PYTHONUNBUFFERED": "1",
+                **sanitizer.environment(build),
+            },
             stderr=self._noise,
         )
-        if memory and hasattr(resource, "prlimit") and not sanitizer.is_sanitized(build):
+        if memory and sys.platform == "linux" and not sanitizer.is_sanitized(build):
+            import resource  # is not everywhere
+
             resource.prlimit(self._process.pid, resource.RLIMIT_AS, (memory, memory))
         self._answers: queue.Queue[bytes] = queue.Queue()
         self._listener = threading.Thread(target=self._listen, daemon=True)

@@ -7,10 +7,12 @@ at most one torn line, which reading drops; the rest is taken up where it ended.
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import json
 import os
 import threading
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from io import BytesIO
@@ -41,7 +43,11 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Side:
-    """One build that took part: the label that cells refer to, the build's identity and its record."""
+    """One build that took part: the label that cells refer to, the build's identity and its record.
+
+    ``device`` and ``driver`` are those that the backend uses on this machine, "" where the system did not tell.
+    ``bases`` maps the name of each base model to the SHA-256 of its files.
+    """
 
     label: str
     revision: str
@@ -49,6 +55,9 @@ class Side:
     backend: str
     identity: str
     build: Mapping[str, Any]
+    device: str = ""
+    driver: str = ""
+    bases: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +95,7 @@ class Cell:
     and ``why`` the reason for that bound; ``loss`` is the effect error against the float adapter that a
     quantised one was made from. ``pictures`` maps "without", "wanted" and "got" to pixel hashes. ``evidence``
     quotes the library. ``dimensions`` says what is varied (base, container, type, mode ...), for filters.
+    ``asked`` is a digest that cells of two machines share when they are about the same files and pictures.
     """
 
     side: str
@@ -104,6 +114,7 @@ class Cell:
     seconds: float = 0.0
     memory: int = 0
     repeat: str = ""
+    asked: str = ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -197,11 +208,17 @@ class Writer:
 
 
 def read(path: Path) -> Records:
-    """Read a records file; a torn last line is dropped.
+    """Read a records file, compressed if its name ends in .gz; a torn last line is dropped.
 
-    Raises FileInvalid for a file that does not begin with a run or has a broken line in its middle.
+    Raises FileInvalid for a file that cannot be read, does not begin with a run or has a broken line in its middle.
     """
-    lines = path.read_text(encoding="utf-8").split("\n")
+    try:
+        content = path.read_bytes()
+        lines = (gzip.decompress(content) if path.suffix == ".gz" else content).decode().split("\n")
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
+        raise FileInvalid(
+            f"no records ({error})", path, "give a records.jsonl file that verify wrote"
+        ) from error
     records: Records | None = None
     for number, line in enumerate(lines, 1):
         if not line:

@@ -26,13 +26,13 @@ from harness.record import Cell, Observation, Pixels, Records, Run, Side, Writer
 from harness.report.progress import Progress
 from harness.robustness import MEMORY, TIMEOUT, Trial, judge_broken
 from harness.verdict import Standing
-from sdcpp import build, console, header, project, series, source
+from sdcpp import backend, build, console, device, header, project, sanitizer, series, source
 from sdcpp.api import params
 from sdcpp.build import Build
 from sdcpp.errors import FileInvalid, NothingTried
 from sdcpp.patch import Patch
 from sdcpp.revision import Revision
-from sdcpp.run import cores, quoted, run
+from sdcpp.run import cores, quoted
 
 #: The file that everything else is made from.
 RECORDS = "records.jsonl"
@@ -78,7 +78,10 @@ def maker_for(revision: Revision, question: Question) -> Iterator[Maker]:
     if not question.matrix.needs_maker:
         yield Maker()
         return
-    made, lock = build.build(source.workspace(revision), (), question.backend), threading.Lock()
+    # A sanitized library makes the same blocks, slowly.
+    options = {n: value for n, value in question.options.items() if n not in sanitizer.OPTIONS}
+    made = build.build(source.workspace(revision), (), question.backend, options=options)
+    lock = threading.Lock()
     with Quantiser(made.folder) as quantiser:
         own = {os.getpid(): quantiser}
 
@@ -105,6 +108,7 @@ def contend(
     for state in states:
         console.note(f"   patch {state.patch.name}: {state.state.value}")
     applied = series.needed(states)
+    used = backend.get(question.backend).device
     contenders = []
     for label in question.sides:
         made = build.build(
@@ -119,6 +123,9 @@ def contend(
             backend=question.backend,
             identity=made.identity,
             build={**made.record, "states": {state.patch.name: state.state.value for state in states}},
+            device=used.name,
+            driver=used.driver,
+            bases={base.name: base.sha256 for base in question.matrix.bases[made.record["generation"]]},
         )
         again = [*question.command, "--revision", revision.name]
         if question.backend != "cpu":
@@ -166,7 +173,7 @@ def verify(
             command=command,
             machine=machine(),
             started=_now(),
-            project=_project_version(),
+            project=project.version(),
         )
         records = Records(run=head, sides={contender.side.label: contender.side for contender in contenders})
         with Writer(path) as writer:
@@ -248,10 +255,11 @@ def _observe(contenders: Sequence[Contender], records: Records, writer: Writer, 
                                 progress.say(f"  {cell.evidence}\n  $ {cell.repeat}")
 
             # A broken file may make a library ask for more memory than there is; a sound one must not be bounded.
+            # A driver of a graphics device asks for far more address space than it ever uses.
             odd = {case.shot.name for case in contender.cases if isinstance(case, Trial)}
             for batch, timeout, memory in (
                 ([s for s in shots if s.name not in odd], pool.TIMEOUT, None),
-                ([s for s in shots if s.name in odd], TIMEOUT, MEMORY),
+                ([s for s in shots if s.name in odd], TIMEOUT, MEMORY if side.backend == "cpu" else None),
             ):
                 pool.observe(
                     contender.build,
@@ -313,6 +321,7 @@ def _cell(
         pictures=dict(finding.pictures),
         seconds=sum(own.seconds.values()),
         memory=own.memory,
+        asked=plan_digest((shot.name, shot.base.digest) for shot in case.shots)[:12],
         repeat=f"{contender.repeat} {shlex.quote(f'{case.name}@{mode}')}",
     )
 
@@ -332,29 +341,11 @@ def machine() -> dict[str, str]:
     """Return what is worth knowing of this machine, without its name."""
     return {
         "system": platform.platform(),
-        "processor": _processor(),
+        "processor": device.processor()[0].name,
         "cores": str(os.cpu_count()),
         "python": platform.python_version(),
     }
 
 
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
 def _now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-
-
-def _project_version() -> str:
-    """Return the project's own commit, with a plus sign if there are changes, or "unknown"."""
-    head = run(["git", "rev-parse", "--short=12", "HEAD"], cwd=project.ROOT, quiet=True)
-    if head.status:
-        return "unknown"
-    dirty = run(["git", "status", "--porcelain"], cwd=project.ROOT, quiet=True).output.strip()
-    return head.output.strip() + ("+" if dirty else "")

@@ -31,6 +31,7 @@ _SHAPING = (
     "CMakeLists.txt",
     "CMakePresets.json",
     "sdcpp/native/abi_table.c",
+    "sdcpp/native/vulkan-headers/vulkan/vulkan.hpp",
     *(f"sdcpp/{name}.py" for name in ("declaration", "header", "layout", "preprocessor")),
 )
 
@@ -102,11 +103,13 @@ def build(
 ) -> Build:
     """Return the build of a workspace with patches for a backend, making it if it is not there yet.
 
-    ``options`` are further CMake cache entries. Objects are shared by all patched states of a workspace,
-    so that only what the patches touch is compiled again. Raises UnknownBackend, ToolMissing,
-    PatchConflict, BuildFailed, HeaderUnsupported, LayoutMismatch or CacheBusy.
+    ``options`` are further CMake cache entries, which stand above what the backend detects. Objects are
+    shared by all patched states of a workspace, so that only what the patches touch is compiled again.
+    Raises UnknownBackend, ToolMissing, PatchConflict, BuildFailed, HeaderUnsupported, LayoutMismatch or
+    CacheBusy.
     """
-    wanted, options = backend.get(name), dict(options or {})
+    wanted = backend.get(name)
+    options = {**wanted.detected(), **(options or {})}
     tools = toolchain.describe(name)
     identity = identify(tree, patches, name, options, tools)
     state = "patched" if patches else "pristine"
@@ -182,7 +185,7 @@ def _make(
     revision, compiler_cache = prepared.tree.revision, cmake.launcher()
     values = {**_values(prepared), "SDCPP_ABI_DIR": abi.as_posix(), **options}
     maker = cmake.Project(source=project.ROOT, folder=objects)
-    maker.configure(name, values)
+    maker.configure(name, values, env=toolchain.environment(name))
     try:
         maker.build([TARGET, "abi-table"], jobs=jobs)
     except BuildFailed as error:

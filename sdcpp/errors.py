@@ -175,3 +175,9 @@ class NothingTried(Error):  # noqa: N818
     """A selection that leaves no case to run."""
 
     exit_code = 60
+
+
+class NotComparable(Error):  # noqa: N818
+    """Records of builds or base models that differ in what must be equal."""
+
+    exit_code = 61

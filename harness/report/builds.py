@@ -56,7 +56,8 @@ def compiler(side: Side) -> str:
 
 def entries(side: Side) -> list[tuple[str, str]]:
     """Return all that the record holds as (name, text), what identifies the build first."""
-    found = {"revision": side.revision, "backend": side.backend, "identity": side.identity}
+    found = {"revision": side.revision, "backend": side.backend, "device": side.device, "driver": side.driver}
+    found["identity"] = side.identity
     found |= {name: text(side.build[name]) for name in _FIRST if name in side.build}
     found |= {name: text(value) for name, value in side.build.items() if name not in found}
     return [(name.replace("_", " "), value) for name, value in found.items() if value]

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sdcpp import backend, console, revision, sanitizer, series
+from sdcpp.commands.build import cmake_entry
 from sdcpp.errors import NothingTried
 from sdcpp.run import quoted
 
 if TYPE_CHECKING:
     from harness.matrix import Matrix
+    from harness.record import Records
     from harness.verify import Contender
 
 #: Exit status of a run in which a case did not do what was expected of it.
@@ -88,6 +90,15 @@ def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
     parser.add_argument(
         "--jobs", type=int, metavar="N", help="worker processes (default: three a core, if there is memory)"
     )
+    parser.add_argument(
+        "-D",
+        dest="options",
+        type=cmake_entry,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a further CMake cache entry of the builds",
+    )
     parser.add_argument("--list", action="store_true", help="print the cases and stop")
     parser.set_defaults(sanitize=False)  # only matrix offers it
 
@@ -109,14 +120,24 @@ def main(arguments: argparse.Namespace) -> int:
 def execute(
     arguments: argparse.Namespace, matrix: Matrix, command: Sequence[str], sides: Sequence[str]
 ) -> int:
-    """Put a matrix to the sides of each revision, print the table, write the reports, return the exit status."""
+    """Put a matrix to the sides of each revision, or list its cases; return the exit status."""
+    if arguments.list:
+        return show(matrix, arguments)
+    return put(arguments, matrix, command, sides)[1]
+
+
+def put(
+    arguments: argparse.Namespace, matrix: Matrix, command: Sequence[str], sides: Sequence[str]
+) -> tuple[Records, int]:
+    """Put a matrix to the sides of each revision, print the table, write the reports.
+
+    Returns the records and the exit status.
+    """
     from harness import report
     from harness.report import terminal
     from harness.verdict import Standing
     from harness.verify import verify
 
-    if arguments.list:
-        return show(matrix, arguments)
     with contenders(arguments, matrix, command, sides) as made:
         names = dict.fromkeys(contender.side.revision for contender in made)
         records = verify(
@@ -131,7 +152,7 @@ def execute(
         console.note(f"wrote {path}")
     if all(cell.standing is Standing.IDLE for cell in records.cells):
         raise NothingTried("every case was skipped", arguments.backend, "see the evidence in the report")
-    return NOT_AS_EXPECTED if records.failing else 0
+    return records, NOT_AS_EXPECTED if records.failing else 0
 
 
 @contextmanager
@@ -151,7 +172,7 @@ def contenders(
         where=dict(arguments.where),
         sides=sides,
         command=command,
-        options=sanitizer.OPTIONS if arguments.sanitize else {},
+        options={**(sanitizer.OPTIONS if arguments.sanitize else {}), **dict(arguments.options)},
     )
     # The newest library knows the most types, and all make the same blocks of the same type.
     with maker_for(revisions[-1], question) as maker:
@@ -169,6 +190,8 @@ def typed(arguments: argparse.Namespace, command: Sequence[str]) -> str:
         options += ["--backend", arguments.backend]
     if arguments.sanitize:
         options.append("--sanitize")
+    for key, value in arguments.options:
+        options += ["-D", f"{key}={value}"]
     for pattern in arguments.select:
         options += ["--select", pattern]
     for key, value in arguments.where:
