@@ -16,26 +16,11 @@ from PIL import Image
 from harness.case import Case, Shot
 from harness.pool import SEED
 from harness.record import Records
+from harness.reproduction import words
 from harness.verify import Contender, verify
 from sdcpp import console
 from sdcpp.errors import BuildFailed
 from sdcpp.run import cores, run
-
-#: Options of the program for the files of ``Shot.request`` and for what it asks of the library.
-_FILES = {
-    "model": "--model",
-    "diffusion_model": "--diffusion-model",
-    "clip_l": "--clip_l",
-    "taesd": "--taesd",
-}
-_GENERATION = {
-    "width": "--width",
-    "height": "--height",
-    "steps": "--steps",
-    "cfg_scale": "--cfg-scale",
-    "clip_skip": "--clip-skip",
-    "seed": "--seed",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,20 +63,7 @@ def comparable(cases: Sequence[object]) -> Iterator[Case]:
 
 def command(program: Path, shot: Shot, picture: Path) -> list[str]:
     """Return the program's command line for a shot, its picture going to a PNG file; its files are made."""
-    request = shot.request(SEED)
-    words = [str(program)]
-    for role, path in request["files"].items():
-        words += [_FILES[role], path]
-    asked = dict(request["generation"])
-    prompt = asked.pop("prompt")
-    for path, multiplier in request["sequence"][0]:
-        prompt += f"<lora:{Path(path).stem}:{multiplier:g}>"
-    for name, value in asked.items():
-        if value or name != "clip_skip":
-            words += [_GENERATION[name], str(value)]
-    words += ["--sampling-method", "euler", "--scheduler", "discrete", "--prompt", prompt]
-    words += ["--lora-model-dir", request["lora_dir"], "--lora-apply-mode", shot.mode]
-    return [*words, "--threads", str(cores()), "--output", str(picture)]
+    return [*words(str(program), shot.request(SEED), str(picture)), "--threads", str(cores())]
 
 
 def measure(contender: Contender, program: Path, *, rounds: int) -> Bench:

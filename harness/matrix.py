@@ -311,6 +311,8 @@ class Matrix:
 
 #: What ``verify`` runs: whether GGUF works at all, in a minute, on the smallest base model.
 QUICK = Matrix(dimensions=(plain, files, silent), bases={"B": (SD1_TINY,), "C": (FLUX_SMALL,)})
+#: What ``verify`` puts to a change that is proposed: the same, on every base model.
+PROPOSED = replace(QUICK, bases={"B": (SD1_THIN,), "C": (FLUX_THIN, SD1_THIN)})
 #: What ``matrix`` runs.
 FULL = Matrix(
     dimensions=(plain, files, types, silent, multipliers, sequences, kinds, stored_bases),

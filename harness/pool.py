@@ -163,8 +163,9 @@ class Hand:
 def _shortened(line: str) -> str:
     """Return a line with the absolute path of a source file cut to its part below the upstream tree."""
     # Older revisions keep their sources in no folder below the tree: what is left of those is the file's name.
-    patterns = (r"/\S*/(ggml/(?:src|include)/\S+:\d+)", r"/\S*/(src/\S+:\d+)", r"/\S*/([\w.-]+:\d+)")
-    place = next((found for pattern in patterns if (found := re.search(pattern, line))), None)
+    patterns = (r"(ggml/(?:src|include)/\S+:\d+)", r"(src/\S+:\d+)", r"([\w.-]+:\d+)")
+    found = (re.search(rf"[./]\S*/{pattern}", line) for pattern in patterns)
+    place = next((each for each in found if each), None)
     return line.replace(place.group(), place.group(1)).strip() if place else line.strip()
 
 
@@ -246,6 +247,7 @@ def _write(
         text=content.get("text", "").replace(folder, ""),
         log=tuple(line.replace(folder, "") for line in content.get("log", ())),
         seconds=content.get("seconds", {}),
+        processor=content.get("processor", 0.0),
         memory=content.get("memory", 0),
         complaints=content.get("complaints", 0),
     )

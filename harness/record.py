@@ -39,6 +39,8 @@ class Run:
     machine: Mapping[str, str]
     started: str
     project: str
+    #: What is proposed, where two states of a source are compared: see ``harness.proposal``.
+    proposal: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +70,8 @@ class Observation:
 
     ``outcome`` is "picture", "refused" (the library declined), "crashed", "hung", "misdirected" (another
     backend than asked for) or "failed" (the worker itself could not do its work). ``picture`` is the SHA-256
-    of the pixels; ``seconds`` has "files" (making them), "open" and "generate"; ``memory`` is the worker's peak
-    resident set in bytes.
+    of the pixels; ``seconds`` has "files" (making them), "open" and "generate" in wall-clock time; ``processor`` is the
+    processor time of the generations, in seconds; ``memory`` is the worker's peak resident set in bytes.
     ``complaints`` counts the warnings and errors that the library logged.
     """
 
@@ -82,6 +84,7 @@ class Observation:
     text: str = ""
     log: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
+    processor: float = 0.0
     memory: int = 0
     complaints: int = 0
 
@@ -96,6 +99,9 @@ class Cell:
     quantised one was made from. ``pictures`` maps "without", "wanted" and "got" to pixel hashes. ``evidence``
     quotes the library. ``dimensions`` says what is varied (base, container, type, mode ...), for filters.
     ``asked`` is a digest that cells of two machines share when they are about the same files and pictures.
+    ``applying`` is what a single picture with an adapter costs: wall-clock "seconds", "processor" seconds, how many
+    processor seconds "more" than one without, and the peak "memory" of the process in bytes; empty without a picture.
+    ``upstream`` is the command of upstream's own program that shows the same, or why there is none.
     """
 
     side: str
@@ -113,8 +119,10 @@ class Cell:
     pictures: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0
     memory: int = 0
+    applying: Mapping[str, float] = field(default_factory=dict)
     repeat: str = ""
     asked: str = ""
+    upstream: str = ""
 
 
 @dataclass(slots=True, kw_only=True)

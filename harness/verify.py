@@ -9,14 +9,15 @@ import shlex
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.util import Finalize
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import expectation, oracle, pool, record
+from harness import expectation, oracle, pool, record, reproduction
 from harness.case import Case, Shot, plan_digest, select, unique_shots
 from harness.expectation import Expectation
 from harness.matrix import Maker, Matrix
@@ -25,7 +26,7 @@ from harness.quantiser import Quantiser
 from harness.record import Cell, Observation, Pixels, Records, Run, Side, Writer
 from harness.report.progress import Progress
 from harness.robustness import MEMORY, TIMEOUT, Trial, judge_broken
-from harness.verdict import Standing
+from harness.verdict import Standing, Verdict, worse
 from sdcpp import backend, build, console, device, header, project, sanitizer, series, source
 from sdcpp.api import params
 from sdcpp.build import Build
@@ -42,13 +43,15 @@ RECORDS = "records.jsonl"
 class Contender:
     """A side of the comparison with the cases it is put to.
 
-    ``repeat`` is the command that runs one case of it again, but for the case at its end.
+    ``repeat`` is the command that runs one case of it again, but for the case at its end. ``baseline`` is the label
+    of the side whose verdicts are what is expected of this one, possibly its own; without it, expectations.toml is.
     """
 
     side: Side
     build: Build
     cases: Sequence[Case | Trial]
     repeat: str
+    baseline: str = ""
 
     @property
     def patches(self) -> frozenset[str]:
@@ -108,37 +111,43 @@ def contend(
     for state in states:
         console.note(f"   patch {state.patch.name}: {state.state.value}")
     applied = series.needed(states)
-    used = backend.get(question.backend).device
     contenders = []
     for label in question.sides:
         made = build.build(
             tree, applied if label == "patched" else (), question.backend, options=question.options
         )
-        modes = params.modes(header.read(made.header))
-        found = question.matrix.cases(made.record["generation"], modes, maker)
-        side = Side(
-            label=f"{revision.name} {label}",
-            revision=revision.name,
-            patched=label == "patched",
-            backend=question.backend,
-            identity=made.identity,
-            build={**made.record, "states": {state.patch.name: state.state.value for state in states}},
-            device=used.name,
-            driver=used.driver,
-            bases={base.name: base.sha256 for base in question.matrix.bases[made.record["generation"]]},
-        )
         again = [*question.command, "--revision", revision.name]
         if question.backend != "cpu":
             again += ["--backend", question.backend]
-        contenders.append(
-            Contender(
-                side=side,
-                build=made,
-                cases=select(found, question.select, question.where),
-                repeat=quoted([*again, "--select"]),
-            )
-        )
+        found = contender(made, label, question, maker, patched=label == "patched", again=again)
+        known = {state.patch.name: state.state.value for state in states}
+        contenders.append(replace(found, side=replace(found.side, build={**made.record, "states": known})))
     return contenders
+
+
+def contender(
+    made: Build, label: str, question: Question, maker: Maker, *, patched: bool, again: Sequence[str]
+) -> Contender:
+    """Return a build as a side with the question's cases; ``again`` asks the question of its revision alone."""
+    modes = params.modes(header.read(made.header))
+    found = question.matrix.cases(made.record["generation"], modes, maker)
+    name, used = made.record["revision"], backend.get(question.backend).device
+    return Contender(
+        side=Side(
+            label=f"{name} {label}",
+            revision=name,
+            patched=patched,
+            backend=question.backend,
+            identity=made.identity,
+            build=made.record,
+            device=used.name,
+            driver=used.driver,
+            bases={base.name: base.sha256 for base in question.matrix.bases[made.record["generation"]]},
+        ),
+        build=made,
+        cases=select(found, question.select, question.where),
+        repeat=quoted([*again, "--select"]),
+    )
 
 
 def verify(
@@ -149,14 +158,16 @@ def verify(
     command: str,
     jobs: int | None,
     reuse: bool = False,
+    proposal: Mapping[str, Any] | None = None,
 ) -> Records:
     """Run the contenders' cases, judge them, and return (and keep in ``folder``) the records.
 
     If ``folder`` holds the records of the same plan, killed before its end, the run is taken up there;
-    with ``reuse`` one that reached its end is not run again, only judged again.
-    Raises NothingTried without cases and FixtureInvalid for a base model that cannot carry a comparison.
+    with ``reuse`` one that reached its end is not run again, only judged again. ``proposal`` is kept with them.
+    Raises NothingTried without cases, unless a proposal says why, and FixtureInvalid for a base model that cannot
+    carry a comparison.
     """
-    if not any(contender.cases for contender in contenders):
+    if not any(contender.cases for contender in contenders) and not proposal:
         raise NothingTried("no case is selected", title, "widen --select; --list shows the cases")
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / RECORDS
@@ -174,6 +185,7 @@ def verify(
             machine=machine(),
             started=_now(),
             project=project.version(),
+            proposal=proposal or {},
         )
         records = Records(run=head, sides={contender.side.label: contender.side for contender in contenders})
         with Writer(path) as writer:
@@ -249,7 +261,7 @@ def _observe(contenders: Sequence[Contender], records: Records, writer: Writer, 
                     for case in users[observation.shot]:  # noqa: B023
                         if not told and all(shot.name in observed for shot in case.shots):  # noqa: B023
                             cell = _cell(contender, case, observed, records, expected)  # noqa: B023
-                            if cell.standing is Standing.RED:
+                            if cell.standing is Standing.RED and not contender.baseline:  # noqa: B023
                                 told = True
                                 progress.say(f"first failure: {cell.side} {cell.case}: {cell.verdict}")
                                 progress.say(f"  {cell.evidence}\n  $ {cell.repeat}")
@@ -279,11 +291,32 @@ def judge(
     contenders: Sequence[Contender], records: Records, expected: Sequence[Expectation]
 ) -> Iterator[Cell]:
     """Yield a cell for every case of every side, from the records' observations and pictures alone."""
+    known: dict[tuple[str, str, str, str], Cell] = {}
     for contender in contenders:
         observed = records.of(contender.side.identity)
         _calibrate(contender.cases, observed, records)
         for case in contender.cases:
-            yield _cell(contender, case, observed, records, expected)
+            cell = _cell(contender, case, observed, records, expected)
+            place = cell.case, cell.dimensions["mode"], case.shot.base.name
+            known[cell.side, *place] = cell
+            yield _against(cell, known.get((contender.baseline, *place))) if contender.baseline else cell
+
+
+def _against(cell: Cell, before: Cell | None) -> Cell:
+    """Return a cell that stands as what it was expected to be: no worse than ``before``."""
+    if cell.standing is Standing.IDLE:
+        return cell
+    if cell.verdict is Verdict.PASS:
+        return replace(cell, standing=Standing.GOOD, reason="")
+    if before is None or worse(before.verdict, cell.verdict):
+        return replace(cell, standing=Standing.RED, reason="")
+    if before is cell:
+        reason = cell.reason or "as upstream has it, without the change"
+    elif before.verdict is cell.verdict:
+        reason = before.reason or "the same without the change"
+    else:
+        reason = f"{before.verdict} without the change"
+    return replace(cell, standing=Standing.KNOWN, reason=reason)
 
 
 def _cell(
@@ -321,9 +354,31 @@ def _cell(
         pictures=dict(finding.pictures),
         seconds=sum(own.seconds.values()),
         memory=own.memory,
+        applying=_applying(case, observed),
+        upstream=""
+        if finding.verdict is Verdict.PASS
+        else reproduction.command(case, contender.build.record["generation"]),
         asked=plan_digest((shot.name, shot.base.digest) for shot in case.shots)[:12],
         repeat=f"{contender.repeat} {shlex.quote(f'{case.name}@{mode}')}",
     )
+
+
+def _applying(case: Case | Trial, observed: Mapping[str, Observation]) -> dict[str, float]:
+    """Return what a single picture with an adapter costs, beside one without in the same mode where there is one."""
+    own = observed[case.shot.name]
+    idle = observed.get(replace(case.shot, sequence=((),)).name, observed[case.without.name])
+    if (
+        len(case.shot.sequence) > 1
+        or not any(case.shot.sequence)
+        or {own.outcome, idle.outcome} != {"picture"}
+    ):
+        return {}
+    return {
+        "seconds": own.seconds["generate"],
+        "processor": own.processor,
+        "more": own.processor - idle.processor,
+        "memory": float(own.memory),
+    }
 
 
 def _calibrate(found: Sequence[Case | Trial], observed: Mapping[str, Observation], records: Records) -> None:

@@ -193,7 +193,9 @@ def _make(
             raise LayoutMismatch(
                 "the compiler contradicts what was read from the header", error.subject, error.remedy
             ) from error
-        raise
+        # As the file is called in the tree, by whatever path a compiler cache gave it to the compiler.
+        place = re.compile(rf"\S*{re.escape(prepared.path.name)}/")
+        raise BuildFailed(error.what, place.sub("", error.subject), error.remedy) from error
     table = _ask(maker.artifact("abi-table"), parsed)
     library = maker.artifact(TARGET)
     shutil.copy2(library, result / library.name)
@@ -218,6 +220,7 @@ def _make(
         "generator": "Ninja",
         "launcher": compiler_cache.name if compiler_cache else None,
         "generation": api.name_generation(parsed),
+        "content": maker.content(TARGET),
         "platform": platform.platform(),
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }

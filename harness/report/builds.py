@@ -27,7 +27,12 @@ def text(value: Any) -> str:
 
 def commit(side: Side) -> str:
     """Return upstream's commit, ten digits of it, or "" if the record has none."""
-    return str(side.build.get("commit") or "")[:10]
+    return commit_in_full(side)[:10]
+
+
+def commit_in_full(side: Side) -> str:
+    """Return upstream's commit with all its digits, or "" if the record has none."""
+    return str(side.build.get("commit") or "")
 
 
 def patched_by(side: Side) -> str:

@@ -45,7 +45,9 @@ def table(records: Records, console: Console) -> None:
     pairs = change.pairs(shown)
     for pair in pairs:
         counts = change.summary(shown, pair)
-        console.print(f"{pair.label}, pristine -> patched: {counts}", markup=False, highlight=False)
+        console.print(f"{pair.label}, {' -> '.join(pair.words)}: {counts}", markup=False, highlight=False)
+        if not change.same_build(pair) and (still := change.kept(change.changes(shown, pair))):
+            console.print(f"    {still}", markup=False, highlight=False)
     _known(shown, marks, console)
     _failing(shown, console)
     _standings(shown, console)

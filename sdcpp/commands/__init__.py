@@ -11,8 +11,23 @@ from sdcpp.commands import (
     mutants,
     patch,
     regress,
+    reproduce,
     stability,
     verify,
 )
 
-COMMANDS = (verify, matrix, regress, merge, mutants, stability, bench, build, bundle, doctor, patch, lora)
+COMMANDS = (
+    verify,
+    matrix,
+    reproduce,
+    regress,
+    merge,
+    mutants,
+    stability,
+    bench,
+    build,
+    bundle,
+    doctor,
+    patch,
+    lora,
+)

@@ -33,6 +33,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verify.add_arguments(parser, "regress")
+    verify.add_source(parser)
     parser.add_argument("--quick", action="store_true", help="the quick matrix only")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--pristine", action="store_true", help="without the patches only")
