@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+
 from sdcpp import console
 from sdcpp.commands import verify
 
