@@ -38,6 +38,13 @@ def history(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Count cases a minute beside upstream's own program, and write docs/benchmark.md."""
+    session.install("-e", ".")
+    session.run("sdcpp", "bench", "--docs", "docs/benchmark.md", *session.posargs)
+
+
+@nox.session(default=False)
 def tests(session: nox.Session) -> None:
     """Run the unit tests, then the regression tests that drive really built libraries."""
     session.install("-e", ".", *TEST)
@@ -48,23 +55,44 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style, types and the patch series."""
+    """Check style, types, the patch series and the workflows."""
     session.install("-e", ".", *TEST, *LINT)
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("mypy")
     session.run("sdcpp", "patch", "lint")
+    workflows = sorted(map(str, Path(".github/workflows").glob("*.yml")))
+    session.run("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows)
+    session.run("zizmor", "--offline", "--no-progress", *workflows)
 
 
-def add_build(backend: str) -> None:
-    """Add the session that builds for one backend."""
+@nox.session(default=False)
+def merge(session: nox.Session) -> None:
+    """Join the records of many machines into one report."""
+    session.install("-e", ".")
+    session.run("sdcpp", "merge", *session.posargs)
 
-    @nox.session(name=f"build-{backend}", default=False)
+
+def add_backend(backend: str, runners: list[str]) -> None:
+    """Add the sessions that build for one backend, and that run the quick and the full matrix on it.
+
+    ``runners`` are the labels of CI machines, joined by "+"; as tags of the session they make CI's job matrix.
+    """
+    machines = [f"on:{runner}" for runner in runners]
+
+    @nox.session(name=f"build-{backend}", default=False, tags=["build"])
     def build(session: nox.Session) -> None:
         session.install("-e", ".")
         session.run("sdcpp", "build", "--backend", backend, *session.posargs)
 
+    @nox.session(name=f"regress-{backend}", default=False, tags=["regress", *machines])
+    def regress(session: nox.Session) -> None:
+        session.install("-e", ".")
+        output = f"reports/regress-{backend}"
+        session.run("sdcpp", "regress", "--backend", backend, "--output", output, *session.posargs)
+
     build.__doc__ = f"Build the named revisions, pristine and patched, for {backend}."
+    regress.__doc__ = f"Run the quick and the full matrix on {backend}."
 
 
 @nox.session(name="build-cpu-asan", default=False)
@@ -76,4 +104,5 @@ def build_cpu_asan(session: nox.Session) -> None:
 
 for preset in PRESETS:
     if not preset.get("hidden"):
-        add_build(preset["name"])
+        vendor = preset.get("vendor", {}).get("sdcpp-lora-harness", {})
+        add_backend(preset["name"], vendor.get("runners", []))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -67,6 +68,7 @@ class Base:
     that an adapter uses (dotted, as in the model) to the role and tensor name of the weight it changes: the
     linear layers of the diffusion model. ``groups`` has more such maps: convolutions, the text encoder.
     ``whole`` says that what is merged into it is given as a whole model file, not as a second one beside it.
+    ``clip_skip`` is explained at ``sdcpp.api.protocol.Generation``.
     """
 
     name: str
@@ -79,6 +81,7 @@ class Base:
     height: int = 64
     steps: int = 1
     cfg_scale: float = 1.0
+    clip_skip: int = 0
     prompt: str = "a lighthouse at dusk"
     calibration: Calibration = field(default_factory=Calibration)
     whole: bool = False
@@ -94,6 +97,18 @@ class Base:
             },
         }
         return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
+
+    @cached_property
+    def generation(self) -> dict[str, str | int | float]:
+        """What is asked of the library for a picture, but for the seed and the adapters."""
+        return {
+            "prompt": self.prompt,
+            "width": self.width,
+            "height": self.height,
+            "steps": self.steps,
+            "cfg_scale": self.cfg_scale,
+            "clip_skip": self.clip_skip,
+        }
 
     @property
     def folder(self) -> Path:
@@ -113,6 +128,21 @@ class Base:
 
         cache.make_once(self.folder, write)
         return {role: self.path(role) for role in self.files}
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the files, in the order of ``files``: what two machines must share to be compared."""
+        kept = self.folder / "sha256"
+        paths = self.make()
+        if not kept.exists():
+            whole = hashlib.sha256()
+            for path in paths.values():
+                with path.open("rb") as file:
+                    whole.update(hashlib.file_digest(file, "sha256").digest())
+            partial = kept.with_suffix(f".{os.getpid()}")
+            partial.write_text(whole.hexdigest() + "\n", encoding="utf-8")
+            partial.replace(kept)
+        return kept.read_text(encoding="utf-8").strip()
 
     def group(self, name: str) -> Mapping[str, Place]:
         """Return the targets of one group: "linear" or a key of ``groups``; empty if there are none."""

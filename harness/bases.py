@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from harness import architectures
@@ -66,11 +66,11 @@ _UNET_CONVS = {
 _TEXT_LAYERS = (1, 5, 9)
 
 
-def _text(prefix: str) -> dict[str, Place]:
+def _text(prefix: str, layers: Iterable[int] = _TEXT_LAYERS) -> dict[str, Place]:
     """Return the targets of the text encoder whose tensors have this prefix in the model's file."""
     return {
         name: ("model", f"{prefix}{name}.weight")
-        for layer in _TEXT_LAYERS
+        for layer in layers
         for part in (*(f"self_attn.{n}_proj" for n in ("q", "k", "v", "out")), "mlp.fc1", "mlp.fc2")
         for name in (f"text_model.encoder.layers.{layer}.{part}",)
     }
@@ -142,5 +142,26 @@ SD1 = Base(
 
 #: For the sdists up to 0.1.6, which take no second file for part of a model.
 SD1_WHOLE = replace(SD1, name="sd1-whole", whole=True)
+
+#: The same models for the many cases of the matrix, with fewer targets, so that merging and applying cost less: of the
+#: UNet's two widest blocks, which hold three quarters of its weights, one layer each, and one of the text encoder. Most
+#: of a picture's time goes into decoding and into the text encoder: flux is given a smaller picture, which the UNet's
+#: version demands to be 64 pixels wide, and of the UNet's text encoder only the first three layers are computed.
+FLUX_THIN = replace(
+    FLUX_SMALL,
+    width=32,
+    height=32,
+    groups={"text": _text("text_encoders.clip_l.transformer.", layers=(5,))},
+)
+SD1_THIN = replace(
+    SD1_TINY,
+    clip_skip=10,
+    targets={
+        name: place
+        for name, place in SD1_TINY.targets.items()
+        if not name.startswith(("down_blocks.2", "up_blocks.0")) or name.endswith("attn2.to_v")
+    },
+    groups={**SD1_TINY.groups, "text": _text("cond_stage_model.transformer.", layers=(1,))},
+)
 
 BASES = {base.name: base for base in (FLUX_SMALL, SD1_TINY, SD1, SD1_WHOLE)}

@@ -26,13 +26,15 @@ MODES = ("immediately", "at_runtime", "auto")
 class Shot:
     """One picture: a base model, possibly with adapters merged into it, and what is generated with it.
 
-    ``merged`` are the adapters whose stored values are merged into the base in numpy, for a reference.
+    ``merged`` are the adapters whose stored values are merged into the base in numpy, for a reference; ``rounded``
+    says that the sums are stored in the type of the base's weights (see ``overlay.make``).
     ``sequence`` lists the adapters of each generation in one context; the last picture counts.
     """
 
     base: Base
     mode: str
     merged: tuple[Use[AdapterFile], ...] = ()
+    rounded: bool = False
     sequence: tuple[tuple[Use[AnyFile], ...], ...] = ((),)
 
     @property
@@ -40,7 +42,7 @@ class Shot:
         """A readable identity: equal for shots that make the same picture."""
         words = [self.base.name, self.mode]
         if self.merged:
-            words.append(f"merged-{overlay.digest(self.merged)[:12]}")
+            words.append(f"merged-{overlay.digest(self.merged)[:12]}{'-rounded' if self.rounded else ''}")
         for uses in self.sequence:
             words.append("+".join(f"{use.file.name}@{use.multiplier:g}" for use in uses) or "none")
         return "/".join(words)
@@ -55,7 +57,10 @@ class Shot:
         base = self.base
         files = {role: str(path) for role, path in base.make().items()}
         if self.merged:
-            files |= {role: str(path) for role, path in overlay.make(base, self.merged).items()}
+            files |= {
+                role: str(path)
+                for role, path in overlay.make(base, self.merged, rounded=self.rounded).items()
+            }
         uses = [use for generation in self.sequence for use in generation]
         for use in uses:
             use.file.make()
@@ -66,14 +71,7 @@ class Shot:
             "lora_dir": str(folder),
             "fresh": self.fresh,
             "sequence": [[[str(use.file.path), use.multiplier] for use in g] for g in self.sequence],
-            "generation": {
-                "prompt": base.prompt,
-                "width": base.width,
-                "height": base.height,
-                "steps": base.steps,
-                "cfg_scale": base.cfg_scale,
-                "seed": seed,
-            },
+            "generation": {**base.generation, "seed": seed},
         }
 
 

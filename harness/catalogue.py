@@ -19,6 +19,8 @@ RANKS = (1, 4, 16, 32, 128, 256)
 RANK = 16
 #: Different from the rank, so that a loader that ignores alpha is seen.
 _ALPHA = RANK / 2
+#: The scheme in which everything is tried; of the others, what can differ.
+SCHEME = "kohya"
 GROUPS = ("linear", "conv1x1", "conv3x3", "strided", "text")
 #: Kinds of which a file may be computed as several convolutions in a row, so that the stride matters.
 _STRIDED = ("lora", "tucker", "lokr-w2")
@@ -51,6 +53,10 @@ def left_out(base: Base) -> list[tuple[str, str]]:
             "the others are one change of the kernel, whatever the stride",
         ),
         ("diff*-r*", "a full difference has neither rank nor alpha"),
+        (
+            "*-gguf-Q8_0 of other schemes than kohya",
+            "a name is read before a tensor's type, whatever that is",
+        ),
         ("KIND-SCHEME of the other kinds", "a scheme names factors one by one, whatever the kind"),
     ]
 
@@ -82,7 +88,7 @@ def _all(base: str) -> Iterator[Adapter]:
         # At this rank both factors have rows of whole blocks.
         yield replace(lora, name=f"lora-{group}-flat", targets=(group,), rank=32, form="flat")
     for scheme in SCHEMES.values():
-        if scheme.name != "kohya":
+        if scheme.name != SCHEME:
             yield from (_variant(lora, KINDS["lora"], g, scheme) for g in GROUPS if g != "strided")
             yield from (
                 _variant(lora, KINDS[k], "linear", scheme) for k in _SAMPLES if scheme.names(KINDS[k])
@@ -98,7 +104,7 @@ def _variant(lora: Adapter, kind: Kind, group: str, scheme: Scheme | None = None
         lora,
         name="-".join(word for word in words if word),
         kind=kind.name,
-        scheme=scheme.name if scheme else "kohya",
+        scheme=scheme.name if scheme else SCHEME,
         targets=(group,),
         rank=rank,
         alpha=rank / 2 if scheme is None or scheme.has_alpha else None,

@@ -17,21 +17,28 @@ PATH = Path(__file__).with_name("expectations.toml")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expectation:
-    """One entry: the cases that it speaks of, the verdict they get, and why."""
+    """One entry: the cases that it speaks of, the verdict they get, and why.
+
+    There are several verdicts where what happens depends on what lay in memory before.
+    """
 
     revisions: Sequence[str]
     cases: Sequence[str]
-    verdict: Verdict
+    verdicts: Sequence[Verdict]
     reason: str
     modes: Sequence[str] = ("*",)
+    bases: Sequence[str] = ("*",)
     backends: Sequence[str] = ("*",)
     without_patch: str = ""
 
-    def fits(self, *, revision: str, patches: Collection[str], backend: str, case: str, mode: str) -> bool:
+    def fits(
+        self, *, patches: Collection[str], revision: str, backend: str, base: str, case: str, mode: str
+    ) -> bool:
         """Return whether the entry speaks of this case on this build."""
         wanted = (
             (revision, self.revisions),
             (backend, self.backends),
+            (base, self.bases),
             (case, self.cases),
             (mode, self.modes),
         )
@@ -43,7 +50,7 @@ class Expectation:
 
 def load(path: Path = PATH) -> list[Expectation]:
     """Read the entries; raises FileInvalid that names the entry and what is wrong with it."""
-    known = {field.name for field in fields(Expectation)}
+    known = {field.name for field in fields(Expectation)} - {"verdicts"} | {"verdict"}
     loaded = []
     for number, entry in enumerate(tomllib.loads(path.read_text(encoding="utf-8")).get("expectation", []), 1):
         try:
@@ -51,7 +58,9 @@ def load(path: Path = PATH) -> list[Expectation]:
                 raise ValueError(f"unknown keys {sorted(unknown)}")
             if not entry.get("reason", "").strip():
                 raise ValueError("no reason")
-            loaded.append(Expectation(**{**entry, "verdict": Verdict(entry["verdict"])}))
+            said = entry.pop("verdict")
+            verdicts = tuple(Verdict(word) for word in ([said] if isinstance(said, str) else said))
+            loaded.append(Expectation(**entry, verdicts=verdicts))
         except (ValueError, KeyError, TypeError) as error:
             raise FileInvalid(
                 "not an expectation", f"{path}, entry {number}: {error}", "see the top of the file"
@@ -65,4 +74,4 @@ def standing(verdict: Verdict, expected: Expectation | None) -> Standing:
         return Standing.IDLE
     if verdict is Verdict.PASS:
         return Standing.FIXED if expected else Standing.GOOD
-    return Standing.KNOWN if expected and expected.verdict is verdict else Standing.RED
+    return Standing.KNOWN if expected and verdict in expected.verdicts else Standing.RED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from functools import cache as remember
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -48,10 +48,13 @@ class AdapterFile:
     @property
     def path(self) -> Path:
         """Where the file is; it exists once ``make`` has run. Its stem is unique in the folder."""
+        return self.folder / f"{self.name}-{self._recipe[:8]}{SUFFIXES[self.container]}"
+
+    @property
+    def _recipe(self) -> str:
         # Which weights a group has is no part of the base model's digest, which is that of its files.
         targets = [sorted(self.base.group(group).items()) for group in self.adapter.targets]
-        recipe = hashlib.sha256(f"{MAKER}/{self.adapter.digest}/{targets}".encode()).hexdigest()
-        return self.folder / f"{self.name}-{recipe[:8]}{SUFFIXES[self.container]}"
+        return hashlib.sha256(f"{MAKER}/{self.adapter.digest}/{targets}".encode()).hexdigest()
 
     def make(self) -> Path:
         """Write the file if it is not there yet and return its path."""
@@ -82,8 +85,12 @@ class AdapterFile:
         return _values(self)
 
     def values_digest(self) -> str:
-        """SHA-256 of ``values``: files that hold the same numbers share it."""
-        return _values_digest(self)
+        """Return an identity of ``values`` that is known without the file, so that naming a shot makes none.
+
+        Files of one adapter share it whose numbers are the same whatever the container. GGUF keeps vectors in F32.
+        """
+        rounding = "GGUF" if self.container == "gguf" and self.kind != "F32" else "all tensors"
+        return hashlib.sha256(f"{self._recipe}/{rounding}/{self.kind}".encode()).hexdigest()
 
     def changes(self, multiplier: float) -> dict[Place, NDArray[np.float64]]:
         """Return what this adapter's stored values add to the base's tensors, by role and name."""
@@ -110,7 +117,8 @@ def _floats(array: NDArray[np.generic]) -> NDArray[np.float32]:
     return array.astype(np.float32)
 
 
-@remember
+# A file's values are wanted for one reference after another, not for the whole of a long run.
+@lru_cache(maxsize=4)
 def _values(file: AdapterFile) -> dict[str, NDArray[np.float32]]:
     if file.container == "gguf":
         return gguf.read(file.make())
@@ -129,11 +137,3 @@ def _values(file: AdapterFile) -> dict[str, NDArray[np.float32]]:
     file.make()
     tensors, types = file.adapter.tensors(file.base), file.adapter.types(file.base)
     return {name: _floats(stored_as(array, types.get(name, file.kind))) for name, array in tensors.items()}
-
-
-@remember
-def _values_digest(file: AdapterFile) -> str:
-    whole = hashlib.sha256()
-    for name, array in sorted(file.values().items()):
-        whole.update(name.encode() + repr(array.shape).encode() + array.tobytes())
-    return whole.hexdigest()

@@ -18,7 +18,7 @@ from typing import Any
 from harness import core
 from harness.matrix import Maker
 from harness.verdict import Verdict
-from harness.verify import Question, contend, machine, project_version, verify
+from harness.verify import Question, contend, machine, verify
 from sdcpp import cache, console, project, revision, series, source
 from sdcpp.errors import BuildFailed, Error, FileInvalid, HeaderUnsupported, LayoutMismatch
 from sdcpp.patch import Patch
@@ -106,7 +106,7 @@ def run(wanted: Revision, folder: Path, *, jobs: int | None = None) -> Row:
         "commit": wanted.commit or "",
         "base": base.name,
         "machine": machine(),
-        "project": project_version(),
+        "project": project.version(),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
     question = Question(matrix=core.matrix(wanted.date), command=("sdcpp", "history"))

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field, replace
 from harness import catalogue
 from harness.adapter import Adapter
 from harness.base import Base
-from harness.bases import FLUX_SMALL, SD1_TINY
+from harness.bases import FLUX_SMALL, FLUX_THIN, SD1_THIN, SD1_TINY
 from harness.broken import corpus
 from harness.case import MODES, Case, Shot, Tolerance
 from harness.files import AdapterFile
 from harness.formats.gguf import Quantise
 from harness.robustness import Trial, trials
+from harness.stored import TYPES, stored
 from harness.use import Use
 from harness.variants import variants
 from sdcpp.errors import HeaderUnsupported
@@ -54,6 +55,12 @@ FLOAT = Tolerance(bound=0.04, why="rounding of pixels and of F16 activations; me
 BLOCKS = Tolerance(
     bound=0.08, why="as float, and activations are quantised to 8 bits at run time; measured to 2.5 %"
 )
+#: For a quantised file judged by the float adapter that it was made from, which saves a reference: Q8_0 itself rounds
+#: each value by up to 1/254 of the largest of its block.
+NEAR = Tolerance(bound=BLOCKS.bound, why=f"{BLOCKS.why}; and Q8_0 itself rounds, by 0.4 % of a weight")
+#: Both are merged into the dequantised weights. Merged into them while the library runs, the sums are rounded to the
+#: base's type once more, by ggml's own code there and by the same code or the gguf package's here.
+STORED = Tolerance(bound=BLOCKS.bound, why=f"{BLOCKS.why}, of the base model, too")
 
 #: Containers and tensor types, in the order in which the report shows them.
 FILES = (
@@ -98,11 +105,49 @@ def types(bench: Bench, mode: str) -> Iterator[Case]:
 
 
 def kinds(bench: Bench, mode: str) -> Iterator[Case]:
-    """Yield every adapter of the catalogue, as float safetensors and as quantised GGUF."""
+    """Yield every adapter of the catalogue, as float safetensors and, under one scheme, as quantised GGUF."""
     for adapter in catalogue.adapters(bench.base).values():
-        for container, kind in (("safetensors", "F32"), ("gguf", "Q8_0")):
-            case = single(bench, mode, adapter, container, kind)
-            yield replace(case, name=f"{adapter.name}-{case.name}")
+        plain = single(bench, mode, adapter, "safetensors", "F32")
+        yield replace(plain, name=f"{adapter.name}-{plain.name}")
+        if adapter.scheme == catalogue.SCHEME:
+            case = single(bench, mode, adapter, "gguf", "Q8_0")
+            name = f"{adapter.name}-{case.name}"
+            yield replace(case, name=name, wanted=plain.wanted, tolerance=NEAR, source=None)
+
+
+def stored_bases(bench: Bench, mode: str) -> Iterator[Case]:
+    """Yield a float and a quantised adapter, and none, on base models whose weights are stored as each type.
+
+    At run time the adapter's output is added to that of the stored weights. Immediately, the sum of the dequantised
+    weights and the change is stored in the base's type again: that is then what is wanted, and the loss is told
+    against the sum as it is. auto is the first on a quantised base model, the second on another.
+    """
+    exact = Use(file=bench.file(_adapter(bench.base), "safetensors", "F16"))
+    blocks = Use(file=bench.file(_adapter(bench.base), "gguf", "Q8_0"))
+    for kind in TYPES:
+        if kind not in _FLOATS | {"Q8_0", "Q4_0"} and kind not in bench.maker.types:
+            continue
+        base = stored(bench.base, kind, bench.maker.quantise)
+        rounded = mode == "immediately" or (mode == "auto" and kind in _FLOATS)
+        without = Shot(base=base, mode="auto")
+        for use in (exact, blocks):
+            whole = Shot(base=base, mode="auto", merged=(use,))
+            yield Case(
+                name=f"base-{kind}-{use.file.container}-{use.file.kind}",
+                shot=Shot(base=base, mode=mode, sequence=((use,),)),
+                without=without,
+                wanted=replace(whole, rounded=rounded),
+                tolerance=STORED,
+                source=whole if rounded else None,
+                dimensions={
+                    "base": bench.base.name,
+                    "base type": kind,
+                    "mode": mode,
+                    "container": use.file.container,
+                    "type": use.file.kind,
+                    "rank": str(use.file.adapter.rank),
+                },
+            )
 
 
 def single(bench: Bench, mode: str, adapter: Adapter, container: str, kind: str) -> Case:
@@ -219,7 +264,7 @@ class Matrix:
     dimensions: Sequence[Dimension]
     bases: Mapping[str, Sequence[Base]]
     #: Dimensions that are also tried in mode auto, which picks one of the other two by the base model's types.
-    in_auto: Sequence[Dimension] = (plain, files, silent)
+    in_auto: Sequence[Dimension] = (plain, files, silent, stored_bases)
     #: Whether unusual and broken files are tried.
     odd_files: bool = False
 
@@ -266,9 +311,11 @@ class Matrix:
 
 #: What ``verify`` runs: whether GGUF works at all, in a minute, on the smallest base model.
 QUICK = Matrix(dimensions=(plain, files, silent), bases={"B": (SD1_TINY,), "C": (FLUX_SMALL,)})
+#: What ``verify`` puts to a change that is proposed: the same, on every base model.
+PROPOSED = replace(QUICK, bases={"B": (SD1_THIN,), "C": (FLUX_THIN, SD1_THIN)})
 #: What ``matrix`` runs.
 FULL = Matrix(
-    dimensions=(plain, files, types, silent, multipliers, sequences, kinds),
-    bases={"B": (SD1_TINY,), "C": (FLUX_SMALL, SD1_TINY)},
+    dimensions=(plain, files, types, silent, multipliers, sequences, kinds, stored_bases),
+    bases={"B": (SD1_THIN,), "C": (FLUX_THIN, SD1_THIN)},
     odd_files=True,
 )

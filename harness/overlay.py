@@ -11,10 +11,13 @@ from numpy.typing import NDArray
 
 from harness.base import Base, Place
 from harness.files import AdapterFile, stored_as
-from harness.formats import safetensors
+from harness.formats import gguf, safetensors
+from harness.stored import StoredBase
 from harness.use import Use
 from sdcpp import cache
 
+#: How many bytes of merged tensors are kept: each is for one picture of each build, and a long run makes many.
+KEPT = 3 << 30
 #: The role under which a merged tensor is given to the library, by how its full name begins. The library takes a
 #: tensor from the last file that has it, and puts a role's own prefix before names that do not begin with it.
 ROLES = (("model.diffusion_model.", "diffusion_model"), ("", "clip_l"))
@@ -29,19 +32,26 @@ def digest(uses: Sequence[Use[AdapterFile]]) -> str:
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 
-def make(base: Base, uses: Sequence[Use[AdapterFile]]) -> dict[str, Path]:
+def make(base: Base, uses: Sequence[Use[AdapterFile]], *, rounded: bool = False) -> dict[str, Path]:
     """Return files of those tensors of the base that the adapters change, with all merged in, by their role.
 
     The changes are added up in float64 and rounded once. The files have the types of the base model's: kernels are
     F16, because the library has them so whatever the file says, and what adapters change is F32 elsewhere.
+    ``rounded`` is for a StoredBase: the sums are stored in its type, as its weights are.
     """
-    folder = cache.root() / "merged" / f"{base.name}-{base.digest[:12]}-{digest(uses)[:16]}-{MAKER}"
+    name = f"{base.name}-{base.digest[:12]}-{digest(uses)[:16]}-{MAKER}{'-rounded' if rounded else ''}"
+    folder = cache.root() / "merged" / name
 
     def write(partial: Path) -> None:
         sums: dict[Place, NDArray[np.float64]] = {}
         for use in uses:
             for place, change in use.file.changes(use.multiplier).items():
                 sums[place] = sums[place] + change if place in sums else base.values(place) + change
+        if rounded:
+            assert isinstance(base, StoredBase)  # noqa: S101 - no other has a type to round to
+            floats = {name: array.astype(np.float32) for (_, name), array in sums.items()}
+            gguf.write(partial / "diffusion_model.gguf", floats, base.kind, quantise=base.quantise)
+            return
         files: dict[str, list[tuple[str, NDArray[np.generic]]]] = {}
         if base.whole:
             _write_whole(base, sums, partial / "model.safetensors")
@@ -55,7 +65,8 @@ def make(base: Base, uses: Sequence[Use[AdapterFile]]) -> dict[str, Path]:
             safetensors.write(partial / f"{overlay}.safetensors", tensors)
 
     cache.make_once(folder, write)
-    return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
+    cache.trim(folder, KEPT)
+    return {path.stem: path for path in sorted(folder.iterdir())}
 
 
 def _write_whole(base: Base, sums: Mapping[Place, NDArray[np.float64]], path: Path) -> None:

@@ -8,14 +8,14 @@ import json
 import os
 import queue
 import re
-import resource
 import signal
 import sys
 import tempfile
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ import numpy as np
 from harness import record
 from harness.case import Shot
 from sdcpp import sanitizer
+from sdcpp.backend import get as get_backend
 from sdcpp.build import Build
 from sdcpp.run import start
 
@@ -30,6 +31,9 @@ from sdcpp.run import start
 SEED = 42
 #: Seconds that one shot may take, start of the worker and loading of the model included.
 TIMEOUT = 300.0
+#: Workers for each core, workers at most, and bytes of memory that there must be for each: the largest base model
+#: takes half of that.
+PER_CORE, MOST, ROOM = 3, 24, 2 << 30
 #: What a dying library says: ggml's assertions and aborts, the C++ runtime, the C library, sanitizers.
 _LAST_WORDS = re.compile(
     r"GGML_ASSERT|GGML_ABORT|ggml_abort|\.(?:c|cpp|h|hpp):\d+: |"
@@ -48,6 +52,14 @@ class Reply:
     signal: str = ""
 
 
+def timed(reply: Reply, files: float) -> Reply:
+    """Return a reply that says how many seconds the making of its files took."""
+    return replace(
+        reply,
+        content={**reply.content, "seconds": {"files": files, **reply.content.get("seconds", {})}},
+    )
+
+
 class Hand:
     """One worker process and the pipe to it."""
 
@@ -57,10 +69,17 @@ class Hand:
         self._process = start(
             [sys.executable, "-m", "harness.worker", build.folder, backend, str(threads)],
             # ggml would start a debugger on itself to print a backtrace of an assertion.
-            env={"GGML_NO_BACKTRACE": "1", "PYTHONUNBUFFERED": "1", **sanitizer.environment(build)},
+            env={
+                **get_backend(backend).environment(),
+                "GGML_NO_BACKTRACE": "1",
+                "PYTHONUNBUFFERED": "1",
+                **sanitizer.environment(build),
+            },
             stderr=self._noise,
         )
-        if memory and hasattr(resource, "prlimit") and not sanitizer.is_sanitized(build):
+        if memory and sys.platform == "linux" and not sanitizer.is_sanitized(build):
+            import resource  # is not everywhere
+
             resource.prlimit(self._process.pid, resource.RLIMIT_AS, (memory, memory))
         self._answers: queue.Queue[bytes] = queue.Queue()
         self._listener = threading.Thread(target=self._listen, daemon=True)
@@ -144,13 +163,9 @@ class Hand:
 def _shortened(line: str) -> str:
     """Return a line with the absolute path of a source file cut to its part below the upstream tree."""
     # Older revisions keep their sources in no folder below the tree: what is left of those is the file's name.
-    # ccache gives the compiler relative paths.
-    patterns = (
-        r"(?:\.\.)?/\S*/(ggml/(?:src|include)/\S+:\d+)",
-        r"(?:\.\.)?/\S*/(src/\S+:\d+)",
-        r"(?:\.\.)?/\S*/([\w.-]+:\d+)",
-    )
-    place = next((found for pattern in patterns if (found := re.search(pattern, line))), None)
+    patterns = (r"(ggml/(?:src|include)/\S+:\d+)", r"(src/\S+:\d+)", r"([\w.-]+:\d+)")
+    found = (re.search(rf"[./]\S*/{pattern}", line) for pattern in patterns)
+    place = next((each for each in found if each), None)
     return line.replace(place.group(), place.group(1)).strip() if place else line.strip()
 
 
@@ -164,6 +179,7 @@ def observe(
     threads: int,
     timeout: float = TIMEOUT,
     memory: int | None = None,
+    prepare: Callable[[Shot, int], dict[str, Any]] = Shot.request,
     seen: Callable[[record.Observation, record.Pixels | None], None] = lambda *_: None,
 ) -> None:
     """Run shots with a build and write an observation of each, in the order in which they end.
@@ -171,6 +187,7 @@ def observe(
     ``jobs`` workers with ``threads`` threads each share the shots. A worker that dies takes one shot with it:
     the death is that shot's observation, and another worker goes on with the next. ``memory`` bounds a worker's
     address space in bytes where the system can do so, for files that make a library ask for all there is.
+    ``prepare`` makes a shot's files and returns its request for a seed.
     """
     waiting = deque(shots)
     faults: list[BaseException] = []
@@ -185,14 +202,17 @@ def observe(
                     break
                 for attempt in (1, 2):
                     hand = hand if hand and hand.alive else Hand(build, backend, threads, memory)
-                    request = shot.request(SEED)
+                    began = time.perf_counter()
+                    request = prepare(shot, SEED)
+                    files = time.perf_counter() - began
                     reply = hand.ask(request, timeout)
-                    if not hand.alive or reply.outcome in ("crashed", "hung"):
+                    # A copy that crashed leaves the worker, and its open base model, as they were.
+                    if not hand.alive or reply.outcome == "hung":
                         hand.close()
                         hand = None
                     if attempt == 2 or reply.signal not in {s.name for s in _OUTSIDE}:
                         break
-                seen(*_write(writer, build, shot, reply, request["lora_dir"] + os.sep))
+                seen(*_write(writer, build, shot, timed(reply, files), request["lora_dir"] + os.sep))
         except BaseException as fault:
             faults.append(fault)
         finally:
@@ -227,6 +247,7 @@ def _write(
         text=content.get("text", "").replace(folder, ""),
         log=tuple(line.replace(folder, "") for line in content.get("log", ())),
         seconds=content.get("seconds", {}),
+        processor=content.get("processor", 0.0),
         memory=content.get("memory", 0),
         complaints=content.get("complaints", 0),
     )
@@ -234,11 +255,12 @@ def _write(
     return observation, pixels
 
 
-def crew_size(cores: int | None = None) -> tuple[int, int]:
-    """Return how many workers to start and how many threads each gets: one core each, at most eight.
+def crew_size(cores: int, memory: int | None = None) -> tuple[int, int]:
+    """Return how many workers to start and how many threads each gets, for so many cores and bytes of memory.
 
-    A shot spends much of its time where only one thread works, so two workers do more than two threads.
+    A shot spends much of its time where only one thread works, or none: upstream's loader looks every 0.2 s whether a
+    file is read, three times for an adapter. Several workers a core use that time. ``memory`` is this machine's.
     """
-    if cores is None:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(8, cores)), 1
+    if memory is None:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else ROOM
+    return max(1, min(PER_CORE * cores, memory // ROOM, MOST)), 1

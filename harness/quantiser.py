@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import mmap
-import os
 import signal
 import subprocess
 import sys
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 from harness.formats.tensor import Bytes
 from sdcpp import cache
 from sdcpp.errors import LibraryUnusable, TypeUnavailable
-from sdcpp.run import start
+from sdcpp.run import cores, start
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +52,7 @@ class Quantiser:
     """
 
     def __init__(self, folder: Path, threads: int | None = None) -> None:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        self._folder, self._threads = folder, threads or min(cores, 16)
+        self._folder, self._threads = folder, threads or min(cores(), 16)
         self._process: subprocess.Popen[bytes] | None = None
         self._noise: IO[bytes] | None = None
         self._types: dict[str, TypeInfo] = {}

@@ -7,10 +7,12 @@ at most one torn line, which reading drops; the rest is taken up where it ended.
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import json
 import os
 import threading
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from io import BytesIO
@@ -37,11 +39,17 @@ class Run:
     machine: Mapping[str, str]
     started: str
     project: str
+    #: What is proposed, where two states of a source are compared: see ``harness.proposal``.
+    proposal: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Side:
-    """One build that took part: the label that cells refer to, the build's identity and its record."""
+    """One build that took part: the label that cells refer to, the build's identity and its record.
+
+    ``device`` and ``driver`` are those that the backend uses on this machine, "" where the system did not tell.
+    ``bases`` maps the name of each base model to the SHA-256 of its files.
+    """
 
     label: str
     revision: str
@@ -49,6 +57,9 @@ class Side:
     backend: str
     identity: str
     build: Mapping[str, Any]
+    device: str = ""
+    driver: str = ""
+    bases: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +70,8 @@ class Observation:
 
     ``outcome`` is "picture", "refused" (the library declined), "crashed", "hung", "misdirected" (another
     backend than asked for) or "failed" (the worker itself could not do its work). ``picture`` is the SHA-256
-    of the pixels; ``seconds`` has "open" and "generate"; ``memory`` is the worker's peak resident set in bytes.
+    of the pixels; ``seconds`` has "files" (making them), "open" and "generate" in wall-clock time; ``processor`` is the
+    processor time of the generations, in seconds; ``memory`` is the worker's peak resident set in bytes.
     ``complaints`` counts the warnings and errors that the library logged.
     """
 
@@ -72,6 +84,7 @@ class Observation:
     text: str = ""
     log: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
+    processor: float = 0.0
     memory: int = 0
     complaints: int = 0
 
@@ -85,6 +98,10 @@ class Cell:
     and ``why`` the reason for that bound; ``loss`` is the effect error against the float adapter that a
     quantised one was made from. ``pictures`` maps "without", "wanted" and "got" to pixel hashes. ``evidence``
     quotes the library. ``dimensions`` says what is varied (base, container, type, mode ...), for filters.
+    ``asked`` is a digest that cells of two machines share when they are about the same files and pictures.
+    ``applying`` is what a single picture with an adapter costs: wall-clock "seconds", "processor" seconds, how many
+    processor seconds "more" than one without, and the peak "memory" of the process in bytes; empty without a picture.
+    ``upstream`` is the command of upstream's own program that shows the same, or why there is none.
     """
 
     side: str
@@ -102,7 +119,10 @@ class Cell:
     pictures: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0
     memory: int = 0
+    applying: Mapping[str, float] = field(default_factory=dict)
     repeat: str = ""
+    asked: str = ""
+    upstream: str = ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -154,11 +174,13 @@ class Writer:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def _line(self, kind: str, content: Mapping[str, Any]) -> None:
+    def _line(self, kind: str, content: Mapping[str, Any], *, synced: bool = True) -> None:
+        line = json.dumps({"record": kind, **content}, separators=(",", ":")) + "\n"
         with self._lock:
-            self._file.write(json.dumps({"record": kind, **content}, separators=(",", ":")) + "\n")
+            self._file.write(line)
             self._file.flush()
-            os.fsync(self._file.fileno())
+            if synced:
+                os.fsync(self._file.fileno())
 
     def run(self, run: Run) -> None:
         """Write the head."""
@@ -175,7 +197,9 @@ class Writer:
             known = name in self._pictures
             self._pictures.add(name)
         if not known:
-            self._line("picture", {"sha256": name, "png": base64.b64encode(png(pixels)).decode()})
+            # On disk at the latest with its observation.
+            picture = {"sha256": name, "png": base64.b64encode(png(pixels)).decode()}
+            self._line("picture", picture, synced=False)
         return name
 
     def observation(self, observation: Observation) -> None:
@@ -183,8 +207,8 @@ class Writer:
         self._line("observation", asdict(observation))
 
     def cell(self, cell: Cell) -> None:
-        """Write one judgement."""
-        self._line("cell", asdict(cell))
+        """Write one judgement; judging again costs less than waiting for the disk."""
+        self._line("cell", asdict(cell), synced=False)
 
     def end(self, finished: str) -> None:
         """Write the last line: the run is complete. ``finished`` is the time in ISO 8601."""
@@ -192,11 +216,17 @@ class Writer:
 
 
 def read(path: Path) -> Records:
-    """Read a records file; a torn last line is dropped.
+    """Read a records file, compressed if its name ends in .gz; a torn last line is dropped.
 
-    Raises FileInvalid for a file that does not begin with a run or has a broken line in its middle.
+    Raises FileInvalid for a file that cannot be read, does not begin with a run or has a broken line in its middle.
     """
-    lines = path.read_text(encoding="utf-8").split("\n")
+    try:
+        content = path.read_bytes()
+        lines = (gzip.decompress(content) if path.suffix == ".gz" else content).decode().split("\n")
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
+        raise FileInvalid(
+            f"no records ({error})", path, "give a records.jsonl file that verify wrote"
+        ) from error
     records: Records | None = None
     for number, line in enumerate(lines, 1):
         if not line:

@@ -22,6 +22,20 @@ class Verdict(StrEnum):
     UNJUDGED = "UNJUDGED"  # a picture that the oracles compare with could not be made
 
 
+#: Verdicts on a case that said nothing of the library: it was not tried, or not there, or what to judge by was not.
+UNTRIED = frozenset({Verdict.UNSUPPORTED, Verdict.SKIPPED, Verdict.MISDIRECTED, Verdict.UNJUDGED})
+#: Verdicts on a process that did not survive.
+_LOST = frozenset({Verdict.ABORT, Verdict.TIMEOUT})
+
+
+def worse(before: Verdict, after: Verdict) -> bool:
+    """Tell whether a change from one verdict to another is for the worse.
+
+    It is if what passed does not any more, and if a process that lived, whatever it made, now dies or hangs.
+    """
+    return before is not after and (before is Verdict.PASS or (after in _LOST and before not in _LOST))
+
+
 class Standing(StrEnum):
     """A verdict seen against what was expected of it."""
 

@@ -9,28 +9,31 @@ import shlex
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from multiprocessing.util import Finalize
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import expectation, oracle, pool, record
+from harness import expectation, oracle, pool, record, reproduction
 from harness.case import Case, Shot, plan_digest, select, unique_shots
 from harness.expectation import Expectation
 from harness.matrix import Maker, Matrix
+from harness.preparer import Preparer
 from harness.quantiser import Quantiser
 from harness.record import Cell, Observation, Pixels, Records, Run, Side, Writer
 from harness.report.progress import Progress
-from harness.robustness import MEMORY, Trial, judge_broken
-from harness.verdict import Standing
-from sdcpp import build, console, header, project, series, source
+from harness.robustness import MEMORY, TIMEOUT, Trial, judge_broken
+from harness.verdict import Standing, Verdict, worse
+from sdcpp import backend, build, console, device, header, project, sanitizer, series, source
 from sdcpp.api.modes import modes as apply_modes
 from sdcpp.build import Build
 from sdcpp.errors import FileInvalid, NothingTried
 from sdcpp.patch import Patch
 from sdcpp.revision import Revision
-from sdcpp.run import quoted, run
+from sdcpp.run import cores, quoted
 
 #: The file that everything else is made from.
 RECORDS = "records.jsonl"
@@ -40,13 +43,15 @@ RECORDS = "records.jsonl"
 class Contender:
     """A side of the comparison with the cases it is put to.
 
-    ``repeat`` is the command that runs one case of it again, but for the case at its end.
+    ``repeat`` is the command that runs one case of it again, but for the case at its end. ``baseline`` is the label
+    of the side whose verdicts are what is expected of this one, possibly its own; without it, expectations.toml is.
     """
 
     side: Side
     build: Build
     cases: Sequence[Case | Trial]
     repeat: str
+    baseline: str = ""
 
     @property
     def patches(self) -> frozenset[str]:
@@ -76,12 +81,19 @@ def maker_for(revision: Revision, question: Question) -> Iterator[Maker]:
     if not question.matrix.needs_maker:
         yield Maker()
         return
-    made, lock = build.build(source.workspace(revision), (), question.backend), threading.Lock()
+    # A sanitized library makes the same blocks, slowly.
+    options = {n: value for n, value in question.options.items() if n not in sanitizer.OPTIONS}
+    made = build.build(source.workspace(revision), (), question.backend, options=options)
+    lock = threading.Lock()
     with Quantiser(made.folder) as quantiser:
+        own = {os.getpid(): quantiser}
 
         def quantise(values: NDArray[np.float32], kind: str) -> NDArray[np.uint8]:
             with lock:  # files are made by several threads
-                return quantiser.quantise(values, kind)
+                if os.getpid() not in own:  # or by a copy of this process, which needs a library of its own
+                    another = own[os.getpid()] = Quantiser(made.folder, threads=1)
+                    Finalize(another, another.close, exitpriority=0)
+                return own[os.getpid()].quantise(values, kind)
 
         yield Maker(types={n: info.block for n, info in quantiser.types().items()}, quantise=quantise)
 
@@ -104,28 +116,38 @@ def contend(
         made = build.build(
             tree, applied if label == "patched" else (), question.backend, options=question.options
         )
-        modes = apply_modes(header.read(made.header))
-        found = question.matrix.cases(made.record["generation"], modes, maker)
-        side = Side(
-            label=f"{revision.name} {label}",
-            revision=revision.name,
-            patched=label == "patched",
-            backend=question.backend,
-            identity=made.identity,
-            build={**made.record, "states": {state.patch.name: state.state.value for state in states}},
-        )
         again = [*question.command, "--revision", revision.name]
         if question.backend != "cpu":
             again += ["--backend", question.backend]
-        contenders.append(
-            Contender(
-                side=side,
-                build=made,
-                cases=select(found, question.select, question.where),
-                repeat=quoted([*again, "--select"]),
-            )
-        )
+        found = contender(made, label, question, maker, patched=label == "patched", again=again)
+        known = {state.patch.name: state.state.value for state in states}
+        contenders.append(replace(found, side=replace(found.side, build={**made.record, "states": known})))
     return contenders
+
+
+def contender(
+    made: Build, label: str, question: Question, maker: Maker, *, patched: bool, again: Sequence[str]
+) -> Contender:
+    """Return a build as a side with the question's cases; ``again`` asks the question of its revision alone."""
+    modes = apply_modes(header.read(made.header))
+    found = question.matrix.cases(made.record["generation"], modes, maker)
+    name, used = made.record["revision"], backend.get(question.backend).device
+    return Contender(
+        side=Side(
+            label=f"{name} {label}",
+            revision=name,
+            patched=patched,
+            backend=question.backend,
+            identity=made.identity,
+            build=made.record,
+            device=used.name,
+            driver=used.driver,
+            bases={base.name: base.sha256 for base in question.matrix.bases[made.record["generation"]]},
+        ),
+        build=made,
+        cases=select(found, question.select, question.where),
+        repeat=quoted([*again, "--select"]),
+    )
 
 
 def verify(
@@ -136,14 +158,16 @@ def verify(
     command: str,
     jobs: int | None,
     reuse: bool = False,
+    proposal: Mapping[str, Any] | None = None,
 ) -> Records:
     """Run the contenders' cases, judge them, and return (and keep in ``folder``) the records.
 
     If ``folder`` holds the records of the same plan, killed before its end, the run is taken up there;
-    with ``reuse`` one that reached its end is not run again, only judged again.
-    Raises NothingTried without cases and FixtureInvalid for a base model that cannot carry a comparison.
+    with ``reuse`` one that reached its end is not run again, only judged again. ``proposal`` is kept with them.
+    Raises NothingTried without cases, unless a proposal says why, and FixtureInvalid for a base model that cannot
+    carry a comparison.
     """
-    if not any(contender.cases for contender in contenders):
+    if not any(contender.cases for contender in contenders) and not proposal:
         raise NothingTried("no case is selected", title, "widen --select; --list shows the cases")
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / RECORDS
@@ -160,7 +184,8 @@ def verify(
             command=command,
             machine=machine(),
             started=_now(),
-            project=project_version(),
+            project=project.version(),
+            proposal=proposal or {},
         )
         records = Records(run=head, sides={contender.side.label: contender.side for contender in contenders})
         with Writer(path) as writer:
@@ -185,7 +210,11 @@ def _plan(contenders: Sequence[Contender]) -> str:
     parts: list[object] = []
     for contender in contenders:
         parts += [contender.side.label, contender.side.identity]
-        parts += [(case.name, shot.name, shot.base.digest) for case in contender.cases for shot in case.shots]
+        parts += [
+            (case.name, shot.name, shot.base.digest, shot.base.generation)
+            for case in contender.cases
+            for shot in case.shots
+        ]
     return plan_digest(parts)
 
 
@@ -204,7 +233,7 @@ def _earlier(path: Path, plan: str, *, reuse: bool) -> Records | None:
 
 def _observe(contenders: Sequence[Contender], records: Records, writer: Writer, jobs: int | None) -> None:
     """Run the shots that ``records`` lacks and add what is seen to it; show the first failure at once."""
-    workers, threads = pool.crew_size()
+    workers, threads = pool.crew_size(cores())
     left: dict[str, tuple[Contender, list[Shot]]] = {}
     for contender in contenders:
         identity = contender.side.identity
@@ -212,7 +241,8 @@ def _observe(contenders: Sequence[Contender], records: Records, writer: Writer, 
             shots = unique_shots(contender.cases)
             left[identity] = contender, [s for s in shots if (identity, s.name) not in records.observations]
     expected, lock, told = expectation.load(), threading.Lock(), False
-    with Progress(sum(len(shots) for _, shots in left.values())) as progress:
+    every = [shot for _, shots in left.values() for shot in shots]
+    with Preparer(every, min(jobs or workers, cores())) as prepare, Progress(len(every)) as progress:
         for contender, shots in left.values():
             side, observed = contender.side, records.of(contender.side.identity)
             users: dict[str, list[Case | Trial]] = {}
@@ -231,16 +261,17 @@ def _observe(contenders: Sequence[Contender], records: Records, writer: Writer, 
                     for case in users[observation.shot]:  # noqa: B023
                         if not told and all(shot.name in observed for shot in case.shots):  # noqa: B023
                             cell = _cell(contender, case, observed, records, expected)  # noqa: B023
-                            if cell.standing is Standing.RED:
+                            if cell.standing is Standing.RED and not contender.baseline:  # noqa: B023
                                 told = True
                                 progress.say(f"first failure: {cell.side} {cell.case}: {cell.verdict}")
                                 progress.say(f"  {cell.evidence}\n  $ {cell.repeat}")
 
             # A broken file may make a library ask for more memory than there is; a sound one must not be bounded.
+            # A driver of a graphics device asks for far more address space than it ever uses.
             odd = {case.shot.name for case in contender.cases if isinstance(case, Trial)}
-            for batch, memory in (
-                ([s for s in shots if s.name not in odd], None),
-                ([s for s in shots if s.name in odd], MEMORY),
+            for batch, timeout, memory in (
+                ([s for s in shots if s.name not in odd], pool.TIMEOUT, None),
+                ([s for s in shots if s.name in odd], TIMEOUT, MEMORY if side.backend == "cpu" else None),
             ):
                 pool.observe(
                     contender.build,
@@ -249,7 +280,9 @@ def _observe(contenders: Sequence[Contender], records: Records, writer: Writer, 
                     writer,
                     jobs=jobs or workers,
                     threads=threads,
+                    timeout=timeout,
                     memory=memory,
+                    prepare=prepare,
                     seen=seen,
                 )
 
@@ -258,11 +291,32 @@ def judge(
     contenders: Sequence[Contender], records: Records, expected: Sequence[Expectation]
 ) -> Iterator[Cell]:
     """Yield a cell for every case of every side, from the records' observations and pictures alone."""
+    known: dict[tuple[str, str, str, str], Cell] = {}
     for contender in contenders:
         observed = records.of(contender.side.identity)
         _calibrate(contender.cases, observed, records)
         for case in contender.cases:
-            yield _cell(contender, case, observed, records, expected)
+            cell = _cell(contender, case, observed, records, expected)
+            place = cell.case, cell.dimensions["mode"], case.shot.base.name
+            known[cell.side, *place] = cell
+            yield _against(cell, known.get((contender.baseline, *place))) if contender.baseline else cell
+
+
+def _against(cell: Cell, before: Cell | None) -> Cell:
+    """Return a cell that stands as what it was expected to be: no worse than ``before``."""
+    if cell.standing is Standing.IDLE:
+        return cell
+    if cell.verdict is Verdict.PASS:
+        return replace(cell, standing=Standing.GOOD, reason="")
+    if before is None or worse(before.verdict, cell.verdict):
+        return replace(cell, standing=Standing.RED, reason="")
+    if before is cell:
+        reason = cell.reason or "as upstream has it, without the change"
+    elif before.verdict is cell.verdict:
+        reason = before.reason or "the same without the change"
+    else:
+        reason = f"{before.verdict} without the change"
+    return replace(cell, standing=Standing.KNOWN, reason=reason)
 
 
 def _cell(
@@ -280,6 +334,7 @@ def _cell(
         finding, bound = oracle.judge(case, observed, records.pictures), case.tolerance
         why = bound.why if bound else "must be equal to the byte"
     facts = {"revision": side.revision, "backend": side.backend, "case": case.name, "mode": mode}
+    facts["base"] = case.dimensions["base"]
     known = next((e for e in expected if e.fits(patches=contender.patches, **facts)), None)
     stands = expectation.standing(finding.verdict, known)
     own = observed[case.shot.name]
@@ -299,8 +354,31 @@ def _cell(
         pictures=dict(finding.pictures),
         seconds=sum(own.seconds.values()),
         memory=own.memory,
+        applying=_applying(case, observed),
+        upstream=""
+        if finding.verdict is Verdict.PASS
+        else reproduction.command(case, contender.build.record["generation"]),
+        asked=plan_digest((shot.name, shot.base.digest) for shot in case.shots)[:12],
         repeat=f"{contender.repeat} {shlex.quote(f'{case.name}@{mode}')}",
     )
+
+
+def _applying(case: Case | Trial, observed: Mapping[str, Observation]) -> dict[str, float]:
+    """Return what a single picture with an adapter costs, beside one without in the same mode where there is one."""
+    own = observed[case.shot.name]
+    idle = observed.get(replace(case.shot, sequence=((),)).name, observed[case.without.name])
+    if (
+        len(case.shot.sequence) > 1
+        or not any(case.shot.sequence)
+        or {own.outcome, idle.outcome} != {"picture"}
+    ):
+        return {}
+    return {
+        "seconds": own.seconds["generate"],
+        "processor": own.processor,
+        "more": own.processor - idle.processor,
+        "memory": float(own.memory),
+    }
 
 
 def _calibrate(found: Sequence[Case | Trial], observed: Mapping[str, Observation], records: Records) -> None:
@@ -318,29 +396,11 @@ def machine() -> dict[str, str]:
     """Return what is worth knowing of this machine, without its name."""
     return {
         "system": platform.platform(),
-        "processor": _processor(),
+        "processor": device.processor()[0].name,
         "cores": str(os.cpu_count()),
         "python": platform.python_version(),
     }
 
 
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
 def _now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-
-
-def project_version() -> str:
-    """Return the project's own commit, with a plus sign if there are changes, or "unknown"."""
-    head = run(["git", "rev-parse", "--short=12", "HEAD"], cwd=project.ROOT, quiet=True)
-    if head.status:
-        return "unknown"
-    dirty = run(["git", "status", "--porcelain"], cwd=project.ROOT, quiet=True).output.strip()
-    return head.output.strip() + ("+" if dirty else "")

@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import resource
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -72,9 +71,7 @@ class Worker:
             "backend": self._context.backend if self._context else "",
             "log": kept[:KEPT_LINES],
             "complaints": sum(line.level in ("warn", "error") for line in lines),
-            # Linux counts in KiB, macOS in bytes.
-            "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-            * (1 if sys.platform == "darwin" else 1024),
+            "memory": _peak(),
             **result,
         }
 
@@ -95,7 +92,7 @@ class Worker:
 
     def _picture(self, request: Mapping[str, Any]) -> dict[str, Any]:
         assert self._context is not None  # noqa: S101 - answer() has opened it
-        start = time.perf_counter()
+        start, started = time.perf_counter(), time.process_time()
         for loras in request["sequence"]:
             picture = self._context.generate(
                 api.Generation(
@@ -112,12 +109,23 @@ class Worker:
             "channels": picture.channels,
             "data": base64.b64encode(picture.data).decode(),
             "seconds": {"generate": time.perf_counter() - start},
+            "processor": time.process_time() - started,
         }
 
     def _close(self) -> None:
         if self._context is not None:
             context, self._context = self._context, None
             context.close()
+
+
+def _peak() -> int:
+    """Return this process's largest resident set in bytes, 0 where the system does not say."""
+    if sys.platform == "win32":
+        return 0
+    import resource
+
+    # Linux counts in KiB, macOS in bytes.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _in_a_copy(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sdcpp import cache, device
+from sdcpp.device import Device
 from sdcpp.errors import ToolMissing, UnknownBackend
 from sdcpp.run import which
 
@@ -28,7 +30,10 @@ class Backend:
 
     ``options`` are CMake cache entries. ``families`` are the beginnings of the names under which ggml
     lists this backend's devices and upstream logs it. ``platforms`` are values of sys.platform, empty
-    for all.
+    for all. ``devices`` asks the system for what could compute here, ``detected`` for the CMake cache
+    entries that suit these, ``environment`` for what a process that uses the backend must be told.
+    ``never_run`` says that nobody has built or run it with this project yet: the record was written from
+    documentation.
     """
 
     name: str
@@ -36,6 +41,16 @@ class Backend:
     families: tuple[str, ...]
     requirements: tuple[Requirement, ...] = ()
     platforms: tuple[str, ...] = ()
+    devices: Callable[[], tuple[Device, ...]] = device.none
+    detected: Callable[[], Mapping[str, str]] = dict
+    environment: Callable[[], Mapping[str, str]] = dict
+    never_run: bool = False
+
+    @property
+    def device(self) -> Device:
+        """The device that a library uses when nothing is said: the first that is no processor, else the first."""
+        found = self.devices()
+        return next((d for d in found if not d.software), found[0] if found else Device(name=""))
 
     def recognises(self, device: str) -> bool:
         """Return whether a name that ggml or upstream's log gives is this backend's."""
@@ -57,8 +72,21 @@ def _file(*patterns: str, variables: tuple[str, ...]) -> Callable[[], Path | Non
     return search
 
 
-def _mac() -> Path | None:
-    return Path("/") if sys.platform == "darwin" else None
+def _architectures() -> dict[str, str]:
+    # Without a card ggml's own list of architectures holds, which covers all that the toolkit knows.
+    found = device.architectures()
+    return {"CMAKE_CUDA_ARCHITECTURES": found} if found else {}
+
+
+def _vulkan_environment() -> dict[str, str]:
+    shaders = str(cache.root() / "shaders")
+    told = {"MESA_SHADER_CACHE_DIR": shaders, "__GL_SHADER_DISK_CACHE_PATH": shaders}
+    # A software device takes every core in each of several workers.
+    told |= {"LP_NUM_THREADS": "1"}
+    # ggml leaves processors that pose as devices aside unless they are named.
+    if all(found.software for found in device.vulkan()):
+        told |= {"GGML_VK_VISIBLE_DEVICES": "0"}
+    return {name: os.environ.get(name, value) for name, value in told.items()}
 
 
 _VULKAN = ("VULKAN_SDK",)
@@ -73,7 +101,7 @@ _CXX = Requirement(
 BACKENDS: dict[str, Backend] = {
     backend.name: backend
     for backend in (
-        Backend(name="cpu", families=("CPU",), requirements=(_CXX,)),
+        Backend(name="cpu", families=("CPU",), requirements=(_CXX,), devices=device.processor),
         Backend(
             name="cuda",
             options={"SD_CUDA": "ON"},
@@ -99,6 +127,8 @@ BACKENDS: dict[str, Backend] = {
                 ),
             ),
             platforms=("linux", "win32"),
+            devices=device.nvidia,
+            detected=_architectures,
         ),
         Backend(
             name="vulkan",
@@ -127,18 +157,50 @@ BACKENDS: dict[str, Backend] = {
                     ),
                 ),
             ),
+            devices=device.vulkan,
+            environment=_vulkan_environment,
         ),
         Backend(
             name="metal",
             options={"SD_METAL": "ON", "GGML_METAL": "ON"},
             families=("Metal", "MTL"),
             requirements=(
-                Requirement(name="macOS", remedy="Metal exists on macOS only: use a Mac", found=_mac),
                 Requirement(
                     name="Xcode command line tools", remedy="xcode-select --install", found=_program("xcrun")
                 ),
             ),
             platforms=("darwin",),
+            devices=device.metal,
+            never_run=True,
+        ),
+        Backend(
+            name="rocm",
+            options={"SD_HIPBLAS": "ON"},
+            families=("ROCm",),
+            requirements=(
+                Requirement(
+                    name="hipcc",
+                    remedy="install ROCm (https://rocm.docs.amd.com) and put its bin folder on PATH",
+                    found=_program("hipcc", Path("/opt/rocm/bin")),
+                ),
+            ),
+            platforms=("linux", "win32"),
+            never_run=True,
+        ),
+        Backend(
+            name="sycl",
+            options={"SD_SYCL": "ON", "CMAKE_C_COMPILER": "icx", "CMAKE_CXX_COMPILER": "icpx"},
+            families=("SYCL",),
+            requirements=tuple(
+                Requirement(
+                    name=name,
+                    remedy="install Intel's oneAPI base toolkit and run `. /opt/intel/oneapi/setvars.sh`",
+                    found=_program(name),
+                )
+                for name in ("icx", "icpx")
+            ),
+            platforms=("linux", "win32"),
+            never_run=True,
         ),
     )
 }
@@ -156,8 +218,25 @@ def missing(backend: Backend) -> list[str]:
     return [f"{r.name}: {r.remedy}" for r in backend.requirements if r.found() is None]
 
 
+def elsewhere(backend: Backend) -> str:
+    """Return the systems that a backend exists on if this is none of them, else ""."""
+    here = not backend.platforms or sys.platform in backend.platforms
+    return "" if here else " or ".join(device.SYSTEMS[name] for name in backend.platforms)
+
+
+def hand_over(backend: Backend) -> str:
+    """Return how to get a run from a machine that has what this one lacks."""
+    return f"hand the run to a machine that has it: sdcpp bundle --backend {backend.name}"
+
+
 def require(backend: Backend) -> None:
     """Raise ToolMissing, naming all that is not there, unless the backend can be built here."""
+    if places := elsewhere(backend):
+        raise ToolMissing(
+            f"{backend.name} is not for this system",
+            device.system(),
+            f"it exists on {places} only; {hand_over(backend)}",
+        )
     absent = missing(backend)
     if absent:
         names = ", ".join(line.split(":")[0] for line in absent)

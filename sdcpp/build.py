@@ -6,6 +6,7 @@ import datetime
 import hashlib
 import json
 import platform
+import re
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -30,6 +31,7 @@ _SHAPING = (
     "CMakeLists.txt",
     "CMakePresets.json",
     "sdcpp/native/abi_table.cpp",
+    "sdcpp/native/vulkan-headers/vulkan/vulkan.hpp",
     *(f"sdcpp/{name}.py" for name in ("declaration", "header", "layout", "preprocessor")),
 )
 
@@ -101,21 +103,20 @@ def build(
 ) -> Build:
     """Return the build of a workspace with patches for a backend, making it if it is not there yet.
 
-    ``options`` are further CMake cache entries. Objects are shared by all patched states of a workspace,
-    so that only what the patches touch is compiled again. Raises UnknownBackend, ToolMissing,
-    PatchConflict, BuildFailed, HeaderUnsupported, LayoutMismatch or CacheBusy.
+    ``options`` are further CMake cache entries, which stand above what the backend detects. Objects are
+    shared by all patched states of a workspace, so that only what the patches touch is compiled again.
+    Raises UnknownBackend, ToolMissing, PatchConflict, BuildFailed, HeaderUnsupported, LayoutMismatch or
+    CacheBusy.
     """
-    wanted, options = backend.get(name), dict(options or {})
+    wanted = backend.get(name)
+    options = {**wanted.detected(), **(options or {})}
     tools = toolchain.describe(name)
     identity = identify(tree, patches, name, options, tools)
     state = "patched" if patches else "pristine"
     folder = cache.root() / "builds" / f"{tree.revision.name}-{name}-{state}-{identity[:12]}"
     if not folder.exists():
         backend.require(wanted)
-        key = hashlib.sha256(json.dumps([options, tools], sort_keys=True).encode()).hexdigest()[:12]
-        # Inside the workspace, where git does not look: the way from here to a source file is then the same in
-        # every workspace, and the compiler's cache knows again what a neighbouring revision has not changed.
-        objects = tree.repository.folder / "sdcpp-objects" / f"{name}-{key}"
+        objects = _objects(tree, name, options, tools)
 
         def make(partial: Path) -> None:
             with cache.locked(tree.path):
@@ -127,6 +128,45 @@ def build(
 
         cache.make_once(folder, make)
     return read(folder)
+
+
+def _objects(tree: Tree, name: str, options: Mapping[str, str], tools: Mapping[str, str]) -> Path:
+    key = hashlib.sha256(json.dumps([options, tools], sort_keys=True).encode()).hexdigest()[:12]
+    # Inside the workspace, where git does not look: the way from here to a source file is then the same in every
+    # workspace, and the compiler's cache knows again what a neighbouring revision has not changed.
+    return tree.repository.folder / "sdcpp-objects" / f"{name}-{key}"
+
+
+def program(tree: Tree, *, jobs: int | None = None) -> Path:
+    """Return upstream's own command-line program, built for the CPU from an unpatched workspace.
+
+    It runs where it was built, with the library beside it. Raises what ``build`` raises, and BuildFailed for a tree
+    without the program.
+    """
+    backend.require(backend.get("cpu"))
+    options, tools = {"SD_BUILD_EXAMPLES": "ON"}, toolchain.describe("cpu")
+    maker = cmake.Project(source=project.ROOT, folder=_objects(tree, "cpu", options, tools))
+    with cache.locked(tree.path):
+        prepared = series.prepare(tree, ())
+        recipe = prepared.path / "examples" / "cli" / "CMakeLists.txt"
+        found = (
+            re.search(r"set\(TARGET +(\S+)\)", recipe.read_text(encoding="utf-8"))
+            if recipe.exists()
+            else None
+        )
+        if found is None:
+            raise BuildFailed("no command-line program in", prepared.path, "choose another revision")
+        maker.configure("cpu", {**_values(prepared), **options})
+        maker.build([found[1]], jobs=jobs)
+    return maker.artifact(found[1])
+
+
+def _values(prepared: Prepared) -> dict[str, str]:
+    return {
+        "SDCPP_SOURCE_DIR": prepared.path.as_posix(),
+        "SDCPP_GGML_COMMIT": prepared.tree.revision.ggml_commit or "unknown",
+        **cmake.launcher_values(cmake.launcher()),
+    }
 
 
 def _make(
@@ -146,15 +186,13 @@ def _make(
     _write_if_changed(abi / "abi_entries.h", layout.entries(parsed))
     revision, compiler_cache = prepared.tree.revision, cmake.launcher()
     values = {
-        "SDCPP_SOURCE_DIR": prepared.path.as_posix(),
+        **_values(prepared),
         "SDCPP_ABI_DIR": abi.as_posix(),
-        "SDCPP_GGML_COMMIT": revision.ggml_commit or "unknown",
-        **cmake.launcher_values(compiler_cache),
         **revision.options(backend.get(name).options),
         **options,
     }
     maker = cmake.Project(source=project.ROOT, folder=objects)
-    maker.configure(name, values)
+    maker.configure(name, values, env=toolchain.environment(name))
     try:
         maker.build([TARGET, "abi-table"], jobs=jobs)
     except BuildFailed as error:
@@ -162,7 +200,9 @@ def _make(
             raise LayoutMismatch(
                 "the compiler contradicts what was read from the header", error.subject, error.remedy
             ) from error
-        raise
+        # As the file is called in the tree, by whatever path a compiler cache gave it to the compiler.
+        place = re.compile(rf"\S*{re.escape(prepared.path.name)}/|(?:\.\./)+")
+        raise BuildFailed(error.what, place.sub("", error.subject), error.remedy) from error
     table = _ask(maker.artifact("abi-table"), parsed)
     library = maker.artifact(TARGET)
     shutil.copy2(library, result / library.name)
@@ -187,6 +227,7 @@ def _make(
         "generator": "Ninja",
         "launcher": compiler_cache.name if compiler_cache else None,
         "generation": api.name_generation(parsed),
+        "content": maker.content(TARGET),
         "platform": platform.platform(),
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }

@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import platformdirs
@@ -67,6 +67,27 @@ def locked(path: Path, patience: float = PATIENCE) -> Iterator[None]:
 def held() -> tuple[int, ...]:
     """Return the descriptors that a child process is to inherit; none on Windows, which cannot."""
     return tuple(_held) if os.name == "posix" else ()
+
+
+def trim(entry: Path, limit: int) -> None:
+    """Note that an entry, a folder, is in use, and remove those beside it that were used longest ago.
+
+    What stays has no more than ``limit`` bytes, or is the entry alone. Another process may be doing the same.
+    """
+    with suppress(FileNotFoundError):
+        os.utime(entry)
+    found = []
+    for path in entry.parent.iterdir():
+        with suppress(FileNotFoundError):
+            if path.is_dir() and not path.name.startswith("."):
+                size = sum(file.stat().st_size for file in path.iterdir())
+                found.append((path.stat().st_mtime_ns, size, path))
+    room = limit
+    for _, size, path in sorted(found, reverse=True):
+        room -= size
+        if room < 0 and path != entry:
+            shutil.rmtree(path, ignore_errors=True)
+            path.with_name(path.name + ".lock").unlink(missing_ok=True)
 
 
 def make_once(path: Path, make: Callable[[Path], None]) -> Path:

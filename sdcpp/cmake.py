@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -22,6 +23,9 @@ _PROGRESS = re.compile(r"\[\d+/\d+\]|FAILED")
 #: Under this name CMake is asked, see cmake-file-api(7).
 _CLIENT = "client-sdcpp"
 _QUERIES = ("codemodel-v2", "toolchains-v1")
+#: The object that a compiler's command makes, and the one into which upstream stamps its commit.
+_OBJECT = re.compile(r" -o (\S+\.o(?:bj)?) ")
+_STAMP = re.compile(r" -o \S*\bversion\.cpp\.o(?:bj)? ")
 
 # "file:line:column: error: text" (gcc, clang), "file(line): error C2065: text" (MSVC, nvcc).
 _ERROR = re.compile(
@@ -93,7 +97,7 @@ class Project:
             "--build",
             self.folder,
             "--parallel",
-            str(jobs or cores()),
+            str(jobs or run.cores()),
             "--target",
             *targets,
         ]
@@ -115,6 +119,20 @@ class Project:
         raise BuildFailed(
             "CMake has no such target", target, "is this stable-diffusion.cpp, and does it build a library?"
         )
+
+    def content(self, target: str) -> str:
+        """Return a digest of what makes up a built target: each command that leads to it and each object's bytes.
+
+        Left out is upstream's version stamp, which names the commit and so differs between any two.
+        """
+        done = run.run([_ninja(), "-C", self.folder, "-t", "commands", target], quiet=True)
+        digest = hashlib.sha256()
+        for line in done.output.splitlines():
+            if not _STAMP.search(line):
+                digest.update(line.encode() + b"\n")
+                for name in _OBJECT.findall(line):
+                    digest.update(hashlib.sha256((self.folder / name).read_bytes()).digest())
+        return digest.hexdigest()
 
     def compilers(self) -> tuple[Compiler, ...]:
         """Return the compilers in use, by language."""
@@ -160,11 +178,6 @@ def _ninja() -> str:
 def versions() -> dict[str, str]:
     """Return the versions of cmake and ninja without running them."""
     return {name: metadata.version(name) for name in ("cmake", "ninja")}
-
-
-def cores() -> int:
-    """Return how many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def launcher() -> Path | None:

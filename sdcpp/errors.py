@@ -22,6 +22,10 @@ class Error(Exception):
             message = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in message)
         super().__init__(message)
 
+    def __reduce__(self) -> tuple[type[Error], tuple[str, str, str]]:
+        """Let pickle carry it from one process to another."""
+        return type(self), (self.what, self.subject, self.remedy)
+
 
 class UnknownRevision(Error):  # noqa: N818 - named for what it says, like KeyError's relatives
     """A revision name that revisions.toml does not have."""
@@ -170,10 +174,16 @@ class AdapterUnknown(Error):  # noqa: N818
 class EndsAlike(Error):  # noqa: N818
     """Two ends of a search that both pass, both fail, or cannot be asked."""
 
-    exit_code = 61
+    exit_code = 62
 
 
 class NothingTried(Error):  # noqa: N818
     """A selection that leaves no case to run."""
 
     exit_code = 60
+
+
+class NotComparable(Error):  # noqa: N818
+    """Records of builds or base models that differ in what must be equal."""
+
+    exit_code = 61

@@ -163,7 +163,7 @@ class Repository:
     def commit_all(self) -> str:
         """Commit every file of the content, ignored or not, and return the commit; the index holds it."""
         self.must("add", "--all", "--force")
-        return self._commit()
+        return self.commit_index()
 
     def commit_listed(self, names: Iterable[str]) -> str:
         """Commit exactly the files of that list, and return the commit; the index holds it.
@@ -174,7 +174,7 @@ class Repository:
         wanted = set(names)
         self.update_index(self.names() - wanted, "--force-remove")
         self.update_index(wanted, "--add", "--remove", "--replace")
-        return self._commit()
+        return self.commit_index()
 
     def names(self) -> set[str]:
         """Return the names of all files in the index."""
@@ -187,6 +187,7 @@ class Repository:
             listing.write_bytes(b"".join(os.fsencode(name) + b"\0" for name in sorted(names)))
             self.must("update-index", *actions, "-z", "--stdin", stdin=listing)
 
-    def _commit(self) -> str:
+    def commit_index(self) -> str:
+        """Commit what the index holds, and return the commit: the same for the same files."""
         tree = self.must("write-tree")
         return self.must("commit-tree", "--no-gpg-sign", "-m", "upstream's source, as it was found", tree)

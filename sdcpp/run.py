@@ -115,3 +115,8 @@ def which(name: str, *folders: Path) -> Path | None:
             return Path(found)
     found = shutil.which(name)
     return Path(found) if found else None
+
+
+def cores() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -40,6 +40,15 @@ def describe(backend: str) -> dict[str, str]:
     }
 
 
+def environment(backend: str) -> dict[str, str]:
+    """Return what tells CMake of a compiler that is installed but not on PATH, where CMake would look."""
+    variable, names = _EXTRA.get(backend, ("", ()))
+    if not names or variable in os.environ or any(which(name) for name in names):
+        return {}
+    found = next((path for path in (which(name, *_PLACES) for name in names) if path), None)
+    return {variable: str(found)} if found else {}
+
+
 def _version(chosen: str | None, names: tuple[str, ...]) -> str:
     path = next((p for p in (which(n, *_PLACES) for n in ([chosen] if chosen else names)) if p), None)
     if path is None:

@@ -70,14 +70,14 @@ class OddFile:
 
     def make(self) -> Path:
         """Write the file unless it is there with the right content, and return its path."""
-        with cache.locked(self.folder / "files"):
+        with cache.locked(self.folder / "locks" / self.path.name):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if self.recipe.place is not None:
                 self.recipe.place(self.path)
             elif self.recipe.content is not None:
                 content = self.recipe.content()
                 if not self.path.is_file() or self.path.read_bytes() != content:
-                    partial = self.folder / ".partial"
+                    partial = self.folder / f".partial-{self.path.name}"
                     partial.write_bytes(content)
                     partial.replace(self.path)
         return self.path

@@ -9,22 +9,25 @@ import os
 from pathlib import Path
 
 from harness.record import Records
-from harness.report import html, junit, markdown
+from harness.report import bugs, html, junit, markdown, proposal
 from harness.report.view import arrange
 
 
 def write(records: Records, folder: Path) -> list[Path]:
-    """Write report.md, report.html and junit.xml into a folder and return their paths.
+    """Write report.md, report.html, junit.xml and, where a case fails, bugs.md into a folder; return their paths.
 
     Each file is replaced as a whole, so that a reader never sees half of one.
     """
     folder.mkdir(parents=True, exist_ok=True)
     shown = arrange(records)
     contents = {
-        "report.md": markdown.render(shown),
+        "report.md": (proposal if records.run.proposal else markdown).render(shown),
         "report.html": html.render(shown),
         "junit.xml": junit.render(shown),
     }
+    (folder / "bugs.md").unlink(missing_ok=True)
+    if text := bugs.render(shown):
+        contents["bugs.md"] = text
     for name, text in contents.items():
         partial = folder / f".{name}.{os.getpid()}.partial"
         partial.write_text(text, encoding="utf-8", newline="\n", errors="replace")

@@ -27,7 +27,12 @@ def text(value: Any) -> str:
 
 def commit(side: Side) -> str:
     """Return upstream's commit, ten digits of it, or "" if the record has none."""
-    return str(side.build.get("commit") or "")[:10]
+    return commit_in_full(side)[:10]
+
+
+def commit_in_full(side: Side) -> str:
+    """Return upstream's commit with all its digits, or "" if the record has none."""
+    return str(side.build.get("commit") or "")
 
 
 def patched_by(side: Side) -> str:
@@ -56,7 +61,8 @@ def compiler(side: Side) -> str:
 
 def entries(side: Side) -> list[tuple[str, str]]:
     """Return all that the record holds as (name, text), what identifies the build first."""
-    found = {"revision": side.revision, "backend": side.backend, "identity": side.identity}
+    found = {"revision": side.revision, "backend": side.backend, "device": side.device, "driver": side.driver}
+    found["identity"] = side.identity
     found |= {name: text(side.build[name]) for name in _FIRST if name in side.build}
     found |= {name: text(value) for name, value in side.build.items() if name not in found}
     return [(name.replace("_", " "), value) for name, value in found.items() if value]

@@ -1,4 +1,4 @@
-"""Before and after: the same cases on a pristine and on a patched side of one revision."""
+"""Before and after: the same cases on two sides of one revision, which differ in patches or in a checkout's state."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from harness.record import Cell, Side
 from harness.report.view import Row, View
 from harness.report.words import number, plural, telling, worst
-from harness.verdict import Standing, Verdict
+from harness.verdict import UNTRIED, Standing, Verdict, worse
 
 #: What may have become of a cell, worst first.
 KINDS = ("regressed", "changed", "fixed", "unchanged", "one side only")
@@ -17,11 +17,17 @@ KINDS = ("regressed", "changed", "fixed", "unchanged", "one side only")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """Two sides that differ in the patches only."""
+    """Two sides that differ in the patches, or in the state of a checkout, only."""
 
     before: Side
     after: Side
     label: str
+
+    @property
+    def words(self) -> tuple[str, str]:
+        """What tells the sides apart: ("pristine", "patched")."""
+        before, after = (side.label.removeprefix(side.revision).strip() for side in (self.before, self.after))
+        return before, after
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,11 +46,15 @@ class Change:
             return "one side only"
         if self.before.verdict == self.after.verdict:
             return "unchanged"
-        if self.after.verdict is Verdict.PASS and self.before.standing is not Standing.IDLE:
-            return "fixed"
-        if self.before.verdict is Verdict.PASS:
+        if worse(self.before.verdict, self.after.verdict):
             return "regressed"
-        return "changed"
+        fixed = self.after.verdict is Verdict.PASS and self.before.standing is not Standing.IDLE
+        return "fixed" if fixed else "changed"
+
+    @property
+    def tried(self) -> bool:
+        """Whether the library showed on either side what it does."""
+        return any(cell is not None and cell.verdict not in UNTRIED for cell in (self.before, self.after))
 
     @property
     def repainted(self) -> bool:
@@ -105,9 +115,25 @@ def tally(found: Iterable[Change]) -> str:
 
 def summary(view: View, pair: Pair) -> str:
     """Return what became of a pair's cases in one line, or that there is one build only."""
+    if same := view.records.run.proposal.get(pair.before.revision, {}).get("same"):
+        return f"0 fixed, 0 regressed, {same} unchanged (not run: both states compile to the same objects)"
     if same_build(pair):
         return "no patch is for it, both sides are one build"
     return tally(changes(view, pair))
+
+
+def kept(found: Iterable[Change]) -> str:
+    """Return, for each base model, how many of the cells that passed before still do, and how many to the byte."""
+    passed: dict[str, list[Change]] = {}
+    for each in found:
+        if each.before and each.after and each.before.verdict is Verdict.PASS:
+            passed.setdefault(each.before.dimensions.get("base", "any"), []).append(each)
+    return "; ".join(
+        f"{base}: {sum(each.after is not None and each.after.verdict is Verdict.PASS for each in those)} of "
+        f"{plural(len(those), 'cell')} that passed still do, "
+        f"{sum(not each.repainted and each.kind == 'unchanged' for each in those)} with the same picture to the byte"
+        for base, those in passed.items()
+    )
 
 
 def same_build(pair: Pair) -> bool:
@@ -201,6 +227,8 @@ def sentence(view: View, found: Sequence[Pair]) -> str:
 
     A run in which nothing was tried, and one that did not reach its end, is never called good.
     """
+    if view.records.run.proposal:
+        return _verdict(view, found)
     counts, total = view.standings, len(view.records.cells)
     if total == counts.get(Standing.IDLE, 0):
         return "Nothing was tried, so nothing is known" + (
@@ -228,3 +256,21 @@ def sentence(view: View, found: Sequence[Pair]) -> str:
     elif became:
         text += "; the patches change no case to PASS and none from it"
     return text if view.records.finished else f"Incomplete run so far: {text[0].lower()}{text[1:]}"
+
+
+def _verdict(view: View, found: Sequence[Pair]) -> str:
+    """Return what a proposed change does, in one sentence."""
+    became = [each for pair in found for each in changes(view, pair)]
+    same = any(facts["same"] for facts in view.records.run.proposal.values())
+    if not view.records.finished:
+        word = "Incomplete run so far"
+    elif any(each.kind == "regressed" for each in became):
+        word = "The change makes something worse"
+    elif not same and not any(each.tried for each in became):
+        word = "Nothing was tried, so nothing is known"
+    else:
+        word = "The change makes nothing worse"
+    several = len(found) > 1
+    return f"{word}: " + "; ".join(
+        (f"{pair.label}: " if several else "") + summary(view, pair) for pair in found
+    )

@@ -135,7 +135,7 @@ def _described(shown: View, kinds: Mapping[int, str]) -> list[dict[str, str]]:
         side = sides[cell.side]
         known = {
             "revision": side.revision,
-            "build": "patched" if side.patched else "pristine",
+            "build": side.label.removeprefix(side.revision).strip(),
             "backend": side.backend,
         }
         found.append(
@@ -181,8 +181,12 @@ def _passages(shown: View, pair: Pair) -> dict[str, Any]:
     )
     table = change.by_value(found, dimension)
     return {
-        "label": pair.label,
+        "label": f"{pair.label}, {' → '.join(pair.words)}",
         "tally": change.summary(shown, pair),
+        "states": [facts[name] for name in ("before", "after")]
+        if (facts := shown.records.run.proposal.get(pair.before.revision))
+        else [],
+        "kept": "" if change.same_build(pair) else change.kept(found),
         "dimension": dimension,
         "rows": [
             (value or "–", [(before, after, count) for (before, after), count in counts.most_common()])

@@ -34,8 +34,8 @@ def render(shown: View) -> str:
     # Every case should have its line in the folded table, as long as the tables above have half of the room.
     folded = max(FOLDED, min(len(shown.rows) + FRAME, room // 2))
     tables = _tables(shown, pairs, room - len(notes) - folded)
-    full = _full(shown, room - len(notes) - len(tables))
-    return "\n".join([*top, *tables, *notes, *full, *end]) + "\n"
+    whole = full(shown, room - len(notes) - len(tables))
+    return "\n".join([*top, *tables, *notes, *whole, *end]) + "\n"
 
 
 def escape(text: str) -> str:
@@ -55,12 +55,14 @@ def code(text: str, width: int = 240) -> str:
     return f"{fence}{pad}{line}{pad}{fence}"
 
 
-def _row(cells: Sequence[str]) -> str:
+def row(cells: Sequence[str]) -> str:
+    """Return a row of a table; its cells are escaped already."""
     return f"| {' | '.join(cells)} |"
 
 
-def _head(cells: Sequence[str]) -> Lines:
-    return [_row(cells), "|---" * len(cells) + "|"]
+def head(cells: Sequence[str]) -> Lines:
+    """Return the head of a table."""
+    return [row(cells), "|---" * len(cells) + "|"]
 
 
 def _cut(lines: Lines, count: int, what: str) -> Lines:
@@ -72,7 +74,7 @@ def _cut(lines: Lines, count: int, what: str) -> Lines:
 def _tested(shown: View) -> Lines:
     run = shown.records.run
     rows = [
-        _row(
+        row(
             [
                 escape(side.label),
                 escape(builds.commit(side)) or "–",
@@ -86,15 +88,15 @@ def _tested(shown: View) -> Lines:
     machine = ", ".join(f"{name} {value}" for name, value in run.machine.items())
     where = f"{run.title}; {machine}; {run.started}; harness {run.project}"
     constant = ", ".join(f"{name} {value}" for name, value in shown.constant.items() if value)
-    table = [*_head(["build", "upstream commit", "patches", "backend", "compiler"]), *rows[:BUILDS]]
+    table = [*head(["build", "upstream commit", "patches", "backend", "compiler"]), *rows[:BUILDS]]
     if len(rows) > BUILDS:
-        table.append(_row([f"{len(rows) - BUILDS} more in report.html", "", "", "", ""]))
+        table.append(row([f"{len(rows) - BUILDS} more in report.html", "", "", "", ""]))
     return [*table, "", escape(where + (f"; everywhere {constant}" if constant else ""))]
 
 
 def _tables(shown: View, pairs: Sequence[Pair], room: int) -> Lines:
     """Return a table for each pair, then for each side without a partner, in ``room`` lines."""
-    parts = [((pair.before, pair.after), f"{pair.label}, pristine -> patched", pair) for pair in pairs]
+    parts = [((pair.before, pair.after), f"{pair.label}, {' -> '.join(pair.words)}", pair) for pair in pairs]
     singles = [((side,), side.label, None) for side in change.alone(shown, pairs)]
     todo = [*parts, *singles]
     found: Lines = []
@@ -108,22 +110,29 @@ def _tables(shown: View, pairs: Sequence[Pair], room: int) -> Lines:
                 else found
             )
         counts = f": {change.summary(shown, pair)}" if pair else ""
+        still = "" if not pair or change.same_build(pair) else change.kept(change.changes(shown, pair))
         lines = change.lines(shown, sides, merge_all=False)
         if len(lines) > share - 5:
             lines = change.lines(shown, sides, merge_all=True)
         across = change.modes(shown, *sides)
-        rows = [_row([escape(line.label), *map(escape, line.texts)]) for line in lines]
+        rows = [row([escape(line.label), *map(escape, line.texts)]) for line in lines]
         if len(rows) > share - 5:
             kept = share - 6
             cases = sum(len(line.rows) for line in lines[kept:])
-            rows = [*rows[:kept], _row([f"{plural(cases, 'case')} more in report.html", *[""] * len(across)])]
-        found += [f"**{escape(label + counts)}**", "", *_head(["case", *map(escape, across)]), *rows, ""]
+            rows = [*rows[:kept], row([f"{plural(cases, 'case')} more in report.html", *[""] * len(across)])]
+        found += [
+            f"**{escape(label + counts)}** {escape(still)}".rstrip(),
+            "",
+            *head(["case", *map(escape, across)]),
+            *rows,
+            "",
+        ]
     return found
 
 
 def _failures(shown: View) -> Lines:
     failing = [
-        f"- {cell.standing}: {escape(shown.describe([cell]))}: {_short(cell)}"
+        f"- {cell.standing}: {escape(shown.describe([cell]))}: {short(cell)}"
         + (f": {code(cell.evidence)}" if cell.evidence else "")
         + (f" ({escape(cell.reason)})" if cell.reason else "")
         + (f"; repeat: {code(cell.repeat)}" if cell.repeat else "")
@@ -140,7 +149,8 @@ def _known(shown: View) -> Lines:
     return ["Known:", *_cut(known, len(shown.known), "defect"), ""] if known else []
 
 
-def _short(cell: Cell) -> str:
+def short(cell: Cell) -> str:
+    """Return the verdict and, where it says something, the effect error with its bound: ``PASS 0.012/0.04``."""
     error = telling(cell)
     if error is None:
         return escape(str(cell.verdict))
@@ -148,14 +158,14 @@ def _short(cell: Cell) -> str:
     return escape(f"{cell.verdict} {number(error)}{bound}")
 
 
-def _full(shown: View, room: int) -> Lines:
+def full(shown: View, room: int) -> Lines:
     """Return the full table, folded, in ``room`` lines: a row for each case, evidence as numbered notes."""
     evidence: dict[str, int] = {}
 
     def text(cell: Cell | None) -> str:
         if cell is None:
             return "–"
-        parts = [_short(cell)]
+        parts = [short(cell)]
         parts += [f"loss {number(cell.loss)}"] if cell.loss is not None and telling(cell) is not None else []
         parts += [f"effect {number(cell.effect)}"] if cell.effect is not None else []
         if cell.evidence:
@@ -166,11 +176,12 @@ def _full(shown: View, room: int) -> Lines:
     rows = shown.rows
     kept = rows if len(rows) <= room - FRAME else worst_first(rows)[: max(room - FRAME - 1, 0)]
     body = [
-        _row([escape(row.label), *(text(row.cells.get(column.place)) for column in columns)]) for row in kept
+        row([escape(each.label), *(text(each.cells.get(column.place)) for column in columns)])
+        for each in kept
     ]
     if len(kept) < len(rows):
         body.append(
-            _row([f"{plural(len(rows) - len(kept), 'case')} more in report.html", *[""] * len(columns)])
+            row([f"{plural(len(rows) - len(kept), 'case')} more in report.html", *[""] * len(columns)])
         )
     notes = "<br>".join(f"[{mark}] {code(text)}" for text, mark in list(evidence.items())[:20])
     if len(evidence) > 20:
@@ -179,7 +190,7 @@ def _full(shown: View, room: int) -> Lines:
         f"<details><summary>All {plural(len(shown.records.cells), 'cell')}: verdict, effect error/tolerance, "
         "loss, effect in grey levels, evidence</summary>",
         "",
-        *_head(["case", *(escape(f"{column.side.label} {column.mode}".strip()) for column in columns)]),
+        *head(["case", *(escape(f"{column.side.label} {column.mode}".strip()) for column in columns)]),
         *body,
         "",
         *([notes, ""] if notes else []),

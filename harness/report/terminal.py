@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.record import Cell, Records, Side
-from harness.report import builds, change
+from harness.report import builds, change, cost
 from harness.report.progress import Progress
 from harness.report.view import Row, View, arrange, title
 from harness.report.words import SEVERITY, SHAPES, STANDINGS, number, one_line, plural, telling, worst
@@ -45,10 +45,13 @@ def table(records: Records, console: Console) -> None:
     pairs = change.pairs(shown)
     for pair in pairs:
         counts = change.summary(shown, pair)
-        console.print(f"{pair.label}, pristine -> patched: {counts}", markup=False, highlight=False)
+        console.print(f"{pair.label}, {' -> '.join(pair.words)}: {counts}", markup=False, highlight=False)
+        if not change.same_build(pair) and (still := change.kept(change.changes(shown, pair))):
+            console.print(f"    {still}", markup=False, highlight=False)
     _known(shown, marks, console)
     _failing(shown, console)
     _standings(shown, console)
+    console.print(cost.line(records), markup=False, highlight=False)
     text = change.sentence(shown, pairs) + "."
     console.print(Text(text, style="bold red" if records.failing else "bold"), highlight=False)
 

@@ -23,7 +23,7 @@ SHAPES = {
 STANDINGS = {
     Standing.RED: "failed, and nobody expected it",
     Standing.FIXED: "passed although an expectation says that it fails: remove the expectation",
-    Standing.KNOWN: "failed in the way that an expectation says",
+    Standing.KNOWN: "failed in the way that was known before",
     Standing.GOOD: "passed",
     Standing.IDLE: "nothing was tried",
 }

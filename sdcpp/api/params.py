@@ -88,6 +88,8 @@ class ParamsApi:
         self.library.call("sd_img_gen_params_init", ctypes.byref(params))
         params.width, params.height = generation.width, generation.height
         params.seed, params.batch_count = generation.seed, 1
+        if generation.clip_skip:
+            self.set(params, "clip_skip", generation.clip_skip)
         # Sdist 0.3.1 has these members in the image parameters themselves, and its scheduler in the context's.
         sample = params.sample_params if self.library.header.has_field(IMAGE, "sample_params") else params
         sample.sample_steps = generation.steps

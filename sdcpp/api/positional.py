@@ -106,7 +106,7 @@ class Positional:
             "sd_ctx": pointer,
             "prompt": prompt(generation, lora_dir),
             "negative_prompt": b"",
-            "clip_skip": -1,
+            "clip_skip": generation.clip_skip or -1,
             "cfg_scale": generation.cfg_scale,
             "guidance": 3.5,
             "eta": 0.0,

@@ -49,7 +49,11 @@ class Lora:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
-    """What picture to make: one, by the Euler sampler, on the discrete schedule where the header has it."""
+    """What picture to make: one, by the Euler sampler, on the discrete schedule where the header has it.
+
+    ``clip_skip`` counts the text encoder's last layers as upstream does: 1 leaves none out, 2 the last, and 0 is
+    upstream's own choice for the model.
+    """
 
     prompt: str
     width: int
@@ -57,6 +61,7 @@ class Generation:
     steps: int
     seed: int
     cfg_scale: float = 1.0
+    clip_skip: int = 0
     loras: tuple[Lora, ...] = ()
 
 

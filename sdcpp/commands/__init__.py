@@ -1,5 +1,37 @@
 """The subcommands: each module has ``register(subparsers)`` and ``main(arguments) -> int``."""
 
-from sdcpp.commands import bisect, build, history, lora, matrix, mutants, patch, stability, verify
+from sdcpp.commands import (
+    bench,
+    bisect,
+    build,
+    bundle,
+    doctor,
+    history,
+    lora,
+    matrix,
+    merge,
+    mutants,
+    patch,
+    regress,
+    reproduce,
+    stability,
+    verify,
+)
 
-COMMANDS = (verify, matrix, mutants, stability, history, bisect, build, patch, lora)
+COMMANDS = (
+    verify,
+    matrix,
+    reproduce,
+    regress,
+    merge,
+    mutants,
+    stability,
+    history,
+    bisect,
+    bench,
+    build,
+    bundle,
+    doctor,
+    patch,
+    lora,
+)

@@ -51,7 +51,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "-D",
         dest="options",
-        type=_option,
+        type=cmake_entry,
         action="append",
         default=[],
         metavar="NAME=VALUE",
@@ -82,7 +82,8 @@ def main(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _option(text: str) -> tuple[str, str]:
+def cmake_entry(text: str) -> tuple[str, str]:
+    """Return the name and the value that ``NAME=VALUE`` or ``NAME:TYPE=VALUE`` gives."""
     name, equals, value = text.partition("=")
     if not (name and equals):
         raise argparse.ArgumentTypeError(f"{text!r} is not a CMake cache entry: write NAME=VALUE")

@@ -16,6 +16,7 @@ examples
   sdcpp matrix --where mode=at_runtime --where type=F16  by dimension; --list shows the dimensions
   sdcpp matrix --select 'A-*'                            by name
   sdcpp matrix --sanitize --where mode=at_runtime --select 'gguf-t1-*'   what does not crash by luck
+  sdcpp matrix --source ~/stable-diffusion.cpp           a change of your own, before and after; see verify --help
 """
 
 
@@ -28,6 +29,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    verify.add_change(parser)
     verify.add_arguments(parser, "matrix")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--patched", action="store_true", help="with the patches instead of without")

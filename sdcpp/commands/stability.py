@@ -33,6 +33,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verify.add_arguments(parser, "stability")
+    verify.add_source(parser)
     parser.add_argument(
         "--times", type=int, default=3, metavar="N", help="rounds for each count (default: 3)"
     )

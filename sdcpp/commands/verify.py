@@ -1,4 +1,4 @@
-"""``sdcpp verify``: does a GGUF LoRA work, before and after the patches?"""
+"""``sdcpp verify``: does a GGUF LoRA work, before and after the patches, or before and after a change of yours?"""
 
 from __future__ import annotations
 
@@ -9,25 +9,44 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sdcpp import backend, console, revision, sanitizer, series
+from sdcpp.commands.build import cmake_entry
 from sdcpp.errors import NothingTried
 from sdcpp.run import quoted
 
 if TYPE_CHECKING:
     from harness.matrix import Matrix
-    from harness.verify import Contender
+    from harness.record import Records
+    from harness.verify import Contender, Question
 
 #: Exit status of a run in which a case did not do what was expected of it.
 NOT_AS_EXPECTED = 1
+#: Exit status of a comparison in which a case fares worse with the change than without.
+REGRESSED = 5
 #: What is verified when nothing is said.
 REVISIONS = ("2025-12", "2026-05")
 
 EPILOG = """\
 what comes out
   A table on the terminal, and in the output folder report.md (for a pull request), report.html (with the
-  pictures), junit.xml (for CI) and records.jsonl (all of it, for machines). Exit status 0: everything is as
-  expected. 1: something is not. Others: see CONTRIBUTING.md.
+  pictures), junit.xml (for CI), records.jsonl (all of it, for machines) and, where a case fails, bugs.md (the text
+  of a bug report for each defect). Exit status 0: everything is as expected. 1: something is not. Others: see
+  CONTRIBUTING.md.
+
+a change of your own
+  --source compares your checkout as it is, uncommitted and new files included, with the commit that it grew from:
+  the merge base with upstream's branch, looked for as master or main of the remote that points to
+  leejet/stable-diffusion.cpp, then of upstream and origin, then the local one; --base names another. Your checkout is
+  only read. --patch compares a revision without and with patch files. Both states are built, sharing what is equal,
+  and put to the same cases; a state that compiles to the same objects needs no run. report.md then has what changed,
+  to be pasted under "Additional Information" of your pull request.
+  Exit status 0: nothing is worse. 5: something is. 31: one of the two does not build; the compiler's first error is
+  shown. 20: a patch does not apply; the hunk is shown. 60: there was nothing to compare or no case to run.
 
 examples
+  sdcpp verify --source ~/stable-diffusion.cpp          is my working tree better than what it grew from?
+  sdcpp verify --source . --base HEAD~1 --select 'gguf-*'
+                                                        only the last commit and what is not committed, some cases
+  sdcpp verify --patch fix.patch --revision 2025-12     somebody else's patch, on a revision of your choice
   sdcpp verify                                          both named revisions, pristine and patched, on the CPU
   sdcpp verify --revision 2026-05 --select 'gguf-Q*'    one revision, quantised files only
   sdcpp verify --select gguf-Q8_0@immediately           one case, as the report's last column gives it
@@ -44,8 +63,42 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    add_change(parser)
     add_arguments(parser, "verify")
     parser.set_defaults(main=main)
+
+
+def add_change(parser: argparse.ArgumentParser) -> None:
+    """Add what names a change to compare with and without, for ``verify`` and ``matrix``."""
+    change = parser.add_argument_group("a change of your own")
+    change.add_argument(
+        "--source",
+        type=Path,
+        metavar="DIR",
+        help="your checkout, as it is, beside the commit that it grew from",
+    )
+    change.add_argument(
+        "--base",
+        metavar="REF",
+        help="compare the checkout with its merge base with REF, not with upstream's branch",
+    )
+    change.add_argument(
+        "--patch",
+        type=Path,
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="FILE",
+        help="these patches, in this order, on a revision (default: the newest) or on a checkout",
+    )
+    parser.set_defaults(complain=parser.error)
+
+
+def add_source(parser: argparse.ArgumentParser) -> None:
+    """Add what names a checkout to be tried as it is, beside itself with the patches."""
+    parser.add_argument(
+        "--source", type=Path, metavar="DIR", help="a checkout of your own instead, with its uncommitted work"
+    )
 
 
 def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
@@ -55,12 +108,6 @@ def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
         action="append",
         metavar="NAME",
         help=f"a revision of revisions.toml; may be repeated (default: {', '.join(REVISIONS)})",
-    )
-    parser.add_argument(
-        "--source",
-        type=Path,
-        metavar="DIR",
-        help="a checkout of your own instead, with its uncommitted work",
     )
     parser.add_argument("--backend", default="cpu", choices=sorted(backend.BACKENDS), help="default: cpu")
     parser.add_argument(
@@ -86,7 +133,16 @@ def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
         help=f"default: reports/{name}; an interrupted run is taken up from its records",
     )
     parser.add_argument(
-        "--jobs", type=int, metavar="N", help="worker processes (default: one a core, at most 8)"
+        "--jobs", type=int, metavar="N", help="worker processes (default: three a core, if there is memory)"
+    )
+    parser.add_argument(
+        "-D",
+        dest="options",
+        type=cmake_entry,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a further CMake cache entry of the builds",
     )
     parser.add_argument("--list", action="store_true", help="print the cases and stop")
     parser.set_defaults(sanitize=False)  # only matrix offers it
@@ -101,22 +157,37 @@ def _pair(text: str) -> tuple[str, str]:
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    from harness.matrix import QUICK
+    from harness.matrix import PROPOSED, QUICK
 
-    return execute(arguments, QUICK, ("nox", "-s", "verify", "--"), ("pristine", "patched"))
+    matrix = PROPOSED if arguments.source or arguments.patch else QUICK
+    return execute(arguments, matrix, ("nox", "-s", "verify", "--"), ("pristine", "patched"))
 
 
 def execute(
     arguments: argparse.Namespace, matrix: Matrix, command: Sequence[str], sides: Sequence[str]
 ) -> int:
-    """Put a matrix to the sides of each revision, print the table, write the reports, return the exit status."""
-    from harness import report
-    from harness.report import terminal
+    """Put a matrix to the sides of each revision or of a change, or list its cases; return the exit status."""
+    if arguments.base and not (arguments.source and not arguments.patch):
+        arguments.complain("--base needs --source, and no --patch")
+    if arguments.source and arguments.revision:
+        arguments.complain("--source and --revision name two different sources")
+    if arguments.list:
+        return show(matrix, arguments)
+    if arguments.source or arguments.patch:
+        return compare(arguments, matrix, command)
+    return put(arguments, matrix, command, sides)[1]
+
+
+def put(
+    arguments: argparse.Namespace, matrix: Matrix, command: Sequence[str], sides: Sequence[str]
+) -> tuple[Records, int]:
+    """Put a matrix to the sides of each revision, print the table, write the reports.
+
+    Returns the records and the exit status.
+    """
     from harness.verdict import Standing
     from harness.verify import verify
 
-    if arguments.list:
-        return show(matrix, arguments)
     with contenders(arguments, matrix, command, sides) as made:
         names = dict.fromkeys(contender.side.revision for contender in made)
         records = verify(
@@ -126,12 +197,55 @@ def execute(
             command=typed(arguments, command),
             jobs=arguments.jobs,
         )
-    terminal.table(records, console.out)
-    for path in report.write(records, arguments.output):
-        console.note(f"wrote {path}")
+    _tell(records, arguments.output)
     if all(cell.standing is Standing.IDLE for cell in records.cells):
         raise NothingTried("every case was skipped", arguments.backend, "see the evidence in the report")
-    return NOT_AS_EXPECTED if records.failing else 0
+    return records, NOT_AS_EXPECTED if records.failing else 0
+
+
+def compare(arguments: argparse.Namespace, matrix: Matrix, command: Sequence[str]) -> int:
+    """Put a matrix to both states of a change, print and write what it changes, return the exit status."""
+    from harness import proposal
+    from harness.report import change
+    from harness.report.view import arrange
+    from harness.verify import maker_for, verify
+    from sdcpp.patch import read
+
+    if arguments.patch:
+        wanted = [revision.find(name) for name in arguments.revision or REVISIONS[-1:]]
+        if arguments.source:
+            wanted = [revision.from_folder(arguments.source)]
+        patches = [read(path) for path in arguments.patch]
+        proposals = [proposal.of_patches(each, patches) for each in wanted]
+    else:
+        proposals = [proposal.of_checkout(arguments.source, arguments.base)]
+    question = _question(arguments, matrix, command, ())
+    with maker_for(proposals[-1].after[0].revision, question) as maker:
+        made = [proposal.contend(each, question, maker) for each in proposals]
+        facts = {sides[0].side.revision: fact for sides, fact in made}
+        records = verify(
+            [side for sides, _ in made for side in sides],
+            arguments.output,
+            title=f"A change to GGUF LoRA loading, {', '.join(facts)}, {arguments.backend}",
+            command=typed(arguments, command),
+            jobs=arguments.jobs,
+            proposal=facts,
+        )
+    _tell(records, arguments.output)
+    shown = arrange(records)
+    became = [found for pair in change.pairs(shown) for found in change.changes(shown, pair)]
+    if not any(found.tried for found in became) and not any(fact["same"] for fact in facts.values()):
+        raise NothingTried("no case could be tried", arguments.backend, "see the evidence in the report")
+    return REGRESSED if any(found.kind == "regressed" for found in became) else 0
+
+
+def _tell(records: Records, folder: Path) -> None:
+    from harness import report
+    from harness.report import terminal
+
+    terminal.table(records, console.out)
+    for path in report.write(records, folder):
+        console.note(f"wrote {path}")
 
 
 @contextmanager
@@ -139,23 +253,31 @@ def contenders(
     arguments: argparse.Namespace, matrix: Matrix, command: Sequence[str], sides: Sequence[str]
 ) -> Iterator[list[Contender]]:
     """Yield the built sides of each revision asked for; raises what fetching, patching and building raise."""
-    from harness.verify import Question, contend, maker_for
+    from harness.verify import contend, maker_for
 
     revisions = [revision.find(name) for name in arguments.revision or REVISIONS]
     if arguments.source:
         revisions = [revision.from_folder(arguments.source)]
-    question = Question(
+    question = _question(arguments, matrix, command, sides)
+    # The newest library knows the most types, and all make the same blocks of the same type.
+    with maker_for(revisions[-1], question) as maker:
+        yield [side for wanted in revisions for side in contend(wanted, series.load(), question, maker)]
+
+
+def _question(
+    arguments: argparse.Namespace, matrix: Matrix, command: Sequence[str], sides: Sequence[str]
+) -> Question:
+    from harness.verify import Question
+
+    return Question(
         matrix=matrix,
         backend=arguments.backend,
         select=arguments.select,
         where=dict(arguments.where),
         sides=sides,
         command=command,
-        options=sanitizer.OPTIONS if arguments.sanitize else {},
+        options={**(sanitizer.OPTIONS if arguments.sanitize else {}), **dict(arguments.options)},
     )
-    # The newest library knows the most types, and all make the same blocks of the same type.
-    with maker_for(revisions[-1], question) as maker:
-        yield [side for wanted in revisions for side in contend(wanted, series.load(), question, maker)]
 
 
 def typed(arguments: argparse.Namespace, command: Sequence[str]) -> str:
@@ -165,10 +287,16 @@ def typed(arguments: argparse.Namespace, command: Sequence[str]) -> str:
         options += ["--revision", name]
     if arguments.source:
         options += ["--source", str(arguments.source)]
+    if getattr(arguments, "base", None):
+        options += ["--base", arguments.base]
+    for path in getattr(arguments, "patch", ()):
+        options += ["--patch", str(path)]
     if arguments.backend != "cpu":
         options += ["--backend", arguments.backend]
     if arguments.sanitize:
         options.append("--sanitize")
+    for key, value in arguments.options:
+        options += ["-D", f"{key}={value}"]
     for pattern in arguments.select:
         options += ["--select", pattern]
     for key, value in arguments.where:

@@ -129,3 +129,15 @@ def _child_of(pid: int) -> bool:
         return bool(Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").strip())
     except OSError:
         return False
+
+
+def test_the_longest_unused_entries_go_first(tmp_path: Path) -> None:
+    for number, name in enumerate(("oldest", "older", "newest")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_bytes(bytes(100))
+        os.utime(tmp_path / name, (number, number))
+    (tmp_path / ".oldest.partial").mkdir()
+    cache.trim(tmp_path / "oldest", 250)
+    assert {path.name for path in tmp_path.iterdir()} == {".oldest.partial", "oldest", "newest"}
+    cache.trim(tmp_path / "newest", 10)
+    assert {path.name for path in tmp_path.iterdir()} == {".oldest.partial", "newest"}

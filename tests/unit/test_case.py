@@ -63,7 +63,7 @@ def test_files_that_hold_the_same_numbers_share_a_reference() -> None:
         return shot.name
 
     assert wanted("gguf-F32") == wanted("safetensors-F32")
-    assert wanted("gguf-F16") == wanted("ckpt-F16")
+    assert wanted("safetensors-F16") == wanted("ckpt-F16")
     assert wanted("gguf-Q8_0") != wanted("gguf-F32")
     shots = unique_shots(found.values())
     assert len({shot.name for shot in shots}) == len(shots)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator
 
 import pytest
@@ -33,3 +34,9 @@ def test_a_message_says_what_happened_to_what_and_what_to_do() -> None:
         "2025-13",
         "did you mean 2025-12?",
     )
+
+
+@pytest.mark.parametrize("kind", list(kinds()), ids=lambda kind: kind.__name__)
+def test_an_error_survives_the_way_to_another_process(kind: type[errors.Error]) -> None:
+    again = pickle.loads(pickle.dumps(kind("gone", "the file", "make it again")))  # noqa: S301 - its own
+    assert (type(again), str(again)) == (kind, str(kind("gone", "the file", "make it again")))

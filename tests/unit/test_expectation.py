@@ -16,16 +16,30 @@ ENTRY = Expectation(
     revisions=["2025-12"],
     cases=["gguf-*"],
     modes=["auto"],
-    verdict=Verdict.NO_EFFECT,
+    verdicts=[Verdict.NO_EFFECT, Verdict.TIMEOUT],
+    bases=["flux-*"],
     reason="x",
     without_patch="p",
 )
-CASE = {"revision": "2025-12", "patches": (), "backend": "cpu", "case": "gguf-F16", "mode": "auto"}
+CASE = {
+    "revision": "2025-12",
+    "patches": (),
+    "backend": "cpu",
+    "case": "gguf-F16",
+    "mode": "auto",
+    "base": "flux-small",
+}
 
 
 def test_an_entry_speaks_of_what_it_names() -> None:
     assert ENTRY.fits(**CASE)  # type: ignore[arg-type]
-    for change in ({"revision": "2026-05"}, {"patches": ("p",)}, {"case": "none"}, {"mode": "at_runtime"}):
+    for change in (
+        {"revision": "2026-05"},
+        {"patches": ("p",)},
+        {"case": "none"},
+        {"mode": "at_runtime"},
+        {"base": "sd1-tiny"},
+    ):
         assert not ENTRY.fits(**{**CASE, **change})  # type: ignore[arg-type]
 
 
@@ -42,6 +56,7 @@ def test_one_entry_for_the_forms_of_a_patch() -> None:
         (Verdict.PASS, None, Standing.GOOD),
         (Verdict.PASS, ENTRY, Standing.FIXED),
         (Verdict.NO_EFFECT, ENTRY, Standing.KNOWN),
+        (Verdict.TIMEOUT, ENTRY, Standing.KNOWN),
         (Verdict.WRONG, ENTRY, Standing.RED),
         (Verdict.ABORT, None, Standing.RED),
         (Verdict.UNJUDGED, None, Standing.RED),

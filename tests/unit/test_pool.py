@@ -185,9 +185,11 @@ def test_paths_of_this_machine_stay_out_of_the_records(
     assert str(cache_folder) not in (tmp_path / "records.jsonl").read_text()
 
 
-def test_as_many_workers_as_cores_but_not_more_than_eight() -> None:
-    assert pool.crew_size(2) == (2, 1)
-    assert pool.crew_size(64) == (8, 1)
+def test_several_workers_a_core_but_no_more_than_there_is_memory_for() -> None:
+    assert pool.crew_size(2, 16 << 30) == (6, 1)
+    assert pool.crew_size(2, 7 << 30) == (3, 1)
+    assert pool.crew_size(64, 256 << 30) == (24, 1)
+    assert pool.crew_size(1, 1 << 30) == (1, 1)
 
 
 @pytest.mark.parametrize(

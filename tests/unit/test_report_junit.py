@@ -87,7 +87,7 @@ def test_what_xml_cannot_hold_is_replaced(root: ET.Element) -> None:
 def test_reports_are_written_as_whole_files(tmp_path: Path) -> None:
     records = example()
     paths = report.write(records, tmp_path / "new")
-    assert [path.name for path in paths] == ["report.md", "report.html", "junit.xml"]
+    assert [path.name for path in paths] == ["report.md", "report.html", "junit.xml", "bugs.md"]
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == sorted(path.name for path in paths)
     before = [path.read_bytes() for path in paths]
     assert [path.read_bytes() for path in report.write(records, tmp_path / "new")] == before

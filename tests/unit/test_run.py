@@ -75,3 +75,7 @@ def test_which_prefers_the_given_folders(tmp_path: Path) -> None:
     assert run.which("git", tmp_path) == program
     assert run.which("git") not in (None, program)
     assert run.which("no-such-program", tmp_path) is None
+
+
+def test_there_is_a_core_to_run_on() -> None:
+    assert 1 <= run.cores() <= (os.cpu_count() or 1)

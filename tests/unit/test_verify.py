@@ -28,7 +28,7 @@ def judgement(records: Records) -> list[dict[str, Any]]:
     """All that a report says except how long things took."""
     cells = [dataclasses.asdict(cell) for cell in records.cells]
     for cell in cells:
-        del cell["seconds"], cell["memory"]
+        del cell["seconds"], cell["memory"], cell["applying"]
     return cells
 
 

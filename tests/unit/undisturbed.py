@@ -34,7 +34,7 @@ def contender(made: Build) -> Contender:
                 without=without,
                 # The fake adds 16 grey levels for each unit of multiplier, so fewer than 1/16 leaves it equal.
                 equal=without,
-                dimensions={"mode": "at_runtime", "multiplier": str(use.multiplier)},
+                dimensions={"base": BASE.name, "mode": "at_runtime", "multiplier": str(use.multiplier)},
             )
         )
     side = Side(

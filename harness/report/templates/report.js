@@ -174,8 +174,8 @@
     inside.append(make("p", {}, data.verdicts[by.verdict] || "", " ", make("b", {}, by.standing), `: ${data.standings[by.standing]}.`));
     const before = data.before[number];
     if (before !== undefined) {
-      const link = make("a", { href: "#" + encodeURIComponent(data.cells[before].key) }, `the pristine cell`);
-      inside.append(make("p", {}, `Against the pristine build: ${by.change} (was ${say(data.cells[before].by[data.names.indexOf("verdict")])}); see `, link, "."));
+      const link = make("a", { href: "#" + encodeURIComponent(data.cells[before].key) }, `the cell before`);
+      inside.append(make("p", {}, `Against the side before: ${by.change} (was ${say(data.cells[before].by[data.names.indexOf("verdict")])}); see `, link, "."));
     }
     if (cell.pictures || cell.left) {
       inside.append(make("div", { className: "pictures" }, ...roles.map((role) => figure(cell, role))));

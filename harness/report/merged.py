@@ -1,0 +1,230 @@
+"""Runs of several machines side by side: one page for a browser, one text for a pull request or a CI summary."""
+
+from __future__ import annotations
+
+import base64
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from harness.merge import Column, Disagreement, Entry, Joined, Row
+from harness.record import Cell, Pixels, png
+from harness.report.markdown import code, escape
+from harness.report.pictures import difference
+from harness.report.words import SEVERITY, SHAPES, STANDINGS, number, one_line, plural, short, worst
+from harness.verdict import FAILING
+from sdcpp.backend import BACKENDS
+
+#: Bytes that GitHub takes as a step's summary; a longer one is dropped as a whole.
+LIMIT = 1 << 20
+#: Most lines of a kind in the text: disagreements, failures, rows of a table.
+LINES = 40
+#: Disagreements of which the page shows the pictures.
+PICTURED = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Rows of one state that say the same in every column."""
+
+    rows: Sequence[Row]
+
+    @property
+    def label(self) -> str:
+        """The names, cut to what fits a line."""
+        names = list(dict.fromkeys(row.label for row in self.rows))
+        more = f" and {len(names) - 6} more" if len(names) > 6 else ""
+        return ", ".join(names[:6]) + more
+
+    def cell(self, column: Column) -> Cell | None:
+        """Return the cell with the largest error, as the one to show."""
+        cells = [row.cells[column] for row in self.rows if column in row.cells]
+        return max(cells, key=lambda cell: cell.error or 0.0, default=None)
+
+
+def write(joined: Joined, folder: Path) -> list[Path]:
+    """Write merged.html and merged.md into a folder and return their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    contents = {"merged.html": page(joined), "merged.md": text(joined)}
+    for name, content in contents.items():
+        (folder / name).write_text(content, encoding="utf-8", newline="\n", errors="replace")
+    return [folder / name for name in contents]
+
+
+def sentence(joined: Joined) -> str:
+    """Return what was found, in one sentence without a full stop."""
+    backends = ", ".join(dict.fromkeys(c.backend for c in joined.columns if c.device)) or "no backend"
+    cells = sum(len(row.cells) for row in joined.rows)
+    parts = [f"{plural(cells, 'cell')} on {backends}"]
+    parts.append(f"{plural(len(joined.failing), 'cell')} not as expected")
+    apart = sum(found.unexplained for found in joined.disagreements)
+    parts.append(f"{plural(joined.compared, 'picture')} compared with the CPU's, {apart} differ")
+    if joined.refused:
+        parts.append(f"{plural(len(joined.refused), 'side')} refused")
+    return "; ".join(parts)
+
+
+def empty(column: Column) -> str:
+    """Return why a column is empty."""
+    known = BACKENDS[column.backend]
+    return "never run" if known.never_run else "not among these records"
+
+
+def groups(joined: Joined, state: str) -> list[Group]:
+    """Return the rows of a state, merged where all columns say the same, what must be looked at first."""
+    found: dict[tuple[object, ...], list[Row]] = {}
+    for row in joined.rows:
+        if row.state == state:
+            cells = [row.cells.get(column) for column in joined.columns]
+            key = tuple(cell and (cell.verdict, cell.standing, cell.reason) for cell in cells)
+            found.setdefault(key, []).append(row)
+    made = [Group(rows=rows) for rows in found.values()]
+    return sorted(
+        made,
+        key=lambda g: (worst(g.rows[0].cells.values()), -len({c.verdict for c in g.rows[0].cells.values()})),
+    )
+
+
+def text(joined: Joined) -> str:
+    """Return the Markdown, never more than ``LIMIT`` bytes."""
+    lines = [f"**{escape(sentence(joined))}.**", ""]
+    lines += _what(joined)
+    for refusal in joined.refused:
+        where = f"{refusal.entry.path.name}, {refusal.entry.state}, {refusal.entry.side.backend}"
+        lines.append(f"- refused: {escape(where)}: {escape(refusal.reason)}")
+    lines += ["", "**Where backends disagree with the CPU**", ""]
+    lines += [
+        f"- {escape(found.row.state)} {escape(found.row.label)}, {escape(found.column.label)}: {words(found)}"
+        for found in joined.disagreements[:LINES]
+    ] or ["Nowhere."]
+    lines += _more(joined.disagreements, "disagreement")
+    if joined.failing:
+        lines += ["", "**Not as expected**", ""]
+        for row, column in joined.failing[:LINES]:
+            cell = row.cells[column]
+            quote = f": {code(cell.evidence)}" if cell.evidence else ""
+            place = f"{row.state} {row.label}, {column.label}"
+            lines.append(f"- {cell.standing} {escape(place)}: {escape(short(cell))}{quote}")
+        lines += _more(joined.failing, "cell")
+    for state in joined.states:
+        lines += ["", f"**{escape(state)}**", "", _row(["case", *(c.label for c in joined.columns)])]
+        lines.append("|---" * (len(joined.columns) + 1) + "|")
+        found = groups(joined, state)
+        for group in found[:LINES]:
+            lines.append(_row([group.label, *(_text(group, column) for column in joined.columns)]))
+        if len(found) > LINES:
+            lines.append(_row([f"{len(found) - LINES} more in merged.html", *[""] * len(joined.columns)]))
+    whole = "\n".join(lines) + "\n"
+    cut = "\n\nCut here: the whole is in merged.html.\n"
+    data = whole.encode()
+    if len(data) <= LIMIT:
+        return whole
+    kept = data[: LIMIT - len(cut.encode())].decode("utf-8", "ignore")
+    return kept[: kept.rfind("\n")] + cut
+
+
+def words(found: Disagreement) -> str:
+    """Return what a disagreement is."""
+    ours, theirs = found.verdicts
+    if ours != theirs:
+        return f"{theirs}, the CPU {ours}"
+    error, bound = number(found.error or 0), number(found.bound)
+    return f"both {ours}, effect error {error} against the CPU's picture, allowed {bound}"
+
+
+def _what(joined: Joined) -> list[str]:
+    """Return a table of what was joined."""
+    heads = ["file", "what", "backend", "device", "driver", "machine", "upstream", "started", "harness"]
+    lines = [_row(heads), "|---" * len(heads) + "|"]
+    for entry in joined.entries:
+        lines.append(_row(facts(entry)))
+    for column in joined.columns:
+        if not column.device:
+            lines.append(_row(["–", "–", column.backend, empty(column), *["–"] * 5]))
+    return lines
+
+
+def facts(entry: Entry) -> list[str]:
+    """Return what a row of the table of what was joined holds."""
+    side, run = entry.side, entry.run
+    return [
+        entry.path.name,
+        entry.state,
+        side.backend,
+        side.device or "not recorded",
+        side.driver or "–",
+        f"{run.machine.get('processor', '')}, {run.machine.get('cores', '?')} cores",
+        str(side.build.get("commit") or side.build.get("base") or "–")[:10],
+        run.started[:16].replace("T", " "),
+        run.project,
+    ]
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(escape(cell) for cell in cells)} |"
+
+
+def _text(group: Group, column: Column) -> str:
+    cell = group.cell(column)
+    if cell is None:
+        return "–" if column.device else empty(column)
+    return f"{SHAPES[cell.standing][0]} {short(cell)}"
+
+
+def _more(items: Sequence[object], what: str) -> list[str]:
+    return [f"- {plural(len(items) - LINES, what)} more in merged.html"] if len(items) > LINES else []
+
+
+def page(joined: Joined) -> str:
+    """Return the page."""
+    environment = Environment(
+        loader=PackageLoader("harness.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    assert environment.loader is not None  # noqa: S101 - given above
+    style = Markup(environment.loader.get_source(environment, "report.css")[0])  # noqa: S704 - ours and constant
+    counts = Counter(cell.standing for row in joined.rows for cell in row.cells.values())
+    return environment.get_template("merged.html.j2").render(
+        sentence=sentence(joined),
+        good=not joined.failing
+        and not joined.refused
+        and not any(d.unexplained for d in joined.disagreements),
+        joined=joined,
+        facts=facts,
+        empty=empty,
+        words=words,
+        shown=[(found, _pictures(joined, found)) for found in joined.disagreements],
+        tables=[(state, groups(joined, state)) for state in joined.states],
+        legend=[(s, SHAPES[s][0], counts[s], STANDINGS[s]) for s in SEVERITY if counts[s]],
+        shapes={standing: shapes[0] for standing, shapes in SHAPES.items()},
+        short=short,
+        one_line=one_line,
+        failing=FAILING,
+        style=style,
+    )
+
+
+def _pictures(joined: Joined, found: Disagreement) -> list[tuple[str, str]]:
+    """Return the pictures of a disagreement with their captions: the reference's, the other's, the difference."""
+    if joined.disagreements.index(found) >= PICTURED:
+        return []
+    names = [found.row.cells[column].pictures.get("got", "") for column in (found.reference, found.column)]
+    held = [joined.pictures.get(name) for name in names]
+    labels = (found.reference.backend, found.column.backend)
+    shown = [(label, _uri(pixels)) for label, pixels in zip(labels, held, strict=True) if pixels is not None]
+    first, second = held
+    if first is not None and second is not None and first.shape == second.shape:
+        pixels, factor, _ = difference(second, first)
+        shown.append((f"difference × {factor}", _uri(pixels)))
+    return shown
+
+
+def _uri(pixels: Pixels) -> str:
+    return "data:image/png;base64," + base64.b64encode(png(pixels)).decode()

@@ -1,0 +1,71 @@
+"""``sdcpp regress``: the quick and the full matrix on one backend, and one small file with all that came of it."""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+from sdcpp import backend, console
+from sdcpp.commands import verify
+from sdcpp.run import cores
+
+EPILOG = """\
+what comes out
+  In the output folder quick/ and full/, each with the reports and records that verify writes, and records.jsonl: the
+  results of both in some hundred kilobytes, to be kept or sent. `sdcpp merge` joins such files of many machines.
+  Exit status as for verify; the file is written whatever came of it.
+
+examples
+  sdcpp regress --backend cuda                      both named revisions, pristine and patched
+  sdcpp regress --backend vulkan --quick            whether it works at all, in a minute
+  sdcpp regress --backend cuda -D CMAKE_CUDA_ARCHITECTURES=90
+                                                    for other cards than the ones that are here
+"""
+
+
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser(
+        "regress",
+        help="run the quick and the full matrix on one backend",
+        description=__doc__,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verify.add_arguments(parser, "regress")
+    verify.add_source(parser)
+    parser.add_argument("--quick", action="store_true", help="the quick matrix only")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--pristine", action="store_true", help="without the patches only")
+    which.add_argument("--patched", action="store_true", help="with the patches only")
+    parser.set_defaults(main=main)
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Run the command."""
+    from harness import compact, pool
+    from harness.matrix import FULL, QUICK
+    from harness.verify import RECORDS
+
+    if arguments.list:
+        return verify.show(QUICK if arguments.quick else FULL, arguments)
+    backend.require(backend.get(arguments.backend))
+    sides = [name for name in ("pristine", "patched") if not (arguments.pristine or arguments.patched)]
+    sides = sides or ["patched" if arguments.patched else "pristine"]
+    folder = arguments.output
+    status, stages = 0, []
+    for name, matrix in (("quick", QUICK), ("full", FULL))[: 1 if arguments.quick else 2]:
+        arguments.output = folder / name
+        start = time.monotonic()
+        records, stage = verify.put(arguments, matrix, ("sdcpp", "regress"), sides)
+        status = max(status, stage)
+        stages.append(records)
+        compact.write(stages, folder / RECORDS)
+        calls = sum(sum(seen.seconds.values()) for seen in records.observations.values())
+        jobs = arguments.jobs or pool.crew_size(cores())[0]
+        console.note(
+            f"{name} matrix: {time.monotonic() - start:.0f} s, builds included; {calls:.0f} s inside the library, "
+            f"shared by {jobs} workers"
+        )
+        console.note(f"wrote {folder / RECORDS}")
+    return status

@@ -1,0 +1,65 @@
+"""``sdcpp reproduce``: the files of one case, and the command of upstream's own program that shows it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from sdcpp import console, revision
+from sdcpp.errors import NothingTried
+
+EPILOG = """\
+what comes out
+  The model, the adapter and, merged in numpy, what the adapter should lead to, in a folder; on standard output the
+  commands of upstream's program that make the pictures without the adapter, wanted, and got.
+
+examples
+  sdcpp reproduce 'gguf-Q8_0@immediately'                      on the newest revision
+  sdcpp reproduce gguf-F16@auto --revision 2025-12             as that revision names its adapters
+  sdcpp verify --list                                          the names of the cases
+"""
+
+
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser(
+        "reproduce",
+        help="write one case as files and commands for upstream's own program",
+        description=__doc__,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("case", metavar="CASE@MODE", help="its name, as reports give it")
+    parser.add_argument("--revision", default="2026-05", metavar="NAME", help="default: 2026-05")
+    parser.add_argument("--base-model", metavar="NAME", help="which, where a case is tried on several")
+    parser.add_argument(
+        "--output", type=Path, default=Path("reproduce"), metavar="DIR", help="default: reproduce"
+    )
+    parser.set_defaults(main=main)
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Run the command."""
+    from harness import reproduction
+    from harness.case import MODES, select
+    from harness.matrix import FULL
+    from harness.verify import Question, maker_for
+    from sdcpp import source
+
+    wanted = revision.find(arguments.revision)
+    generation = source.workspace(wanted).lora_api
+    where = {"base": arguments.base_model} if arguments.base_model else {}
+    with maker_for(wanted, Question(matrix=FULL)) as maker:
+        found = select(FULL.cases(generation, MODES, maker), [arguments.case], where)
+        if not found:
+            raise NothingTried(
+                "no such case", arguments.case, "sdcpp matrix --list shows them, as NAME and mode"
+            )
+        case = found[0]
+        for path in reproduction.write(case, arguments.output):
+            console.note(f"wrote {path}")
+    for picture, command in reproduction.commands(case, generation).items():
+        console.out.print(f"# {picture}\n{command}", markup=False, highlight=False, soft_wrap=True)
+    if len(case.shot.sequence) > 1:
+        console.note("the case needs several pictures in one context, which upstream's program cannot make")
+    return 0

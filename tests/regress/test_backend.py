@@ -1,0 +1,32 @@
+"""A library that runs elsewhere than asked for is caught, with a really built one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.verdict import Standing, Verdict
+from harness.verify import Contender, verify
+from tests.regress.conftest import PATIENT
+
+pytestmark = PATIENT
+
+
+@pytest.mark.parametrize("revision", ["2025-12", "2026-05"])
+def test_a_fall_back_to_the_cpu_is_no_result_of_the_backend_asked_for(
+    contenders: list[Contender], revision: str, tmp_path: Path
+) -> None:
+    whole = next(c for c in contenders if c.side.label == f"{revision} pristine")
+    asked = replace(
+        whole,
+        side=replace(whole.side, backend="cuda"),
+        cases=[case for case in whole.cases if case.name == "none"][:1],
+    )
+    records = verify([asked], tmp_path, title="asked for cuda", command="nox -s tests", jobs=1)
+    [cell] = records.cells
+    assert cell.verdict is Verdict.MISDIRECTED
+    assert cell.standing is Standing.RED
+    assert "asked for cuda, the library runs on cpu" in cell.evidence
+    assert records.failing == [cell]

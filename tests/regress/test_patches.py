@@ -1,0 +1,200 @@
+"""Each patch of the series: what is red without it and passes with it, and that float adapters stay as they were."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness import pool, record
+from harness.bases import SD1_TINY
+from harness.case import Shot
+from harness.matrix import FULL, QUICK, Maker, Matrix
+from harness.record import Cell, Observation, Records
+from harness.verdict import Standing, Verdict
+from harness.verify import Contender, Question, contend, verify
+from sdcpp import revision, series
+from tests.regress.conftest import PATIENT, Find
+
+pytestmark = PATIENT
+
+#: What each patch mends: base model, case and mode, and the verdict without the series. On 2025-12 a GGUF file is
+#: not even found without the first patch, so "without" means with that one alone.
+MENDED = {
+    "lora-cast-quantized": ("flux-small", "lora-r32-gguf-Q8_0@immediately", "ABORT"),
+    "lora-cast-quantized-generation-b": ("sd1-tiny", "lora-r32-gguf-Q8_0@immediately", "ABORT"),
+    "lora-quantized-conv": ("sd1-tiny", "lora-conv3x3-flat-gguf-Q8_0@at_runtime", "ABORT"),
+    "lora-quantized-conv-generation-b": ("sd1-tiny", "lora-conv3x3-flat-gguf-Q8_0@at_runtime", "ABORT"),
+    "lora-rank-one": ("flux-small", "lora-r1-safetensors-F32@at_runtime", "NO_EFFECT"),
+    "lora-rank-one-generation-b": ("sd1-tiny", "lora-r1-safetensors-F32@immediately", "NO_EFFECT"),
+    "lora-tucker-merge": ("sd1-tiny", "tucker-conv3x3-safetensors-F32@immediately", "WRONG"),
+    "lora-tucker-merge-generation-b": ("sd1-tiny", "loha-tucker-conv3x3-safetensors-F32@immediately", "WRONG"),
+    "lora-tucker-at-runtime": ("sd1-tiny", "tucker-strided-safetensors-F32@at_runtime", "ABORT"),
+    "lora-tucker-at-runtime-generation-b": ("sd1-tiny", "tucker-strided-safetensors-F32@at_runtime", "ABORT"),
+    "lokr-factor-order": ("flux-small", "lokr-both-safetensors-F32@at_runtime", "ABORT"),
+    "lora-part-of-fused": ("flux-small", "lora-diffusers-flux-q-safetensors-F32@at_runtime", "WRONG"),
+    "lora-skip-misfits": ("flux-small", "safetensors-down-wider@at_runtime", "ABORT"),
+    "lora-skip-misfits-generation-b": ("sd1-tiny", "safetensors-down-wider@at_runtime", "ABORT"),
+    "lora-warn-unused": ("flux-small", "gguf-no-tensors@at_runtime", "NO_EFFECT"),
+    "lora-warn-unused-generation-b": ("sd1-tiny", "gguf-no-tensors@at_runtime", "NO_EFFECT"),
+    "lora-load-failure": ("flux-small", "gguf-truncated-inside-t5-data@at_runtime", "WRONG"),
+    "lora-load-failure-generation-b": ("sd1-tiny", "gguf-truncated-inside-t5-data@at_runtime", "WRONG"),
+    "gguf-check-bounds": ("flux-small", "gguf-t1-type-unknown-41@at_runtime", "ABORT"),
+    "gguf-check-bounds-generation-b": ("sd1-tiny", "gguf-t1-type-unknown-41@at_runtime", "ABORT"),
+    "safetensors-check-header": ("flux-small", "safetensors-dtype-missing@at_runtime", "ABORT"),
+    "safetensors-check-header-generation-b": ("sd1-tiny", "safetensors-dtype-missing@at_runtime", "ABORT"),
+    "ckpt-scalar-tensor": ("flux-small", "variant-ckpt-scalar-alpha@at_runtime", "ABORT"),
+    "ckpt-scalar-tensor-generation-b": ("sd1-tiny", "variant-ckpt-scalar-alpha@at_runtime", "ABORT"),
+    "ckpt-check-bounds": ("flux-small", "ckpt-storage-offset-minus-one-in-longer-storage@at_runtime", "WRONG"),
+    "ckpt-check-bounds-generation-b": ("sd1-tiny", "ckpt-tensor-shape-zero@at_runtime", "ABORT"),
+    "lokr-merge-conv": ("sd1-tiny", "lokr-conv3x3-safetensors-F32@immediately", "WRONG"),
+    "lokr-merge-conv-generation-b": ("sd1-tiny", "lokr-conv3x3-safetensors-F32@at_runtime", "WRONG"),
+    "lokr-tucker": ("sd1-tiny", "lokr-tucker-conv3x3-safetensors-F32@at_runtime", "ABORT"),
+    "lokr-tucker-generation-b": ("sd1-tiny", "lokr-tucker-conv3x3-safetensors-F32@immediately", "ABORT"),
+    "lora-given-twice": ("flux-small", "A-and-minus-A@immediately", "WRONG"),
+    "lora-gap-in-fused": ("flux-small", "lora-diffusers-flux-qv-safetensors-F32@immediately", "WRONG"),
+    "lora-text-encoder-names": ("flux-small", "lora-text-peft-safetensors-F32@at_runtime", "NO_EFFECT"),
+    "lora-text-encoder-names-generation-b": ("sd1-tiny", "lora-text-layer-safetensors-F32@immediately", "NO_EFFECT"),
+    "lora-processor-names": ("sd1-tiny", "lora-processor-safetensors-F32@immediately", "WRONG"),
+    "lora-processor-names-generation-b": ("sd1-tiny", "lora-processor-safetensors-F32@at_runtime", "WRONG"),
+    "lora-lycoris-names": ("sd1-tiny", "lora-lycoris-safetensors-F32@immediately", "NO_EFFECT"),
+    "lora-lycoris-names-generation-b": ("sd1-tiny", "lora-lycoris-safetensors-F32@at_runtime", "NO_EFFECT"),
+    "lora-bf16-alpha": ("sd1-tiny", "lora-alpha-bf16-safetensors-F32@immediately", "ABORT"),
+    "lora-clear-at-runtime": ("sd1-tiny", "A-then-none@at_runtime", "WRONG"),
+}  # fmt: skip
+#: Patches that no case of the matrix asks for, and why.
+UNASKED = {
+    "lora-find-gguf-single-mode": "no named revision is of generation A",
+    "lora-find-gguf": "test_verify.py",
+    "lora-part-of-fused-generation-b": "no base model of a fused layer is small enough for 2025-12",
+    "lora-gap-in-fused-generation-b": "likewise",
+    "lora-bad-multiplier": "test_a_multiplier_that_is_no_number",
+}
+#: Words that a prompt of 2025-12 may end in, and std::stof cannot read.
+ODD = ("<lora:x:abc>", "<lora:x:1e99>")
+FLOATS = ("none", "safetensors-F32", "safetensors-F16", "ckpt-F16", "gguf-F32", "gguf-F16", "gguf-BF16")
+#: The two sides of a revision, whatever its first one is.
+BEFORE, AFTER = "before", "after"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Defect:
+    """What a patch mends, on which revision."""
+
+    revision: str
+    base: str
+    case: str
+    verdict: str
+
+
+def defects() -> dict[str, Defect]:
+    """Return the defects by patch, with the revision that the patch says it is for."""
+    revisions = {patch.name: patch.revisions[0] for patch in series.load() if patch.revisions}
+    return {
+        patch: Defect(revision=revisions[patch], base=base, case=case, verdict=verdict)
+        for patch, (base, case, verdict) in MENDED.items()
+    }
+
+
+def sides(name: str, matrix: Matrix, patterns: list[str]) -> Iterator[Contender]:
+    """Yield a revision as upstream has it, with the patch by which 2025-12 finds GGUF files, and with the series."""
+    whole = series.load()
+    first = [patch for patch in whole if patch.name == "lora-find-gguf"]
+    for label, patches in ((BEFORE, first), (AFTER, whole)):
+        question = Question(matrix=matrix, select=patterns, sides=["patched"])
+        (made,) = contend(revision.find(name), patches, question, Maker())
+        yield dataclasses.replace(made, side=dataclasses.replace(made.side, label=f"{name} {label}"))
+
+
+@pytest.fixture(scope="module")
+def mended(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str, str], Cell]:
+    """The cells of all MENDED cases by side, base model, and case@mode."""
+    made = []
+    for name in ("2025-12", "2026-05"):
+        wanted = [defect for defect in defects().values() if defect.revision == name]
+        for side in sides(name, FULL, [defect.case for defect in wanted]):
+            named = {(defect.base, defect.case) for defect in wanted}
+            kept = [
+                case
+                for case in side.cases
+                if (case.dimensions["base"], f"{case.name}@{case.dimensions['mode']}") in named
+            ]
+            made.append(dataclasses.replace(side, cases=kept))
+    records = verify(
+        made, tmp_path_factory.mktemp("mended"), title="patches", command="nox -s tests", jobs=None
+    )
+    return {
+        (cell.side, cell.dimensions["base"], f"{cell.case}@{cell.dimensions['mode']}"): cell
+        for cell in records.cells
+    }
+
+
+@pytest.mark.parametrize("patch", MENDED)
+def test_red_without_and_right_with_the_series(mended: dict[tuple[str, str, str], Cell], patch: str) -> None:
+    wanted = defects()[patch]
+    before, after = (
+        mended[f"{wanted.revision} {side}", wanted.base, wanted.case] for side in (BEFORE, AFTER)
+    )
+    assert str(before.verdict) == wanted.verdict, before.evidence
+    assert after.verdict is Verdict.PASS, after.evidence
+
+
+def test_every_patch_is_asked_for_or_says_why_not() -> None:
+    assert {patch.name for patch in series.load()} == MENDED.keys() | UNASKED.keys()
+
+
+@pytest.fixture(scope="module")
+def floats(tmp_path_factory: pytest.TempPathFactory) -> Records:
+    """Float adapters on both architectures, without and with the series."""
+    made = [side for name in ("2025-12", "2026-05") for side in sides(name, QUICK, list(FLOATS))]
+    return verify(made, tmp_path_factory.mktemp("floats"), title="floats", command="nox -s tests", jobs=None)
+
+
+@pytest.mark.parametrize("name", ["2025-12", "2026-05"])
+@pytest.mark.parametrize("case", FLOATS)
+def test_float_adapters_paint_the_same_bytes(floats: Records, name: str, case: str) -> None:
+    pictures = {
+        (cell.dimensions["mode"], cell.side): cell.pictures["got"]
+        for cell in floats.cells
+        if cell.case == case and cell.side.startswith(name)
+    }
+    assert all(cell.standing is Standing.GOOD for cell in floats.cells)
+    assert len(pictures) == 6
+    for mode in ("immediately", "at_runtime", "auto"):
+        assert pictures[mode, f"{name} {BEFORE}"] == pictures[mode, f"{name} {AFTER}"]
+
+
+@pytest.mark.parametrize("mode", ["immediately", "at_runtime", "auto"])
+@pytest.mark.parametrize(
+    "case", [("2026-05", "gguf-Q8_0"), ("2026-05", "gguf-Q4_0"), ("2025-12", "gguf-Q8_0")], ids="-".join
+)
+def test_quantised_loras_work_in_every_mode(cell: Find, case: tuple[str, str], mode: str) -> None:
+    found = cell(f"{case[0]} patched", case[1], mode)
+    assert found.verdict is Verdict.PASS, found.evidence
+    assert found.error is not None
+    assert found.error < (0.04 if mode == "at_runtime" else 0.02)
+
+
+def paint(side: Contender, prompt: str, path: Path) -> Observation:
+    base = dataclasses.replace(SD1_TINY, prompt=prompt)  # the files are those of SD1_TINY
+    with record.Writer(path) as writer:
+        writer.run(record.Run(plan="", title="", command="", machine={}, started="", project=""))
+        pool.observe(side.build, "cpu", [Shot(base=base, mode="at_runtime")], writer, jobs=1, threads=2)
+    (observation,) = record.read(path).observations.values()
+    return observation
+
+
+def test_a_multiplier_that_is_no_number(contenders: list[Contender], tmp_path: Path) -> None:
+    pristine, patched = (c for c in contenders if c.side.revision == "2025-12")
+    plain = paint(patched, SD1_TINY.prompt, tmp_path / "plain.jsonl")
+    assert plain.outcome == "picture"
+    for number, words in enumerate(ODD):
+        before, after = (
+            paint(side, SD1_TINY.prompt + words, tmp_path / f"{number}{side.side.label}.jsonl")
+            for side in (pristine, patched)
+        )
+        assert (before.outcome, before.signal) == ("crashed", "SIGABRT")
+        assert after.picture == plain.picture
+        assert any("is no number" in line for line in after.log)

@@ -1,0 +1,60 @@
+"""The commands of a bug report are ones that upstream's own program has."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from harness import reproduction
+from harness.case import MODES, Case, select
+from harness.matrix import QUICK, Maker, Matrix, sequences
+from harness.robustness import Trial
+from sdcpp import revision, source
+
+
+def case(generation: str, name: str, matrix: Matrix = QUICK) -> Case | Trial:
+    return select(matrix.cases(generation, MODES, Maker()), [name])[0]
+
+
+@pytest.mark.parametrize("name", ["2025-12", "2026-05"])
+def test_upstreams_program_has_every_option_that_is_given(name: str) -> None:
+    tree = source.workspace(revision.find(name))
+    inner = tree.repository
+    shown = {
+        file: inner.must("show", f"{tree.base}:{file}")
+        for file in inner.must("ls-tree", "-r", "--name-only", tree.base, "examples").splitlines()
+        if Path(file).suffix in {".cpp", ".txt"}
+    }
+    words = reproduction.commands(case(tree.lora_api, "gguf-F16@immediately"), tree.lora_api)
+    options = {word for command in words.values() for word in shlex.split(command) if word.startswith("--")}
+    assert {"--model", "--taesd", "--lora-model-dir", "--lora-apply-mode", "--prompt", "--seed"} <= options
+    for option in options:
+        assert any(f'"{option}"' in text for text in shown.values()), option
+    target = re.search(r"set\(TARGET ([\w-]+)\)", shown["examples/cli/CMakeLists.txt"])
+    assert target is not None
+    assert words["got"].startswith(f"./{target[1]} ")
+
+
+def test_all_that_the_commands_name_is_in_the_folder(tmp_path: Path) -> None:
+    found = case("C", "gguf-Q8_0@immediately")
+    written = reproduction.write(found, tmp_path)
+    assert all(path.is_file() for path in written)
+    commands = reproduction.commands(found, "C")
+    assert set(commands) == {"without", "wanted", "got"}
+    for command in commands.values():
+        files = {word for word in shlex.split(command) if word.endswith(".safetensors")}
+        assert files <= {path.name for path in written}
+    tag = re.search(r"<lora:([^:]+):1>", commands["got"])
+    assert tag is not None
+    assert (tmp_path / f"{tag[1]}.gguf").is_file()
+    assert "merged-" in commands["wanted"]
+    assert "<lora:" not in commands["wanted"]
+
+
+def test_several_pictures_in_one_context_are_beyond_upstreams_program() -> None:
+    matrix = Matrix(dimensions=(sequences,), bases=QUICK.bases)
+    assert reproduction.command(case("C", "A-then-none", matrix), "C") == ""
+    assert reproduction.command(case("C", "A-and-B", matrix), "C").count("<lora:") == 2

@@ -1,0 +1,80 @@
+"""The text of bug reports: upstream's order, one for each defect, nothing that a cell does not show."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from harness.record import Records
+from harness.report import bugs
+from harness.report.view import arrange
+from harness.verdict import Standing, Verdict
+from tests.unit.example_records import example
+
+#: The labels of upstream's .github/ISSUE_TEMPLATE/bug_report.yml, in its order.
+TEMPLATE = [
+    "Git commit",
+    "Operating System & Version",
+    "GGML backends",
+    "Command-line arguments used",
+    "Steps to reproduce",
+    "What you expected to happen",
+    "What actually happened",
+    "Logs / error messages / stack trace",
+    "Additional context / environment details",
+]
+
+
+def reports(records: Records) -> list[str]:
+    return bugs.render(arrange(records)).split("\n---\n")[1:]
+
+
+def test_each_report_has_the_sections_of_the_template_in_order() -> None:
+    found = reports(example(broken=True))
+    assert found
+    for text in found:
+        assert re.findall(r"^#### (.*)$", text, re.MULTILINE) == TEMPLATE
+        assert text.count("### [Bug] ") == 1
+        sections = re.split(r"^#### .*$", text, flags=re.MULTILINE)[1:]
+        assert all(section.strip() for section in sections)
+
+
+def test_every_failing_cell_is_in_one_report() -> None:
+    records = example(broken=True)
+    shown = arrange(records)
+    listed = [id(cell) for cells in bugs.defects(shown) for cell in cells]
+    assert len(listed) == len(set(listed))
+    failing = {id(cell) for cell in records.cells if cell.verdict not in {Verdict.PASS, Verdict.SKIPPED}}
+    told = {id(cell) for cell in records.cells if id(cell) in listed}
+    assert told <= failing
+    left = [cell for cell in records.cells if id(cell) in failing - told]
+    pristine = {(c.side, c.case, c.dimensions["mode"], c.verdict) for c in records.cells}
+    for cell in left:  # told of the side before already
+        before = cell.side.replace("patched", "pristine")
+        assert (before, cell.case, cell.dimensions["mode"], cell.verdict) in pristine
+
+
+def test_unexpected_failures_come_first() -> None:
+    groups = bugs.defects(arrange(example(broken=True)))
+    standings = [cells[0].standing for cells in groups]
+    assert standings[0] is Standing.RED
+    assert standings == sorted(standings, key=lambda standing: standing is not Standing.RED)
+
+
+def test_the_smallest_reproduction_is_upstreams_own_command_where_there_is_one() -> None:
+    records = example()
+    at = next(i for i, cell in enumerate(records.cells) if cell.verdict is Verdict.ABORT)
+    command = "./sd-cli --model model.safetensors --prompt 'x<lora:a:1>'"
+    records.cells[at] = replace(records.cells[at], upstream=command, repeat="nox -s verify -- --select x")
+    text = next(text for text in reports(records) if command in text)
+    assert "--target sd-cli" in text
+    assert f"sdcpp reproduce --revision {records.cells[at].dimensions['revision']} " in text
+    assert "nox -s verify -- --select x" in text
+    without = next(text for text in reports(example()) if "ABORT" in text or "aborts" in text)
+    assert "cannot make" in without
+
+
+def test_nothing_fails_and_there_is_nothing_to_report() -> None:
+    records = example()
+    records.cells[:] = [cell for cell in records.cells if cell.verdict is Verdict.PASS]
+    assert bugs.render(arrange(records)) == ""

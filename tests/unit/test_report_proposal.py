@@ -1,0 +1,137 @@
+"""The report on a proposed change: only what changed stands in the open, and it is never called better than it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from harness.record import Cell, Records
+from harness.report import change, html, junit, proposal, terminal
+from harness.report.view import arrange
+from harness.verdict import Standing, Verdict, worse
+from tests.unit.example_records import example, side
+
+FACTS: Mapping[str, Any] = {
+    "before": "0123456789 upstream's: merge base with origin/master",
+    "after": "abcdefabcd fix: mine and uncommitted work in 1 files",
+    "commits": [["abcdefabcd" * 4, "fix: mine | <b>"]],
+    "uncommitted": ["src/new.cpp"],
+    "files": [["src/lora.hpp", 3, 1], ["picture.png", None, None]],
+    "same": 0,
+}
+NAME = "2026-05"
+
+
+def proposed(*verdicts: tuple[Verdict, Verdict], facts: Mapping[str, Any] = FACTS) -> Records:
+    """Return the records of a change with one case for each pair of verdicts, before and after."""
+    records = example()
+    records.run = replace(records.run, proposal={NAME: facts})
+    records.sides.clear()
+    records.cells.clear()
+    for patched, label in ((False, "before"), (True, "after")):
+        build = replace(side(NAME, patched=patched), label=f"{NAME} {label}")
+        records.sides[build.label] = build
+        for number, both in enumerate(verdicts):
+            verdict = both[patched]
+            records.cells.append(
+                Cell(
+                    side=build.label,
+                    case=f"case-{number}",
+                    dimensions={"base": "flux-small", "mode": "auto", "type": f"T{number}"},
+                    verdict=verdict,
+                    standing=Standing.GOOD if verdict is Verdict.PASS else Standing.KNOWN,
+                    error=0.01 if verdict is Verdict.PASS else None,
+                    tolerance=0.04,
+                    evidence="" if verdict is Verdict.PASS else "GGML_ASSERT(x) failed",
+                    pictures={"got": "p"} if verdict is Verdict.PASS else {},
+                    applying={
+                        "seconds": 0.1 * (1 + patched),
+                        "processor": 0.1,
+                        "more": 0.01,
+                        "memory": 2.0**20,
+                    }
+                    if verdict is Verdict.PASS
+                    else {},
+                )
+            )
+    return records
+
+
+GOOD, DEAD, LOST, IDLE = Verdict.PASS, Verdict.ABORT, Verdict.NO_EFFECT, Verdict.MISDIRECTED
+
+
+def test_only_what_changed_stands_in_the_open() -> None:
+    text = proposal.render(arrange(proposed((DEAD, GOOD), (GOOD, GOOD), (LOST, LOST))))
+    open_, _, folded = text.partition("<details>")
+    assert text.startswith("**The change makes nothing worse: 1 fixed, 0 regressed, 2 unchanged.**")
+    assert "| fixed | `case-0@auto` flux-small | ABORT [1] | PASS 0.01/0.04 |" in open_
+    assert "[1] `GGML_ASSERT(x) failed`" in open_
+    assert "case-1" not in open_
+    assert "case-2" not in open_
+    assert "flux-small: 1 of 1 cell that passed still do, 1 with the same picture to the byte" in open_
+    assert "`src/lora.hpp` +3 −1, `picture.png` binary" in open_
+    assert "All 6 cells" in folded
+    assert "fix: mine \\| &lt;b>" in folded
+
+
+def test_medians_of_time_and_memory_with_their_ratio() -> None:
+    text = proposal.render(arrange(proposed((GOOD, GOOD), (GOOD, GOOD))))
+    costs = "| 100 -> 200 ms, ×2.00 | 100 -> 100 ms, ×1.00 | 10 -> 10 ms | 1 -> 1 MiB, ×1.00 | 2 |"
+    assert f"| flux-small auto {costs}" in text
+
+
+def test_a_regression_is_said_first_and_stands_first() -> None:
+    shown = arrange(proposed((DEAD, GOOD), (GOOD, Verdict.WRONG)))
+    text = proposal.render(shown)
+    assert text.startswith("**The change makes something worse: 1 fixed, 1 regressed, 0 unchanged.**")
+    assert text.index("**regressed**") < text.index("| fixed |")
+    assert "flux-small: 0 of 1 cell that passed still do, 0 with" in text
+
+
+def test_what_could_not_be_tried_is_never_called_good() -> None:
+    shown = arrange(proposed((IDLE, IDLE)))
+    assert change.sentence(shown, change.pairs(shown)).startswith("Nothing was tried")
+    assert not any(each.tried for each in change.changes(shown, change.pairs(shown)[0]))
+
+
+def test_a_change_that_compiles_to_the_same_says_that_nothing_was_run() -> None:
+    text = proposal.render(arrange(proposed(facts={**FACTS, "same": 30})))
+    assert "0 fixed, 0 regressed, 30 unchanged (not run: both states compile to the same objects)" in text
+
+
+def test_an_unfinished_run_says_so() -> None:
+    records = proposed((GOOD, GOOD))
+    records.finished = ""
+    assert proposal.render(arrange(records)).startswith("**Incomplete run so far")
+
+
+def test_the_other_reports_speak_of_before_and_after(capsys: pytest.CaptureFixture[str]) -> None:
+    from rich.console import Console
+
+    records = proposed((DEAD, GOOD))
+    terminal.table(records, Console(width=120))
+    assert f"{NAME}, before -> after: 1 fixed, 0 regressed" in capsys.readouterr().out
+    shown = arrange(records)
+    assert f"{NAME}, before → after" in html.render(shown)
+    assert f'classname="{NAME} before"' in junit.render(shown)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (GOOD, Verdict.WRONG, True),
+        (GOOD, Verdict.UNSUPPORTED, True),
+        (LOST, DEAD, True),
+        (Verdict.REFUSED, Verdict.TIMEOUT, True),
+        (DEAD, Verdict.TIMEOUT, False),
+        (DEAD, LOST, False),
+        (LOST, Verdict.WRONG, False),
+        (DEAD, DEAD, False),
+        (DEAD, GOOD, False),
+    ],
+)
+def test_what_is_worse(before: Verdict, after: Verdict, expected: bool) -> None:
+    assert worse(before, after) is expected
