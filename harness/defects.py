@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from harness.history import Judgement, Row
 
@@ -13,6 +14,7 @@ class Defect:
     """A defect, the core case that shows it, and the first and last sdist said to have it (None: it still is there).
 
     ``side`` is "patched" where only a patched library gets that far: before 0.4.2 a GGUF LoRA is not found without.
+    ``also`` has shell wildcards for CASE@MODE of others in which it shows, too.
     """
 
     what: str
@@ -21,26 +23,45 @@ class Defect:
     last: str | None
     side: str = "pristine"
     mode: str = "immediately"
+    also: Sequence[str] = ()
 
     def covers(self, place: int, names: Sequence[str]) -> bool:
         """Return whether the revision at ``place`` of ``names``, oldest first, is said to have it."""
         last = len(names) - 1 if self.last is None else names.index(self.last)
         return names.index(self.first) <= place <= last
 
+    def explains(self, judgement: Judgement) -> bool:
+        """Return whether a verdict other than PASS is no more than this defect."""
+        put = f"{judgement.case}@{judgement.mode}"
+        return any(fnmatchcase(put, pattern) for pattern in (f"{self.case}@{self.mode}", *self.also))
+
     def judged(self, row: Row) -> Judgement | None:
         """Return what the record says of it, or None if it was not asked."""
         return row.judged(self.side, self.case, self.mode)
 
 
+def alike(defect: Defect) -> list[Defect]:
+    """Return the other defects that show in the same case of the same side and mode."""
+    put = (defect.case, defect.side, defect.mode)
+    return [other for other in KNOWN if other is not defect and (other.case, other.side, other.mode) == put]
+
+
 #: By the last sdist of a commit, which stands for it in the records.
 KNOWN = (
-    Defect(what="a GGUF LoRA is not found (issue 307)", case="gguf-F16", first="0.1.1", last="2025-12"),
+    Defect(
+        what="a GGUF LoRA is not found (issue 307)",
+        case="gguf-F16",
+        first="0.1.1",
+        last="2025-12",
+        also=("gguf-*",),
+    ),
     Defect(
         what="a quantised GGUF LoRA corrupts the heap (by reading)",
         case="gguf-Q8_0",
         side="patched",
         first="0.1.1",
         last="0.2.2",
+        also=("gguf-Q*@immediately",),
     ),
     Defect(
         what="a quantised GGUF LoRA aborts on the CPU",
@@ -48,6 +69,7 @@ KNOWN = (
         side="patched",
         first="0.3.8",
         last=None,
+        also=("gguf-Q*@immediately",),
     ),
     Defect(what="an adapter stays in the next picture", case="A-then-none", first="0.1.1", last="0.2.5"),
     Defect(what="rank 1 aborts (issue 573)", case="rank-1", first="0.1.1", last="0.2.4"),
@@ -62,5 +84,11 @@ KNOWN = (
         first="0.1.8",
         last="2025-12",
     ),
-    Defect(what="a wrong shape aborts (issue 1796)", case="wrong-shape", first="0.1.1", last=None),
+    Defect(
+        what="a wrong shape aborts (issue 1796)",
+        case="wrong-shape",
+        first="0.1.1",
+        last=None,
+        also=("wrong-shape@*",),
+    ),
 )

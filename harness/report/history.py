@@ -109,6 +109,8 @@ def page(rows: Mapping[str, Row], groups: Groups, surveys: Surveys) -> str:
         "",
         *_compared(rows, groups),
         "",
+        *_unexpected(rows, groups),
+        "",
         _NOT_ASKED,
         "",
         "## What it cost",
@@ -197,11 +199,13 @@ def _changes(rows: Mapping[str, Row], groups: Groups) -> Iterator[str]:
     run = [group for group in groups if group[-1].name in rows and not rows[group[-1].name].failed]
     for case in QUESTIONS:
         lines = []
-        for side in ("pristine", "patched"):
-            for mode in ("immediately", "at_runtime"):
-                lines += [
-                    f"- {side}, {mode}: {text}" for text in _steps((side, case, mode), rows, run, groups)
-                ]
+        for mode in ("immediately", "at_runtime"):
+            upstream = list(_steps(("pristine", case, mode), rows, run, groups))
+            found = [
+                text for text in _steps(("patched", case, mode), rows, run, groups) if text not in upstream
+            ]
+            lines += [f"- {mode}: {text}" for text in upstream]
+            lines += [f"- {mode}, with GGUF files found: {text}" for text in found]
         yield from (f"### {case}", "", *(lines or ["- the same verdict in all revisions that were run"]), "")
 
 
@@ -214,7 +218,7 @@ def _steps(put: tuple[str, str, str], rows: Mapping[str, Row], run: Groups, grou
             continue
         if before and before[1].verdict is not judged.verdict:
             skipped = [g[-1].name for g in groups[groups.index(before[0]) + 1 : groups.index(group)]]
-            between = f" (not run between them: {', '.join(skipped)})" if skipped else ""
+            between = f" ({len(skipped)} of the commits between them not run)" if skipped else ""
             evidence = next((line for line in judged.evidence.splitlines() if line), "")
             said = f": `{evidence}`" if evidence else ""
             yield (
@@ -237,6 +241,8 @@ def _compared(rows: Mapping[str, Row], groups: Groups) -> Iterator[str]:
             if judged is None:
                 continue
             red, said = judged.verdict is not Verdict.PASS, defect.covers(place, names)
+            if red and not said and any(other.covers(place, names) for other in defects.alike(defect)):
+                continue  # another defect shows in the same case
             if red == said:
                 agree.append(group[-1].name)
             else:
@@ -246,6 +252,23 @@ def _compared(rows: Mapping[str, Row], groups: Groups) -> Iterator[str]:
             f"| {defect.what} (`{defect.case}`, {defect.side}) | {defect.first} to {last} | "
             f"{len(agree)} of {len(agree) + len(surprises)} | {'; '.join(surprises) or 'none'} |"
         )
+
+
+def _unexpected(rows: Mapping[str, Row], groups: Groups) -> Iterator[str]:
+    """Yield what fails as upstream has it, and is none of the defects known."""
+    names = [group[-1].name for group in groups]
+    found: dict[str, list[str]] = {}
+    for place, group in enumerate(groups):
+        row = rows.get(group[-1].name)
+        for judged in row.judgements if row else ():
+            known = (d for d in defects.KNOWN if d.explains(judged) and d.covers(place, names))
+            if judged.side == "pristine" and judged.verdict is not Verdict.PASS and next(known, None) is None:
+                put = f"`{judged.case}`, {judged.mode}: {_WORDS[judged.verdict]}"
+                found.setdefault(put, []).append(group[-1].name)
+    yield "Failing in upstream, and none of these:" if found else "Nothing else fails in upstream."
+    if found:
+        yield ""
+        yield from (f"- {put} in {', '.join(where)}" for put, where in found.items())
 
 
 def _cost(rows: Mapping[str, Row], groups: Groups) -> Iterator[str]:
@@ -263,5 +286,6 @@ def _cost(rows: Mapping[str, Row], groups: Groups) -> Iterator[str]:
     if run:
         yield (
             f"{total / 60:.0f} minutes for {len(run)} revisions on {' and '.join(sorted(machines))}, one after the "
-            "other, with the compiler's cache shared between them; fetch is the unpacking where the sdist was there."
+            "other, with the compiler's cache shared between them; fetch is the unpacking where the sdist was there. "
+            "Other work ran beside it."
         )
