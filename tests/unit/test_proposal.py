@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from harness import proposal
+from harness.judgement import judge
 from harness.record import Records
 from harness.verdict import Standing, Verdict
-from harness.verify import Contender, judge, verify
+from harness.verify import Contender, verify
 from sdcpp import patch
 from sdcpp.build import Build
 from sdcpp.errors import NothingTried, PatchConflict
