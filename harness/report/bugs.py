@@ -122,7 +122,7 @@ def _named(side: Side) -> str:
 def _steps(shown: View, side: Side, cell: Cell) -> Lines:
     ours = f"or, without upstream's program: `{cell.repeat}`"
     if not cell.upstream:
-        return [f"Several pictures in one context, which upstream's program cannot make: `{cell.repeat}`"]
+        return [f"No command of upstream's program shows it, but this: `{cell.repeat}`"]
     program = cell.upstream.partition(" ")[0].removeprefix("./")
     files = f"sdcpp reproduce '{title(cell)}' --revision {_named(side)} --base-model {cell.dimensions.get('base', '')}"
     if " verify " in f"{shown.records.run.command} " and not shown.records.run.proposal:
