@@ -12,7 +12,8 @@ from harness.pool import SEED
 from harness.robustness import Trial
 from sdcpp.run import quoted
 
-#: What upstream's program is called, by the generation of the LoRA API. It was renamed in 2025-12.
+#: What upstream's program is called, by the generation of the LoRA API, for those whose options are known to be these
+#: (tests/regress/test_reproduction.py). It was renamed in 2025-12.
 PROGRAMS = {"B": "sd", "C": "sd-cli"}
 #: Its options for the files of ``Shot.request`` and for what that asks of the library.
 _FILES = {
@@ -52,13 +53,16 @@ def words(program: str, request: Mapping[str, Any], picture: str) -> list[str]:
 def command(case: Case | Trial, generation: str) -> str:
     """Return the command that shows a case, in the folder that ``write`` fills; "" where there is none.
 
-    Upstream's program makes all its pictures with the same adapters, so a case of several generations has none.
+    Upstream's program makes all its pictures with the same adapters, so a case of several pictures has none.
     """
-    return _command(case.shot, generation, "got") if len(case.shot.sequence) == 1 else ""
+    known = generation in PROGRAMS and len(case.shot.sequence) == 1
+    return _command(case.shot, generation, "got") if known else ""
 
 
 def commands(case: Case | Trial, generation: str) -> dict[str, str]:
-    """Return the commands of the pictures by which a case is judged: "without", "wanted" and "got"."""
+    """Return the commands of the pictures by which a case is judged: "without", "wanted" and "got", if there are."""
+    if generation not in PROGRAMS:
+        return {}
     found = {"without": _command(case.without, generation, "without")}
     if isinstance(case, Case) and case.wanted:
         found["wanted"] = _command(case.wanted, generation, "wanted")

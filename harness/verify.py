@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import os
 import platform
-import shlex
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,16 +16,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import expectation, oracle, pool, record, reproduction
+from harness import expectation, pool, record
 from harness.case import Case, Shot, plan_digest, select, unique_shots
-from harness.expectation import Expectation
+from harness.judgement import cell_of, judge
 from harness.matrix import Maker, Matrix
 from harness.preparer import Preparer
 from harness.quantiser import Quantiser
-from harness.record import Cell, Observation, Pixels, Records, Run, Side, Writer
+from harness.record import Observation, Pixels, Records, Run, Side, Writer
 from harness.report.progress import Progress
-from harness.robustness import MEMORY, TIMEOUT, Trial, judge_broken
-from harness.verdict import Standing, Verdict, worse
+from harness.robustness import MEMORY, TIMEOUT, Trial
+from harness.verdict import Standing
 from sdcpp import backend, build, console, device, header, project, sanitizer, series, source
 from sdcpp.api.modes import modes as apply_modes
 from sdcpp.build import Build
@@ -260,7 +259,7 @@ def _observe(contenders: Sequence[Contender], records: Records, writer: Writer, 
                     progress.update(f"{side.label}  {observation.shot}", observation.outcome)  # noqa: B023
                     for case in users[observation.shot]:  # noqa: B023
                         if not told and all(shot.name in observed for shot in case.shots):  # noqa: B023
-                            cell = _cell(contender, case, observed, records, expected)  # noqa: B023
+                            cell = cell_of(contender, case, observed, records, expected)  # noqa: B023
                             if cell.standing is Standing.RED and not contender.baseline:  # noqa: B023
                                 told = True
                                 progress.say(f"first failure: {cell.side} {cell.case}: {cell.verdict}")
@@ -285,111 +284,6 @@ def _observe(contenders: Sequence[Contender], records: Records, writer: Writer, 
                     prepare=prepare,
                     seen=seen,
                 )
-
-
-def judge(
-    contenders: Sequence[Contender], records: Records, expected: Sequence[Expectation]
-) -> Iterator[Cell]:
-    """Yield a cell for every case of every side, from the records' observations and pictures alone."""
-    known: dict[tuple[str, str, str, str], Cell] = {}
-    for contender in contenders:
-        observed = records.of(contender.side.identity)
-        _calibrate(contender.cases, observed, records)
-        for case in contender.cases:
-            cell = _cell(contender, case, observed, records, expected)
-            place = cell.case, cell.dimensions["mode"], case.shot.base.name
-            known[cell.side, *place] = cell
-            yield _against(cell, known.get((contender.baseline, *place))) if contender.baseline else cell
-
-
-def _against(cell: Cell, before: Cell | None) -> Cell:
-    """Return a cell that stands as what it was expected to be: no worse than ``before``."""
-    if cell.standing is Standing.IDLE:
-        return cell
-    if cell.verdict is Verdict.PASS:
-        return replace(cell, standing=Standing.GOOD, reason="")
-    if before is None or worse(before.verdict, cell.verdict):
-        return replace(cell, standing=Standing.RED, reason="")
-    if before is cell:
-        reason = cell.reason or "as upstream has it, without the change"
-    elif before.verdict is cell.verdict:
-        reason = before.reason or "the same without the change"
-    else:
-        reason = f"{before.verdict} without the change"
-    return replace(cell, standing=Standing.KNOWN, reason=reason)
-
-
-def _cell(
-    contender: Contender,
-    case: Case | Trial,
-    observed: Mapping[str, Observation],
-    records: Records,
-    expected: Sequence[Expectation],
-) -> Cell:
-    side, mode = contender.side, case.dimensions["mode"]
-    if isinstance(case, Trial):
-        finding, bound = judge_broken(case, observed, records.pictures), None
-        why = "refused, or the picture without what is broken and a warning"
-    else:
-        finding, bound = oracle.judge(case, observed, records.pictures), case.tolerance
-        why = bound.why if bound else "must be equal to the byte"
-    facts = {"revision": side.revision, "backend": side.backend, "case": case.name, "mode": mode}
-    facts["base"] = case.dimensions["base"]
-    known = next((e for e in expected if e.fits(patches=contender.patches, **facts)), None)
-    stands = expectation.standing(finding.verdict, known)
-    own = observed[case.shot.name]
-    return Cell(
-        side=side.label,
-        case=case.name,
-        dimensions={**case.dimensions, "backend": side.backend, "revision": side.revision},
-        verdict=finding.verdict,
-        standing=stands,
-        effect=finding.effect,
-        error=finding.error,
-        tolerance=bound.bound if bound else None,
-        why=why,
-        loss=finding.loss,
-        evidence=finding.evidence,
-        reason=known.reason if known and stands in (Standing.KNOWN, Standing.FIXED) else "",
-        pictures=dict(finding.pictures),
-        seconds=sum(own.seconds.values()),
-        memory=own.memory,
-        applying=_applying(case, observed),
-        upstream=""
-        if finding.verdict is Verdict.PASS
-        else reproduction.command(case, contender.build.record["generation"]),
-        asked=plan_digest((shot.name, shot.base.digest) for shot in case.shots)[:12],
-        repeat=f"{contender.repeat} {shlex.quote(f'{case.name}@{mode}')}",
-    )
-
-
-def _applying(case: Case | Trial, observed: Mapping[str, Observation]) -> dict[str, float]:
-    """Return what a single picture with an adapter costs, beside one without in the same mode where there is one."""
-    own = observed[case.shot.name]
-    idle = observed.get(replace(case.shot, sequence=((),)).name, observed[case.without.name])
-    if (
-        len(case.shot.sequence) > 1
-        or not any(case.shot.sequence)
-        or {own.outcome, idle.outcome} != {"picture"}
-    ):
-        return {}
-    return {
-        "seconds": own.seconds["generate"],
-        "processor": own.processor,
-        "more": own.processor - idle.processor,
-        "memory": float(own.memory),
-    }
-
-
-def _calibrate(found: Sequence[Case | Trial], observed: Mapping[str, Observation], records: Records) -> None:
-    for base in {case.shot.base for case in found}:
-        for case in found:
-            if isinstance(case, Trial) or case.shot.base is not base or not case.wanted or case.scale:
-                continue
-            without, wanted = observed[case.without.name].picture, observed[case.wanted.name].picture
-            if without and wanted:
-                oracle.check_calibration(base, records.pictures[without], records.pictures[wanted])
-                break
 
 
 def machine() -> dict[str, str]:

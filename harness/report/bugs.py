@@ -67,7 +67,7 @@ def _report(shown: View, side: Side, cells: Sequence[Cell]) -> Lines:
     # A case that upstream's own program shows is the better one to begin with.
     cell = next((c for c in cells if c.upstream), cells[0])
     machine = shown.records.run.machine
-    steps = _steps(side, cell)
+    steps = _steps(shown, side, cell)
     return [
         f"### [Bug] {_subject(cell)}",
         "",
@@ -119,12 +119,14 @@ def _named(side: Side) -> str:
     return same[-1] if same else next(reversed(known))
 
 
-def _steps(side: Side, cell: Cell) -> Lines:
+def _steps(shown: View, side: Side, cell: Cell) -> Lines:
     ours = f"or, without upstream's program: `{cell.repeat}`"
     if not cell.upstream:
-        return [f"Several pictures in one context, which upstream's program cannot make: `{cell.repeat}`"]
+        return [f"No command of upstream's program shows it, but this: `{cell.repeat}`"]
     program = cell.upstream.partition(" ")[0].removeprefix("./")
-    files = f"sdcpp reproduce --revision {_named(side)} '{title(cell)}' --base-model {cell.dimensions.get('base', '')}"
+    files = f"sdcpp reproduce '{title(cell)}' --revision {_named(side)} --base-model {cell.dimensions.get('base', '')}"
+    if " verify " in f"{shown.records.run.command} " and not shown.records.run.proposal:
+        files += " --quick"
     return [
         f"`cmake -B build && cmake --build build --config Release --target {program}`",
         f"`{files}` makes the files, random models from a seed and the adapter, in the folder `reproduce`",

@@ -135,8 +135,8 @@ def _costs(found: Sequence[Change]) -> Lines:
         *head(["applying an adapter, medians", *COSTS.values(), "cases"]),
         *rows,
         "",
-        "Measured once a case. The library sleeps while its threads load a file, so processor time is steadier;",
-        f"a ratio of times under {1000 * NOISE:.0f} ms would be noise. Peak memory is that of the whole process.",
+        "Measured once a case, several at a time, while the library sleeps whenever its threads load a file: processor",
+        f"time is steadier. A ratio of times under {1000 * NOISE:.0f} ms would be noise. Peak memory is the process's.",
         "",
     ]
 

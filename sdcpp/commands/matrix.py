@@ -46,6 +46,8 @@ def main(arguments: argparse.Namespace) -> int:
     """Run the command."""
     from harness.matrix import FULL
 
+    if (arguments.patched or arguments.both) and (arguments.source or arguments.patch):
+        arguments.complain("--patched and --both speak of the series; a change has its own two sides")
     sides = (
         ("patched",) if arguments.patched else ("pristine", "patched") if arguments.both else ("pristine",)
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import nullcontext
 from pathlib import Path
 
 from sdcpp import console, revision
@@ -33,6 +34,9 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--revision", default="2026-05", metavar="NAME", help="default: 2026-05")
     parser.add_argument("--base-model", metavar="NAME", help="which, where a case is tried on several")
     parser.add_argument(
+        "--quick", action="store_true", help="as verify tries it on a revision: with more layers, at 64x64"
+    )
+    parser.add_argument(
         "--output", type=Path, default=Path("reproduce"), metavar="DIR", help="default: reproduce"
     )
     parser.set_defaults(main=main)
@@ -42,19 +46,21 @@ def main(arguments: argparse.Namespace) -> int:
     """Run the command."""
     from harness import reproduction
     from harness.case import MODES, select
-    from harness.matrix import FULL
+    from harness.matrix import FULL, QUICK, Maker
     from harness.verify import Question, maker_for
     from sdcpp import source
 
-    wanted = revision.find(arguments.revision)
+    wanted, matrix = revision.find(arguments.revision), QUICK if arguments.quick else FULL
     generation = source.workspace(wanted).lora_api
     where = {"base": arguments.base_model} if arguments.base_model else {}
-    with maker_for(wanted, Question(matrix=FULL)) as maker:
-        found = select(FULL.cases(generation, MODES, maker), [arguments.case], where)
+    named = [arguments.case]
+    # Some types only a built library can make.
+    plain = select(matrix.cases(generation, MODES, Maker()), named, where)
+    maker = nullcontext(Maker()) if plain else maker_for(wanted, Question(matrix=matrix))
+    with maker as made:
+        found = select(matrix.cases(generation, MODES, made), named, where)
         if not found:
-            raise NothingTried(
-                "no such case", arguments.case, "sdcpp matrix --list shows them, as NAME and mode"
-            )
+            raise NothingTried("no such case", arguments.case, "sdcpp matrix --list shows them")
         case = found[0]
         for path in reproduction.write(case, arguments.output):
             console.note(f"wrote {path}")

@@ -58,3 +58,9 @@ def test_several_pictures_in_one_context_are_beyond_upstreams_program() -> None:
     matrix = Matrix(dimensions=(sequences,), bases=QUICK.bases)
     assert reproduction.command(case("C", "A-then-none", matrix), "C") == ""
     assert reproduction.command(case("C", "A-and-B", matrix), "C").count("<lora:") == 2
+
+
+def test_no_command_is_made_up_for_a_program_that_was_not_looked_at() -> None:
+    found = case("B", "gguf-F16@immediately")
+    assert reproduction.command(found, "A") == ""
+    assert reproduction.commands(found, "A") == {}

@@ -68,10 +68,10 @@ def test_the_smallest_reproduction_is_upstreams_own_command_where_there_is_one()
     records.cells[at] = replace(records.cells[at], upstream=command, repeat="nox -s verify -- --select x")
     text = next(text for text in reports(records) if command in text)
     assert "--target sd-cli" in text
-    assert f"sdcpp reproduce --revision {records.cells[at].dimensions['revision']} " in text
+    assert f" --revision {records.cells[at].dimensions['revision']} --base-model " in text
     assert "nox -s verify -- --select x" in text
     without = next(text for text in reports(example()) if "ABORT" in text or "aborts" in text)
-    assert "cannot make" in without
+    assert "No command of upstream's program" in without
 
 
 def test_nothing_fails_and_there_is_nothing_to_report() -> None:
