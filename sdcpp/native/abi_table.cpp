@@ -9,7 +9,10 @@
 #include <stddef.h>
 #include <stdio.h>
 
+/* C++ would take two declarations that contradict each other for two functions, had they not C's linkage. */
+extern "C" {
 #include "stable-diffusion.h"
+}
 
 #define S(type, name) printf("\n\"%s\": {\"size\": %lu, \"fields\": {", name, (unsigned long)sizeof(type));
 #define F(type, field)               \

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -137,11 +138,11 @@ def test_the_compiler_refuses_a_prototype_that_was_read_wrongly(tmp_path: Path) 
     (tmp_path / "stable-diffusion.h").write_text("int f(long x);", encoding="utf-8")
     (tmp_path / "abi_entries.h").write_text(layout.entries(header.parse("int f(int x);")), encoding="utf-8")
     done = run(
-        ["cc", "-fsyntax-only", f"-I{tmp_path}", project.ROOT / "sdcpp/native/abi_table.c"],
+        ["c++", "-fsyntax-only", f"-I{tmp_path}", project.ROOT / "sdcpp/native/abi_table.cpp"],
         quiet=True,
     )
     assert done.status != 0
-    assert "f" in done.output
+    assert re.search(r"conflicting (declaration|types)", done.output)
 
 
 def test_a_type_without_ctypes_equivalent_is_named() -> None:
