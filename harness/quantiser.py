@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import mmap
+import os
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -18,10 +20,16 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.formats.tensor import Bytes
+from harness.formats.tensor import Bytes, Rows
 from sdcpp import cache
 from sdcpp.errors import LibraryUnusable, TypeUnavailable
 from sdcpp.run import cores, start
+
+#: What the child can be asked to do, and what it answers when it could not.
+_QUANTISE, _NEAREST, _DECODE = "quantise", "nearest", "decode"
+NOT_FINITE, TOO_SHORT = "not finite", "too short"
+#: Types of floats that the child reads from a file by itself, and ggml's numbers for them.
+READS = {"F32": 0, "F16": 1, "BF16": 30}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +52,64 @@ class TypeInfo:
         return 8 * self.bytes / self.block
 
 
+class _Shared:
+    """Memory that the child maps as well, known to it by a number; it is replaced when more is needed."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self._memory: mmap.mmap | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+
+    def grown(self, size: int) -> dict[str, Any]:
+        """Make room for ``size`` bytes and return what the child has to be told, if it is new."""
+        if self._memory is not None and self._memory.size() >= size:
+            return {}
+        place = Path("/dev/shm")  # noqa: S108 - only where it is memory; the file's name is not guessable
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(dir=place if place.is_dir() else None)
+        path, size = Path(self._folder.name) / "shared", max(size, 1 << 20)
+        with contextlib.suppress(OSError):
+            path.unlink()  # the child keeps what it has mapped
+        with path.open("w+b") as file:
+            file.truncate(size)
+            self._memory = mmap.mmap(file.fileno(), size)
+        return {"memory": str(path), "room": size}
+
+    def bytes(self) -> Bytes:
+        """Return all of it."""
+        assert self._memory is not None  # noqa: S101 - it was grown before
+        return np.frombuffer(self._memory, np.uint8)
+
+    def forget(self) -> None:
+        """Let it go; it is unmapped when the last array that looks at it is gone."""
+        self._memory = None
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
+
+
+@dataclass(slots=True, kw_only=True)
+class _Ticket:
+    """An order that the child has been given: where its result will lie, and the answer once there is one."""
+
+    shared: _Shared
+    start: int
+    size: int
+    type: str
+    answer: str = ""
+
+    def found(self) -> Bytes:
+        return self.shared.bytes()[self.start : self.start + self.size]
+
+
+class NotFinite(Exception):  # noqa: N818 - says what is wrong with a piece; the caller knows whose fault that is
+    """A piece of a tensor that was to be quantised holds NaN or infinity."""
+
+    def __init__(self, piece: Rows) -> None:
+        super().__init__(piece.tensor.name)
+        self.piece = piece
+
+
 class Quantiser:
     """A child process that holds the library of ``folder`` (a build's) and quantises for this one.
 
@@ -56,8 +122,8 @@ class Quantiser:
         self._process: subprocess.Popen[bytes] | None = None
         self._noise: IO[bytes] | None = None
         self._types: dict[str, TypeInfo] = {}
-        self._memory: mmap.mmap | None = None
-        self._folder_shared: tempfile.TemporaryDirectory[str] | None = None
+        self._own, *self._ahead = (_Shared(number) for number in range(3))
+        self._open: deque[_Ticket] = deque()
 
     def __enter__(self) -> Quantiser:
         return self
@@ -90,89 +156,116 @@ class Quantiser:
         ``importance`` [row] weighs the columns where the type can make use of that. Raises TypeUnavailable for
         rows that are not whole blocks, and LibraryUnusable if the library dies of it.
         """
-        info = self.info(name)
-        data = np.ascontiguousarray(values, np.float32)
-        rows, row = data.shape
-        if row % info.block:
-            raise TypeUnavailable(
-                f"rows of {row} are not whole blocks of {info.block}", name, "choose another type"
-            )
-        if importance is None and info.needs_imatrix:
-            importance = np.ones(row, np.float32)
-        parts = [data] if importance is None else [data, np.ascontiguousarray(importance, np.float32)]
-        return self._exchange(info, (rows, row), parts, rows * row // info.block * info.bytes).reshape(
-            rows, -1
-        )
+        parts = [values] if importance is None else [values, importance]
+        return self._made(_QUANTISE, name, parts)
+
+    def nearest(self, values: NDArray[np.floating], name: str) -> Bytes:
+        """Return float values [rows, row] as the blocks nearest to them, of the two that ggml makes.
+
+        Told that all columns matter alike, ggml searches for the scale of a block; told nothing, it takes the
+        largest value's or weighs by the values themselves. Which is better differs from row to row; a row costs
+        the same bytes either way. Raises what ``quantise`` raises.
+        """
+        return self._made(_NEAREST, name, [values])
 
     def dequantise(self, blocks: Bytes, name: str) -> NDArray[np.float32]:
         """Return the values [rows, row] of blocks [rows, bytes of a row], decoded by the library itself."""
         info = self.info(name)
         rows, row = blocks.shape[0], blocks.shape[1] // info.bytes * info.block
-        parts = [np.ascontiguousarray(blocks)]
-        found = self._exchange(info, (rows, row), parts, rows * row * 4, decode=True)
+        order = _order(_DECODE, info, rows, row)
+        found = self._exchange(order, [np.ascontiguousarray(blocks)], rows * row * 4)
         return found.view(np.float32).reshape(rows, row)
 
-    def _exchange(
-        self,
-        info: TypeInfo,
-        shape: tuple[int, int],
-        parts: Sequence[NDArray[np.generic]],
-        expected: int,
-        *,
-        decode: bool = False,
-    ) -> Bytes:
-        """Put ``parts`` into the shared memory, let the child work, and return what it made."""
+    def stream(self, pieces: Iterable[tuple[Rows, str]]) -> Iterator[Bytes]:
+        """Yield pieces of tensors as the ``nearest`` blocks of the type named with each, flat, in their order.
+
+        The child reads floats from the file by itself and works on one piece ahead. What is yielded is
+        overwritten when the next but one is asked for. Raises NotFinite and what ``quantise`` raises.
+        """
+        waiting: deque[tuple[Rows, _Ticket]] = deque()
+        for number, (piece, name) in enumerate(pieces):
+            waiting.append((piece, self._sent(number % len(self._ahead), piece, name)))
+            if len(waiting) == len(self._ahead):
+                yield self._result(*waiting.popleft())
+        while waiting:
+            yield self._result(*waiting.popleft())
+
+    def _sent(self, place: int, piece: Rows, name: str) -> _Ticket:
+        tensor, info = piece.tensor, self.info(name)
+        order = _order(_NEAREST, info, piece.count, tensor.row)
+        size = piece.count * tensor.row // info.block * info.bytes
+        if tensor.strides is None and tensor.kind in READS and hasattr(os, "preadv"):
+            order |= {"file": str(tensor.path), "kind": tensor.kind, "source": piece.offset}
+            return self._send(self._ahead[place], order, [], size)
+        values = np.ascontiguousarray(piece.values(), np.float32)
+        return self._send(self._ahead[place], order | {"check": True}, [values], size)
+
+    def _result(self, piece: Rows, ticket: _Ticket) -> Bytes:
+        answer = self._answer(ticket)
+        if answer == NOT_FINITE:
+            raise NotFinite(piece)
+        if answer == TOO_SHORT:
+            raise piece.tensor.invalid("the file ends inside it")
+        return ticket.found()
+
+    def _made(self, task: str, name: str, parts: Sequence[NDArray[np.floating]]) -> Bytes:
+        info = self.info(name)
+        data = [np.ascontiguousarray(part, np.float32) for part in parts]
+        rows, row = data[0].shape
+        if row % info.block:
+            raise TypeUnavailable(
+                f"rows of {row} are not whole blocks of {info.block}", name, "choose another type"
+            )
+        order = _order(task, info, rows, row)
+        return self._exchange(order, data, rows * row // info.block * info.bytes).reshape(rows, -1)
+
+    def _exchange(self, order: dict[str, Any], parts: Sequence[NDArray[np.generic]], expected: int) -> Bytes:
+        """Put ``parts`` into shared memory, let the child work, and return a copy of what it made."""
+        ticket = self._send(self._own, order, parts, expected)
+        self._answer(ticket)
+        return ticket.found().copy()
+
+    def _send(
+        self, shared: _Shared, order: dict[str, Any], parts: Sequence[NDArray[np.generic]], expected: int
+    ) -> _Ticket:
+        """Give the child an order; the result will lie behind ``parts`` in ``shared``."""
         if self._process is None:
             self._start()
-        process = self._process
-        assert process is not None  # noqa: S101 - it was just started
-        assert process.stdin is not None  # noqa: S101 - pipes were asked for
-        assert process.stdout is not None  # noqa: S101
+        assert self._process is not None  # noqa: S101 - it was just started
+        assert self._process.stdin is not None  # noqa: S101 - pipes were asked for
         places, end = [], 0
         for part in parts:
             places.append(end)
             end += part.nbytes + -part.nbytes % 64
-        order: dict[str, Any] = {
-            "number": info.number,
-            "rows": shape[0],
-            "row": shape[1],
-            "block": info.block,
-            "size": info.bytes,
-            "decode": decode,
-            "source": places[0],
-            "target": end,
-            "importance": places[1] if len(places) > 1 else None,
-        }
-        if self._memory is None or self._memory.size() < end + expected:
-            order |= self._share(max(end + expected, 1 << 20))
-        assert self._memory is not None  # noqa: S101 - it was just made
-        room = np.frombuffer(self._memory, np.uint8)
+        if len(places) > 1:
+            order["weights"] = places[1]
+        order |= {"shared": shared.number, "target": end} | shared.grown(end + expected)
+        room = shared.bytes()
         for place, part in zip(places, parts, strict=True):
             room[place : place + part.nbytes] = part.reshape(-1).view(np.uint8)
+        ticket = _Ticket(shared=shared, start=end, size=expected, type=order["type"])
         try:
-            process.stdin.write(json.dumps(order).encode() + b"\n")
-            process.stdin.flush()
-            if not process.stdout.readline().endswith(b"\n"):
-                raise BrokenPipeError
+            self._process.stdin.write(json.dumps(order).encode() + b"\n")
+            self._process.stdin.flush()
         except BrokenPipeError:
-            raise self._died(info.name) from None
-        except BaseException:
-            self.close()  # an answer that was not waited for must not be taken for the next one's
-            raise
-        return room[end : end + expected].copy()
+            raise self._died(ticket.type) from None
+        self._open.append(ticket)
+        return ticket
 
-    def _share(self, size: int) -> dict[str, Any]:
-        """Make memory that the child can map as well, and return what it has to be told."""
-        place = Path("/dev/shm")  # noqa: S108 - only where it is memory; the file's name is not guessable
-        if self._folder_shared is None:
-            self._folder_shared = tempfile.TemporaryDirectory(dir=place if place.is_dir() else None)
-        path = Path(self._folder_shared.name) / "shared"
-        with contextlib.suppress(OSError):
-            path.unlink()  # the child keeps what it has mapped
-        with path.open("w+b") as file:
-            file.truncate(size)
-            self._memory = mmap.mmap(file.fileno(), size)
-        return {"memory": str(path), "room": size}
+    def _answer(self, ticket: _Ticket) -> str:
+        """Return the child's answer to one order, reading those to earlier ones on the way."""
+        while not ticket.answer:
+            assert self._process is not None  # noqa: S101 - it was given the order
+            assert self._process.stdout is not None  # noqa: S101 - pipes were asked for
+            try:
+                line = self._process.stdout.readline()
+            except BaseException:
+                self.close()  # an answer that was not waited for must not be taken for the next one's
+                raise
+            if not line.endswith(b"\n"):
+                raise self._died(self._open[0].type)
+            self._open.popleft().answer = line.decode().strip()
+        return ticket.answer
 
     def _start(self) -> None:
         # Appended to, because reading here moves the place at which the child would write.
@@ -225,10 +318,22 @@ class Quantiser:
         if self._noise is not None:
             self._noise.close()
             self._noise = None
-        self._memory = None  # unmapped when the last array that looks at it is gone
-        if self._folder_shared is not None:
-            self._folder_shared.cleanup()
-            self._folder_shared = None
+        self._open.clear()
+        for shared in (self._own, *self._ahead):
+            shared.forget()
+
+
+def _order(task: str, info: TypeInfo, rows: int, row: int) -> dict[str, Any]:
+    return {
+        "task": task,
+        "type": info.name,
+        "number": info.number,
+        "rows": rows,
+        "row": row,
+        "block": info.block,
+        "size": info.bytes,
+        "weights": "ones" if info.needs_imatrix else None,
+    }
 
 
 def newest_build() -> Path | None:

@@ -12,11 +12,18 @@ import json
 import mmap
 import os
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.formats.tensor import SIZES
+from harness.lora.cast import finite
+from harness.quantiser import NOT_FINITE, READS, TOO_SHORT
 from sdcpp import build, ggml, library
 from sdcpp.errors import Error
 from sdcpp.library import Library
@@ -78,59 +85,177 @@ def _survives(loaded: Library, number: int, kind: ggml.TensorType) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """A request: values at ``source`` of the shared memory become blocks at ``target``, or the other way round."""
+    """A request: ``rows`` at ``source`` become other rows at ``target`` of the ``shared`` memory of that number.
 
+    The task is to "quantise" or to "decode" what lies in the same memory, or to find the "nearest" blocks of the
+    two ways in which ggml rounds: to those values, or to floats of type ``kind`` in ``file``. ``weights`` are one
+    number for each column: "ones", or at a place of the memory. With ``check``, and from a file always, values
+    that are not finite are refused.
+    """
+
+    task: str
+    type: str
     number: int
     rows: int
     row: int
     block: int
     size: int
-    decode: bool
-    source: int
+    shared: int
     target: int
-    importance: int | None
+    source: int = 0
+    weights: str | int | None = None
+    check: bool = False
+    file: str = ""
+    kind: str = "F32"
     memory: str = ""
     room: int = 0
 
+    @property
+    def packed(self) -> int:
+        """Bytes of a row of blocks."""
+        return self.row // self.block * self.size
 
-def serve(loaded: Library, threads: int, requests: IO[bytes], answers: IO[bytes]) -> None:
-    """Answer requests, each with one line when its result lies in the shared memory, until there are no more."""
-    pool = ThreadPoolExecutor(threads)
-    memory: mmap.mmap | None = None
-    start = 0
-    for line in requests:
+
+#: Values that one thread takes on at a time, so that they and what becomes of them stay in its cache.
+CHUNK = 1 << 17
+#: Types for which ggml has one way of rounding only.
+ONE_WAY = frozenset({"Q8_0", "Q1_0", "TQ1_0", "TQ2_0", "MXFP4", "NVFP4"})
+
+
+class Worker:
+    """A library and the files and memory that it works on, with a number of threads."""
+
+    def __init__(self, loaded: Library, threads: int) -> None:
+        self._loaded, self._pool, self._scratch = loaded, ThreadPoolExecutor(threads), threading.local()
+        self._threads = threads
+        self._memory: dict[int, NDArray[np.uint8]] = {}
+        self._file: tuple[str, IO[bytes]] | None = None
+
+    def answer(self, line: bytes) -> str:
+        """Do what a request asks for and return "done", or what kept it from being done."""
         order = Order(**json.loads(line))
         if order.memory:
             with Path(order.memory).open("r+b") as file:
-                memory = mmap.mmap(file.fileno(), order.room)
-            start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
-        step = max(1, -(-order.rows // (4 * threads)))
+                self._memory[order.shared] = np.frombuffer(mmap.mmap(file.fileno(), order.room), np.uint8)
+        if order.file and (self._file is None or self._file[0] != order.file):
+            if self._file is not None:
+                self._file[1].close()
+            self._file = order.file, Path(order.file).open("rb", buffering=0)  # noqa: SIM115 - kept for the next
+        step = max(1, min(CHUNK // order.row, -(-order.rows // self._threads)))
         jobs = [
-            pool.submit(_work, loaded, order, start, row, min(step, order.rows - row))
-            for row in range(0, order.rows, step)
+            self._pool.submit(self._work, order, first, min(step, order.rows - first))
+            for first in range(0, order.rows, step)
         ]
-        for job in jobs:
-            job.result()
-        answers.write(b"done\n")
-        answers.flush()
+        return next((complaint for complaint in [job.result() for job in jobs] if complaint), "done")
 
+    def _work(self, order: Order, first: int, rows: int) -> str:
+        """Do ``rows`` rows from ``first`` on; returns what kept it from being done."""
+        memory = self._memory[order.shared]
+        count, packed = rows * order.row, order.packed
+        if order.task == "decode":
+            source = memory[order.source + first * packed :]
+            target = memory[order.target + 4 * first * order.row :]
+            ggml.decoder(self._loaded, order.number)(source.ctypes.data, target.ctypes.data, count)
+            return ""
+        if order.file:
+            raw = self._read(order, first, rows)
+            if raw is None:
+                return TOO_SHORT
+            if not _finite(raw, order.kind):
+                return NOT_FINITE
+            values = (
+                raw.view(np.float32) if order.kind == "F32" else self._values(raw, READS[order.kind], count)
+            )
+        else:
+            start = order.source + 4 * first * order.row
+            values = memory[start : start + 4 * count].view(np.float32)
+            if order.check and not _finite(values.view(np.uint8), "F32"):
+                return NOT_FINITE
+        start = order.target + first * packed
+        target = memory[start : start + rows * packed]
+        given = self._weights(order)
+        self._quantise(order, values, target, given)
+        if order.task == "nearest" and given is None and order.type not in ONE_WAY:
+            self._better(order, values, target.reshape(rows, packed))
+        return ""
 
-def _work(loaded: Library, order: Order, memory: int, first: int, rows: int) -> None:
-    plain, packed = 4 * order.row, order.row // order.block * order.size
-    source, target = memory + order.source, memory + order.target
-    if order.decode:
-        ggml.decoder(loaded, order.number)(source + first * packed, target + first * plain, rows * order.row)
-    else:
-        weights = None if order.importance is None else memory + order.importance
+    def _read(self, order: Order, first: int, rows: int) -> NDArray[np.uint8] | None:
+        width = SIZES[order.kind][1] * order.row
+        assert self._file is not None  # noqa: S101 - it was opened when the order came
+        raw = self._room("raw", rows * width)
+        done = 0
+        while done < len(raw):
+            got = os.preadv(self._file[1].fileno(), [raw[done:].data], order.source + first * width + done)
+            if not got:
+                return None
+            done += got
+        return raw
+
+    def _better(self, order: Order, values: NDArray[np.float32], blocks: NDArray[np.uint8]) -> None:
+        """Replace those rows of ``blocks`` that are nearer to the values when all columns matter alike."""
+        plain = self._errors(order, values, blocks)
+        if not plain.any():
+            return
+        searched = self._room("searched", blocks.nbytes)
+        self._quantise(order, values, searched, np.ones(order.row, np.float32))
+        searched = searched.reshape(blocks.shape)
+        nearer = self._errors(order, values, searched) < plain
+        blocks[nearer] = searched[nearer]
+
+    def _errors(
+        self, order: Order, values: NDArray[np.float32], blocks: NDArray[np.uint8]
+    ) -> NDArray[np.float32]:
+        """Return the squared error of each row."""
+        found = self._values(blocks, order.number, values.size, "decoded")
+        np.subtract(found, values, out=found)
+        np.square(found, out=found)
+        errors: NDArray[np.float32] = found.reshape(len(blocks), -1).sum(axis=1)
+        return errors
+
+    def _values(
+        self, raw: NDArray[np.uint8], number: int, count: int, room: str = "values"
+    ) -> NDArray[np.float32]:
+        found = self._room(room, 4 * count).view(np.float32)
+        ggml.decoder(self._loaded, number)(raw.ctypes.data, found.ctypes.data, count)
+        return found
+
+    def _quantise(
+        self,
+        order: Order,
+        values: NDArray[np.float32],
+        target: NDArray[np.uint8],
+        weights: NDArray[np.generic] | None,
+    ) -> None:
         ggml.quantise_rows(
-            loaded,
+            self._loaded,
             order.number,
-            source=source + first * plain,
-            target=target + first * packed,
-            rows=rows,
+            source=values.ctypes.data,
+            target=target.ctypes.data,
+            rows=values.size // order.row,
             row=order.row,
-            importance=weights,
+            importance=None if weights is None else weights.ctypes.data,
         )
+
+    def _weights(self, order: Order) -> NDArray[np.generic] | None:
+        if order.weights == "ones":
+            return np.ones(order.row, np.float32)
+        return None if order.weights is None else self._memory[order.shared][int(order.weights) :]
+
+    def _room(self, name: str, size: int) -> NDArray[np.uint8]:
+        """Return memory of this thread's own that is kept for the next chunk."""
+        held: NDArray[np.uint8] | None = getattr(self._scratch, name, None)
+        if held is None or held.nbytes < size:
+            held = np.empty(size, np.uint8)
+            setattr(self._scratch, name, held)
+        return held[:size]
+
+
+def _finite(raw: NDArray[np.uint8], kind: str) -> bool:
+    """Return whether stored floats are all finite: none has all bits of its exponent set."""
+    if kind == "F32":
+        return finite(raw.view(np.float32))
+    exponent = np.uint16(0x7C00 if kind == "F16" else 0x7F80)
+    return bool(np.bitwise_and(raw.view(np.uint16), exponent).max() != exponent)
 
 
 def main(argv: list[str]) -> int:
@@ -146,7 +271,10 @@ def main(argv: list[str]) -> int:
         answers.write(json.dumps(head).encode() + b"\n")
         answers.flush()
         if "types" in head:
-            serve(loaded, int(threads), sys.stdin.buffer, answers)
+            worker = Worker(loaded, int(threads))
+            for line in sys.stdin.buffer:
+                answers.write(worker.answer(line).encode() + b"\n")
+                answers.flush()
     return 0
 
 

@@ -120,26 +120,24 @@ class Tensor:
         """Return the values: float32, or float64 for types that float32 cannot hold."""
         return decoded(self.raw(), self.kind).reshape(self.shape)
 
-    def raw_pieces(self) -> Iterator[Bytes]:
-        """Yield the stored bytes in pieces of whole rows whose values take no more than PIECE bytes.
+    def slices(self) -> Iterator[Rows]:
+        """Yield all rows in slices whose values take no more than PIECE bytes.
 
         Rows that are longer come singly; tensors that are gathered come as one.
         """
-        block, width = SIZES[self.kind]
         if not self.size:
             return
         rows = self.size // self.row
-        step = max(1, PIECE // (4 * self.row)) if self.row % block == 0 else rows
+        step = max(1, PIECE // (4 * self.row)) if self.row % SIZES[self.kind][0] == 0 else rows
         if self.strides is not None:
             step = max(1, rows)
         for start in range(0, rows, step):
-            count = min(step, rows - start) * self.row
-            yield self.raw(start * self.row // block * width, count // block * width)
+            yield Rows(tensor=self, start=start, count=min(step, rows - start))
 
     def pieces(self) -> Iterator[NDArray[np.floating]]:
-        """Yield the values, flat, in the pieces of ``raw_pieces``."""
-        for raw in self.raw_pieces():
-            yield decoded(raw, self.kind)
+        """Yield the values, [rows, row], in ``slices``."""
+        for rows in self.slices():
+            yield rows.values()
 
     def invalid(self, what: str) -> FileInvalid:
         """Return the error that says what is wrong with this tensor."""
@@ -148,6 +146,29 @@ class Tensor:
             f"tensor {self.name if self.name and is_text(self.name) else ascii(self.name)}: {what}",
             self.offset,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """``count`` rows of a tensor, from row ``start`` on."""
+
+    tensor: Tensor
+    start: int
+    count: int
+
+    @property
+    def offset(self) -> int:
+        """Where they lie in the file, unless the tensor has strides."""
+        return self.tensor.offset + stored_bytes(self.tensor.kind, self.start * self.tensor.row)
+
+    def raw(self) -> Bytes:
+        """Return the stored bytes; raises FileInvalid if the file ends before."""
+        kind, row = self.tensor.kind, self.tensor.row
+        return self.tensor.raw(stored_bytes(kind, self.start * row), stored_bytes(kind, self.count * row))
+
+    def values(self) -> NDArray[np.floating]:
+        """Return the values [count, row] as ``decoded`` does."""
+        return decoded(self.raw(), self.tensor.kind).reshape(self.count, -1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

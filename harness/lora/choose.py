@@ -25,7 +25,7 @@ from harness.lora.cast import cast, overflows
 from harness.lora.compare import compare
 from harness.lora.convert import Conversion, convert
 from harness.lora.layout import Module, layout
-from harness.lora.maker import Maker, best
+from harness.lora.maker import Maker
 from harness.lora.plan import PLAIN
 from sdcpp.errors import LossUnreachable
 
@@ -136,7 +136,7 @@ def _options(
             info = maker.info(name) if name in maker.types() else None
             if info is None or tensor.row % info.block:
                 continue
-            blocks = best(maker, values.reshape(-1, tensor.row), name)
+            blocks = maker.nearest(values.reshape(-1, tensor.row), name)
             size, rounded = blocks.nbytes, maker.dequantise(blocks, name).reshape(-1)
         fields = {f.name: getattr(tensor, f.name) for f in dataclasses.fields(tensor)}
         held = Held(**fields, held=rounded.reshape(tensor.shape))

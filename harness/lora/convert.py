@@ -11,17 +11,19 @@ from numpy.typing import NDArray
 
 from harness.formats import reader, writer
 from harness.formats.output import whole
-from harness.formats.tensor import FLOATS, SIZES, Bytes, Entry, File, Metadata, Tensor, decoded
+from harness.formats.tensor import FLOATS, SIZES, Bytes, Entry, File, Metadata, Rows
 from harness.formats.writer import DERIVED, Spec
 from harness.lora import fit
-from harness.lora.cast import cast
+from harness.lora.cast import cast, finite
 from harness.lora.layout import layout
-from harness.lora.maker import Maker, best
+from harness.lora.maker import Maker
 from harness.lora.plan import PLAIN, Fate, plan
 from harness.lora.rebalancer import Rebalancer
+from harness.quantiser import NotFinite
 from sdcpp.errors import AdapterUnknown, FileInvalid
 
-Ready = Callable[[Fate], Bytes | None]
+#: By tensor's name, what makes its bytes where that is not converting what is stored.
+Made = Mapping[str, Callable[[], Bytes]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,12 +69,12 @@ def convert(
     needs = any(name not in PLAIN for name in (*wanted, *(chosen or {}).values()))
     types = maker.types() if maker is not None and needs else {}
     fates = plan(list(file.tensors.values()), container, wanted, types, chosen)
-    ready: Ready = lambda _: None  # noqa: E731 - a function that has nothing ready
+    made: Made = {}
     if rebalance and maker is not None and needs:
         rebalancer = Rebalancer(layout(file.tensors.values()), fates, maker, wanted, pad=pad)
-        fates, ready = rebalancer.fates, rebalancer.stored
+        fates, made = rebalancer.fates, rebalancer.made()
     metadata = metadata_for(file, container, fates)
-    write(target, container, fates, metadata, maker, inputs=[source], finite=not anyway, ready=ready)
+    write(target, container, fates, metadata, maker, inputs=[source], only_finite=not anyway, made=made)
     return Conversion(
         source=source, target=target, fates=fates, before=source.stat().st_size, after=target.stat().st_size
     )
@@ -86,15 +88,16 @@ def write(
     maker: Maker | None,
     *,
     inputs: Sequence[Path],
-    finite: bool = True,
-    ready: Ready = lambda _: None,
+    only_finite: bool = True,
+    made: Made | None = None,
 ) -> None:
     """Write tensors as their fates say; the file appears whole or not at all.
 
-    ``ready`` returns the bytes of those tensors that were made in another way.
+    ``made`` has those tensors that are made in another way.
 
-    Raises FileInvalid for a value that is NaN or infinite if it is to be quantised, or if ``finite`` says so.
+    Raises FileInvalid for a value that is NaN or infinite if it is to be quantised, or if ``only_finite`` says so.
     """
+    made = made or {}
     by_name = {fate.tensor.name: fate for fate in fates}
     specs = [
         Spec(
@@ -106,36 +109,37 @@ def write(
         )
         for fate in fates
     ]
+    # The writer asks for the tensors in this order, so that blocks can be made ahead of it.
+    streamed = [fate for fate in fates if fate.becomes_blocks and fate.tensor.name not in made]
+    pieces = ((rows, fate.kind) for fate in streamed for rows in fate.tensor.slices())
+    blocks = maker.stream(pieces) if maker is not None else iter(())
 
     def fill(spec: Spec) -> Iterable[Bytes]:
         fate = by_name[spec.name]
-        made = ready(fate)
-        return stored(fate, maker, finite=finite) if made is None else [made]
+        if spec.name in made:
+            return [made[spec.name]()]
+        if fate.becomes_blocks:
+            return (next(blocks) for _ in fate.tensor.slices())
+        return stored(fate, only_finite=only_finite)
 
     with whole(target, inputs) as partial:
-        writer.write(partial, container, specs, metadata, fill)
+        try:
+            writer.write(partial, container, specs, metadata, fill)
+        except NotFinite as error:
+            check_finite(error.piece)
+            raise
 
 
-def stored(fate: Fate, maker: Maker | None, *, finite: bool = True) -> Iterator[Bytes]:
-    """Yield the bytes of a tensor in its new type, in pieces; ``finite`` as in ``write``."""
-    tensor, done = fate.tensor, 0
+def stored(fate: Fate, *, only_finite: bool = True) -> Iterator[Bytes]:
+    """Yield the bytes of a tensor whose elements are stored one by one, in pieces; ``only_finite`` as in ``write``."""
+    tensor = fate.tensor
     if fate.kind == tensor.kind and (tensor.kind not in FLOATS or tensor.strides is not None):
         yield tensor.raw()
         return
-    for raw in tensor.raw_pieces():
-        values = (
-            decoded(raw, tensor.kind).reshape(-1, tensor.row) if finite or fate.kind != tensor.kind else None
-        )
-        if values is not None and (finite or fate.info is not None):
-            check_finite(tensor, values, done)
-            done += len(values)
-        if values is None or fate.kind == tensor.kind:
-            yield raw
-        elif fate.info is None:
-            yield cast(values, fate.kind)
-        else:
-            assert maker is not None  # noqa: S101 - a plan with blocks was made with its types
-            yield best(maker, values, fate.kind)
+    for rows in tensor.slices():
+        if only_finite:
+            check_finite(rows)
+        yield rows.raw() if fate.kind == tensor.kind else cast(rows.values(), fate.kind)
 
 
 def check(file: File) -> None:
@@ -149,22 +153,21 @@ def check(file: File) -> None:
             raise AdapterUnknown(complaint, file.path, "the option --anyway converts it as it is")
 
 
-def check_finite(tensor: Tensor, values: NDArray[np.floating], first: int) -> None:
-    """Raise FileInvalid naming the first value that is NaN or infinite; ``first`` is the number of the row."""
-    # A sum is infinite or NaN if one of its parts is; it is ten times as fast as looking at each.
-    with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(values.sum(dtype=np.float64)):
-            return
-    bad = np.argwhere(~np.isfinite(values))
-    if len(bad):
-        row, column = int(bad[0][0]) + first, int(bad[0][1])
-        block, width = SIZES[tensor.kind]
-        raise FileInvalid(
-            f"tensor {tensor.name}: {values[bad[0][0], column]} in row {row}, column {column}, "
-            f"at byte {tensor.offset + (row * tensor.row + column) // block * width}, cannot be quantised",
-            tensor.path,
-            "sdcpp lora inspect lists all of them",
-        )
+def check_finite(rows: Rows, values: NDArray[np.floating] | None = None) -> None:
+    """Raise FileInvalid naming the first value that is NaN or infinite, of a tensor's rows or of ``values``."""
+    tensor = rows.tensor
+    values = rows.values() if values is None else values
+    if finite(values):
+        return
+    row, column = (int(n) for n in np.argwhere(~np.isfinite(values))[0])
+    block, width = SIZES[tensor.kind]
+    raise FileInvalid(
+        f"tensor {tensor.name}: {values[row, column]} in row {row + rows.start}, column {column}, "
+        f"at byte {tensor.offset + ((row + rows.start) * tensor.row + column) // block * width}, "
+        "cannot be quantised",
+        tensor.path,
+        "sdcpp lora inspect lists all of them",
+    )
 
 
 def metadata_for(file: File, container: str, fates: Sequence[Fate]) -> dict[str, Entry]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -12,8 +12,9 @@ import numpy as np
 from gguf import quants
 from numpy.typing import NDArray
 
-from harness.formats.tensor import Bytes
-from harness.quantiser import Quantiser, TypeInfo, newest_build
+from harness.formats.tensor import Bytes, Rows
+from harness.lora.cast import finite
+from harness.quantiser import NotFinite, Quantiser, TypeInfo, newest_build
 from sdcpp.errors import TypeUnavailable
 
 
@@ -28,7 +29,11 @@ class Maker(Protocol):
         self, values: NDArray[np.floating], name: str, importance: NDArray[np.floating] | None = None
     ) -> Bytes: ...
 
+    def nearest(self, values: NDArray[np.floating], name: str) -> Bytes: ...  # noqa: D102
+
     def dequantise(self, blocks: Bytes, name: str) -> NDArray[np.float32]: ...  # noqa: D102
+
+    def stream(self, pieces: Iterable[tuple[Rows, str]]) -> Iterator[Bytes]: ...  # noqa: D102
 
 
 class Reference:
@@ -72,29 +77,22 @@ class Reference:
         found: Bytes = quants.quantize(values.astype(np.float32), gguf.GGMLQuantizationType[name])
         return found
 
+    def nearest(self, values: NDArray[np.floating], name: str) -> Bytes:
+        """Return rows of values as blocks; there is one way only."""
+        return self.quantise(values, name)
+
     def dequantise(self, blocks: Bytes, name: str) -> NDArray[np.float32]:
         """Return the values of rows of blocks."""
         found: NDArray[np.float32] = quants.dequantize(blocks, gguf.GGMLQuantizationType[name])
         return found
 
-
-def best(made: Maker, values: NDArray[np.floating], name: str) -> Bytes:
-    """Return rows of values as the blocks that are nearest to them, of the two that ggml makes.
-
-    Told that all columns matter alike, ggml searches for the scale of a block; told nothing, it takes the largest
-    value's or weighs by the values themselves. Which is better differs from row to row; a row costs the same
-    bytes either way.
-    """
-    plain = made.quantise(values, name)
-    if isinstance(made, Reference) or name in _ONE_WAY or made.info(name).needs_imatrix:
-        return plain
-    searched = made.quantise(values, name, np.ones(values.shape[1], np.float32))
-    errors = [np.square(made.dequantise(raw, name) - values).sum(axis=1) for raw in (plain, searched)]
-    return np.where((errors[0] <= errors[1])[:, None], plain, searched)
-
-
-#: Types for which ggml has one way only.
-_ONE_WAY = frozenset({"Q8_0", "Q1_0", "TQ1_0", "TQ2_0", "MXFP4", "NVFP4"})
+    def stream(self, pieces: Iterable[tuple[Rows, str]]) -> Iterator[Bytes]:
+        """Yield pieces of tensors as blocks of the type named with each. Raises NotFinite."""
+        for piece, name in pieces:
+            values = piece.values()
+            if not finite(values):
+                raise NotFinite(piece)
+            yield self.quantise(values, name).reshape(-1)
 
 
 @contextmanager

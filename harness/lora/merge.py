@@ -5,18 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.formats import reader, writer
-from harness.formats.tensor import Bytes, Tensor
+from harness.formats.tensor import Bytes, Rows, Tensor
 from harness.lora import delta
 from harness.lora.cast import cast
 from harness.lora.convert import Conversion, check, check_finite, metadata_for, write
 from harness.lora.layout import Module, layout
-from harness.lora.maker import Maker, best
+from harness.lora.maker import Maker
 from harness.lora.places import Place, Places
 from harness.lora.plan import PLAIN, Fate, plan
 from sdcpp.errors import AdapterUnknown
@@ -69,15 +70,15 @@ def merge(
     fates = plan(list(file.tensors.values()), container, wanted, types)
     fates = [_again(f, types) if f.tensor.name in changes else f for f in fates]
 
-    def ready(fate: Fate) -> Bytes | None:
-        if fate.tensor.name not in changes:
-            return None
-        return _stored(_sum(fate.tensor, changes[fate.tensor.name]), fate, maker)
-
+    made = {
+        f.tensor.name: partial(_made, f, changes[f.tensor.name], maker)
+        for f in fates
+        if f.tensor.name in changes
+    }
     inputs = [base, *(d.path for d in doses)]
     metadata = metadata_for(file, container, fates)
     metadata.pop("adapter.type", None)
-    write(target, container, fates, metadata, maker, inputs=inputs, finite=False, ready=ready)
+    write(target, container, fates, metadata, maker, inputs=inputs, only_finite=False, made=made)
     return Conversion(
         source=base, target=target, fates=fates, before=base.stat().st_size, after=target.stat().st_size
     )
@@ -145,10 +146,11 @@ def _sum(tensor: Tensor, changes: Sequence[_Change]) -> F64:
     return total
 
 
-def _stored(total: F64, fate: Fate, maker: Maker | None) -> Bytes:
+def _made(fate: Fate, changes: Sequence[_Change], maker: Maker | None) -> Bytes:
+    total = _sum(fate.tensor, changes)
     if fate.info is None:
         return cast(total, fate.kind)
     assert maker is not None  # noqa: S101 - its types were asked for
-    rows = total.reshape(-1, fate.tensor.row)
-    check_finite(fate.tensor, rows, 0)
-    return best(maker, rows, fate.kind).reshape(-1)
+    values = total.reshape(-1, fate.tensor.row)
+    check_finite(Rows(tensor=fate.tensor, start=0, count=len(values)), values)
+    return maker.nearest(values, fate.kind).reshape(-1)

@@ -39,6 +39,11 @@ class Fate:
         return math.prod(self.shape)
 
     @property
+    def becomes_blocks(self) -> bool:
+        """Whether values have to be quantised: blocks of the same type are copied."""
+        return self.info is not None and self.kind != self.tensor.kind
+
+    @property
     def nbytes(self) -> int:
         """Bytes in the new file."""
         if self.info is not None:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from harness.formats.tensor import Bytes, decoded
 from harness.lora import blocks
 from harness.lora.cast import cast
-from harness.lora.maker import Maker, best
+from harness.lora.maker import Maker
 
 F64 = NDArray[np.float64]
 #: Part of the mean diagonal that is added before a Gram matrix is inverted.
@@ -84,7 +84,7 @@ def _plain(values: F64, kind: str, maker: Maker) -> Stored:
     if _is_float(kind):
         raw = cast(values, kind)
         return Stored(raw=raw, values=decoded(raw, kind).reshape(values.shape).astype(np.float64))
-    raw = best(maker, values.astype(np.float32), kind)
+    raw = maker.nearest(values, kind)
     return Stored(raw=raw, values=maker.dequantise(raw, kind).astype(np.float64))
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -67,11 +68,12 @@ class Rebalancer:
         if self._by_name[up.name].info or self._by_name[down.name].info:
             self._modules[up.name], self._modules[down.name] = (module, "up"), (module, "down")
 
-    def stored(self, fate: Fate) -> Bytes | None:
-        """Return a tensor's bytes, or None for one that is no part of a pair."""
-        if fate.tensor.name not in self._modules:
-            return None
-        module, part = self._modules[fate.tensor.name]
+    def made(self) -> dict[str, Callable[[], Bytes]]:
+        """Return what makes the bytes of each tensor of a pair, by name."""
+        return {name: partial(self._stored, name) for name in self._modules}
+
+    def _stored(self, name: str) -> Bytes:
+        module, part = self._modules[name]
         width = self._by_name[module.parts["down"].name].shape[0]
         if part == "alpha":
             grown = module.parts["alpha"].values() * (width / module.parts["down"].shape[0])

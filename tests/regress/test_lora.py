@@ -18,7 +18,7 @@ from harness.formats import reader
 from harness.lora import pictures, sample
 from harness.lora.compare import compare
 from harness.lora.convert import convert
-from harness.lora.maker import Reference, best
+from harness.lora.maker import Reference
 from harness.quantiser import Quantiser
 from harness.verify import Contender
 from sdcpp.errors import LibraryUnusable, TypeUnavailable
@@ -65,7 +65,7 @@ def test_gguf_decodes_the_same_values_to_the_bit(quantiser: Quantiser) -> None:
 
 def test_the_nearer_rounding_is_kept(quantiser: Quantiser) -> None:
     for name in ("Q4_0", "Q5_1", "Q4_K"):
-        kept = np.square(quantiser.dequantise(best(quantiser, VALUES, name), name) - VALUES).sum(axis=1)
+        kept = np.square(quantiser.dequantise(quantiser.nearest(VALUES, name), name) - VALUES).sum(axis=1)
         for weights in (None, np.ones(512)):
             raw = quantiser.quantise(VALUES, name, weights)
             assert np.all(kept <= np.square(quantiser.dequantise(raw, name) - VALUES).sum(axis=1) + 1e-9)
