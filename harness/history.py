@@ -93,10 +93,11 @@ def patches() -> list[Patch]:
     return [patch for patch in series.load() if patch.name.startswith(PATCHES)]
 
 
-def run(wanted: Revision, folder: Path, *, jobs: int | None = None) -> Row:
+def run(wanted: Revision, folder: Path, *, jobs: int | None = None, select: Sequence[str] = ()) -> Row:
     """Build a revision as it is and with PATCHES, put the core cases to both, and return what came of it.
 
-    ``folder`` keeps the run's own records, from which a killed run is taken up. A revision that cannot be built or
+    ``folder`` keeps the run's own records, from which a killed run is taken up; ``select`` are patterns of the cases
+    that are put, all by default. A revision that cannot be built or
     bound is a row that says so; raises what keeps the work itself from being done.
     """
     start = time.monotonic()
@@ -109,7 +110,7 @@ def run(wanted: Revision, folder: Path, *, jobs: int | None = None) -> Row:
         "project": project.version(),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
-    question = Question(matrix=core.matrix(wanted.date), command=("sdcpp", "history"))
+    question = Question(matrix=core.matrix(wanted.date), select=select, command=("sdcpp", "history"))
     try:
         tree = source.workspace(wanted)
         fetched = time.monotonic()
@@ -196,8 +197,10 @@ def drop(wanted: Revision) -> None:
 def run_all(wanted: Sequence[Revision], reports: Path, *, keep: bool, jobs: int | None) -> Iterator[Row]:
     """Run revisions one after the other, keep the record of each, and yield it.
 
-    ``keep`` leaves trees, builds and pictures where they are.
+    ``keep`` leaves trees, builds and pictures where they are. A revision that could not be fetched, say, does not keep
+    the others from being run; the last such error is raised at the end.
     """
+    failure: Error | None = None
     for number, one in enumerate(wanted, 1):
         console.note(f"{one.name}: {number} of {len(wanted)}")
         folder = reports / one.name
@@ -205,9 +208,12 @@ def run_all(wanted: Sequence[Revision], reports: Path, *, keep: bool, jobs: int 
             row = run(one, folder, jobs=jobs)
         except Error as error:
             console.warn(f"{one.name}: left without a record: {error}")
+            failure = error
             continue
         write(row)
         if not keep:
             drop(one)
             shutil.rmtree(folder, ignore_errors=True)
         yield row
+    if failure:
+        raise failure

@@ -64,6 +64,15 @@ def summary(row: Row) -> str:
     return f"{row.revision}: {'; '.join(sides)} ({times})"
 
 
+def verdicts(row: Row) -> Iterator[str]:
+    """Yield one line a judgement of a row, or why there are none."""
+    if row.failed:
+        yield summary(row)
+    for judged in row.judgements:
+        put = f"{row.revision} {judged.side:8} {judged.case}@{judged.mode}"
+        yield f"{put}: {_word(judged)} {judged.evidence}".rstrip()
+
+
 def surveyed(entry: Entry) -> str:
     """Return one line on an sdist: how it is called, and what became of the patches."""
     states = ", ".join(f"{name} {state}" for name, state in entry.patches.items())

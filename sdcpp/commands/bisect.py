@@ -73,7 +73,7 @@ def main(arguments: argparse.Namespace) -> int:
         case=case,
         side=side,
         folder=arguments.output / f"{case}-{side}",
-        command=("sdcpp", "bisect", "--case", case),
+        command=("sdcpp", "history"),
     )
     console.note(
         f"{case}, {side}: {len(candidates)} revisions, {candidates[0].name} to {candidates[-1].name}"

@@ -17,6 +17,7 @@ what comes out
 examples
   sdcpp history --list                       the revisions, newest first, and which have been run
   sdcpp history --revision 0.2.9             one revision
+  sdcpp history --revision 0.2.9 --select 'gguf-*'      some cases, without a record
   sdcpp history --revision 0.2.9 --again     the same again, whether it has a record or not
   sdcpp history                              all that have no record yet, newest first
   sdcpp history --survey                     what can be said of all 37 without building them
@@ -44,6 +45,13 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="of all sdists, without a build: how each is called, proved by the compiler, and the patches' states",
     )
     which.add_argument("--docs", action="store_true", help="write the page of the records and stop")
+    parser.add_argument(
+        "--select",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="only cases whose name or name@mode fits this shell wildcard: shows the verdicts, keeps no record",
+    )
     parser.add_argument("--again", action="store_true", help="run those that have a record, too")
     parser.add_argument("--keep", action="store_true", help="leave trees, builds and pictures where they are")
     parser.add_argument("--limit", type=int, metavar="N", help="stop after N revisions")
@@ -77,8 +85,19 @@ def main(arguments: argparse.Namespace) -> int:
             state = "not run" if row is None else "failed" if row.failed else f"run {row.date}"
             console.out.print(f"{one.name:8} {one.date} {(one.commit or '')[:10]}  {state}", markup=False)
         return 0
+    if arguments.select:
+        for one in wanted:
+            row = history.run(
+                one, arguments.output / f"{one.name}-some", jobs=arguments.jobs, select=arguments.select
+            )
+            for line in report.verdicts(row):
+                console.out.print(line, markup=False)
+        return 0
     if not arguments.again:
+        there = [one.name for one in wanted if one.name in rows]
         wanted = [one for one in wanted if one.name not in rows]
+        if there:
+            console.note(f"have a record, --again runs them again: {', '.join(there)}")
     for row in history.run_all(
         wanted[: arguments.limit], arguments.output, keep=arguments.keep, jobs=arguments.jobs
     ):

@@ -13,6 +13,7 @@ from harness.matrix import Maker
 from harness.report import chart
 from harness.report import history as report
 from harness.verdict import Verdict
+from sdcpp import __main__ as command
 from sdcpp import cache, revision, source
 from sdcpp.errors import BuildFailed, FileInvalid, NetworkUnavailable
 from sdcpp.revision import Revision
@@ -105,11 +106,30 @@ def test_what_cannot_be_built_is_a_row_and_what_cannot_be_fetched_is_none(
     wanted = [revision.find(name) for name in errors]
     left = cache_folder / "builds" / "0.2.9-cpu-pristine-0123"
     left.mkdir(parents=True)
-    found = list(history.run_all(wanted, tmp_path / "reports", keep=False, jobs=1))
+    rows = history.run_all(wanted[::-1], tmp_path / "reports", keep=False, jobs=1)
+    found = [next(rows)]
+    with pytest.raises(NetworkUnavailable):  # only once the others have been run
+        next(rows)
     assert [one.revision for one in found] == [one.revision for one in written] == ["0.2.9"]
     assert "x.cpp:1: no" in found[0].failed
     assert not left.exists()
     assert cache.root() == cache_folder
+
+
+def test_some_cases_are_shown_and_leave_no_record(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[object] = []
+
+    def run(wanted: Revision, *_: object, **more: object) -> Row:
+        asked.extend([wanted.name, more["select"]])
+        return row(wanted.name, Verdict.ABORT)
+
+    monkeypatch.setattr(history, "run", run)
+    monkeypatch.setattr(history, "write", lambda *_: pytest.fail("wrote a record"))
+    assert command.main(["history", "--revision", "0.2.9", "--select", "rank-*"]) == 0
+    assert asked == ["0.2.9", ["rank-*"]]
+    assert capsys.readouterr().out == "0.2.9 pristine rank-1@immediately: abort so <it> is\n"
 
 
 def test_the_chart_shows_every_commit_and_says_which_were_not_run() -> None:
