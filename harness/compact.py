@@ -34,7 +34,7 @@ _BUILD = (
 def write(stages: Sequence[Records], path: Path) -> None:
     """Write runs of the same builds as one compact records file, replacing what is there.
 
-    ``record.read`` reads it like any other. Of a case that several runs have, the last counts. The cells of the first
+    ``record.read`` reads it like any other. Of a case that several runs have, the first counts. The cells of the first
     run keep their pictures, under the hashes of the whole ones.
     """
     lines = [_line("run", asdict(stages[0].run))]
@@ -43,15 +43,15 @@ def write(stages: Sequence[Records], path: Path) -> None:
     for label, side in sides.items():
         build = {name: side.build[name] for name in _BUILD if name in side.build}
         lines.append(_line("side", asdict(replace(side, build=build, bases=bases[label]))))
-    cells = {
-        (cell.side, cell.case, *cell.dimensions.items()): _cell(cell, kept=records is stages[0])
-        for records in stages
-        for cell in records.cells
-    }
+    cells: dict[tuple[str, ...], Cell] = {}
+    for records in stages:
+        for cell in records.cells:
+            small = _cell(cell, kept=records is stages[0])
+            cells.setdefault((cell.side, cell.case, *small.dimensions.values()), small)
     for name in dict.fromkeys(name for cell in cells.values() for name in cell.pictures.values()):
         if name in stages[0].pictures:
-            small = png(sample(stages[0].pictures[name]))
-            lines.append(_line("picture", {"sha256": name, "png": base64.b64encode(small).decode()}))
+            picture = png(sample(stages[0].pictures[name]))
+            lines.append(_line("picture", {"sha256": name, "png": base64.b64encode(picture).decode()}))
     lines += [_line("cell", _given(cell)) for cell in cells.values()]
     lines.append(_line("end", {"finished": stages[-1].finished}))
     path.parent.mkdir(parents=True, exist_ok=True)

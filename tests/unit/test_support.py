@@ -5,11 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from harness import merge
+from harness import expectation, merge
 from harness.report import support
 from harness.verdict import Verdict
 from sdcpp import project
 from tests.unit.test_merge import joined, machine, with_cell
+
+FILES = sorted(project.ROOT.glob("results/*.jsonl*"))
+
+
+def test_the_page_is_what_the_records_say() -> None:
+    found = merge.join(merge.read([path.relative_to(project.ROOT) for path in FILES]), expectation.load())
+    page = (project.ROOT / "docs" / "support.md").read_text(encoding="utf-8")
+    assert page == support.page(found), f"run {support.COMMAND}"
 
 
 @pytest.fixture(autouse=True)
