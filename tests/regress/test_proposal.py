@@ -100,7 +100,7 @@ def upstream() -> tuple[Path, str]:
     if not (folder / ".git").exists():
         folder.mkdir(parents=True)
         git(folder, "init", "--quiet", "--initial-branch=master")
-        (folder / ".git" / "info" / "attributes").write_text("* -text -ident -diff\n", encoding="utf-8")
+        (folder / ".git" / "info" / "attributes").write_text("* -text -ident\n", encoding="utf-8")
         git(folder, "fetch", "--quiet", "--depth=1", os.fspath(tree.path), tree.base)
         git(folder, "update-ref", "refs/remotes/origin/master", "FETCH_HEAD")
     return folder, git(folder, "rev-parse", "refs/remotes/origin/master")
@@ -193,7 +193,7 @@ def test_a_patch_that_does_not_fit_shows_its_hunk(
     contributor: Contributor, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     contributor.edit(BREAK)
-    patch = git(contributor.folder, "diff", "--text") + "\n"
+    patch = git(contributor.folder, "diff") + "\n"
     (tmp_path / "stale.patch").write_text(patch.replace("size_t offset ", "size_t shift "))
     assert contributor.verify("--patch", os.fspath(tmp_path / "stale.patch")) == 20
     said = capsys.readouterr().err
