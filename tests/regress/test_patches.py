@@ -61,6 +61,8 @@ MENDED = {
     "lora-processor-names-generation-b": ("sd1-tiny", "lora-processor-safetensors-F32@at_runtime", "WRONG"),
     "lora-lycoris-names": ("sd1-tiny", "lora-lycoris-safetensors-F32@immediately", "NO_EFFECT"),
     "lora-lycoris-names-generation-b": ("sd1-tiny", "lora-lycoris-safetensors-F32@at_runtime", "NO_EFFECT"),
+    "gguf-look-first": ("flux-small", "gguf-key-empty@at_runtime", "ABORT"),
+    "gguf-look-first-generation-b": ("sd1-tiny", "gguf-t1-dim1-zero@at_runtime", "ABORT"),
     "lora-bf16-alpha": ("sd1-tiny", "lora-alpha-bf16-safetensors-F32@immediately", "ABORT"),
     "lora-clear-at-runtime": ("sd1-tiny", "A-then-none@at_runtime", "WRONG"),
 }  # fmt: skip
