@@ -120,7 +120,7 @@ def _branches(folder: Path) -> Iterator[str]:
     remotes = _lines(folder, "remote")
     urls = {name: _ask(folder, "remote", "get-url", name).lower() for name in remotes}
     own = [name for name, url in urls.items() if UPSTREAM in url]
-    for remote in dict.fromkeys([*own, *(name for name in ("upstream", "origin") if name in remotes)]):
+    for remote in dict.fromkeys([*own, "upstream", "origin"]):
         yield from (f"{remote}/{branch}" for branch in ("master", "main", "HEAD"))
     yield from ("master", "main")
 
