@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from harness.case import MODES, select
 from harness.matrix import Maker
 from harness.verify import Contender, Question, contender
 from sdcpp import build, checkout, console, revision, series, source
@@ -119,6 +120,11 @@ def contend(
     of a change to documents or to the width of a space. No case can tell such libraries apart, so the sides have none.
     Raises BuildFailed, which says in which state, and NothingTried where no case is selected.
     """
+    generation = proposal.before[0].lora_api
+    if not select(question.matrix.cases(generation, MODES, maker), question.select, question.where):
+        raise NothingTried(
+            "no case is selected", ", ".join(question.select), "widen --select; --list shows the cases"
+        )
     found: list[Contender] = []
     for label, (tree, patches) in ((BEFORE, proposal.before), (AFTER, proposal.after)):
         console.note(f"== {label}: {proposal.facts[label]}")
@@ -132,13 +138,8 @@ def contend(
             again += ["--backend", question.backend]
         side = contender(made, label, question, maker, patched=label == AFTER, again=again)
         found.append(replace(side, baseline=f"{tree.revision.name} {BEFORE}"))
-    before, after = found
-    if not (before.cases or after.cases):
-        raise NothingTried(
-            "no case is selected", before.side.revision, "widen --select; --list shows the cases"
-        )
     contents = {side.build.record.get("content") for side in found}
-    same = len(before.cases) if len(contents) == 1 and None not in contents else 0
+    same = len(found[0].cases) if len(contents) == 1 and None not in contents else 0
     if same:
         console.note(f"   the compiler makes the same of both: {same} cases need no run")
         found = [replace(side, cases=()) for side in found]
