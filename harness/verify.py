@@ -256,14 +256,17 @@ def _observe(contenders: Sequence[Contender], records: Records, writer: Writer, 
                     observed[observation.shot] = observation  # noqa: B023
                     if pixels is not None and observation.picture:
                         records.pictures[observation.picture] = pixels
-                    progress.update(f"{side.label}  {observation.shot}", observation.outcome)  # noqa: B023
-                    for case in users[observation.shot]:  # noqa: B023
-                        if not told and all(shot.name in observed for shot in case.shots):  # noqa: B023
-                            cell = cell_of(contender, case, observed, records, expected)  # noqa: B023
-                            if cell.standing is Standing.RED and not contender.baseline:  # noqa: B023
-                                told = True
-                                progress.say(f"first failure: {cell.side} {cell.case}: {cell.verdict}")
-                                progress.say(f"  {cell.evidence}\n  $ {cell.repeat}")
+                    cells = [
+                        cell_of(contender, case, observed, records, expected)  # noqa: B023
+                        for case in users[observation.shot]  # noqa: B023
+                        if all(shot.name in observed for shot in case.shots)  # noqa: B023
+                    ]
+                    progress.update(f"{side.label}  {observation.shot}", [cell.verdict for cell in cells])  # noqa: B023
+                    red = next((cell for cell in cells if cell.standing is Standing.RED), None)
+                    if red and not told and not contender.baseline:  # noqa: B023
+                        told = True
+                        progress.say(f"first failure: {red.side} {red.case}: {red.verdict}")
+                        progress.say(f"  {red.evidence}\n  $ {red.repeat}")
 
             # A broken file may make a library ask for more memory than there is; a sound one must not be bounded.
             # A driver of a graphics device asks for far more address space than it ever uses.

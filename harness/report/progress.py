@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Iterable
 
 from rich.console import Console
 from rich.markup import escape
@@ -51,15 +52,15 @@ class Progress:
         elif self.done != self._shown:
             self._line("")
 
-    def update(self, done: str, outcome: str) -> None:
-        """Count one shot that is done: its label and its verdict or outcome."""
+    def update(self, done: str, verdicts: Iterable[str]) -> None:
+        """Count one shot that is done: its label, and the verdicts on the cases that it was the last one for."""
         self.done += 1
-        self.counts[str(outcome)] += 1
+        self.counts.update(map(str, verdicts))
         if self._bar:
             label = escape(one_line(done, 40))
             self._bar.update(self._task, advance=1, description=label, counts=escape(self.summary))
         elif self.done - self._shown >= EVERY or time.monotonic() - self._at >= SECONDS:
-            self._line(f"  {one_line(done, 60)}")
+            self._line(one_line(done, 60))
 
     def say(self, text: str) -> None:
         """Show a line at once, above the bar where there is one."""
@@ -67,9 +68,9 @@ class Progress:
 
     @property
     def summary(self) -> str:
-        """The counts of outcomes, the most frequent first: ``picture 40, crashed 2``."""
-        return ", ".join(f"{outcome} {count}" for outcome, count in self.counts.most_common())
+        """The counts of verdicts, the most frequent first: ``PASS 40, ABORT 2``."""
+        return ", ".join(f"{verdict} {count}" for verdict, count in self.counts.most_common())
 
     def _line(self, more: str) -> None:
         self._shown, self._at = self.done, time.monotonic()
-        self.say(f"{self.done}/{self.total}  {self.summary}{more}")
+        self.say("  ".join(filter(None, (f"{self.done}/{self.total}", self.summary, more))))

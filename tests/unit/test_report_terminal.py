@@ -93,12 +93,12 @@ def test_progress_in_a_pipe_is_a_line_now_and_then() -> None:
     console = Console(file=StringIO(), width=80, _environ={})
     with Progress(60, console) as progress:
         for number in range(60):
-            progress.update(f"shot {number}", "crashed" if number % 20 == 0 else "picture")
-    assert progress.summary == "picture 57, crashed 3"
+            progress.update(f"shot {number}", ["ABORT" if number % 20 == 0 else "PASS"])
+    assert progress.summary == "PASS 57, ABORT 3"
     assert console.file.getvalue().splitlines() == [  # type: ignore[attr-defined]
-        "25/60  picture 23, crashed 2  shot 24",
-        "50/60  picture 47, crashed 3  shot 49",
-        "60/60  picture 57, crashed 3",
+        "25/60  PASS 23, ABORT 2  shot 24",
+        "50/60  PASS 47, ABORT 3  shot 49",
+        "60/60  PASS 57, ABORT 3",
     ]
 
 
@@ -106,21 +106,21 @@ def test_progress_in_a_pipe_shows_life_when_shots_are_slow(monkeypatch: pytest.M
     monkeypatch.setattr(module, "SECONDS", 0.0)
     console = Console(file=StringIO(), width=80, _environ={})
     with Progress(2, console) as progress:
-        progress.update("first", "picture")
+        progress.update("first", [])
         progress.say("a [word] on the way")
-        progress.update("second", "picture")
+        progress.update("second", ["PASS", "PASS"])
     assert console.file.getvalue().splitlines() == [  # type: ignore[attr-defined]
-        "1/2  picture 1  first",
+        "1/2  first",
         "a [word] on the way",
-        "2/2  picture 2  second",
+        "2/2  PASS 2  second",
     ]
 
 
 def test_progress_on_a_terminal_is_one_bar() -> None:
     console = Console(file=StringIO(), width=120, force_terminal=True, color_system=None, _environ={})
     with Progress(2, console) as progress:
-        progress.update("[first]", "picture")
-        progress.update("second", "hung")
+        progress.update("[first]", ["PASS"])
+        progress.update("second", ["TIMEOUT"])
     shown = console.file.getvalue()  # type: ignore[attr-defined]
     assert "2/2" in shown
-    assert "picture 1, hung 1" in shown
+    assert "PASS 1, TIMEOUT 1" in shown
