@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
+import re
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,12 @@ def test_the_projects_own_entries_name_what_there_is() -> None:
     for entry in entries:
         assert set(entry.revisions) <= set(revision.load())
         assert not entry.without_patch or fnmatch.filter(patches, entry.without_patch)
+
+
+def test_sections_that_reasons_point_to_are_there() -> None:
+    sections = set(re.findall(r"^##+ (.*)$", (project.ROOT / "docs/findings.md").read_text(), re.M))
+    named = [re.search(r"docs/findings.md: (.*)\)$", entry.reason) for entry in expectation.load()]
+    assert {found[1] for found in named if found} <= sections
 
 
 @pytest.mark.parametrize(
