@@ -10,8 +10,17 @@ from sdcpp import build, console, revision, source
 from sdcpp.commands import verify
 from sdcpp.errors import NothingTried
 
-#: Cases of each kind of work: files of all containers, ranks and kinds, in both modes.
-SELECT = ("safetensors-*", "ckpt-*", "gguf-F*", "gguf-BF16", "lora-r*-safetensors-*", "loha-s*", "lokr-s*")
+#: Cases of each kind of work: files of all containers, small and large ranks, other kinds, in every mode.
+SELECT = (
+    "safetensors-F32",
+    "ckpt-F16",
+    "gguf-F16",
+    "lora-r4-s*",
+    "lora-r32-s*",
+    "lora-r128-s*",
+    "loha-s*",
+    "diff-s*",
+)
 
 
 EPILOG = """\
