@@ -271,8 +271,9 @@ def _observe(contenders: Sequence[Contender], records: Records, writer: Writer, 
             # A broken file may make a library ask for more memory than there is; a sound one must not be bounded.
             # A driver of a graphics device asks for far more address space than it ever uses.
             odd = {case.shot.name for case in contender.cases if isinstance(case, Trial)}
+            patience = max(pool.TIMEOUT, backend.get(side.backend).patience)
             for batch, timeout, memory in (
-                ([s for s in shots if s.name not in odd], pool.TIMEOUT, None),
+                ([s for s in shots if s.name not in odd], patience, None),
                 ([s for s in shots if s.name in odd], TIMEOUT, MEMORY if side.backend == "cpu" else None),
             ):
                 pool.observe(

@@ -32,6 +32,7 @@ class Backend:
     lists this backend's devices and upstream logs it. ``platforms`` are values of sys.platform, empty
     for all. ``devices`` asks the system for what could compute here, ``detected`` for the CMake cache
     entries that suit these, ``environment`` for what a process that uses the backend must be told.
+    ``patience`` is how many seconds a picture may take where that is more than usual.
     ``never_run`` says that nobody has built or run it with this project yet: the record was written from
     documentation.
     """
@@ -44,6 +45,7 @@ class Backend:
     devices: Callable[[], tuple[Device, ...]] = device.none
     detected: Callable[[], Mapping[str, str]] = dict
     environment: Callable[[], Mapping[str, str]] = dict
+    patience: float = 0.0
     never_run: bool = False
 
     @property
@@ -159,6 +161,7 @@ BACKENDS: dict[str, Backend] = {
             ),
             devices=device.vulkan,
             environment=_vulkan_environment,
+            patience=1800.0,  # a software device compiles every shader for the first picture of all
         ),
         Backend(
             name="metal",
