@@ -9,6 +9,7 @@ from pathlib import Path
 from sdcpp import build, console, revision, source
 from sdcpp.commands import verify
 from sdcpp.errors import NothingTried
+from sdcpp.run import quoted
 
 #: Cases of each kind of work: files of all containers, small and large ranks, other kinds, in every mode.
 SELECT = (
@@ -79,7 +80,8 @@ def main(arguments: argparse.Namespace) -> int:
         measured = bench.measure(
             replace(contender, cases=cases), build.program(source.workspace(wanted)), rounds=arguments.rounds
         )
-    page = bench.markdown(measured, "nox -s bench")
+    options = [word for pattern in arguments.select for word in ("--select", pattern)]
+    page = bench.markdown(measured, quoted(["nox", "-s", "bench", *(["--", *options] if options else [])]))
     console.out.print(page, markup=False, highlight=False)
     if arguments.docs:
         arguments.docs.write_text(page, encoding="utf-8")
