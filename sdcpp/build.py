@@ -131,7 +131,9 @@ def build(
 
 
 def _objects(tree: Tree, name: str, options: Mapping[str, str], tools: Mapping[str, str]) -> Path:
-    key = hashlib.sha256(json.dumps([options, tools], sort_keys=True).encode()).hexdigest()[:12]
+    # CMake goes on only with the project in the place where it began, and clones of this project share the cache.
+    facts = [options, tools, str(project.ROOT)]
+    key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
     # Inside the workspace, where git does not look: the way from here to a source file is then the same in every
     # workspace, and the compiler's cache knows again what a neighbouring revision has not changed.
     return tree.repository.folder / "sdcpp-objects" / f"{name}-{key}"
