@@ -1,4 +1,4 @@
-"""The subcommands: each module has ``register(subparsers)`` and ``main(arguments) -> int``."""
+"""The subcommands: each module has ``register(subparsers)`` and ``main(arguments) -> int``, but for ``options``."""
 
 from sdcpp.commands import (
     bench,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sdcpp import build, console, revision, source
-from sdcpp.commands import verify
+from sdcpp.commands import options
 from sdcpp.errors import NothingTried
 from sdcpp.run import quoted
 
@@ -43,9 +43,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--revision", default=verify.REVISIONS[-1], metavar="NAME", help="default: %(default)s"
-    )
+    options.add_revision(parser)
     parser.add_argument(
         "--select",
         action="append",
@@ -80,8 +78,8 @@ def main(arguments: argparse.Namespace) -> int:
         measured = bench.measure(
             replace(contender, cases=cases), build.program(source.workspace(wanted)), rounds=arguments.rounds
         )
-    options = [word for pattern in arguments.select for word in ("--select", pattern)]
-    page = bench.markdown(measured, quoted(["nox", "-s", "bench", *(["--", *options] if options else [])]))
+    selected = [word for pattern in arguments.select for word in ("--select", pattern)]
+    page = bench.markdown(measured, quoted(["nox", "-s", "bench", *(["--", *selected] if selected else [])]))
     console.out.print(page, markup=False, highlight=False)
     if arguments.docs:
         arguments.docs.write_text(page, encoding="utf-8")

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from sdcpp import console
+from sdcpp.commands import options
 
 #: The names of the core cases; harness.core has what each asks.
 CASES = (
@@ -49,9 +50,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="a git checkout of your own: REV are commits of it, searched along first parents",
     )
     parser.add_argument("--patched", action="store_true", help="with the patches instead of without")
-    parser.add_argument(
-        "--output", type=Path, default=Path("reports/bisect"), metavar="DIR", help="default: reports/bisect"
-    )
+    options.add_output(parser, "reports/bisect")
     parser.set_defaults(main=main)
 
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from sdcpp import backend, console, revision, sanitizer, series
+from sdcpp import backend, console, sanitizer, series
 from sdcpp import build as builds
+from sdcpp.commands import options
 from sdcpp.patch import Patch
 from sdcpp.source import workspace
-
-#: What is built when nothing is said.
-REVISIONS = ("2025-12", "2026-05")
 
 EPILOG = """\
 what comes out
@@ -35,28 +32,11 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--backend", default="cpu", choices=sorted(backend.BACKENDS), help="default: cpu")
-    parser.add_argument(
-        "--revision",
-        action="append",
-        metavar="NAME",
-        help=f"a revision of revisions.toml; may be repeated (default: {', '.join(REVISIONS)})",
-    )
-    parser.add_argument(
-        "--source", type=Path, metavar="DIR", help="a checkout of your own instead, with its uncommitted work"
-    )
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument("--pristine", action="store_true", help="without the patches only")
-    which.add_argument("--patched", action="store_true", help="with the patches only")
-    parser.add_argument(
-        "-D",
-        dest="options",
-        type=cmake_entry,
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="a further CMake cache entry",
-    )
+    options.add_backend(parser)
+    options.add_revisions(parser)
+    options.add_source(parser)
+    options.add_one_side(parser)
+    options.add_cmake_entries(parser, "a further CMake cache entry")
     parser.add_argument(
         "--sanitize", action="store_true", help="with AddressSanitizer and UBSan; see sdcpp/sanitizer.py"
     )
@@ -66,25 +46,15 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    revisions = [revision.find(name) for name in arguments.revision or REVISIONS]
-    if arguments.source:
-        revisions = [revision.from_folder(arguments.source)]
+    revisions = options.revisions(arguments)
     backend.require(backend.get(arguments.backend))
-    options = dict(arguments.options) | dict(sanitizer.OPTIONS if arguments.sanitize else {})
+    entries = dict(arguments.options) | dict(sanitizer.OPTIONS if arguments.sanitize else {})
     for wanted in revisions:
         tree = workspace(wanted)
         sides: list[tuple[Patch, ...]] = [] if arguments.patched else [()]
         if not arguments.pristine:
             sides.append(series.needed(series.states(tree, series.load())))
         for patches in sides:
-            made = builds.build(tree, patches, arguments.backend, options=options, jobs=arguments.jobs)
+            made = builds.build(tree, patches, arguments.backend, options=entries, jobs=arguments.jobs)
             console.out.print(str(made.folder), markup=False)
     return 0
-
-
-def cmake_entry(text: str) -> tuple[str, str]:
-    """Return the name and the value that ``NAME=VALUE`` or ``NAME:TYPE=VALUE`` gives."""
-    name, equals, value = text.partition("=")
-    if not (name and equals):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a CMake cache entry: write NAME=VALUE")
-    return name.partition(":")[0], value

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from sdcpp import console, revision
+from sdcpp.commands import options
 
 EPILOG = """\
 what comes out
@@ -55,10 +55,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--again", action="store_true", help="run those that have a record, too")
     parser.add_argument("--keep", action="store_true", help="leave trees, builds and pictures where they are")
     parser.add_argument("--limit", type=int, metavar="N", help="stop after N revisions")
-    parser.add_argument(
-        "--output", type=Path, default=Path("reports/history"), metavar="DIR", help="default: reports/history"
-    )
-    parser.add_argument("--jobs", type=int, metavar="N", help="worker processes (default: one a core)")
+    options.add_output(parser, "reports/history")
+    options.add_workers(parser)
     parser.set_defaults(main=main)
 
 

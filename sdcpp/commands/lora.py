@@ -82,14 +82,14 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     compare.add_argument("--plot", type=Path, metavar="SVG")
     compare.add_argument("--json", action="store_true")
     compare.add_argument("--base", metavar="MODEL", help="also compare pictures: flux-small or sd1-tiny")
-    compare.add_argument("--library", type=Path, metavar="DIR", help="a build's folder (default: the newest)")
+    _library(compare)
     compare.set_defaults(main=compare_files)
     table = actions.add_parser("table", help="type against size against loss")
     table.add_argument("file", type=Path, metavar="FILE")
     table.add_argument("--types", metavar="TYPE;TYPE", help="separated by semicolons, each as for --type")
     table.add_argument("--base", metavar="MODEL", help="also in pictures: flux-small or sd1-tiny")
     table.add_argument("--pad-rank", action="store_true", help="also with the rank padded to whole blocks")
-    table.add_argument("--library", type=Path, metavar="DIR", help="a build's folder (default: the newest)")
+    _library(table)
     table.set_defaults(main=show_table)
     merge = actions.add_parser("merge", help="put adapters into a base model")
     merge.add_argument("base", type=Path, metavar="BASE")
@@ -106,6 +106,10 @@ def _types(parser: argparse.ArgumentParser) -> None:
         metavar="TYPE[,TYPE]",
         help="F32, F16, BF16 or a quantised type; further ones for rows that are no whole blocks of the first",
     )
+    _library(parser)
+
+
+def _library(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--library", type=Path, metavar="DIR", help="a build's folder (default: the newest)")
 
 

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from sdcpp import console, revision
+from sdcpp.commands import options
 from sdcpp.errors import NothingTried
 
 #: Exit status of a run in which a mistake was not caught, or a control was.
@@ -59,10 +60,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("--restart", action="store_true", help="run finished ones again")
     parser.add_argument("--docs", type=Path, metavar="FILE", help="write the table here; needs all mutants")
-    parser.add_argument(
-        "--output", type=Path, default=Path("reports/mutants"), metavar="DIR", help="default: reports/mutants"
-    )
-    parser.add_argument("--jobs", type=int, metavar="N", help="worker processes (default: one a core)")
+    options.add_output(parser, "reports/mutants")
+    options.add_workers(parser)
     parser.set_defaults(main=main, complain=parser.error)
 
 

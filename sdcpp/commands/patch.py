@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from sdcpp import commits, console, project, revision, series
-from sdcpp.commands import build
+from sdcpp.commands import options
 from sdcpp.errors import PatchConflict, SeriesInvalid
 from sdcpp.series import State
 from sdcpp.source import BASE, workspace
@@ -35,7 +35,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     state = actions.add_parser("state", help="applies, already upstream, not needed or conflicts")
     which = state.add_mutually_exclusive_group()
     which.add_argument(
-        "--revision", action="append", metavar="NAME", help=f"default: {', '.join(build.REVISIONS)}"
+        "--revision", action="append", metavar="NAME", help=f"default: {', '.join(options.REVISIONS)}"
     )
     which.add_argument("--all", action="store_true", help="all of revisions.toml (2 GB to download)")
     state.add_argument("--source", type=Path, metavar="DIR", help="a checkout of your own instead")
@@ -55,14 +55,9 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def show_states(arguments: argparse.Namespace) -> int:
     """Print the state of each patch; exit with PatchConflict's status if one conflicts."""
-    revisions = [
-        revision.find(name)
-        for name in arguments.revision or (revision.load() if arguments.all else build.REVISIONS)
-    ]
-    if arguments.source:
-        revisions = [revision.from_folder(arguments.source)]
+    named = list(revision.load()) if arguments.all else options.REVISIONS
     patches, conflicts = series.load(), []
-    for wanted in revisions:
+    for wanted in options.revisions(arguments, default=named):
         tree = workspace(wanted)
         for state in series.states(tree, patches):
             console.out.print(f"{wanted.name:12} {state.patch.name:32} {state.state.value}", markup=False)

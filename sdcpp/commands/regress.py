@@ -6,7 +6,7 @@ import argparse
 import time
 
 from sdcpp import backend, console
-from sdcpp.commands import verify
+from sdcpp.commands import options, verify
 from sdcpp.run import cores
 
 EPILOG = """\
@@ -33,11 +33,9 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verify.add_arguments(parser, "regress")
-    verify.add_source(parser)
+    options.add_source(parser)
     parser.add_argument("--quick", action="store_true", help="the quick matrix only")
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument("--pristine", action="store_true", help="without the patches only")
-    which.add_argument("--patched", action="store_true", help="with the patches only")
+    options.add_one_side(parser)
     parser.set_defaults(main=main)
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 from contextlib import nullcontext
-from pathlib import Path
 
 from sdcpp import console, revision
+from sdcpp.commands import options
 from sdcpp.errors import NothingTried
 
 EPILOG = """\
@@ -31,14 +31,12 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("case", metavar="CASE@MODE", help="its name, as reports give it")
-    parser.add_argument("--revision", default="2026-05", metavar="NAME", help="default: 2026-05")
+    options.add_revision(parser)
     parser.add_argument("--base-model", metavar="NAME", help="which, where a case is tried on several")
     parser.add_argument(
         "--quick", action="store_true", help="as verify tries it on a revision: with more layers, at 64x64"
     )
-    parser.add_argument(
-        "--output", type=Path, default=Path("reproduce"), metavar="DIR", help="default: reproduce"
-    )
+    options.add_output(parser, "reproduce")
     parser.set_defaults(main=main)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from sdcpp import console
-from sdcpp.commands import verify
+from sdcpp.commands import options, verify
 
 #: Exit status where a picture or a verdict differs between rounds.
 UNSTABLE = 4
@@ -32,8 +32,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    verify.add_arguments(parser, "stability")
-    verify.add_source(parser)
+    verify.add_arguments(parser, "stability", workers="first one, then two")
+    options.add_source(parser)
     parser.add_argument(
         "--times", type=int, default=3, metavar="N", help="rounds for each count (default: 3)"
     )

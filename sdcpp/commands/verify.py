@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sdcpp import backend, console, revision, sanitizer, series
-from sdcpp.commands.build import cmake_entry
+from sdcpp import console, sanitizer, series
+from sdcpp.commands import options
 from sdcpp.errors import NothingTried
 from sdcpp.run import quoted
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 NOT_AS_EXPECTED = 1
 #: Exit status of a comparison in which a case fares worse with the change than without.
 REGRESSED = 5
-#: What is verified when nothing is said.
-REVISIONS = ("2025-12", "2026-05")
 
 EPILOG = """\
 what comes out
@@ -94,22 +92,13 @@ def add_change(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(complain=parser.error)
 
 
-def add_source(parser: argparse.ArgumentParser) -> None:
-    """Add what names a checkout to be tried as it is, beside itself with the patches."""
-    parser.add_argument(
-        "--source", type=Path, metavar="DIR", help="a checkout of your own instead, with its uncommitted work"
-    )
+def add_arguments(parser: argparse.ArgumentParser, name: str, workers: str = options.WORKERS) -> None:
+    """Add what ``verify``, ``matrix``, ``regress`` and ``stability`` have in common.
 
-
-def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
-    """Add what ``verify`` and ``matrix`` have in common."""
-    parser.add_argument(
-        "--revision",
-        action="append",
-        metavar="NAME",
-        help=f"a revision of revisions.toml; may be repeated (default: {', '.join(REVISIONS)})",
-    )
-    parser.add_argument("--backend", default="cpu", choices=sorted(backend.BACKENDS), help="default: cpu")
+    ``name`` is the default folder's in reports/, ``workers`` the default of ``--jobs`` in words.
+    """
+    options.add_revisions(parser)
+    options.add_backend(parser)
     parser.add_argument(
         "--select",
         action="append",
@@ -125,25 +114,9 @@ def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
         metavar="DIMENSION=PATTERN",
         help="only cases that have this in a dimension, such as mode=auto or type=Q*; may be repeated",
     )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=Path("reports") / name,
-        metavar="DIR",
-        help=f"default: reports/{name}; an interrupted run is taken up from its records",
-    )
-    parser.add_argument(
-        "--jobs", type=int, metavar="N", help="worker processes (default: three a core, if there is memory)"
-    )
-    parser.add_argument(
-        "-D",
-        dest="options",
-        type=cmake_entry,
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="a further CMake cache entry of the builds",
-    )
+    options.add_output(parser, f"reports/{name}", "; an interrupted run is taken up from its records")
+    options.add_workers(parser, workers)
+    options.add_cmake_entries(parser, "a further CMake cache entry of the builds")
     parser.add_argument("--list", action="store_true", help="print the cases and stop")
     parser.set_defaults(sanitize=False)  # only matrix offers it
 
@@ -212,9 +185,7 @@ def compare(arguments: argparse.Namespace, matrix: Matrix, command: Sequence[str
     from sdcpp.patch import read
 
     if arguments.patch:
-        wanted = [revision.find(name) for name in arguments.revision or REVISIONS[-1:]]
-        if arguments.source:
-            wanted = [revision.from_folder(arguments.source)]
+        wanted = options.revisions(arguments, default=options.REVISIONS[-1:])
         patches = [read(path) for path in arguments.patch]
         proposals = [proposal.of_patches(each, patches) for each in wanted]
     else:
@@ -255,9 +226,7 @@ def contenders(
     """Yield the built sides of each revision asked for; raises what fetching, patching and building raise."""
     from harness.verify import contend, maker_for
 
-    revisions = [revision.find(name) for name in arguments.revision or REVISIONS]
-    if arguments.source:
-        revisions = [revision.from_folder(arguments.source)]
+    revisions = options.revisions(arguments)
     question = _question(arguments, matrix, command, sides)
     # The newest library knows the most types, and all make the same blocks of the same type.
     with maker_for(revisions[-1], question) as maker:
@@ -282,26 +251,26 @@ def _question(
 
 def typed(arguments: argparse.Namespace, command: Sequence[str]) -> str:
     """Return the command that asks the same again."""
-    options: list[str] = []
+    added: list[str] = []
     for name in arguments.revision or ():
-        options += ["--revision", name]
+        added += ["--revision", name]
     if arguments.source:
-        options += ["--source", str(arguments.source)]
+        added += ["--source", str(arguments.source)]
     if getattr(arguments, "base", None):
-        options += ["--base", arguments.base]
+        added += ["--base", arguments.base]
     for path in getattr(arguments, "patch", ()):
-        options += ["--patch", str(path)]
+        added += ["--patch", str(path)]
     if arguments.backend != "cpu":
-        options += ["--backend", arguments.backend]
+        added += ["--backend", arguments.backend]
     if arguments.sanitize:
-        options.append("--sanitize")
+        added.append("--sanitize")
     for key, value in arguments.options:
-        options += ["-D", f"{key}={value}"]
+        added += ["-D", f"{key}={value}"]
     for pattern in arguments.select:
-        options += ["--select", pattern]
+        added += ["--select", pattern]
     for key, value in arguments.where:
-        options += ["--where", f"{key}={value}"]
-    words = [*command, *options]
+        added += ["--where", f"{key}={value}"]
+    words = [*command, *added]
     return quoted(words[:-1] if words[-1] == "--" else words)
 
 
