@@ -1,7 +1,6 @@
 """The report for a browser: one file with everything in it, made for looking at single cells.
 
-Python decides what is said; the script in the page only shows, hides and walks. All text passes through
-Jinja's autoescape, or through JSON that it makes safe, since names and evidence come from a foreign library.
+Python decides what is said; the script in the page only shows, hides and walks.
 """
 
 from __future__ import annotations
@@ -11,11 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
 from harness.record import Cell
-from harness.report import builds, change
+from harness.report import builds, change, page
 from harness.report.change import Pair
 from harness.report.pictures import Album
 from harness.report.view import ACROSS, View, title
@@ -57,16 +53,8 @@ def render(shown: View, budget: int = BUDGET) -> str:
         "standings": STANDINGS,
         "before": _before(shown, pairs, numbers),
     }
-    environment = Environment(
-        loader=PackageLoader("harness.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    # The order of numbers and names is meant.
-    environment.policies["json.dumps_kwargs"] = {"sort_keys": False}
-    return environment.get_template("report.html.j2").render(
+    return page.fill(
+        "report.html.j2",
         run=shown.records.run,
         finished=shown.records.finished,
         sentence=change.sentence(shown, pairs),
@@ -88,15 +76,7 @@ def render(shown: View, budget: int = BUDGET) -> str:
         shapes={standing: shapes[0] for standing, shapes in SHAPES.items()},
         missing=_missing(shown, pictures),
         data=data,
-        style=_asset(environment, "report.css"),
-        script=_asset(environment, "report.js"),
     )  # fmt: skip
-
-
-def _asset(environment: Environment, name: str) -> Markup:
-    # Ours and constant: the only text that is not escaped.
-    assert environment.loader is not None  # noqa: S101 - given two lines above
-    return Markup(environment.loader.get_source(environment, name)[0])  # noqa: S704
 
 
 def _keys(shown: View) -> list[str]:

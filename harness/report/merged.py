@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
 from harness.merge import Column, Disagreement, Entry, Joined, Row
-from harness.record import Cell, Pixels, png
+from harness.record import Cell
 from harness.report.markdown import code, escape
-from harness.report.pictures import difference
+from harness.report.page import fill
+from harness.report.pictures import difference, uri
 from harness.report.words import SEVERITY, SHAPES, STANDINGS, number, one_line, plural, short, worst
 from harness.verdict import FAILING
 from sdcpp.backend import BACKENDS
@@ -181,17 +178,9 @@ def _more(items: Sequence[object], what: str) -> list[str]:
 
 def page(joined: Joined) -> str:
     """Return the page."""
-    environment = Environment(
-        loader=PackageLoader("harness.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    assert environment.loader is not None  # noqa: S101 - given above
-    style = Markup(environment.loader.get_source(environment, "report.css")[0])  # noqa: S704 - ours and constant
     counts = Counter(cell.standing for row in joined.rows for cell in row.cells.values())
-    return environment.get_template("merged.html.j2").render(
+    return fill(
+        "merged.html.j2",
         sentence=sentence(joined),
         good=not joined.failing
         and not joined.refused
@@ -207,7 +196,6 @@ def page(joined: Joined) -> str:
         short=short,
         one_line=one_line,
         failing=FAILING,
-        style=style,
     )
 
 
@@ -218,13 +206,9 @@ def _pictures(joined: Joined, found: Disagreement) -> list[tuple[str, str]]:
     names = [found.row.cells[column].pictures.get("got", "") for column in (found.reference, found.column)]
     held = [joined.pictures.get(name) for name in names]
     labels = (found.reference.backend, found.column.backend)
-    shown = [(label, _uri(pixels)) for label, pixels in zip(labels, held, strict=True) if pixels is not None]
+    shown = [(label, uri(pixels)) for label, pixels in zip(labels, held, strict=True) if pixels is not None]
     first, second = held
     if first is not None and second is not None and first.shape == second.shape:
         pixels, factor, _ = difference(second, first)
-        shown.append((f"difference × {factor}", _uri(pixels)))
+        shown.append((f"difference × {factor}", uri(pixels)))
     return shown
-
-
-def _uri(pixels: Pixels) -> str:
-    return "data:image/png;base64," + base64.b64encode(png(pixels)).decode()

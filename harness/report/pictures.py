@@ -12,6 +12,11 @@ from harness.record import Pixels, Records, png
 FACTORS = (200, 100, 50, 20, 10, 5, 2, 1)
 
 
+def uri(pixels: Pixels) -> str:
+    """Return a picture as the address of an image that holds it, as PNG."""
+    return "data:image/png;base64," + base64.b64encode(png(pixels)).decode()
+
+
 def difference(got: Pixels, wanted: Pixels) -> tuple[Pixels, int, int]:
     """Return |got - wanted| times a factor, the factor, and the largest difference in grey levels.
 
@@ -68,9 +73,9 @@ class Album:
         return {"difference": place, "factor": factor, "most": most}
 
     def _store(self, pixels: Pixels) -> int:
-        uri = "data:image/png;base64," + base64.b64encode(png(pixels)).decode()
-        if uri not in self._stored:
-            self._stored[uri] = len(self.uris)
-            self.uris.append(uri)
-            self._budget -= len(uri)
-        return self._stored[uri]
+        found = uri(pixels)
+        if found not in self._stored:
+            self._stored[found] = len(self.uris)
+            self.uris.append(found)
+            self._budget -= len(found)
+        return self._stored[found]

@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from jinja2 import UndefinedError
+
+from harness import merge
+from harness.report import merged, page
+from tests.unit.example_records import example
+
+
+def test_a_value_that_nobody_gives_is_an_error() -> None:
+    with pytest.raises(UndefinedError, match="sentence"):
+        page.fill("merged.html.j2")
+
+
+def test_values_are_escaped_and_the_style_is_not() -> None:
+    text = merged.page(merge.join([(Path("<script>.jsonl"), example())], ()))
+    assert "&lt;script&gt;.jsonl" in text
+    assert "<script>" not in text
+    style = text.partition("<style>")[2].partition("</style>")[0]
+    assert "color-scheme: light dark;" in style
+    assert '"' in style
+    assert "&#34;" not in style
