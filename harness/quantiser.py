@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import IO, Any
 
 import numpy as np
+from gguf import GGMLQuantizationType
 from numpy.typing import NDArray
 
 from harness.formats.tensor import Bytes, Rows
@@ -26,10 +27,12 @@ from sdcpp.errors import LibraryUnusable, TypeUnavailable
 from sdcpp.run import cores, start
 
 #: What the child can be asked to do, and what it answers when it could not.
-_QUANTISE, _NEAREST, _DECODE = "quantise", "nearest", "decode"
+QUANTISE, NEAREST, DECODE = "quantise", "nearest", "decode"
 NOT_FINITE, TOO_SHORT = "not finite", "too short"
+#: Weights of the columns that are all alike.
+ONES = "ones"
 #: Types of floats that the child reads from a file by itself, and ggml's numbers for them.
-READS = {"F32": 0, "F16": 1, "BF16": 30}
+READS = {kind: int(GGMLQuantizationType[kind]) for kind in ("F32", "F16", "BF16")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +160,7 @@ class Quantiser:
         rows that are not whole blocks, and LibraryUnusable if the library dies of it.
         """
         parts = [values] if importance is None else [values, importance]
-        return self._made(_QUANTISE, name, parts)
+        return self._made(QUANTISE, name, parts)
 
     def nearest(self, values: NDArray[np.floating], name: str) -> Bytes:
         """Return float values [rows, row] as the blocks nearest to them, of the two that ggml makes.
@@ -166,13 +169,13 @@ class Quantiser:
         largest value's or weighs by the values themselves. Which is better differs from row to row; a row costs
         the same bytes either way. Raises what ``quantise`` raises.
         """
-        return self._made(_NEAREST, name, [values])
+        return self._made(NEAREST, name, [values])
 
     def dequantise(self, blocks: Bytes, name: str) -> NDArray[np.float32]:
         """Return the values [rows, row] of blocks [rows, bytes of a row], decoded by the library itself."""
         info = self.info(name)
         rows, row = blocks.shape[0], blocks.shape[1] // info.bytes * info.block
-        order = _order(_DECODE, info, rows, row)
+        order = _order(DECODE, info, rows, row)
         found = self._exchange(order, [np.ascontiguousarray(blocks)], rows * row * 4)
         return found.view(np.float32).reshape(rows, row)
 
@@ -192,7 +195,7 @@ class Quantiser:
 
     def _sent(self, place: int, piece: Rows, name: str) -> _Ticket:
         tensor, info = piece.tensor, self.info(name)
-        order = _order(_NEAREST, info, piece.count, tensor.row)
+        order = _order(NEAREST, info, piece.count, tensor.row)
         size = piece.count * tensor.row // info.block * info.bytes
         if tensor.strides is None and tensor.kind in READS and hasattr(os, "preadv"):
             order |= {"file": str(tensor.path), "kind": tensor.kind, "source": piece.offset}
@@ -332,7 +335,7 @@ def _order(task: str, info: TypeInfo, rows: int, row: int) -> dict[str, Any]:
         "row": row,
         "block": info.block,
         "size": info.bytes,
-        "weights": "ones" if info.needs_imatrix else None,
+        "weights": ONES if info.needs_imatrix else None,
     }
 
 

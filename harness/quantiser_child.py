@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from harness.formats.tensor import SIZES
 from harness.lora.cast import finite
-from harness.quantiser import NOT_FINITE, READS, TOO_SHORT
+from harness.quantiser import DECODE, NEAREST, NOT_FINITE, ONES, READS, TOO_SHORT
 from sdcpp import build, ggml, library
 from sdcpp.errors import Error
 from sdcpp.library import Library
@@ -87,9 +87,9 @@ def _survives(loaded: Library, number: int, kind: ggml.TensorType) -> bool:
 class Order:
     """A request: ``rows`` at ``source`` become other rows at ``target`` of the ``shared`` memory of that number.
 
-    The task is to "quantise" or to "decode" what lies in the same memory, or to find the "nearest" blocks of the
-    two ways in which ggml rounds: to those values, or to floats of type ``kind`` in ``file``. ``weights`` are one
-    number for each column: "ones", or at a place of the memory. With ``check``, and from a file always, values
+    The task is to QUANTISE or to DECODE what lies in the same memory, or to find the NEAREST blocks of the two ways
+    in which ggml rounds: to those values, or to floats of type ``kind`` in ``file``. ``weights`` are one number for
+    each column: ONES, or at a place of the memory. With ``check``, and from a file always, values
     that are not finite are refused.
     """
 
@@ -152,7 +152,7 @@ class Worker:
         """Do ``rows`` rows from ``first`` on; returns what kept it from being done."""
         memory = self._memory[order.shared]
         count, packed = rows * order.row, order.packed
-        if order.task == "decode":
+        if order.task == DECODE:
             source = memory[order.source + first * packed :]
             target = memory[order.target + 4 * first * order.row :]
             ggml.decoder(self._loaded, order.number)(source.ctypes.data, target.ctypes.data, count)
@@ -175,7 +175,7 @@ class Worker:
         target = memory[start : start + rows * packed]
         given = self._weights(order)
         self._quantise(order, values, target, given)
-        if order.task == "nearest" and given is None and order.type not in ONE_WAY:
+        if order.task == NEAREST and given is None and order.type not in ONE_WAY:
             self._better(order, values, target.reshape(rows, packed))
         return ""
 
@@ -237,7 +237,7 @@ class Worker:
         )
 
     def _weights(self, order: Order) -> NDArray[np.generic] | None:
-        if order.weights == "ones":
+        if order.weights == ONES:
             return np.ones(order.row, np.float32)
         return None if order.weights is None else self._memory[order.shared][int(order.weights) :]
 
