@@ -17,9 +17,6 @@ from harness.kinds import KINDS, Kind
 from harness.schemes import SCHEMES, Part, Scheme, Target
 
 F32 = NDArray[np.float32]
-#: "alpha": the tensor .alpha holds alpha; "scale": the tensor .scale holds alpha / rank; "flat": as "alpha", and the
-#: factors of a convolution are matrices, [rank, in * kh * kw] and [out, rank], whose rows are long enough to quantise.
-FORMS = ("alpha", "scale", "flat")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +27,9 @@ class Adapter:
     groups of the base's targets. Several ranks are dealt out to the targets in turn.
 
     ``alpha`` scales the change by alpha / rank; None leaves the tensor out, which means a scale of 1, and "rank" is
-    the rank of each target. ``form`` is one of FORMS, ``alpha_type`` the type of alpha or scale ("F32", "F16",
+    the rank of each target. The ``form`` is "alpha": the tensor .alpha holds it; "scale": the tensor .scale holds
+    alpha / rank; or "flat": as "alpha", and the factors of a convolution are matrices, [rank, in * kh * kw] and
+    [out, rank], whose rows are long enough to quantise. ``alpha_type`` is the type of alpha or scale ("F32", "F16",
     "BF16"); None is that of the other floats of the file. ``strength`` is the Frobenius norm of ΔW over that of
     W, so that the effect does not depend on the rank.
     """

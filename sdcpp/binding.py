@@ -10,8 +10,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from sdcpp import api, header, layout, project, run
-from sdcpp.errors import HeaderUnsupported, LayoutMismatch, ToolMissing
+from sdcpp import api, header, layout, project, run, toolchain
+from sdcpp.errors import HeaderUnsupported, LayoutMismatch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,9 +51,7 @@ def prove(source: Path) -> Binding:
 
 def _table(include: Path, entries: str) -> str:
     """Return what the ABI table's program prints for the header in a folder."""
-    compiler = next((path for name in ("c++", "g++", "clang++") if (path := run.which(name))), None)
-    if compiler is None:
-        raise ToolMissing("no C++ compiler", "c++", "apt install g++, or Xcode's command line tools")
+    compiler = toolchain.compiler()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         (folder / "abi_entries.h").write_text(entries, encoding="utf-8")

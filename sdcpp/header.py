@@ -29,7 +29,7 @@ from sdcpp.declaration import (
 from sdcpp.errors import HeaderUnsupported
 from sdcpp.preprocessor import constant, preprocess
 
-#: Where a source tree may keep its public header, newest place first.
+#: Where the public header is: in a folder of its own since sdist 0.4.6, at the top before.
 PLACES = ("include/stable-diffusion.h", "stable-diffusion.h")
 
 #: The names that the standard headers would have brought. What they are is known to sdcpp.layout.

@@ -13,8 +13,9 @@ import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from sdcpp import toolchain
 from sdcpp.errors import ToolMissing
-from sdcpp.run import run, which
+from sdcpp.run import run
 
 if TYPE_CHECKING:
     from sdcpp.build import Build
@@ -37,17 +38,14 @@ def is_sanitized(build: Build) -> bool:
 def environment(build: Build) -> dict[str, str]:
     """Return what a process that is to load the build needs in its environment; nothing for a usual build.
 
-    Raises ToolMissing if the compiler has no sanitizer runtime.
+    Raises ToolMissing without a compiler, or if it has no sanitizer runtime.
     """
     return {**_SETTINGS, "LD_PRELOAD": _runtimes()} if is_sanitized(build) else {}
 
 
 @functools.cache
 def _runtimes() -> str:
-    compiler = next((found for found in map(which, ("c++", "g++", "clang++")) if found), None)
-    if compiler is None:
-        raise ToolMissing("program not found", "c++", "install a C++ compiler")
-    found = []
+    compiler, found = toolchain.compiler(), []
     for name in ("libasan.so", "libstdc++.so"):
         place = run([compiler, f"-print-file-name={name}"], quiet=True).output.strip()
         if place == name:  # how gcc says that it has none

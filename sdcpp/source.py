@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sdcpp import cache, repository, run, sdist
+from sdcpp import cache, header, repository, run, sdist
 from sdcpp.errors import NetworkUnavailable, SourceInvalid
 from sdcpp.repository import Repository
 from sdcpp.revision import Folder, Git, Revision, Sdist, generation
@@ -19,8 +19,6 @@ from sdcpp.revision import Folder, Git, Revision, Sdist, generation
 LAYOUT = 1
 #: The name under which a workspace remembers its unpatched commit.
 BASE = "refs/sdcpp/base"
-#: Where the public header is: at the top up to sdist 0.4.5, in a folder of its own since.
-HEADERS = ("stable-diffusion.h", "include/stable-diffusion.h")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,13 +43,8 @@ class Tree:
         """The generation of the LoRA API: the revision's, or the one that the unpatched header shows."""
         if self.revision.lora_api:
             return self.revision.lora_api
-        texts = (self.repository.git("show", f"{self.base}:{name}") for name in HEADERS)
+        texts = (self.repository.git("show", f"{self.base}:{name}") for name in header.PLACES)
         return generation("".join(text.output for text in texts if text.status == 0))
-
-
-def fetch(revision: Revision) -> Path:
-    """Return the folder of the revision's workspace, fetching what is not there; see ``workspace``."""
-    return workspace(revision).path
 
 
 def workspace(revision: Revision) -> Tree:
@@ -77,14 +70,6 @@ def workspace(revision: Revision) -> Tree:
             raise SourceInvalid("workspace is damaged", path, "remove that folder and try again")
         base = found
     return Tree(revision=revision, path=path, base=base)
-
-
-def header_path(tree: Path) -> Path:
-    """Return upstream's public header in a source tree; SourceInvalid if there is none."""
-    for name in HEADERS:
-        if (tree / name).is_file():
-            return tree / name
-    raise SourceInvalid("no public header", tree, f"it must have {' or '.join(HEADERS)}")
 
 
 def _key(revision: Revision) -> str:
@@ -120,8 +105,8 @@ def _require(path: Path) -> None:
     if not path.is_dir():
         raise SourceInvalid("no such folder", path, "give the folder that holds upstream's CMakeLists.txt")
     missing = [] if (path / "CMakeLists.txt").is_file() else ["CMakeLists.txt"]
-    if not any((path / name).is_file() for name in HEADERS):
-        missing.append(" or ".join(HEADERS))
+    if not any((path / name).is_file() for name in header.PLACES):
+        missing.append(" or ".join(header.PLACES))
     if missing:
         raise SourceInvalid(
             "not a source tree of stable-diffusion.cpp",

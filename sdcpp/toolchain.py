@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 from sdcpp import cmake
+from sdcpp.errors import ToolMissing
 from sdcpp.run import run, which
 
 #: The compilers that CMake looks for, in its order, and the variable that overrides them.
@@ -47,6 +48,14 @@ def environment(backend: str) -> dict[str, str]:
         return {}
     found = next((path for path in (which(name, *_PLACES) for name in names) if path), None)
     return {variable: str(found)} if found else {}
+
+
+def compiler() -> Path:
+    """Return a C++ compiler that takes gcc's options; raises ToolMissing."""
+    found = next((path for path in map(which, ("c++", "g++", "clang++")) if path), None)
+    if found is None:
+        raise ToolMissing("no C++ compiler", "c++", "apt install g++, or Xcode's command line tools")
+    return found
 
 
 def _version(chosen: str | None, names: tuple[str, ...]) -> str:

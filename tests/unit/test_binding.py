@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sdcpp import binding, header, run
+from sdcpp import binding, header, toolchain
 from sdcpp.declaration import Enum, Field, Scalar
 from sdcpp.errors import HeaderUnsupported, LayoutMismatch, ToolMissing
 from tests.unit import fakelib
@@ -52,6 +52,6 @@ def test_what_cannot_be_called_is_not_proved(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "stable-diffusion.h").write_text("int something_else(void);", encoding="utf-8")
     with pytest.raises(HeaderUnsupported, match="no known generation"):
         binding.prove(tmp_path)
-    monkeypatch.setattr(run, "which", lambda _: None)
+    monkeypatch.setattr(toolchain, "which", lambda _: None)
     with pytest.raises(ToolMissing, match=r"no C\+\+ compiler"):
         binding.prove(fakelib.tree(tmp_path / "tree", "B"))
