@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -66,6 +66,18 @@ def load(path: Path = PATH) -> list[Expectation]:
                 "not an expectation", f"{path}, entry {number}: {error}", "see the top of the file"
             ) from error
     return loaded
+
+
+def stand(
+    verdict: Verdict, expected: Iterable[Expectation], *, patches: Collection[str], **facts: str
+) -> tuple[Standing, str]:
+    """Return how a verdict stands against the first entry that fits, and that entry's reason if it speaks of it.
+
+    ``patches`` and ``facts`` are those of ``Expectation.fits``.
+    """
+    known = next((entry for entry in expected if entry.fits(patches=patches, **facts)), None)
+    found = standing(verdict, known)
+    return found, known.reason if known and found in (Standing.KNOWN, Standing.FIXED) else ""
 
 
 def standing(verdict: Verdict, expected: Expectation | None) -> Standing:

@@ -67,8 +67,7 @@ def cell_of(
         why = bound.why if bound else "must be equal to the byte"
     facts = {"revision": side.revision, "backend": side.backend, "case": case.name, "mode": mode}
     facts["base"] = case.dimensions["base"]
-    known = next((e for e in expected if e.fits(patches=contender.patches, **facts)), None)
-    stands = expectation.standing(finding.verdict, known)
+    stands, reason = expectation.stand(finding.verdict, expected, patches=contender.patches, **facts)
     own = observed[case.shot.name]
     return Cell(
         side=side.label,
@@ -82,7 +81,7 @@ def cell_of(
         why=why,
         loss=finding.loss,
         evidence=finding.evidence,
-        reason=known.reason if known and stands in (Standing.KNOWN, Standing.FIXED) else "",
+        reason=reason,
         pictures=dict(finding.pictures),
         seconds=sum(own.seconds.values()),
         memory=own.memory,

@@ -227,9 +227,8 @@ def _restood(cell: Cell, side: Side, expected: Sequence[Expectation]) -> Cell:
     patches = [patch["name"] for patch in side.build.get("patches", ())]
     facts = {"revision": side.revision, "backend": side.backend, "case": cell.case}
     facts |= {name: cell.dimensions.get(name, "") for name in ("base", "mode")}
-    known = next((e for e in expected if e.fits(patches=patches, **facts)), None)
-    stands = expectation.standing(cell.verdict, known)
-    return replace(cell, standing=stands, reason=known.reason if known else "")
+    stands, reason = expectation.stand(cell.verdict, expected, patches=patches, **facts)
+    return replace(cell, standing=stands, reason=reason)
 
 
 def _columns(entries: Iterable[Entry]) -> list[Column]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from harness.merge import Column, Joined, Row
+from harness.merge import COLUMNS, Column, Joined, Row
 from harness.record import Cell
+from harness.report import markdown
 from harness.report.merged import empty
 from harness.report.words import number
 from harness.verdict import Verdict
+from sdcpp.backend import BACKENDS
 
 #: The command that writes the page.
 COMMAND = "sdcpp merge results/*.jsonl* --support docs/support.md"
@@ -46,7 +48,8 @@ def page(joined: Joined) -> str:
     lines += ["", "## Never run", ""]
     absent = [column.backend for column in joined.columns if not column.device]
     lines += [f"- {name}: {empty(Column(backend=name))}." for name in absent]
-    lines += ["- rocm, sycl: never run; their records in sdcpp/backend.py were written from documentation."]
+    others = ", ".join(name for name, known in BACKENDS.items() if known.never_run and name not in COLUMNS)
+    lines += [f"- {others}: never run; their records in sdcpp/backend.py were written from documentation."]
     return "\n".join(lines) + "\n"
 
 
@@ -63,7 +66,7 @@ def _machines(joined: Joined) -> list[str]:
         for entry in joined.entries
     )
     head = ["backend", "device", "driver", "toolkit", "system", "date"]
-    return [_line(head), "|---" * len(head) + "|", *(_line(row) for row in sorted(rows))]
+    return [*markdown.head(head), *map(markdown.row, sorted(rows))]
 
 
 def _toolkit(build: Mapping[str, object]) -> str:
@@ -87,7 +90,7 @@ def _table(joined: Joined, state: str) -> list[str]:
     for column in used:
         label = column.label if column.backend in several else column.backend
         head += [f"{label} {mode}" for mode in MODES] + (["doc"] if column.backend in DOCUMENTED else [])
-    lines = [_line(head), "|---" * len(head) + "|"]
+    lines = markdown.head(head)
     documented = {kind for column in used for kind in DOCUMENTED.get(column.backend, ())}
     for kind in sorted({_type(row) for row in rows} | documented, key=_order):
         texts = [kind]
@@ -96,7 +99,7 @@ def _table(joined: Joined, state: str) -> list[str]:
             texts += map(_text, found)
             if column.backend in DOCUMENTED:
                 texts.append(_documented(DOCUMENTED[column.backend].get(kind), found))
-        lines.append(_line(texts))
+        lines.append(markdown.row(texts))
     return lines
 
 
@@ -128,7 +131,3 @@ def _documented(said: bool | None, found: Sequence[Cell | None]) -> str:
         return ""
     passed = {cell.verdict is Verdict.PASS for cell in found if cell}
     return ("yes" if said else "no") + (" **≠**" if (not said) in passed else "")
-
-
-def _line(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"

@@ -69,6 +69,28 @@ def test_standing(verdict: Verdict, expected: Expectation | None, stands: Standi
     assert standing(verdict, expected) is stands
 
 
+def test_the_reason_is_told_where_the_entry_speaks_of_the_verdict() -> None:
+    facts = {
+        "revision": "2026-05",
+        "backend": "cpu",
+        "base": "flux-small",
+        "case": "gguf-Q8_0",
+        "mode": "auto",
+    }
+    entry = Expectation(revisions=["2026-*"], cases=["gguf-Q*"], verdicts=[Verdict.ABORT], reason="it aborts")
+    other = dataclasses.replace(entry, reason="never reached")
+
+    def stand(verdict: Verdict, **changed: str) -> tuple[Standing, str]:
+        return expectation.stand(verdict, [entry, other], patches=(), **{**facts, **changed})
+
+    assert stand(Verdict.ABORT) == (Standing.KNOWN, "it aborts")
+    assert stand(Verdict.PASS) == (Standing.FIXED, "it aborts")
+    assert stand(Verdict.WRONG) == (Standing.RED, "")
+    assert stand(Verdict.SKIPPED) == (Standing.IDLE, "")
+    assert stand(Verdict.PASS, case="gguf-F16") == (Standing.GOOD, "")
+    assert stand(Verdict.ABORT, case="gguf-F16") == (Standing.RED, "")
+
+
 def test_the_projects_own_entries_name_what_there_is() -> None:
     entries = expectation.load()
     assert entries
