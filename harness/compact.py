@@ -17,6 +17,7 @@ import numpy as np
 
 from harness.record import Cell, Pixels, Records, png
 from harness.verdict import Verdict
+from sdcpp import output
 
 #: Every how many-th pixel is kept, down and across.
 STEP = 4
@@ -54,10 +55,7 @@ def write(stages: Sequence[Records], path: Path) -> None:
             lines.append(_line("picture", {"sha256": name, "png": base64.b64encode(picture).decode()}))
     lines += [_line("cell", _given(cell)) for cell in cells.values()]
     lines.append(_line("end", {"finished": stages[-1].finished}))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text("".join(lines), encoding="utf-8", newline="\n")
-    partial.replace(path)
+    output.write(path, "".join(lines))
 
 
 def sample(pixels: Pixels) -> Pixels:

@@ -19,7 +19,7 @@ from harness import core
 from harness.matrix import Maker
 from harness.verdict import Verdict
 from harness.verify import Question, contend, machine, verify
-from sdcpp import cache, console, project, revision, series, source
+from sdcpp import cache, console, output, project, revision, series, source
 from sdcpp.errors import BuildFailed, Error, FileInvalid, HeaderUnsupported, LayoutMismatch
 from sdcpp.patch import Patch
 from sdcpp.revision import Revision, Sdist
@@ -97,8 +97,8 @@ def run(wanted: Revision, folder: Path, *, jobs: int | None = None, select: Sequ
     """Build a revision as it is and with PATCHES, put the core cases to both, and return what came of it.
 
     ``folder`` keeps the run's own records, from which a killed run is taken up; ``select`` are patterns of the cases
-    that are put, all by default. A revision that cannot be built or
-    bound is a row that says so; raises what keeps the work itself from being done.
+    that are put, all by default. A revision that cannot be built or bound is a row that says so; raises what keeps
+    the work itself from being done.
     """
     start = time.monotonic()
     base = core.base_for(wanted.date)
@@ -150,13 +150,10 @@ def run(wanted: Revision, folder: Path, *, jobs: int | None = None, select: Sequ
 
 def write(row: Row, folder: Path = RESULTS) -> Path:
     """Write a row's file, whole or not at all, and return its path."""
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{row.revision}.jsonl"
     head = {key: value for key, value in asdict(row).items() if key != "judgements"}
     lines = [head, *(asdict(judgement) for judgement in row.judgements)]
-    partial = path.with_name(f".{path.name}")
-    partial.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    partial.replace(path)
+    output.write(path, "".join(json.dumps(line) + "\n" for line in lines))
     return path
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from harness.case import Case, Shot
 from harness.pool import SEED
 from harness.robustness import Trial
+from sdcpp import output
 from sdcpp.run import quoted
 
 #: What upstream's program is called, by the generation of the LoRA API, for those whose options are known to be these
@@ -71,14 +72,15 @@ def commands(case: Case | Trial, generation: str) -> dict[str, str]:
 
 
 def write(case: Case | Trial, folder: Path) -> list[Path]:
-    """Copy all that the commands of a case name into a folder and return what is there then."""
+    """Copy all that the commands of a case name into a folder and return what is there then; raises OutputRefused."""
     shots = [case.without, case.shot, *([case.wanted] if isinstance(case, Case) and case.wanted else [])]
     written = []
     for path, name in {path: name for shot in shots for path, name in _names(shot).items()}.items():
         if path.is_file():  # a case may be about one that is missing
             copy = folder / name
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, copy)
+            output.folder(copy.parent)
+            with output.whole(copy) as partial:
+                shutil.copyfile(path, partial)
             written.append(copy)
     return written
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import history
-from sdcpp import binding, console, series, source
+from sdcpp import binding, console, output, series, source
 from sdcpp.errors import FileInvalid, HeaderUnsupported, LayoutMismatch
 from sdcpp.revision import Revision
 
@@ -58,8 +58,7 @@ def run(wanted: Sequence[Revision], *, keep: bool) -> Iterator[Entry]:
         console.note(f"{one.name}: {number} of {len(wanted)}")
         entry = known[one.name] = examine(one)
         entries = [asdict(known[other.name]) for other in wanted if other.name in known]
-        RESULT.parent.mkdir(parents=True, exist_ok=True)
-        RESULT.write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
+        output.write(RESULT, json.dumps(entries, indent=1) + "\n")
         if not keep:
             history.drop(one)
         yield entry

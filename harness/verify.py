@@ -26,7 +26,7 @@ from harness.record import Observation, Pixels, Records, Run, Side, Writer
 from harness.report.progress import Progress
 from harness.robustness import MEMORY, TIMEOUT, Trial
 from harness.verdict import Standing
-from sdcpp import backend, build, console, device, header, project, sanitizer, series, source
+from sdcpp import backend, build, console, device, header, output, project, sanitizer, series, source
 from sdcpp.api.modes import modes as apply_modes
 from sdcpp.build import Build
 from sdcpp.errors import FileInvalid, NothingTried
@@ -168,8 +168,7 @@ def verify(
     """
     if not any(contender.cases for contender in contenders) and not proposal:
         raise NothingTried("no case is selected", title, "widen --select; --list shows the cases")
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / RECORDS
+    path = output.folder(folder) / RECORDS
     plan = _plan(contenders)
     records = _earlier(path, plan, reuse=reuse)
     if records is not None and records.finished:

@@ -18,7 +18,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from sdcpp import bundled, console, project, run, sdist
-from sdcpp.errors import NetworkUnavailable, OutputRefused, SourceInvalid
+from sdcpp.errors import NetworkUnavailable, SourceInvalid
+from sdcpp.output import whole
 from sdcpp.revision import Revision, Sdist
 
 #: Folders inside the archive.
@@ -44,7 +45,8 @@ def pack(
 
     ``arguments`` are sdcpp's. Wheels are fetched for a version of Python ("3.12") and any of the ``platforms`` (tags
     as pip takes them; none means this machine's), all but those of the packages in ``omit``, which the other side
-    has. Raises NetworkUnavailable, SourceInvalid for revisions that are no sdist, and what downloading one raises.
+    has. Raises NetworkUnavailable, OutputRefused, SourceInvalid for revisions that are no sdist, and what downloading
+    one raises.
     """
     sources = []
     for revision in revisions:
@@ -67,17 +69,11 @@ def pack(
             "python": python,
             "sha256": {name: _sha256(file) for name, file in members.items()},
         }
-        partial = path.with_name(f".{path.name}.partial")
-        try:
-            with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as packed:
-                packed.write(Path(bundled.__file__), "__main__.py")
-                packed.writestr(ORDER, json.dumps(order, indent=1) + "\n")
-                for name, file in members.items():
-                    packed.write(file, name, zipfile.ZIP_STORED if name.endswith(_DENSE) else None)
-            partial.replace(path)
-        except OSError as error:
-            partial.unlink(missing_ok=True)
-            raise OutputRefused("bundle cannot be written", path, str(error)) from error
+        with whole(path) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as packed:
+            packed.write(Path(bundled.__file__), "__main__.py")
+            packed.writestr(ORDER, json.dumps(order, indent=1) + "\n")
+            for name, file in members.items():
+                packed.write(file, name, zipfile.ZIP_STORED if name.endswith(_DENSE) else None)
     return path
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sdcpp import cache, patch, project, series
+from sdcpp import cache, output, patch, project, series
 from sdcpp.errors import OutputRefused, SeriesInvalid
 from sdcpp.patch import Patch
 from sdcpp.repository import Repository
@@ -97,7 +97,7 @@ def export(folder: Path, patches: Path = project.PATCHES) -> Exported:
     written = tuple(name for name in found if name not in same)
     removed = tuple(name for name in listed if name in started and name not in found)
     for name in written:
-        _replace(patches / name, found[name].mail)
+        output.write(patches / name, found[name].mail)
     for name in removed:
         (patches / name).unlink(missing_ok=True)
     order = _merged([name for name in listed if name not in removed], list(found))
@@ -105,7 +105,7 @@ def export(folder: Path, patches: Path = project.PATCHES) -> Exported:
     lines = path.read_text(encoding="utf-8").splitlines()
     head = [line for line in lines if line.startswith("#") or not line.strip()]
     if order != list(listed):
-        _replace(path, "\n".join([*head, *order, ""]).encode())
+        output.write(path, "\n".join([*head, *order, ""]))
     made.git("config", "--unset-all", _STARTED)
     for name in found:
         made.must("config", "--add", _STARTED, name)
@@ -137,9 +137,3 @@ def _merged(listed: Sequence[str], found: Sequence[str]) -> list[str]:
         if name not in order:
             order.insert(order.index(found[place - 1]) + 1 if place else len(order), name)
     return order
-
-
-def _replace(path: Path, content: bytes) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(content)
-    partial.replace(path)

@@ -1,4 +1,4 @@
-"""A file that appears whole or not at all, and what keeps it from being written."""
+"""What a user asks to be written: a file appears whole or not at all, and what keeps it from that is said."""
 
 from __future__ import annotations
 
@@ -18,6 +18,26 @@ _ADVICE = {
     errno.EPERM: "choose a folder that you may write to",
     errno.EROFS: "choose a folder that you may write to",
 }
+
+
+def folder(path: Path) -> Path:
+    """Return a folder, made with those above it if it is not there; raises OutputRefused."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        advice = _ADVICE.get(error.errno or 0, "choose another name")
+        raise OutputRefused(f"folder cannot be made ({error.strerror})", path, advice) from error
+    return path
+
+
+def write(path: Path, content: str | bytes) -> None:
+    """Write a file, with the folders above it; text as UTF-8, with a question mark for what that cannot say.
+
+    Raises OutputRefused.
+    """
+    folder(path.parent)
+    with whole(path) as partial:
+        partial.write_bytes(content.encode("utf-8", "replace") if isinstance(content, str) else content)
 
 
 @contextmanager

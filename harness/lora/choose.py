@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.formats import reader
-from harness.formats.output import whole
 from harness.formats.tensor import Tensor, decoded
 from harness.lora import delta
 from harness.lora.cast import cast, overflows
@@ -28,6 +27,7 @@ from harness.lora.layout import Module, layout
 from harness.lora.maker import Maker
 from harness.lora.plan import PLAIN
 from sdcpp.errors import LossUnreachable
+from sdcpp.output import whole
 
 #: The types to choose from unless the user names others: all that are made at more than 20 MB/s.
 USUAL = ("Q2_K", "Q3_K", "Q4_0", "Q4_1", "Q4_K", "Q5_0", "Q5_1", "Q5_K", "Q6_K", "Q8_0")

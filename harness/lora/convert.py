@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.formats import reader, writer
-from harness.formats.output import whole
 from harness.formats.tensor import FLOATS, SIZES, Bytes, Entry, File, Metadata, Rows
 from harness.formats.writer import DERIVED, Spec
 from harness.lora import fit
@@ -21,6 +20,7 @@ from harness.lora.plan import PLAIN, Fate, plan
 from harness.lora.rebalancer import Rebalancer
 from harness.quantiser import NotFinite
 from sdcpp.errors import AdapterUnknown, FileInvalid
+from sdcpp.output import whole
 
 #: By tensor's name, what makes its bytes where that is not converting what is stored.
 Made = Mapping[str, Callable[[], Bytes]]

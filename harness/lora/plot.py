@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from harness.formats.output import whole
 from harness.lora.compare import Comparison, Difference, snr
+from sdcpp.output import whole
 
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 900, 360, 70, 40, 40
 

@@ -5,20 +5,19 @@ Everything here starts from ``harness.record.Records`` and nothing runs or judge
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from harness.record import Records
 from harness.report import bugs, html, junit, markdown, proposal
 from harness.report.view import arrange
+from sdcpp import output
 
 
 def write(records: Records, folder: Path) -> list[Path]:
     """Write report.md, report.html, junit.xml and, where a case fails, bugs.md into a folder; return their paths.
 
-    Each file is replaced as a whole, so that a reader never sees half of one.
+    Each file is replaced as a whole, so that a reader never sees half of one. Raises OutputRefused.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     shown = arrange(records)
     contents = {
         "report.md": (proposal if records.run.proposal else markdown).render(shown),
@@ -29,7 +28,5 @@ def write(records: Records, folder: Path) -> list[Path]:
     if text := bugs.render(shown):
         contents["bugs.md"] = text
     for name, text in contents.items():
-        partial = folder / f".{name}.{os.getpid()}.partial"
-        partial.write_text(text, encoding="utf-8", newline="\n", errors="replace")
-        partial.replace(folder / name)
+        output.write(folder / name, text)
     return [folder / name for name in contents]

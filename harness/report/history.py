@@ -12,7 +12,7 @@ from harness.history import Judgement, Row
 from harness.report import chart
 from harness.survey import Entry
 from harness.verdict import Verdict
-from sdcpp import project
+from sdcpp import output, project
 from sdcpp.revision import Revision
 
 PAGE = project.ROOT / "docs" / "history.md"
@@ -47,8 +47,8 @@ Not asked: kohya's names of flux layers (issue 1092, said to be in 0.3.7 to 0.4.
 
 def write(rows: Mapping[str, Row], groups: Groups, surveys: Surveys) -> tuple[Path, Path]:
     """Write the page and its chart and return their paths; ``groups`` are the revisions of each upstream commit."""
-    PAGE.write_text(page(rows, groups, surveys), encoding="utf-8")
-    CHART.write_text(chart.svg(rows, groups), encoding="utf-8")
+    output.write(PAGE, page(rows, groups, surveys))
+    output.write(CHART, chart.svg(rows, groups))
     return PAGE, CHART
 
 

@@ -9,11 +9,13 @@ from pathlib import Path
 
 from harness.merge import Column, Disagreement, Entry, Joined, Row
 from harness.record import Cell
+from harness.report import markdown
 from harness.report.markdown import code, escape
 from harness.report.page import fill
 from harness.report.pictures import difference, uri
 from harness.report.words import SEVERITY, SHAPES, STANDINGS, number, one_line, plural, short, worst
 from harness.verdict import FAILING
+from sdcpp import output
 from sdcpp.backend import BACKENDS
 
 #: Bytes that GitHub takes as a step's summary; a longer one is dropped as a whole.
@@ -44,11 +46,10 @@ class Group:
 
 
 def write(joined: Joined, folder: Path) -> list[Path]:
-    """Write merged.html and merged.md into a folder and return their paths."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write merged.html and merged.md into a folder and return their paths; raises OutputRefused."""
     contents = {"merged.html": page(joined), "merged.md": text(joined)}
     for name, content in contents.items():
-        (folder / name).write_text(content, encoding="utf-8", newline="\n", errors="replace")
+        output.write(folder / name, content)
     return [folder / name for name in contents]
 
 
@@ -108,8 +109,8 @@ def text(joined: Joined) -> str:
             lines.append(f"- {cell.standing} {escape(place)}: {escape(short(cell))}{quote}")
         lines += _more(joined.failing, "cell")
     for state in joined.states:
-        lines += ["", f"**{escape(state)}**", "", _row(["case", *(c.label for c in joined.columns)])]
-        lines.append("|---" * (len(joined.columns) + 1) + "|")
+        heads = ["case", *(c.label for c in joined.columns)]
+        lines += ["", f"**{escape(state)}**", "", *markdown.head([escape(name) for name in heads])]
         found = groups(joined, state)
         for group in found[:LINES]:
             lines.append(_row([group.label, *(_text(group, column) for column in joined.columns)]))
@@ -136,7 +137,7 @@ def words(found: Disagreement) -> str:
 def _what(joined: Joined) -> list[str]:
     """Return a table of what was joined."""
     heads = ["file", "what", "backend", "device", "driver", "machine", "upstream", "started", "harness"]
-    lines = [_row(heads), "|---" * len(heads) + "|"]
+    lines = markdown.head(heads)
     for entry in joined.entries:
         lines.append(_row(facts(entry)))
     for column in joined.columns:
@@ -162,7 +163,7 @@ def facts(entry: Entry) -> list[str]:
 
 
 def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(escape(cell) for cell in cells)} |"
+    return markdown.row([escape(cell) for cell in cells])
 
 
 def _text(group: Group, column: Column) -> str:

@@ -6,7 +6,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from sdcpp import build, console, revision, source
+from sdcpp import build, console, output, revision, source
 from sdcpp.commands import options
 from sdcpp.errors import NothingTried
 from sdcpp.run import quoted
@@ -82,6 +82,6 @@ def main(arguments: argparse.Namespace) -> int:
     page = bench.markdown(measured, quoted(["nox", "-s", "bench", *(["--", *selected] if selected else [])]))
     console.out.print(page, markup=False, highlight=False)
     if arguments.docs:
-        arguments.docs.write_text(page, encoding="utf-8")
+        output.write(arguments.docs, page)
         console.note(f"wrote {arguments.docs}")
     return 0

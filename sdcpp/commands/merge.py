@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from sdcpp import console
+from sdcpp import console, output
 from sdcpp.errors import NotComparable
 
 #: Exit status where a case is not as expected, or a picture is not the CPU's.
@@ -54,7 +54,7 @@ def main(arguments: argparse.Namespace) -> int:
     for path in merged.write(joined, arguments.output):
         console.note(f"wrote {path}")
     if arguments.support:
-        arguments.support.write_text(support.page(joined), encoding="utf-8", newline="\n")
+        output.write(arguments.support, support.page(joined))
         console.note(f"wrote {arguments.support}")
     for found in joined.disagreements[: merged.LINES]:
         line = f"{found.row.state} {found.row.label}, {found.column.label}: {merged.words(found)}"

@@ -7,7 +7,7 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from sdcpp import console, revision
+from sdcpp import console, output, revision
 from sdcpp.commands import options
 from sdcpp.errors import NothingTried
 
@@ -103,6 +103,6 @@ def main(arguments: argparse.Namespace) -> int:
     for outcome in outcomes:
         console.out.print(f"{outcome.mutant.name:36} {mutants.describe(outcome)}", markup=False)
     if arguments.docs:
-        arguments.docs.write_text(mutants.markdown(outcomes, wanted.name), encoding="utf-8")
+        output.write(arguments.docs, mutants.markdown(outcomes, wanted.name))
         console.note(f"wrote {arguments.docs}")
     return 0 if all(outcome.state in mutants.WANTED for outcome in outcomes) else NOT_CAUGHT

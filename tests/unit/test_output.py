@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from sdcpp import output, project
+from sdcpp.__main__ import main
+from sdcpp.errors import OutputRefused
+
+
+def test_a_file_is_written_with_the_folders_above_it(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b" / "c.md"
+    output.write(path, "ΔW\nhalf a character: \ud800\n")
+    assert path.read_bytes() == "ΔW\nhalf a character: ?\n".encode()
+    output.write(path, b"\xff")
+    assert path.read_bytes() == b"\xff"
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), OutputRefused),
+        (KeyboardInterrupt(), KeyboardInterrupt),
+    ],
+)
+def test_what_ends_half_way_leaves_the_older_file(
+    tmp_path: Path, error: BaseException, raised: type[BaseException]
+) -> None:
+    path = tmp_path / "a"
+    path.write_text("older", encoding="utf-8")
+
+    def write() -> None:
+        with output.whole(path) as partial:
+            partial.write_text("new", encoding="utf-8")
+            raise error
+
+    with pytest.raises(raised):
+        write()
+    assert path.read_text(encoding="utf-8") == "older"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_cannot_be_read_is_another_matter(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), output.whole(tmp_path / "a"):
+        (tmp_path / "nowhere").read_bytes()
+
+
+def test_a_folder_where_a_file_lies_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    taken = tmp_path / "taken"
+    taken.write_text("mine", encoding="utf-8")
+    for path in (taken, taken / "below"):
+        with pytest.raises(OutputRefused, match="folder cannot be made"):
+            output.folder(path)
+    monkeypatch.chdir(project.ROOT)
+    records = str(next(project.ROOT.glob("results/2026-05-cpu*.jsonl")))
+    assert main(["merge", records, "--output", str(taken)]) == OutputRefused.exit_code
+    assert f"folder cannot be made (File exists): {taken}" in capsys.readouterr().err.replace("\n", "")
+    assert taken.read_text(encoding="utf-8") == "mine"
