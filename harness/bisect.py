@@ -16,6 +16,7 @@ from harness.verify import Contender, Question, contend, verify
 from sdcpp import console, repository, revision, series
 from sdcpp.errors import EndsAlike, NothingTried, SourceInvalid
 from sdcpp.revision import Revision
+from sdcpp.run import quoted
 
 T = TypeVar("T")
 #: The verdicts that answer the question; others say nothing of the revision, which is passed over.
@@ -120,7 +121,7 @@ def _commit(folder: Path, name: str) -> str:
 class Examiner:
     """Puts one core case to revisions; ``folder`` keeps the records of each, which a second run finds.
 
-    ``case`` is NAME@MODE, ``side`` "pristine" or "patched".
+    ``case`` is NAME@MODE, ``side`` "pristine" or "patched", ``command`` the search's, but for the case.
     """
 
     case: str
@@ -142,20 +143,24 @@ class Examiner:
 
     def contender(self, wanted: Revision) -> Contender:
         """Return the built side of a revision with the one case; raises NothingTried where it has none."""
-        question = Question(
-            matrix=core.matrix(wanted.date), select=(self.case,), sides=(self.side,), command=self.command
-        )
+        question = Question(matrix=core.matrix(wanted.date), select=(self.case,), sides=(self.side,))
         (contender,) = contend(wanted, series.load(), question, Maker())
         if not contender.cases:
             raise NothingTried(
                 "no such case", f"{self.case} on {wanted.name}", "sdcpp bisect --help lists them"
             )
-        return contender
+        return replace(contender, repeat=quoted([*self.command, "--case"]))
 
     def verify(self, contenders: Sequence[Contender], folder: Path) -> Records:
         """Return the records of the case on these sides."""
-        words = " ".join(self.command)
-        return verify(contenders, folder, title=f"bisect {self.case}", command=words, jobs=None, reuse=True)
+        return verify(
+            contenders,
+            folder,
+            title=f"bisect {self.case}",
+            command=quoted([*self.command, "--case", self.case]),
+            jobs=None,
+            reuse=True,
+        )
 
     def compare(self, step: Step[Revision]) -> Records:
         """Return the records of both sides of a step together."""

@@ -9,8 +9,8 @@ from typing import Any
 
 from harness.case import MODES, select
 from harness.matrix import Maker
-from harness.verify import Contender, Question, contender
-from sdcpp import build, checkout, console, revision, series, source
+from harness.verify import Contender, Question, contender, naming
+from sdcpp import build, checkout, console, series, source
 from sdcpp.checkout import Checkout
 from sdcpp.errors import BuildFailed, NothingTried
 from sdcpp.patch import Patch, hunks
@@ -80,7 +80,7 @@ def of_patches(wanted: Revision, patches: Sequence[Patch]) -> Proposal:
         after=(tree, applied),
         again=(
             *(word for patch in patches for word in ("--patch", str(patch.path))),
-            *_where(wanted),
+            *naming(wanted),
         ),
         facts={
             "before": origin,
@@ -102,13 +102,6 @@ def _counts(patches: Sequence[Patch]) -> list[list[Any]]:
             entry[1] += sum(line.startswith("+") for line in hunk.text.split("\n"))
             entry[2] += sum(line.startswith("-") for line in hunk.text.split("\n"))
     return list(counts.values())
-
-
-def _where(wanted: Revision) -> tuple[str, ...]:
-    origin = wanted.origin
-    return (
-        ("--source", str(origin.path)) if isinstance(origin, revision.Folder) else ("--revision", wanted.name)
-    )
 
 
 def contend(
@@ -133,9 +126,7 @@ def contend(
         except BuildFailed as error:
             where = "with the change" if label == AFTER else "the base, without the change"
             raise BuildFailed(f"{error.what} {where}", error.subject, error.remedy) from error
-        again = [*question.command, *proposal.again]
-        if question.backend != "cpu":
-            again += ["--backend", question.backend]
+        again = question.again(*proposal.again)
         side = contender(made, label, question, maker, patched=label == AFTER, again=again)
         found.append(replace(side, baseline=f"{tree.revision.name} {BEFORE}"))
     contents = {side.build.record.get("content") for side in found}

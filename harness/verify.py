@@ -31,7 +31,7 @@ from sdcpp.api.modes import modes as apply_modes
 from sdcpp.build import Build
 from sdcpp.errors import FileInvalid, NothingTried
 from sdcpp.patch import Patch
-from sdcpp.revision import Revision
+from sdcpp.revision import Folder, Revision
 from sdcpp.run import cores, quoted
 
 #: The file that everything else is made from.
@@ -72,6 +72,21 @@ class Question:
     sides: Sequence[str] = ("pristine", "patched")
     command: Sequence[str] = ("nox", "-s", "verify", "--")
     options: Mapping[str, str] = field(default_factory=dict)
+
+    def again(self, *named: str) -> list[str]:
+        """Return the words of the command that asks the same of what ``named`` names, but for the selection."""
+        words = [*self.command, *named]
+        if self.backend != "cpu":
+            words += ["--backend", self.backend]
+        for name, value in self.options.items():
+            words += ["-D", f"{name}={value}"]
+        return words
+
+
+def naming(revision: Revision) -> tuple[str, str]:
+    """Return the words of a command line that name a revision: a folder by its path, any other by its name."""
+    origin = revision.origin
+    return ("--source", str(origin.path)) if isinstance(origin, Folder) else ("--revision", revision.name)
 
 
 @contextmanager
@@ -115,9 +130,7 @@ def contend(
         made = build.build(
             tree, applied if label == "patched" else (), question.backend, options=question.options
         )
-        again = [*question.command, "--revision", revision.name]
-        if question.backend != "cpu":
-            again += ["--backend", question.backend]
+        again = question.again(*naming(revision))
         found = contender(made, label, question, maker, patched=label == "patched", again=again)
         known = {state.patch.name: state.state.value for state in states}
         contenders.append(replace(found, side=replace(found.side, build={**made.record, "states": known})))

@@ -68,12 +68,11 @@ def main(arguments: argparse.Namespace) -> int:
     case, good, bad = arguments.case, arguments.good, arguments.bad
     candidates = bisect.commits(arguments.source, good, bad) if arguments.source else bisect.named(good, bad)
     side = "patched" if arguments.patched else "pristine"
-    examiner = bisect.Examiner(
-        case=case,
-        side=side,
-        folder=arguments.output / f"{case}-{side}",
-        command=("sdcpp", "history"),
-    )
+    command = ["sdcpp", "bisect", "--good", good, "--bad", bad]
+    command += ["--source", str(arguments.source)] if arguments.source else []
+    command += ["--patched"] if arguments.patched else []
+    folder = arguments.output / f"{case}-{side}"
+    examiner = bisect.Examiner(case=case, side=side, folder=folder, command=command)
     console.note(
         f"{case}, {side}: {len(candidates)} revisions, {candidates[0].name} to {candidates[-1].name}"
     )

@@ -51,4 +51,5 @@ def main(arguments: argparse.Namespace) -> int:
     sides = (
         ("patched",) if arguments.patched else ("pristine", "patched") if arguments.both else ("pristine",)
     )
-    return verify.execute(arguments, FULL, ("sdcpp", "matrix"), sides)
+    chosen = [f"--{name}" for name in ("patched", "both") if getattr(arguments, name)]
+    return verify.execute(arguments, FULL, ["sdcpp", "matrix", *chosen], sides)

@@ -46,7 +46,8 @@ def main(arguments: argparse.Namespace) -> int:
     from harness import stability
     from harness.matrix import FULL, QUICK
 
-    matrix, command = FULL if arguments.full else QUICK, ("sdcpp", "stability")
+    matrix = FULL if arguments.full else QUICK
+    command = ["sdcpp", "stability", *(["--full"] if arguments.full else [])]
     if arguments.list:
         return verify.show(matrix, arguments)
     jobs = (arguments.jobs,) if arguments.jobs else JOBS

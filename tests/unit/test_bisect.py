@@ -124,5 +124,7 @@ def test_the_commit_that_broke_a_case_is_found_in_a_checkout_and_the_one_that_me
     assert lines[1].endswith(f"{Verdict.PASS} -> {Verdict.ABORT} after git-{made['comment'][:10]}")
     report = (tmp_path / "out/missing-file@immediately-pristine/step/report.md").read_text("utf-8")
     assert made["broken"][:10] in report
+    assert f"sdcpp bisect --good {made['good']} --bad {made['another comment']} --source {folder}" in report
+    assert "--case missing-file@immediately" in report
     assert "ABORT" in report
     assert run("mended", "broken")[-1].startswith(f"first good: git-{made['mended'][:10]} ")

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import os
 import random
+import shlex
 import signal
 import subprocess
 import sys
@@ -14,10 +16,14 @@ from typing import Any
 import pytest
 
 from harness import record
+from harness.matrix import QUICK, Matrix
 from harness.record import Records
 from harness.verdict import Verdict
-from harness.verify import verify
+from harness.verify import Question, naming, verify
+from sdcpp import backend, revision
+from sdcpp.__main__ import main
 from sdcpp.build import Build
+from sdcpp.commands.verify import typed
 from sdcpp.errors import FileInvalid, NothingTried
 from tests.unit import undisturbed
 
@@ -138,3 +144,41 @@ def test_a_broken_line_in_the_middle_is_an_error(tmp_path: Path) -> None:
     )
     with pytest.raises(FileInvalid, match=r"records\.jsonl:2"):
         record.read(path)
+
+
+def test_the_command_that_asks_again_names_revision_or_folder_backend_and_build_options(
+    tmp_path: Path,
+) -> None:
+    question = Question(
+        matrix=QUICK, backend="cuda", command=("sdcpp", "matrix", "--patched"), options={"A": "b c"}
+    )
+    assert question.again(*naming(revision.find("2026-05"))) == [
+        *("sdcpp", "matrix", "--patched", "--revision", "2026-05", "--backend", "cuda", "-D", "A=b c"),
+    ]
+    folder = naming(revision.from_folder(tmp_path))
+    assert folder == ("--source", str(tmp_path))
+    assert Question(matrix=QUICK).again(*folder) == ["nox", "-s", "verify", "--", *folder]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "matrix --revision 2026-05 --select 'lora-*'",
+        "matrix --both",
+        "matrix --patched --revision 0.2.9 --sanitize",
+        "regress --quick --patched --backend cuda -D CMAKE_CUDA_ARCHITECTURES=90",
+        "regress --pristine --where mode=auto",
+        "stability --full --revision 2026-05",
+    ],
+)
+def test_the_records_keep_the_command_that_was_typed(words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def contenders(arguments: argparse.Namespace, _: Matrix, command: list[str], *__: object) -> None:
+        asked.append(typed(arguments, command))
+        raise NothingTried("no case", "all", "this is a test")
+
+    monkeypatch.setattr("sdcpp.commands.verify.contenders", contenders)
+    monkeypatch.setattr(backend, "require", lambda _: None)
+    assert main(shlex.split(words)) == NothingTried.exit_code
+    assert asked == [f"sdcpp {words}"]
