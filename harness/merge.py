@@ -1,7 +1,7 @@
 """Runs of many machines as one table: which can be compared, what each backend makes of a case, where they disagree.
 
-Oracle 7 is here: every other backend equals the CPU. Its measure is the effect error of one picture against the CPU's:
-the RMS difference of the two pictures over the RMS effect that the CPU's own wanted picture shows.
+One oracle is here: every other backend equals the CPU. Its measure is the effect error of one picture against the
+CPU's: the RMS difference of the two pictures over the RMS effect that the CPU's own wanted picture shows.
 """
 
 from __future__ import annotations

@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from harness.anatomy import Parts, ckpt, ends, joined
-from harness.broken.ckpt import REST, WHOLE
-from harness.broken.recipe import WITHOUT, Recipe
+from harness.broken.recipe import REST, WHOLE, WITHOUT, Recipe
 from harness.broken.seed import Seed
 
 

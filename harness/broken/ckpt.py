@@ -7,11 +7,8 @@ import struct
 from collections.abc import Iterator, Mapping
 
 from harness.anatomy import ckpt, ends, joined
-from harness.broken.recipe import WITHOUT, Recipe
+from harness.broken.recipe import REST, WHOLE, WITHOUT, Recipe
 from harness.broken.seed import Seed
-
-WHOLE = frozenset({"whole"})
-REST = WITHOUT | {"second"}
 
 
 def recipes(seed: Seed) -> Iterator[Recipe]:

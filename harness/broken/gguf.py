@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Mapping
 
 from harness.anatomy import Parts, ends, gguf, joined
 from harness.broken.limits import LIMITS, around
-from harness.broken.recipe import WITHOUT, Recipe
+from harness.broken.recipe import WHOLE, WITHOUT, Recipe
 from harness.broken.seed import FEW, METADATA, Seed
 
 #: The pair that is whole when a tensor of the other is not: tensors 0 to 2 are the first, 3 to 5 the second.
-REST = {**dict.fromkeys(range(3), "second"), **dict.fromkeys(range(3, 6), "first")}
+SOUND = {**dict.fromkeys(range(3), "second"), **dict.fromkeys(range(3, 6), "first")}
 REMOVED = (4, 31, 36)
 INTERNAL = {"Q8_1": 9, "Q8_K": 15, "I8": 24, "I16": 25, "I32": 26, "I64": 27, "F64": 28}
 
@@ -106,7 +106,7 @@ def _cut(seed: Seed) -> Iterator[Recipe]:
             container="gguf",
             why="bytes follow the last tensor; the file holds all it should",
             content=lambda extra=extra: file + b"\xa5" * extra,  # type: ignore[misc]
-            quietly=frozenset({"whole"}),
+            quietly=WHOLE,
         )
 
 
@@ -125,7 +125,7 @@ def _header(seed: Seed) -> Iterator[Recipe]:
             f"version-{version:#x}",
             "no such version, though the layout is the present one's",
             {"version": u32(version)},
-            accept=WITHOUT | {"whole"},
+            accept=WITHOUT | WHOLE,
             metadata=FEW,
         )
     counts = {"tensor-count": "tensors", "kv-count": "metadata entries"}
@@ -139,7 +139,7 @@ def _header(seed: Seed) -> Iterator[Recipe]:
                 f"{label}-{word}",
                 f"says {value} {what}, has {true}",
                 {label: u64(value)},
-                accept=WITHOUT | {"whole"},
+                accept=WITHOUT | WHOLE,
                 metadata=FEW,
             )
 
@@ -153,7 +153,6 @@ def _metadata(seed: Seed) -> Iterator[Recipe]:
             yield changed(
                 seed, f"{what}-length-{word}", f"says {value} bytes, has {true}", {label: u64(value)}
             )
-    whole = frozenset({"whole"})
     keys = {"empty": b"", "not-utf8": b"\xff\xfe\x80", "with-nul": b"a\0b", "64-kib": b"k" * 65536}
     for word, key in keys.items():
         yield changed(
@@ -161,10 +160,10 @@ def _metadata(seed: Seed) -> Iterator[Recipe]:
             f"key-{word}",
             "an odd key of no importance",
             {"kv4-key-length": u64(len(key)), "kv4-key": key},
-            quietly=whole,
+            quietly=WHOLE,
         )
     twice = {"kv4-key-length": parts["kv0-key-length"], "kv4-key": parts["kv0-key"]}
-    yield changed(seed, "key-twice", "two entries have one key", twice, quietly=whole)
+    yield changed(seed, "key-twice", "two entries have one key", twice, quietly=WHOLE)
     for kind in (13, 0xFFFFFFFF):
         yield changed(seed, f"kv-type-{kind}", "no such type of value", {"kv4-type": u32(kind)})
         yield changed(seed, f"array-type-{kind}", "no such element type", {"kv2-element-type": u32(kind)})
@@ -193,7 +192,7 @@ def _metadata(seed: Seed) -> Iterator[Recipe]:
             f"arrays-nested-{depth}",
             "arrays of arrays: the format allows it, ggml does not",
             lambda p, depth=depth: _nested(p, depth),  # type: ignore[misc]
-            quietly=whole,
+            quietly=WHOLE,
         )
 
 
@@ -209,7 +208,7 @@ def _alignment(seed: Seed) -> Iterator[Recipe]:
             f"alignment-{value}",
             f"says that data are aligned to {value} bytes; they are to 32",
             {"kv1-value": u32(value)},
-            accept=WITHOUT | {"whole"},
+            accept=WITHOUT | WHOLE,
             metadata=FEW,
         )
     wrong = {"string": (8, u64(2) + b"32"), "u64": (10, u64(32)), "f32": (6, struct.pack("<f", 32.0))}
@@ -224,6 +223,6 @@ def _alignment(seed: Seed) -> Iterator[Recipe]:
             f"alignment-as-{word}",
             "general.alignment must be a 32-bit number",
             {"kv1-type": u32(kind), "kv1-value": raw},
-            quietly=frozenset({"whole"}),
+            quietly=WHOLE,
             metadata=FEW,
         )

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 
 from harness.broken import gguf
-from harness.broken.gguf import INTERNAL, REMOVED, REST, u32, u64
+from harness.broken.gguf import INTERNAL, REMOVED, SOUND, u32, u64
 from harness.broken.limits import LIMITS, around
 from harness.broken.recipe import WITHOUT, Recipe
 from harness.broken.seed import FEW, Seed
@@ -29,7 +29,7 @@ def recipes(seed: Seed) -> Iterator[Recipe]:
 
 
 def _accept(number: int) -> frozenset[str]:
-    return WITHOUT | {REST[number]}
+    return WITHOUT | {SOUND[number]}
 
 
 def _names(seed: Seed) -> Iterator[Recipe]:

@@ -11,8 +11,11 @@ from harness.base import Base
 from sdcpp import cache
 
 SUFFIXES = {"gguf": ".gguf", "safetensors": ".safetensors", "ckpt": ".ckpt", "path": ".safetensors"}
-#: Without the adapter: what a library shows that declined a file.
+#: References whose pictures may be right: without the adapter, as where a file is declined; that, or with the second
+#: pair alone; with the whole adapter.
 WITHOUT = frozenset({"without"})
+REST = WITHOUT | {"second"}
+WHOLE = frozenset({"whole"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

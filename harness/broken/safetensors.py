@@ -8,11 +8,8 @@ from collections.abc import Iterator, Mapping
 
 from harness.anatomy import ends, joined, safetensors
 from harness.broken.limits import LIMITS
-from harness.broken.recipe import WITHOUT, Recipe
+from harness.broken.recipe import WHOLE, WITHOUT, Recipe
 from harness.broken.seed import Seed
-
-WHOLE = frozenset({"whole"})
-REST = WITHOUT | {"second"}
 
 
 def recipes(seed: Seed) -> Iterator[Recipe]:

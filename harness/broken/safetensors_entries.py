@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from harness.broken.recipe import Recipe
-from harness.broken.safetensors import REST, WHOLE, changed
+from harness.broken.recipe import REST, WHOLE, Recipe
+from harness.broken.safetensors import changed
 from harness.broken.seed import Seed
 
 

@@ -13,12 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.anatomy import ckpt, gguf, joined, safetensors
-from harness.broken.recipe import WITHOUT, Recipe
+from harness.broken.recipe import REST, WHOLE, WITHOUT, Recipe
 from harness.broken.seed import RANK, Seed, Tensors
 
 Array = NDArray[np.generic]
-REST = WITHOUT | {"second"}
-WHOLE = frozenset({"whole"})
 #: What is tried in all three containers; the others are in safetensors only, since one loader follows them all.
 _EVERYWHERE = frozenset(
     {

@@ -44,12 +44,12 @@ GENERATIONS: tuple[tuple[Callable[[Header], bool], Callable[[Library], Api], str
 
 
 def name_generation(header: Header) -> str | None:
-    """Return the letter of the header's generation, or None for one that cannot be called yet."""
+    """Return the letter of the header's generation, or None for one that nothing here calls."""
     return next((letter for fits, _, letter in GENERATIONS if fits(header)), None)
 
 
 def name_convention(header: Header) -> str | None:
-    """Return the name of the class that calls a header, or None for one that cannot be called yet."""
+    """Return the name of the class that calls a header, or None for one that nothing here calls."""
     return next((getattr(made, "__name__", "?") for fits, made, _ in GENERATIONS if fits(header)), None)
 
 
