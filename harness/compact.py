@@ -23,8 +23,8 @@ from sdcpp import output
 STEP = 4
 #: Characters of what the library said that are kept.
 EVIDENCE = 160
-#: What tells rows of a table apart; the rest of a case stands in its name.
-DIMENSIONS = ("base", "mode", "container", "type")
+#: Dimensions that the side of a cell has, too.
+_OF_SIDE = ("backend", "revision")
 #: What a build's record holds that another machine's is compared with, or that a reader asks for.
 _BUILD = (
     *("commit", "tag", "ggml_commit", "base", "patches", "options", "compilers", "tools", "cmake"),
@@ -48,7 +48,9 @@ def write(stages: Sequence[Records], path: Path) -> None:
     for records in stages:
         for cell in records.cells:
             small = _cell(cell, kept=records is stages[0])
-            cells.setdefault((cell.side, cell.case, *small.dimensions.values()), small)
+            cells.setdefault(
+                (cell.side, cell.case, *(cell.dimensions[name] for name in ("base", "mode"))), small
+            )
     for name in dict.fromkeys(name for cell in cells.values() for name in cell.pictures.values()):
         if name in stages[0].pictures:
             picture = png(sample(stages[0].pictures[name]))
@@ -71,7 +73,7 @@ def _cell(cell: Cell, *, kept: bool) -> Cell:
     """Return a cell without what can be said again: why its tolerance is what it is, the command, the memory."""
     return replace(
         cell,
-        dimensions={name: cell.dimensions[name] for name in DIMENSIONS if name in cell.dimensions},
+        dimensions={name: value for name, value in cell.dimensions.items() if name not in _OF_SIDE},
         effect=_rounded(cell.effect),
         error=_rounded(cell.error),
         loss=_rounded(cell.loss),

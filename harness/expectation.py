@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -19,28 +19,33 @@ PATH = Path(__file__).with_name("expectations.toml")
 class Expectation:
     """One entry: the cases that it speaks of, the verdict they get, and why.
 
-    There are several verdicts where what happens depends on what lay in memory before.
+    There are several verdicts where what happens depends on what lay in memory before. ``where`` has wildcards for
+    the case's dimensions; one that it lacks is the empty string.
     """
 
     revisions: Sequence[str]
-    cases: Sequence[str]
     verdicts: Sequence[Verdict]
     reason: str
-    modes: Sequence[str] = ("*",)
-    bases: Sequence[str] = ("*",)
+    cases: Sequence[str] = ("*",)
+    where: Mapping[str, Sequence[str]] = field(default_factory=dict)
     backends: Sequence[str] = ("*",)
     without_patch: str = ""
 
     def fits(
-        self, *, patches: Collection[str], revision: str, backend: str, base: str, case: str, mode: str
+        self,
+        *,
+        patches: Collection[str],
+        revision: str,
+        backend: str,
+        case: str,
+        dimensions: Mapping[str, str],
     ) -> bool:
         """Return whether the entry speaks of this case on this build."""
         wanted = (
             (revision, self.revisions),
             (backend, self.backends),
-            (base, self.bases),
             (case, self.cases),
-            (mode, self.modes),
+            *((dimensions.get(name, ""), patterns) for name, patterns in self.where.items()),
         )
         mended = any(fnmatchcase(patch, self.without_patch) for patch in patches)
         return not mended and all(
@@ -58,9 +63,9 @@ def load(path: Path = PATH) -> list[Expectation]:
                 raise ValueError(f"unknown keys {sorted(unknown)}")
             if not entry.get("reason", "").strip():
                 raise ValueError("no reason")
-            said = entry.pop("verdict")
-            verdicts = tuple(Verdict(word) for word in ([said] if isinstance(said, str) else said))
-            loaded.append(Expectation(**entry, verdicts=verdicts))
+            verdicts = tuple(Verdict(word) for word in _several(entry.pop("verdict")))
+            where = {name: _several(patterns) for name, patterns in entry.pop("where", {}).items()}
+            loaded.append(Expectation(**entry, where=where, verdicts=verdicts))
         except (ValueError, KeyError, TypeError) as error:
             raise FileInvalid(
                 "not an expectation", f"{path}, entry {number}: {error}", "see the top of the file"
@@ -68,14 +73,25 @@ def load(path: Path = PATH) -> list[Expectation]:
     return loaded
 
 
+def _several(said: str | Sequence[str]) -> Sequence[str]:
+    return [said] if isinstance(said, str) else said
+
+
 def stand(
-    verdict: Verdict, expected: Iterable[Expectation], *, patches: Collection[str], **facts: str
+    verdict: Verdict,
+    expected: Iterable[Expectation],
+    *,
+    patches: Collection[str],
+    dimensions: Mapping[str, str],
+    **facts: str,
 ) -> tuple[Standing, str]:
     """Return how a verdict stands against the first entry that fits, and that entry's reason if it speaks of it.
 
-    ``patches`` and ``facts`` are those of ``Expectation.fits``.
+    ``patches``, ``dimensions`` and ``facts`` are those of ``Expectation.fits``.
     """
-    known = next((entry for entry in expected if entry.fits(patches=patches, **facts)), None)
+    known = next(
+        (entry for entry in expected if entry.fits(patches=patches, dimensions=dimensions, **facts)), None
+    )
     found = standing(verdict, known)
     return found, known.reason if known and found in (Standing.KNOWN, Standing.FIXED) else ""
 

@@ -65,9 +65,15 @@ def cell_of(
     else:
         finding, bound = oracle.judge(case, observed, records.pictures), case.tolerance
         why = bound.why if bound else "must be equal to the byte"
-    facts = {"revision": side.revision, "backend": side.backend, "case": case.name, "mode": mode}
-    facts["base"] = case.dimensions["base"]
-    stands, reason = expectation.stand(finding.verdict, expected, patches=contender.patches, **facts)
+    stands, reason = expectation.stand(
+        finding.verdict,
+        expected,
+        patches=contender.patches,
+        revision=side.revision,
+        backend=side.backend,
+        case=case.name,
+        dimensions=case.dimensions,
+    )
     own = observed[case.shot.name]
     return Cell(
         side=side.label,

@@ -225,9 +225,15 @@ def _differs(known: Entry, what: str, ours: str, theirs: str, width: int = 12) -
 
 def _restood(cell: Cell, side: Side, expected: Sequence[Expectation]) -> Cell:
     patches = [patch["name"] for patch in side.build.get("patches", ())]
-    facts = {"revision": side.revision, "backend": side.backend, "case": cell.case}
-    facts |= {name: cell.dimensions.get(name, "") for name in ("base", "mode")}
-    stands, reason = expectation.stand(cell.verdict, expected, patches=patches, **facts)
+    stands, reason = expectation.stand(
+        cell.verdict,
+        expected,
+        patches=patches,
+        revision=side.revision,
+        backend=side.backend,
+        case=cell.case,
+        dimensions=cell.dimensions,
+    )
     return replace(cell, standing=stands, reason=reason)
 
 

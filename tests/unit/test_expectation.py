@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from harness import expectation
+from harness.case import MODES
 from harness.expectation import Expectation, standing
+from harness.matrix import FULL, Maker
 from harness.verdict import Standing, Verdict
 from sdcpp import project, revision
 from sdcpp.errors import FileInvalid
@@ -16,9 +18,8 @@ from sdcpp.errors import FileInvalid
 ENTRY = Expectation(
     revisions=["2025-12"],
     cases=["gguf-*"],
-    modes=["auto"],
+    where={"mode": ["auto"], "base": ["flux-*"], "rank": ["1", "4"], "base type": [""]},
     verdicts=[Verdict.NO_EFFECT, Verdict.TIMEOUT],
-    bases=["flux-*"],
     reason="x",
     without_patch="p",
 )
@@ -27,21 +28,28 @@ CASE = {
     "patches": (),
     "backend": "cpu",
     "case": "gguf-F16",
-    "mode": "auto",
-    "base": "flux-small",
+    "dimensions": {"mode": "auto", "base": "flux-small", "rank": "4", "type": "F16"},
 }
+
+
+def but(**changed: str) -> dict[str, object]:
+    """Return the facts of the case with other dimensions."""
+    return {**CASE, "dimensions": {**CASE["dimensions"], **changed}}  # type: ignore[dict-item]
 
 
 def test_an_entry_speaks_of_what_it_names() -> None:
     assert ENTRY.fits(**CASE)  # type: ignore[arg-type]
-    for change in (
-        {"revision": "2026-05"},
-        {"patches": ("p",)},
-        {"case": "none"},
-        {"mode": "at_runtime"},
-        {"base": "sd1-tiny"},
-    ):
+    assert ENTRY.fits(**but(rank="1", multiplier="2"))  # type: ignore[arg-type]
+    for change in ({"revision": "2026-05"}, {"patches": ("p",)}, {"case": "none"}):
         assert not ENTRY.fits(**{**CASE, **change})  # type: ignore[arg-type]
+    for dimension in ({"mode": "at_runtime"}, {"base": "sd1-tiny"}, {"rank": "16"}, {"base type": "Q8_0"}):
+        assert not ENTRY.fits(**but(**dimension))  # type: ignore[arg-type]
+
+
+def test_a_dimension_that_a_case_lacks_is_empty() -> None:
+    given = dataclasses.replace(ENTRY, where={"base type": ["?*"]})
+    assert not given.fits(**CASE)  # type: ignore[arg-type]
+    assert given.fits(**but(**{"base type": "Q8_0"}))  # type: ignore[arg-type]
 
 
 def test_one_entry_for_the_forms_of_a_patch() -> None:
@@ -73,15 +81,13 @@ def test_the_reason_is_told_where_the_entry_speaks_of_the_verdict() -> None:
     facts = {
         "revision": "2026-05",
         "backend": "cpu",
-        "base": "flux-small",
         "case": "gguf-Q8_0",
-        "mode": "auto",
     }
     entry = Expectation(revisions=["2026-*"], cases=["gguf-Q*"], verdicts=[Verdict.ABORT], reason="it aborts")
     other = dataclasses.replace(entry, reason="never reached")
 
     def stand(verdict: Verdict, **changed: str) -> tuple[Standing, str]:
-        return expectation.stand(verdict, [entry, other], patches=(), **{**facts, **changed})
+        return expectation.stand(verdict, [entry, other], patches=(), dimensions={}, **{**facts, **changed})
 
     assert stand(Verdict.ABORT) == (Standing.KNOWN, "it aborts")
     assert stand(Verdict.PASS) == (Standing.FIXED, "it aborts")
@@ -100,6 +106,34 @@ def test_the_projects_own_entries_name_what_there_is() -> None:
         assert not entry.without_patch or fnmatch.filter(patches, entry.without_patch)
 
 
+def test_every_entry_of_the_projects_own_speaks_of_a_case() -> None:
+    blocks = dict.fromkeys(("Q4_K", "Q6_K", "TQ1_0", "TQ2_0"), 256)
+    asked = {
+        name: FULL.cases(generation, MODES, Maker(types=blocks))
+        for name, generation in (("2025-12", "B"), ("2026-05", "C"))
+    }
+    for entry in expectation.load():
+        for name in entry.revisions:
+            assert any(
+                entry.fits(
+                    patches=(),
+                    revision=name,
+                    backend=backend,
+                    case=case.name,
+                    dimensions=case.dimensions,
+                )
+                for case in asked[name]
+                for backend in ("cpu", "cuda")
+            ), f"{entry} and no case of {name}"
+
+
+def test_no_pattern_of_the_projects_own_names_nothing() -> None:
+    names = {case.name for generation in "BC" for case in FULL.cases(generation, MODES, Maker())}
+    for entry in expectation.load():
+        for pattern in entry.cases:
+            assert fnmatch.filter(names, pattern), f"{pattern} of: {entry.reason}"
+
+
 def test_sections_that_reasons_point_to_are_there() -> None:
     sections = set(re.findall(r"^##+ (.*)$", (project.ROOT / "docs/findings.md").read_text(), re.M))
     named = [re.search(r"docs/findings.md: (.*)\)$", entry.reason) for entry in expectation.load()]
@@ -112,6 +146,7 @@ def test_sections_that_reasons_point_to_are_there() -> None:
         ('verdict = "PASS"\nreason = ""\nrevisions = []\ncases = []', "no reason"),
         ('verdict = "BAD"\nreason = "x"\nrevisions = []\ncases = []', "BAD"),
         ('verdict = "PASS"\nreason = "x"\nrevision = []\ncases = []', "revision"),
+        ('verdict = "PASS"\nreason = "x"\nrevisions = []\nmodes = ["auto"]', "modes"),
     ],
 )
 def test_a_broken_entry_is_named(tmp_path: Path, text: str, complaint: str) -> None:

@@ -118,7 +118,7 @@ def test_standings_are_those_of_todays_expectations(cpu: Records) -> None:
     known = Expectation(
         revisions=["2026-05"],
         cases=["gguf-Q*"],
-        modes=["immediately", "auto"],
+        where={"mode": ["immediately", "auto"]},
         verdicts=[Verdict.ABORT],
         reason="it aborts",
     )
