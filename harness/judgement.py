@@ -60,11 +60,11 @@ def cell_of(
     """Return the judgement of one case, against expectations alone."""
     side, mode = contender.side, case.dimensions["mode"]
     if isinstance(case, Trial):
-        finding, bound = judge_broken(case, observed, records.pictures), None
-        why = "refused, or the picture without what is broken and a warning"
+        finding = judge_broken(case, observed, records.pictures)
+        bound, why = None, "refused, or the picture without what is broken and a warning"
     else:
-        finding, bound = oracle.judge(case, observed, records.pictures), case.tolerance
-        why = bound.why if bound else "must be equal to the byte"
+        finding = oracle.judge(case, observed, records.pictures)
+        bound, why = _bound(case, finding)
     stands, reason = expectation.stand(
         finding.verdict,
         expected,
@@ -83,7 +83,7 @@ def cell_of(
         standing=stands,
         effect=finding.effect,
         error=finding.error,
-        tolerance=bound.bound if bound else None,
+        tolerance=bound,
         why=why,
         loss=finding.loss,
         evidence=finding.evidence,
@@ -98,6 +98,16 @@ def cell_of(
         asked=plan_digest((shot.name, shot.base.digest) for shot in case.shots)[:12],
         repeat=f"{contender.repeat} {shlex.quote(f'{case.name}@{mode}')}",
     )
+
+
+def _bound(case: Case, finding: oracle.Finding) -> tuple[float | None, str]:
+    """Return the bound on the effect error and its reason; the tolerance's where no picture was judged."""
+    if case.tolerance is None:
+        return None, "must be equal to the byte"
+    if finding.bound is None or finding.bound == case.tolerance.bound:
+        return case.tolerance.bound, case.tolerance.why
+    weak = f"the adapter changes the picture by {finding.effect:.0f} grey levels only"
+    return finding.bound, f"{case.tolerance.why}; widened from {case.tolerance.bound:g}: {weak}"
 
 
 def _applying(case: Case | Trial, observed: Mapping[str, Observation]) -> dict[str, float]:
@@ -119,11 +129,13 @@ def _applying(case: Case | Trial, observed: Mapping[str, Observation]) -> dict[s
 
 
 def _calibrate(found: Sequence[Case | Trial], observed: Mapping[str, Observation], records: Records) -> None:
-    for base in {case.shot.base for case in found}:
-        for case in found:
-            if isinstance(case, Trial) or case.shot.base is not base or not case.wanted or case.scale:
-                continue
-            without, wanted = observed[case.without.name].picture, observed[case.wanted.name].picture
-            if without and wanted:
-                oracle.check_calibration(base, records.pictures[without], records.pictures[wanted])
-                break
+    """Check the pictures by which each case is judged; raises FixtureInvalid."""
+    done = set()
+    for case in found:
+        if isinstance(case, Trial) or not case.wanted or case.scale:
+            continue
+        pair = observed[case.without.name].picture, observed[case.wanted.name].picture
+        without, wanted = (records.pictures.get(name) if name else None for name in pair)
+        if without is not None and wanted is not None and pair not in done:
+            done.add(pair)
+            oracle.check_calibration(case.shot.base, case.name, without, wanted)

@@ -47,8 +47,8 @@ Generations = tuple[tuple[Use[AdapterFile], ...], ...]
 #: What makes the cases of one dimension, for a bench and an apply mode.
 Dimension = Callable[[Bench, str], Iterator[Case]]
 
-#: 8-bit pixels of an effect of 30 grey levels RMS carry a rounding error of 0.41 / 30, or 1.4 %; F16 activations
-#: of the encoder and the attention add about as much. Measured on 2025-12 and 2026-05, CPU: 0.8 to 2.4 %.
+#: 8-bit pixels carry a rounding error of 0.41 / 27, or 1.5 %, of a usual effect (``oracle``); F16 activations of the
+#: encoder and the attention add about as much. Measured on 2025-12 and 2026-05, CPU: 0.8 to 2.4 %.
 FLOAT = Tolerance(bound=0.04, why="rounding of pixels and of F16 activations; measured 0.8 to 2.4 %")
 #: The wanted picture is made from the dequantised values, so this bounds what computing with blocks adds: at run
 #: time ggml also quantises the activations to 8 bits for these types. Measured on 2026-05, CPU: 1.5 to 2.5 %.

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from harness import oracle
 from harness.base import Calibration
 from harness.case import Case, Shot, Tolerance
+from harness.matrix import FLOAT
 from harness.record import Observation, Pixels
 from harness.verdict import Verdict
 from sdcpp.errors import FixtureInvalid
@@ -126,6 +128,63 @@ def test_a_model_that_cannot_carry_a_comparison_is_refused(
     without: Pixels, wanted: Pixels, complaint: str
 ) -> None:
     assert BASE.calibration == Calibration()
-    oracle.check_calibration(BASE, GREY, BRIGHT)
+    oracle.check_calibration(BASE, "case", GREY, BRIGHT)
     with pytest.raises(FixtureInvalid, match=complaint):
-        oracle.check_calibration(BASE, without, wanted)
+        oracle.check_calibration(BASE, "case", without, wanted)
+
+
+def smooth(draw: np.random.Generator) -> NDArray[np.float64]:
+    """Return a picture's worth of noise as smooth as what a decoder paints, of RMS 1."""
+    coarse = draw.standard_normal((8, 8, 3)).repeat(8, 0).repeat(8, 1)
+    for axis in (0, 1):
+        coarse = sum(np.roll(coarse, shift, axis) for shift in range(8)) / 8  # type: ignore[assignment]
+    return coarse / float(np.sqrt(np.mean(coarse**2)))
+
+
+def rounded(picture: NDArray[np.float64]) -> Pixels:
+    return np.rint(picture).clip(0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("effect", [16.7, 22.3, 27.0, 34.0])
+@pytest.mark.parametrize("kind", ["noise", "smooth", "too strong", "too weak"])
+def test_rounding_moves_an_error_at_the_bound_by_less_than_a_tenth_of_it(effect: float, kind: str) -> None:
+    """A simulation: pictures with fractions, whose error is known, and what is measured once they are rounded."""
+    draw = np.random.default_rng(5)
+    true = oracle.bound(FLOAT, effect)
+    ratios = []
+    for _ in range(8):
+        without = 128 + 20 * smooth(draw)
+        wanted = without + effect * smooth(draw)
+        error = {
+            "noise": draw.standard_normal(wanted.shape),
+            "smooth": smooth(draw),
+            "too strong": (wanted - without) / effect,
+            "too weak": (without - wanted) / effect,
+        }[kind]
+        got = wanted + true * effect * error / float(np.sqrt(np.mean(error**2)))
+        ratios.append(oracle.effect_error(*map(rounded, (got, wanted, without))) / true)
+    assert 1 < np.mean(ratios) < 1 + oracle.SHIFT + 0.01  # of the sample
+    assert np.mean(ratios) == pytest.approx(oracle.measured(true, effect) / true, abs=0.015)
+
+
+def test_what_the_documents_say_of_rounding() -> None:
+    assert oracle.measured(0, 27) == pytest.approx(0.015, abs=5e-4)
+    assert oracle.measured(0.04, 27) == pytest.approx(0.0428, abs=5e-5)
+    assert oracle.bound(FLOAT, 27) == FLOAT.bound == 0.04
+    assert oracle.bound(FLOAT, 22.3) == pytest.approx(0.04, abs=1e-4)
+    assert oracle.measured(0.04, 22.3) == pytest.approx(0.044, abs=1e-4)
+    assert oracle.bound(FLOAT, 16.7) == pytest.approx(0.053, abs=5e-4)
+    assert oracle.bound(FLOAT, Calibration().effect) == pytest.approx(0.111, abs=5e-4)
+
+
+def test_a_weak_effect_widens_the_bound_and_a_missing_adapter_is_still_found() -> None:
+    faint = np.full_like(GREY, 110)
+    close, off = np.full_like(GREY, 109), np.full_like(GREY, 107)
+    found = judge(case(), wanted=faint, got=close)
+    assert found.error == pytest.approx(0.1)
+    assert found.bound == pytest.approx(0.089, abs=5e-4)
+    assert found.verdict is Verdict.WRONG
+    assert judge(case(), wanted=faint, got=off).verdict is Verdict.WRONG
+    assert judge(case(), wanted=np.full_like(GREY, 112), got=np.full_like(GREY, 111)).verdict is Verdict.WRONG
+    assert judge(case(), wanted=np.full_like(GREY, 118), got=np.full_like(GREY, 117)).bound == 0.05
+    assert judge(case(), wanted=faint, got=GREY).verdict is Verdict.NO_EFFECT
