@@ -3,11 +3,12 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from harness import expectation
+from harness import expectation, record
 from harness.case import MODES
 from harness.expectation import Expectation, standing
 from harness.matrix import FULL, Maker
@@ -132,6 +133,27 @@ def test_no_pattern_of_the_projects_own_names_nothing() -> None:
     for entry in expectation.load():
         for pattern in entry.cases:
             assert fnmatch.filter(names, pattern), f"{pattern} of: {entry.reason}"
+
+
+def test_whole_runs_on_the_cpu_stand_as_the_projects_own_say() -> None:
+    entries, places = expectation.load(), set()
+    for path in sorted(project.ROOT.glob("results/*-cpu-*.jsonl*")):
+        records = record.read(path)
+        for cell in records.cells:
+            side = records.sides[cell.side]
+            stands, _ = expectation.stand(
+                cell.verdict,
+                entries,
+                patches=[patch["name"] for patch in side.build["patches"]],
+                revision=side.revision,
+                backend=side.backend,
+                case=cell.case,
+                dimensions=cell.dimensions,
+            )
+            assert stands in (Standing.GOOD, Standing.KNOWN), f"{path.name}: {cell.case} {cell.dimensions}"
+            if not side.patched:
+                places.add((side.revision, cell.case, cell.dimensions["base"], cell.dimensions["mode"]))
+    assert Counter(place[0] for place in places) == {"2025-12": 1310, "2026-05": 1678}
 
 
 def test_sections_that_reasons_point_to_are_there() -> None:
