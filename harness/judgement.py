@@ -129,13 +129,12 @@ def _applying(case: Case | Trial, observed: Mapping[str, Observation]) -> dict[s
 
 
 def _calibrate(found: Sequence[Case | Trial], observed: Mapping[str, Observation], records: Records) -> None:
-    """Check the pictures by which each case is judged; raises FixtureInvalid."""
-    done = set()
-    for case in found:
-        if isinstance(case, Trial) or not case.wanted or case.scale:
-            continue
-        pair = observed[case.without.name].picture, observed[case.wanted.name].picture
-        without, wanted = (records.pictures.get(name) if name else None for name in pair)
-        if without is not None and wanted is not None and pair not in done:
-            done.add(pair)
-            oracle.check_calibration(case.shot.base, case.name, without, wanted)
+    """Check each base model by the pictures of the first case that has them; raises FixtureInvalid."""
+    for base in {case.shot.base for case in found}:
+        for case in found:
+            if isinstance(case, Trial) or case.shot.base is not base or not case.wanted or case.scale:
+                continue
+            without, wanted = observed[case.without.name].picture, observed[case.wanted.name].picture
+            if without and wanted:
+                oracle.check_calibration(base, records.pictures[without], records.pictures[wanted])
+                break

@@ -118,7 +118,10 @@ def judge(case: Case, observed: Mapping[str, Observation], pictures: Mapping[str
         return Finding(
             verdict=Verdict.UNJUDGED, evidence="the picture that errors are relative to is missing"
         )
-    effect = rms(full, without)
+    effect, least = rms(full, without), case.shot.base.calibration.effect
+    if effect < least:
+        weak = f"the adapter changes the picture by {effect:.1f} grey levels, and pixels carry no less than {least:g}"
+        return Finding(verdict=Verdict.UNJUDGED, evidence=weak, effect=effect, pictures=hashes)
     error, most = rms(got, wanted) / effect, bound(case.tolerance, effect)
     source = pixels(case.source) if case.source else None
     loss = effect_error(got, source, without) if source is not None else None
@@ -155,8 +158,8 @@ def _complaint(observation: Observation) -> str:
     return "\n".join(dict.fromkeys((telling or list(observation.log))[:3]))
 
 
-def check_calibration(base: Base, case: str, without: Pixels, wanted: Pixels) -> None:
-    """Raise FixtureInvalid unless a case's pictures can carry a comparison; see ``base.Calibration``."""
+def check_calibration(base: Base, without: Pixels, wanted: Pixels) -> None:
+    """Raise FixtureInvalid unless pictures of a base model can carry a comparison; see ``base.Calibration``."""
     bounds = base.calibration
     mean = float(without.mean())
     clipped = float(np.mean((without == 0) | (without == 255)))
@@ -171,6 +174,6 @@ def check_calibration(base: Base, case: str, without: Pixels, wanted: Pixels) ->
     if complaints:
         raise FixtureInvalid(
             "; ".join(complaints),
-            f"{base.name}, {case}",
-            "adjust contrast and brightness of the model in harness/bases.py, or the adapter's strength",
+            base.name,
+            "adjust contrast and brightness of the model in harness/bases.py",
         )

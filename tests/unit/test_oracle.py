@@ -128,9 +128,9 @@ def test_a_model_that_cannot_carry_a_comparison_is_refused(
     without: Pixels, wanted: Pixels, complaint: str
 ) -> None:
     assert BASE.calibration == Calibration()
-    oracle.check_calibration(BASE, "case", GREY, BRIGHT)
+    oracle.check_calibration(BASE, GREY, BRIGHT)
     with pytest.raises(FixtureInvalid, match=complaint):
-        oracle.check_calibration(BASE, "case", without, wanted)
+        oracle.check_calibration(BASE, without, wanted)
 
 
 def smooth(draw: np.random.Generator) -> NDArray[np.float64]:
@@ -188,3 +188,10 @@ def test_a_weak_effect_widens_the_bound_and_a_missing_adapter_is_still_found() -
     assert judge(case(), wanted=np.full_like(GREY, 112), got=np.full_like(GREY, 111)).verdict is Verdict.WRONG
     assert judge(case(), wanted=np.full_like(GREY, 118), got=np.full_like(GREY, 117)).bound == 0.05
     assert judge(case(), wanted=faint, got=GREY).verdict is Verdict.NO_EFFECT
+
+
+@pytest.mark.parametrize("grey", [100, 101, 107])
+def test_an_adapter_that_changes_too_little_is_not_judged(grey: int) -> None:
+    found = judge(case(), wanted=np.full_like(GREY, grey), got=GREY)
+    assert found.verdict is Verdict.UNJUDGED
+    assert f"by {grey - 100}.0 grey levels" in found.evidence
