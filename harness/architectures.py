@@ -133,6 +133,22 @@ def taesd(channels: int, *, contrast: float, brightness: tuple[float, float, flo
     return weights
 
 
+def taesd_encoder(channels: int) -> Weights:
+    """Return the encoder of TAESD for latents of ``channels`` channels, which no picture here runs through."""
+    width = 64
+    weights = _conv("encoder.layers.0", width, 3, 3)
+    index = 1
+    for stage in range(4):
+        if stage:
+            weights |= _conv(f"encoder.layers.{index}", width, width, 3, bias=False)
+            index += 1
+        for _ in range(3 if stage else 1):
+            for part in (0, 2, 4):
+                weights |= _conv(f"encoder.layers.{index}.conv.{part}", width, width, 3)
+            index += 1
+    return weights | _conv(f"encoder.layers.{index}", channels, width, 3)
+
+
 def sd1_tiny() -> Weights:
     """Return the tiny UNet of the Stable Diffusion 1 family (324 million parameters; the widths are fixed)."""
     weights: Weights = {

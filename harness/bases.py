@@ -128,14 +128,16 @@ SD1_TINY = Base(
     },
 )
 
-#: For the sdists up to 0.3.6, which know no smaller one.
+#: For the sdists up to 0.3.6, which know no smaller one. Up to 0.2.5 chance decides whether they want the encoder, too:
+#: tae.hpp builds TAESD from ``decode_only`` before that is set.
 SD1 = Base(
     name="sd1",
     architecture="sd1",
     files={
         "model": prefixed("model.diffusion_model.", architectures.sd1())
         | prefixed("cond_stage_model.transformer.", architectures.clip_l()),
-        "taesd": architectures.taesd(4, contrast=0.07, brightness=(0.72, 0.95, 0.63)),
+        "taesd": architectures.taesd(4, contrast=0.07, brightness=(0.72, 0.95, 0.63))
+        | architectures.taesd_encoder(4),
     },
     targets=_unet(_WHOLE_UNET_BLOCKS),
 )

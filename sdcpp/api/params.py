@@ -100,6 +100,9 @@ class ParamsApi:
         if scheduler is not None and sample is not params:
             sample.scheduler = scheduler
         sample.guidance.txt_cfg = generation.cfg_scale
+        if self.library.header.has_field(IMAGE, "input_id_images_path"):
+            # Sdists 0.3.1 and 0.3.2 make a std::string of it, and upstream's own init leaves it null.
+            params.input_id_images_path = b""
         return params, self.name_loras(params, generation, lora_dir)
 
     def open(
