@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from harness import architectures
 from harness.architectures import prefixed
-from harness.base import Base, Place
+from harness.base import Base, Place, Weight
 
 #: LDM's numbering of the blocks of the tiny UNet, by the name diffusers gives them. Adapters use the latter.
 _UNET_BLOCKS = {
@@ -128,14 +128,16 @@ SD1_TINY = Base(
     },
 )
 
-#: For the sdists up to 0.3.6, which know no smaller one. Up to 0.2.5 chance decides whether they want the encoder, too:
-#: tae.hpp builds TAESD from ``decode_only`` before that is set.
+#: For the sdists up to 0.3.6, which know no smaller one. Up to 0.2.5 chance decides whether they want TAESD's encoder,
+#: too: tae.hpp builds it from ``decode_only`` before that is set. Up to 0.2.1 they take the type of TAESD's weights
+#: from a weight of the whole autoencoder, and read past a table if there is none; it is not loaded.
 SD1 = Base(
     name="sd1",
     architecture="sd1",
     files={
         "model": prefixed("model.diffusion_model.", architectures.sd1())
-        | prefixed("cond_stage_model.transformer.", architectures.clip_l()),
+        | prefixed("cond_stage_model.transformer.", architectures.clip_l())
+        | {"first_stage_model.decoder.mid.attn_1.q.weight": Weight(shape=(512, 512), std=0.05)},
         "taesd": architectures.taesd(4, contrast=0.07, brightness=(0.72, 0.95, 0.63))
         | architectures.taesd_encoder(4),
     },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -134,9 +135,7 @@ def _left(groups: Groups, run: Groups) -> str:
     left = len(groups) - len(run)
     if not left:
         return ""
-    return (
-        f" The other {left} were not run for want of time; `sdcpp history` goes on with them, newest first."
-    )
+    return f" The other {left} have no record yet; `sdcpp history` goes on with them, newest first."
 
 
 def _named(group: Sequence[Revision]) -> str:
@@ -281,20 +280,24 @@ def _unexpected(rows: Mapping[str, Row], groups: Groups) -> Iterator[str]:
 
 
 def _cost(rows: Mapping[str, Row], groups: Groups) -> Iterator[str]:
+    """Yield what each revision took, and the sum for each kind of machine that ran any."""
     run = [rows[group[-1].name] for group in reversed(groups) if group[-1].name in rows]
-    yield "| revision | base model | fetch | build, both sides | run | sum |"
-    yield "| --- | --- | --- | --- | --- | --- |"
-    total = 0.0
+    yield "| revision | base model | cores | fetch | build, both sides | run | sum |"
+    yield "| --- | --- | --- | --- | --- | --- | --- |"
+    sums: dict[str, list[float]] = {}
     for row in run:
         steps = [row.seconds.get(name, 0.0) for name in ("fetch", "build", "run")]
-        total += sum(steps)
+        sums.setdefault(row.machine["cores"], []).append(sum(steps))
         cells = " | ".join(f"{value:.0f} s" for value in (*steps, sum(steps)))
-        yield f"| {row.revision} | {row.base} | {cells} |"
+        yield f"| {row.revision} | {row.base} | {row.machine['cores']} | {cells} |"
     yield ""
-    machines = {f"{row.machine['cores']} cores of {row.machine['processor']}" for row in run if row.machine}
-    if run:
+    for cores, each in sums.items():
         yield (
-            f"{total / 60:.0f} minutes for {len(run)} revisions on {' and '.join(sorted(machines))}, one after the "
-            "other, with the compiler's cache shared between them; fetch is the unpacking where the sdist was there. "
-            "Other work ran beside it."
+            f"- {cores} cores: {len(each)} revisions in {sum(each) / 60:.0f} minutes, counted one after the other; "
+            f"median {statistics.median(each):.0f} s, most {max(each):.0f} s."
         )
+    yield ""
+    yield (
+        "The compiler's cache is shared between neighbours; fetch is the unpacking where the sdist was there. Wall "
+        "time: what else a machine does at the time is in it."
+    )
