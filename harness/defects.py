@@ -72,11 +72,30 @@ KNOWN = (
         also=("gguf-Q*@immediately",),
     ),
     Defect(what="an adapter stays in the next picture", case="A-then-none", first="0.1.1", last="0.2.5"),
+    Defect(
+        what="the alpha of a file of PEFT's names is not found (by reading: its name is converted, the look-up is not)",
+        case="peft-names",
+        first="0.3.3",
+        last="0.3.6",
+    ),
+    Defect(
+        what="an adapter stays in the next picture at run time (docs/findings.md)",
+        case="A-then-none",
+        mode="at_runtime",
+        first="0.4.0",
+        last="0.4.5",
+    ),
     Defect(what="rank 1 aborts (issue 573)", case="rank-1", first="0.1.1", last="0.2.4"),
     Defect(
         what="a missing file ends the process (issue 1019)", case="missing-file", first="0.3.8", last="0.3.8"
     ),
-    Defect(what="a BF16 alpha aborts (issue 1076)", case="bf16-alpha", first="2025-12", last="2025-12"),
+    Defect(
+        what="a BF16 alpha aborts (issue 1076)",
+        case="bf16-alpha",
+        first="2025-12",
+        last="2025-12",
+        also=("bf16-alpha@*",),
+    ),
     Defect(
         what="a BF16 alpha in a GGUF file aborts (issue 1076)",
         case="gguf-bf16-alpha",
