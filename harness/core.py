@@ -42,8 +42,12 @@ QUESTIONS = {
 
 
 def base_for(date: str | None) -> Base:
-    """Return the smallest base model for a revision of this day (ISO 8601); None is taken for the newest."""
-    return next(base for day, base in SMALLEST if date is None or date >= day)
+    """Return the smallest base model for a revision of this day (ISO 8601).
+
+    None is taken for the newest, and so is a day before the first sdist's, which says nothing: a working tree of
+    `sdcpp patch start` begins at the epoch.
+    """
+    return next((base for day, base in SMALLEST if date is None or date >= day), SMALLEST[0][1])
 
 
 def matrix(date: str | None) -> Matrix:

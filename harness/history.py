@@ -188,7 +188,8 @@ def drop(wanted: Revision) -> None:
     root = cache.root()
     for folder in ("trees", "builds"):
         for path in (root / folder).glob(f"{wanted.name}-*"):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            if path.is_dir():
+                cache.remove(path)
 
 
 def run_all(wanted: Sequence[Revision], reports: Path, *, keep: bool, jobs: int | None) -> Iterator[Row]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,6 +20,8 @@ from sdcpp.errors import CacheBusy
 VARIABLE = "SDCPP_CACHE"
 #: How long to wait for another process that is making the same entry, in seconds: longer than a slow build.
 PATIENCE = 3600.0
+#: For how many seconds an entry may be in use after it was asked for.
+IN_USE = 900.0
 #: Descriptors of the locks that this process holds.
 _held: set[int] = set()
 
@@ -69,11 +72,26 @@ def held() -> tuple[int, ...]:
     return tuple(_held) if os.name == "posix" else ()
 
 
+def remove(entry: Path) -> None:
+    """Remove an entry, a folder, so that none is left under its name even if this process is killed halfway.
+
+    What then is left is removed when the entry is made again. Its lock goes too; another process may be doing the same.
+    """
+    going = entry.with_name(f".{entry.name}.removed.partial")
+    shutil.rmtree(going, ignore_errors=True)
+    with suppress(FileNotFoundError):
+        entry.replace(going)
+    shutil.rmtree(going, ignore_errors=True)
+    entry.with_name(entry.name + ".lock").unlink(missing_ok=True)
+
+
 def trim(entry: Path, limit: int) -> None:
     """Note that an entry, a folder, is in use, and remove those beside it that were used longest ago.
 
-    What stays has no more than ``limit`` bytes, or is the entry alone. Another process may be doing the same.
+    What stays has no more than ``limit`` bytes, or was used within the last IN_USE seconds, the entry itself included:
+    whoever used it may be about to read it. Another process may be doing the same.
     """
+    latest = time.time_ns() - int(IN_USE * 1e9)
     with suppress(FileNotFoundError):
         os.utime(entry)
     found = []
@@ -83,11 +101,10 @@ def trim(entry: Path, limit: int) -> None:
                 size = sum(file.stat().st_size for file in path.iterdir())
                 found.append((path.stat().st_mtime_ns, size, path))
     room = limit
-    for _, size, path in sorted(found, reverse=True):
+    for used, size, path in sorted(found, reverse=True):
         room -= size
-        if room < 0 and path != entry:
-            shutil.rmtree(path, ignore_errors=True)
-            path.with_name(path.name + ".lock").unlink(missing_ok=True)
+        if room < 0 and used < latest:
+            remove(path)
 
 
 def make_once(path: Path, make: Callable[[Path], None]) -> Path:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -65,6 +66,25 @@ cache.make_once(Path(sys.argv[1]), make)
     cache.make_once(tmp_path / "entry", lambda path: (path / "file").touch())
     assert (tmp_path / "entry" / "file").exists()
     assert not list(tmp_path.glob(".entry.*.partial"))
+
+
+def test_killed_while_it_removes_an_entry_leaves_none_under_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = cache.make_once(tmp_path / "entry", lambda partial: (partial / "a").touch())
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", lambda path, **_: _interrupt() if path.exists() else None)
+        with pytest.raises(KeyboardInterrupt):
+            cache.remove(entry)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".entry.removed.partial", "entry.lock"]
+    cache.make_once(entry, lambda partial: (partial / "b").touch())
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["b", "entry", "entry.lock"]
+    cache.remove(entry)
+    assert not list(tmp_path.iterdir())
+
+
+def _interrupt() -> None:
+    raise KeyboardInterrupt
 
 
 def test_two_processes_make_it_once(tmp_path: Path) -> None:
@@ -139,5 +159,8 @@ def test_the_longest_unused_entries_go_first(tmp_path: Path) -> None:
     (tmp_path / ".oldest.partial").mkdir()
     cache.trim(tmp_path / "oldest", 250)
     assert {path.name for path in tmp_path.iterdir()} == {".oldest.partial", "oldest", "newest"}
+    cache.trim(tmp_path / "newest", 10)
+    assert {path.name for path in tmp_path.iterdir()} == {".oldest.partial", "oldest", "newest"}
+    os.utime(tmp_path / "oldest", (1, 1))
     cache.trim(tmp_path / "newest", 10)
     assert {path.name for path in tmp_path.iterdir()} == {".oldest.partial", "newest"}

@@ -63,6 +63,7 @@ def test_the_commits_are_those_of_all_sdists_oldest_first() -> None:
         ("2026-01-14", "sd1-tiny"),
         ("2026-02-01", "flux-small"),
         (None, "flux-small"),
+        ("1970-01-01", "flux-small"),
     ],
 )
 def test_the_base_model_is_the_smallest_that_a_revision_loads(date: str | None, name: str) -> None:
@@ -183,7 +184,7 @@ def test_what_fails_and_is_no_known_defect_is_listed() -> None:
     judged = [
         Judgement(side="pristine", case=case, mode=mode, verdict=Verdict.WRONG)
         for case, mode in (
-            ("A-then-none", "at_runtime"),
+            ("ckpt-F16", "at_runtime"),
             ("wrong-shape", "at_runtime"),
             ("gguf-Q4_0", "immediately"),
         )
@@ -191,7 +192,7 @@ def test_what_fails_and_is_no_known_defect_is_listed() -> None:
     rows = {name: replace(row(name), judgements=judged) for name in ("0.4.4", "0.4.5")}
     text = report.page(rows, GROUPS, {})
     listed = text.partition("none of these:\n\n")[2].partition("\n\n")[0]
-    assert listed == "- `A-then-none`, at_runtime: wrong in 0.4.4, 0.4.5"
+    assert listed == "- `ckpt-F16`, at_runtime: wrong in 0.4.4, 0.4.5"
     assert "Nothing else fails in upstream." in report.page({"0.2.9": row("0.2.9")}, GROUPS, {})
 
 
