@@ -15,6 +15,7 @@ from harness.formats import gguf, safetensors
 from harness.stored import StoredBase
 from harness.use import Use
 from sdcpp import cache
+from sdcpp.errors import CacheBusy
 
 #: How many bytes of merged tensors are kept: each is for one picture of each build, and a long run makes many.
 KEPT = 3 << 30
@@ -66,7 +67,10 @@ def make(base: Base, uses: Sequence[Use[AdapterFile]], *, rounded: bool = False)
 
     cache.make_once(folder, write)
     cache.trim(folder, KEPT)
-    return {path.stem: path for path in sorted(folder.iterdir())}
+    made = {path.stem: path for path in sorted(folder.iterdir())}
+    if not made:
+        raise CacheBusy("merged tensors are gone", folder, "is another process emptying the cache? Try again")
+    return made
 
 
 def _write_whole(base: Base, sums: Mapping[Place, NDArray[np.float64]], path: Path) -> None:

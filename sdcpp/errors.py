@@ -58,7 +58,7 @@ class SourceInvalid(Error):  # noqa: N818
 
 
 class CacheBusy(Error):  # noqa: N818
-    """Another process holds the lock on a cache entry for too long."""
+    """Another process holds the lock on a cache entry for too long, or has just removed the entry."""
 
     exit_code = 15
 

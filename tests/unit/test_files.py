@@ -14,6 +14,7 @@ from harness.adapter import Adapter
 from harness.base import Base, Weight
 from harness.files import AdapterFile
 from harness.use import Use
+from sdcpp.errors import CacheBusy
 from tests.unit.small import ADAPTER, BASE
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
@@ -96,3 +97,7 @@ def test_merged_tensors_come_in_files_by_role_and_in_the_types_of_the_base() -> 
         assert np.array_equal(
             whole[f"model.diffusion_model.{name}.weight"], found["diffusion_model"][f"{name}.weight"]
         )
+    for path in paths.values():
+        path.unlink()
+    with pytest.raises(CacheBusy, match="merged tensors are gone"):
+        overlay.make(base, [Use(file=file)])
