@@ -177,7 +177,7 @@ def test_a_verdict_that_another_defect_explains_is_no_surprise() -> None:
     judged = Judgement(side="patched", case="gguf-Q8_0", mode="immediately", verdict=Verdict.ABORT)
     rows = {name: replace(row(name), judgements=[judged]) for name in ("0.2.2", "0.3.0", "0.3.8")}
     lines = [line for line in report.page(rows, GROUPS, {}).splitlines() if "a quantised GGUF LoRA" in line]
-    assert [line.split(" | ")[2:] for line in lines] == [["1 of 2", "0.3.0: abort |"]] * 2
+    assert [line.split(" | ")[2:] for line in lines] == [["1 of 2", "0.3.0: abort |"]] * 3
 
 
 def test_what_fails_and_is_no_known_defect_is_listed() -> None:
