@@ -22,7 +22,7 @@ import numpy as np
 
 from harness import record
 from harness.case import Shot
-from sdcpp import sanitizer
+from sdcpp import console, sanitizer
 from sdcpp.backend import get as get_backend
 from sdcpp.build import Build
 from sdcpp.run import start
@@ -45,11 +45,15 @@ _OUTSIDE = frozenset({signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """A worker's answer, or how it died: ``outcome`` as in ``record.Observation``, the rest as it came."""
+    """A worker's answer, or how it died: ``outcome`` as in ``record.Observation``, the rest as it came.
+
+    ``closing``: it died closing the context of an earlier request, which says nothing of this one.
+    """
 
     outcome: str
     content: Mapping[str, Any]
     signal: str = ""
+    closing: bool = False
 
 
 def timed(reply: Reply, files: float) -> Reply:
@@ -107,7 +111,13 @@ class Hand:
             self._process.stdin.flush()
         except BrokenPipeError:
             return self._post_mortem(self._process.wait())
-        return self._hear(timeout)
+        reply = self._hear(timeout)
+        if reply.outcome == "closing":
+            reply = self._hear(timeout)
+            if reply.outcome != "closed":
+                return replace(reply, closing=True)
+            reply = self._hear(timeout)
+        return reply
 
     def _hear(self, timeout: float) -> Reply:
         try:
@@ -185,7 +195,8 @@ def observe(
     """Run shots with a build and write an observation of each, in the order in which they end.
 
     ``jobs`` workers with ``threads`` threads each share the shots. A worker that dies takes one shot with it:
-    the death is that shot's observation, and another worker goes on with the next. ``memory`` bounds a worker's
+    the death is that shot's observation, and another worker goes on with the next; if it died closing the context of
+    an earlier shot, that is said and the shot is tried once more. ``memory`` bounds a worker's
     address space in bytes where the system can do so, for files that make a library ask for all there is.
     ``prepare`` makes a shot's files and returns its request for a seed.
     """
@@ -210,7 +221,9 @@ def observe(
                     if not hand.alive or reply.outcome == "hung":
                         hand.close()
                         hand = None
-                    if attempt == 2 or reply.signal not in {s.name for s in _OUTSIDE}:
+                    if reply.closing and attempt == 1:
+                        console.warn(f"the library ended closing a context: {reply.content['text']}")
+                    elif attempt == 2 or reply.signal not in {s.name for s in _OUTSIDE}:
                         break
                 seen(*_write(writer, build, shot, timed(reply, files), request["lora_dir"] + os.sep))
         except BaseException as fault:

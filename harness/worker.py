@@ -32,10 +32,15 @@ class Worker:
     nothing else along. That holds only while the library has no threads and no device of its own before its
     first picture, which is so for the CPU backend on Linux. Elsewhere pictures are made in this process, and a
     request says if it needs a fresh context.
+
+    With ``forks`` no adapter ever was in the context that is closed for another one, so that a death at that says
+    nothing of any picture: ``tell`` is called with "closing" before and with "closed" after.
     """
 
-    def __init__(self, folder: Path, backend: str, threads: int, *, forks: bool) -> None:
-        self._backend, self._threads, self._forks = backend, threads, forks
+    def __init__(
+        self, folder: Path, backend: str, threads: int, *, forks: bool, tell: Callable[[str], None]
+    ) -> None:
+        self._backend, self._threads, self._forks, self._tell = backend, threads, forks, tell
         self._library = library.load(build.read(folder))
         self._api = api.bind(self._library)
         self._context: api.Context | None = None
@@ -115,7 +120,11 @@ class Worker:
     def _close(self) -> None:
         if self._context is not None:
             context, self._context = self._context, None
+            if self._forks:
+                self._tell("closing")
             context.close()
+            if self._forks:
+                self._tell("closed")
 
 
 def _peak() -> int:
@@ -158,14 +167,20 @@ def main(argv: list[str]) -> int:
     forks = backend == "cpu" and sys.platform == "linux"
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
         os.dup2(2, 1)
+
+        def say(answer: Mapping[str, Any]) -> None:
+            print(json.dumps(answer), file=answers, flush=True)
+
         try:
-            worker = Worker(Path(folder), backend, int(threads), forks=forks)
+            worker = Worker(
+                Path(folder), backend, int(threads), forks=forks, tell=lambda word: say({"outcome": word})
+            )
         except Error as error:
-            print(json.dumps({"outcome": "failed", "text": str(error)}), file=answers, flush=True)
+            say({"outcome": "failed", "text": str(error)})
             return error.exit_code
-        print(json.dumps({"outcome": "ready"}), file=answers, flush=True)
+        say({"outcome": "ready"})
         for line in sys.stdin:
-            print(json.dumps(worker.answer(json.loads(line))), file=answers, flush=True)
+            say(worker.answer(json.loads(line)))
     return 0
 
 

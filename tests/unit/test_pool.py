@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -97,6 +98,24 @@ def test_a_crash_while_the_model_loads(
     seen = by_shot(observe(fake_build("C"), tmp_path, NONE, using(HALF)))
     assert {o.outcome for o in seen.values()} == {"crashed"}
     assert all("GGML_ASSERT" in o.text for o in seen.values())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="pictures are made in copies on Linux only")
+def test_a_death_at_closing_a_context_is_said_and_costs_no_shot(
+    fake_build: Callable[..., Build],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shots = [NONE, using(FULL, mode="immediately"), using(HALF)]
+    build = fake_build("C")
+    sound = by_shot(observe(build, tmp_path / "sound", *shots))
+    assert "closing" not in capsys.readouterr().err
+    monkeypatch.setenv("FAKE_ABORT", "close")
+    seen = by_shot(observe(build, tmp_path / "dying", *shots))
+    assert {name: o.picture for name, o in seen.items()} == {name: o.picture for name, o in sound.items()}
+    said = capsys.readouterr().err
+    assert said.count("the library ended closing a context: ggml/src/ggml-fake.c:42: GGML_ASSERT") == 2
 
 
 def test_a_hang_ends_at_the_time_limit_and_leaves_no_process(

@@ -1,7 +1,7 @@
 /* A stand-in for the library, steered by the environment:
  *
- *   FAKE_ABORT, FAKE_HANG, FAKE_NULL   when to die of an assertion, hang, or return NULL: "open", "generate", or a
- *                                      part of an adapter's path, which then happens with that adapter only
+ *   FAKE_ABORT, FAKE_HANG, FAKE_NULL   when to die of an assertion, hang, or return NULL: "open", "generate", "close",
+ *                                      or a part of an adapter's path, which then happens with that adapter only
  *   FAKE_FREED, FAKE_OVERFLOW          likewise: when to read what is freed, or to overflow an int; both go unseen
  *                                      without a sanitizer
  *   FAKE_BACKEND                       what the log says it runs on (default CPU)
@@ -137,6 +137,7 @@ static sd_ctx_t* opened(const sd_ctx_params_t* p) {
 }
 
 void free_sd_ctx(sd_ctx_t* ctx) {
+    trouble("close");
     free(ctx);
 }
 
