@@ -64,13 +64,6 @@ KNOWN = (
         also=("gguf-Q*@immediately",),
     ),
     Defect(
-        what="closing a context ends the process, and with it whatever case is next (found here; docs/findings.md)",
-        case="none",
-        first="0.1.1",
-        last="0.1.1",
-        also=("*",),
-    ),
-    Defect(
         what="a quantised GGUF LoRA is misread (found here)",
         case="gguf-Q8_0",
         side="patched",
