@@ -39,6 +39,8 @@ _LAST_WORDS = re.compile(
     r"GGML_ASSERT|GGML_ABORT|ggml_abort|\.(?:c|cpp|h|hpp):\d+: |"
     r"terminate called|what\(\):|[Aa]ssertion|free\(\)|malloc|corrupt|Sanitizer|runtime error:|fatal"
 )
+#: A frame of the backtrace that older ggml prints, by a debugger or by itself: addresses and folders of this machine.
+_FRAME = re.compile(r"^#\d+ |\[0x[0-9a-f]+\]$")
 #: Signals that come from outside: the library does not send them to itself, so the shot is tried once more.
 _OUTSIDE = frozenset({signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM)})
 
@@ -142,7 +144,7 @@ class Hand:
         """Return the lines of standard error that say why the process ended, without this machine's folders."""
         self._noise.seek(self._heard)
         lines = self._noise.read()[-20_000:].decode("utf-8", "replace").splitlines()
-        telling = [line for line in lines if _LAST_WORDS.search(line)]
+        telling = [line for line in lines if _LAST_WORDS.search(line) and not _FRAME.search(line.strip())]
         return "\n".join(dict.fromkeys(_shortened(line) for line in telling))
 
     def _kill(self) -> None:

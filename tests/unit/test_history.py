@@ -46,6 +46,12 @@ def test_every_record_is_of_a_commit_of_the_registry_and_has_all_cases() -> None
             assert len(asked) == len(found.judgements) == 2 * len(found.modes) * len(core.QUESTIONS)
 
 
+def test_records_quote_no_folders_or_addresses_of_a_machine() -> None:
+    quoted = "\n".join(j.evidence for found in history.load().values() for j in found.judgements)
+    assert "GGML_ASSERT" in quoted
+    assert not re.findall(r"(?:^|\s)/\w+/\S*|0x[0-9a-f]{8,}", quoted)
+
+
 def test_the_commits_are_those_of_all_sdists_oldest_first() -> None:
     assert sum(map(len, GROUPS)) == 37
     assert len({group[0].commit for group in GROUPS}) == len(GROUPS) == 30

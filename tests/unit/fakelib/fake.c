@@ -52,6 +52,8 @@ static bool wanted(const char* name, const char* where) {
 static bool trouble(const char* where) {
     if (wanted("FAKE_ABORT", where)) {
         fprintf(stderr, "/somewhere/ggml/src/ggml-fake.c:42: GGML_ASSERT(src1->type == GGML_TYPE_F32) failed\n");
+        fprintf(stderr, "#1  0x00007f9993bdca70 in ggml_abort () from /somewhere/libfake.so\n");
+        fprintf(stderr, "/somewhere/libfake.so(ggml_abort+0x15b)[0x7fa77c05c8ab]\n");
         abort();
     }
     while (wanted("FAKE_HANG", where)) sleep(1);
