@@ -110,6 +110,10 @@ def clip_l(changed: Collection[int] = ()) -> Weights:
     return weights
 
 
+def _taesd_block(name: str, width: int) -> Weights:
+    return {k: v for part in (0, 2, 4) for k, v in _conv(f"{name}.conv.{part}", width, width, 3).items()}
+
+
 def taesd(channels: int, *, contrast: float, brightness: tuple[float, float, float]) -> Weights:
     """Return the decoder of TAESD for latents of ``channels`` channels.
 
@@ -121,8 +125,7 @@ def taesd(channels: int, *, contrast: float, brightness: tuple[float, float, flo
     index = 2
     for stage in range(4):
         for _ in range(3 if stage < 3 else 1):
-            for part in (0, 2, 4):
-                weights |= _conv(f"decoder.layers.{index}.conv.{part}", width, width, 3, gain=1.0)
+            weights |= _taesd_block(f"decoder.layers.{index}", width)
             index += 1
         if stage < 3:
             index += 1  # the upsampling has no weights
@@ -143,8 +146,7 @@ def taesd_encoder(channels: int) -> Weights:
             weights |= _conv(f"encoder.layers.{index}", width, width, 3, bias=False)
             index += 1
         for _ in range(3 if stage else 1):
-            for part in (0, 2, 4):
-                weights |= _conv(f"encoder.layers.{index}.conv.{part}", width, width, 3)
+            weights |= _taesd_block(f"encoder.layers.{index}", width)
             index += 1
     return weights | _conv(f"encoder.layers.{index}", channels, width, 3)
 
