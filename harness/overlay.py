@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -65,12 +66,14 @@ def make(base: Base, uses: Sequence[Use[AdapterFile]], *, rounded: bool = False)
         for overlay, tensors in files.items():
             safetensors.write(partial / f"{overlay}.safetensors", tensors)
 
-    cache.make_once(folder, write)
-    cache.trim(folder, KEPT)
-    made = {path.stem: path for path in sorted(folder.iterdir())}
-    if not made:
-        raise CacheBusy("merged tensors are gone", folder, "is another process emptying the cache? Try again")
-    return made
+    for _ in range(3):
+        cache.make_once(folder, write)
+        cache.trim(folder, KEPT)
+        # Another process that makes room may have taken it between the two for one that nobody uses any more.
+        with suppress(FileNotFoundError):
+            if made := {path.stem: path for path in sorted(folder.iterdir())}:
+                return made
+    raise CacheBusy("merged tensors are gone", folder, "is another process emptying the cache? Try again")
 
 
 def _write_whole(base: Base, sums: Mapping[Place, NDArray[np.float64]], path: Path) -> None:

@@ -22,6 +22,7 @@ import numpy as np
 
 from harness import record
 from harness.case import Shot
+from harness.worker import STAGES
 from sdcpp import console, sanitizer
 from sdcpp.backend import get as get_backend
 from sdcpp.build import Build
@@ -29,7 +30,7 @@ from sdcpp.run import start
 
 #: Every picture starts from this noise.
 SEED = 42
-#: Seconds that one shot may take, start of the worker and loading of the model included.
+#: Seconds that the start of a worker, the opening of a base model and the making of a picture may take, each.
 TIMEOUT = 300.0
 #: Workers for each core, workers at most, and bytes of memory that there must be for each: the largest base model
 #: takes half of that.
@@ -99,9 +100,12 @@ class Hand:
         self._answers.put(b"")
 
     def ask(self, request: Mapping[str, Any], timeout: float) -> Reply:
-        """Send a request and return the answer, or how the worker ended instead."""
+        """Send a request and return the answer, or how the worker ended instead.
+
+        ``timeout`` is for the picture, in seconds; to start and to open a base model takes longer on a busy machine.
+        """
         if not self._ready:
-            first = self._hear(timeout)
+            first = self._hear(TIMEOUT)
             if first.outcome != "ready":
                 return first
             self._ready = True
@@ -113,13 +117,12 @@ class Hand:
             self._process.stdin.flush()
         except BrokenPipeError:
             return self._post_mortem(self._process.wait())
-        reply = self._hear(timeout)
-        if reply.outcome == "closing":
-            reply = self._hear(timeout)
-            if reply.outcome != "closed":
-                return replace(reply, closing=True)
-            reply = self._hear(timeout)
-        return reply
+        stage = ""
+        while True:
+            reply = self._hear(timeout if stage == "opened" else TIMEOUT)
+            if reply.outcome not in STAGES:
+                return replace(reply, closing=stage == "closing")
+            stage = reply.outcome
 
     def _hear(self, timeout: float) -> Reply:
         try:
@@ -198,7 +201,8 @@ def observe(
 
     ``jobs`` workers with ``threads`` threads each share the shots. A worker that dies takes one shot with it:
     the death is that shot's observation, and another worker goes on with the next; if it died closing the context of
-    an earlier shot, that is said and the shot is tried once more. ``memory`` bounds a worker's
+    an earlier shot, that is said and the shot is tried once more. So is one that takes longer than ``timeout`` seconds,
+    where that is less than TIMEOUT: the machine may be busy. ``memory`` bounds a worker's
     address space in bytes where the system can do so, for files that make a library ask for all there is.
     ``prepare`` makes a shot's files and returns its request for a seed.
     """
@@ -225,7 +229,9 @@ def observe(
                         hand = None
                     if reply.closing and attempt == 1:
                         console.warn(f"the library ended closing a context: {reply.content['text']}")
-                    elif attempt == 2 or reply.signal not in {s.name for s in _OUTSIDE}:
+                    elif reply.outcome == "hung" and timeout < TIMEOUT:
+                        continue
+                    elif reply.signal not in {s.name for s in _OUTSIDE}:
                         break
                 seen(*_write(writer, build, shot, timed(reply, files), request["lora_dir"] + os.sep))
         except BaseException as fault:

@@ -23,7 +23,7 @@ from harness.record import Observation, Pixels
 from harness.use import Use
 from harness.verdict import Verdict
 
-#: Seconds for a file of a few kilobytes, the opening of the base model included.
+#: Seconds for a picture with a file of a few kilobytes.
 TIMEOUT = 20.0
 #: Bytes of address space for a worker: several times what a healthy one needs. Some broken files make a library
 #: ask for tens of gigabytes, which must not become this machine's trouble.

@@ -20,6 +20,9 @@ from typing import Any
 from sdcpp import api, build, library
 from sdcpp.errors import BackendMismatch, Error
 
+#: What a worker says before an answer: that it closes and has closed the context of an earlier request, that the base
+#: model is open.
+STAGES = frozenset({"closing", "closed", "opened"})
 #: Log lines kept for one shot: what the library says of adapters, and everything it complains about.
 KEPT_LINES = 40
 
@@ -33,8 +36,9 @@ class Worker:
     first picture, which is so for the CPU backend on Linux. Elsewhere pictures are made in this process, and a
     request says if it needs a fresh context.
 
-    With ``forks`` no adapter ever was in the context that is closed for another one, so that a death at that says
-    nothing of any picture: ``tell`` is called with "closing" before and with "closed" after.
+    ``tell`` is called with "opened" before the picture is made. With ``forks`` no adapter ever was in the context that
+    is closed for another one, so that a death at that says nothing of any picture: ``tell`` is called with "closing"
+    before and with "closed" after.
     """
 
     def __init__(
@@ -53,6 +57,7 @@ class Worker:
         if "outcome" in opening:
             self._close()
             return opening
+        self._tell("opened")
         if not self._forks:
             self._used = True
             made = self._guarded(lambda: self._picture(request))

@@ -104,7 +104,9 @@ def trim(entry: Path, limit: int) -> None:
     for used, size, path in sorted(found, reverse=True):
         room -= size
         if room < 0 and used < latest:
-            remove(path)
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime_ns == used:
+                    remove(path)
 
 
 def make_once(path: Path, make: Callable[[Path], None]) -> Path:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import struct
+from pathlib import Path
 
 import gguf
 import numpy as np
@@ -14,6 +15,7 @@ from harness.adapter import Adapter
 from harness.base import Base, Weight
 from harness.files import AdapterFile
 from harness.use import Use
+from sdcpp import cache
 from sdcpp.errors import CacheBusy
 from tests.unit.small import ADAPTER, BASE
 
@@ -101,3 +103,22 @@ def test_merged_tensors_come_in_files_by_role_and_in_the_types_of_the_base() -> 
         path.unlink()
     with pytest.raises(CacheBusy, match="merged tensors are gone"):
         overlay.make(base, [Use(file=file)])
+
+
+def test_merged_tensors_that_another_process_removes_are_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    uses = [Use(file=AdapterFile(base=BASE, adapter=ADAPTER, container="safetensors", kind="F32"))]
+    made = overlay.make(BASE, uses)
+    trim, times = cache.trim, 0
+
+    def remove_first(entry: Path, limit: int) -> None:
+        nonlocal times
+        times += 1
+        if times == 1:
+            cache.remove(entry)
+        else:
+            trim(entry, limit)
+
+    monkeypatch.setattr(cache, "trim", remove_first)
+    assert overlay.make(BASE, uses) == made
+    assert all(path.exists() for path in made.values())
+    assert times == 2

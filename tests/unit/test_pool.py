@@ -123,11 +123,25 @@ def test_a_hang_ends_at_the_time_limit_and_leaves_no_process(
 ) -> None:
     monkeypatch.setenv("FAKE_HANG", FULL.name)
     build = fake_build("C")
-    seen = by_shot(observe(build, tmp_path, using(FULL), using(HALF), timeout=25))
+    seen = by_shot(observe(build, tmp_path, using(FULL), using(HALF), timeout=3))
     assert seen[using(FULL).name].outcome == "hung"
-    assert "25 s" in seen[using(FULL).name].text
+    assert "3 s" in seen[using(FULL).name].text
     assert seen[using(HALF).name].outcome == "picture"
     assert not _processes(build)
+
+
+def test_what_a_busy_machine_delays_is_no_hang(
+    fake_build: Callable[..., Build], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once = tmp_path / "once"
+    once.touch()
+    monkeypatch.setenv("FAKE_SLOW", "open")
+    monkeypatch.setenv("FAKE_HANG", FULL.name)
+    monkeypatch.setenv("FAKE_ONCE", str(once))
+    [seen] = by_shot(observe(fake_build("C"), tmp_path, using(FULL), timeout=3)).values()
+    assert seen.outcome == "picture"
+    assert seen.seconds["open"] > 3
+    assert not once.exists()
 
 
 def test_a_library_that_declines_is_quoted(
