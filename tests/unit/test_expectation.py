@@ -65,6 +65,8 @@ def test_one_entry_for_the_forms_of_a_patch() -> None:
     [
         (Verdict.PASS, None, Standing.GOOD),
         (Verdict.PASS, ENTRY, Standing.FIXED),
+        (Verdict.PASS, dataclasses.replace(ENTRY, verdicts=[Verdict.PASS, Verdict.ABORT]), Standing.GOOD),
+        (Verdict.WRONG, dataclasses.replace(ENTRY, verdicts=[Verdict.PASS, Verdict.ABORT]), Standing.RED),
         (Verdict.NO_EFFECT, ENTRY, Standing.KNOWN),
         (Verdict.TIMEOUT, ENTRY, Standing.KNOWN),
         (Verdict.WRONG, ENTRY, Standing.RED),
