@@ -32,7 +32,7 @@ class Round:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bench:
+class Measurement:
     """What was measured: how many cases, how many shots the harness made for them, and the rounds.
 
     ``same`` counts the cases whose picture is the same to the byte from both. ``records`` are those of the last round.
@@ -66,7 +66,7 @@ def command(program: Path, shot: Shot, picture: Path) -> list[str]:
     return [*words(str(program), shot.request(SEED), str(picture)), "--threads", str(cores())]
 
 
-def measure(contender: Contender, program: Path, *, rounds: int) -> Bench:
+def measure(contender: Contender, program: Path, *, rounds: int) -> Measurement:
     """Try a contender's cases with the harness and with the program, in turn, and return what that took.
 
     A case is one start of the program; the harness makes the pictures to compare with as well, judges and records.
@@ -100,7 +100,9 @@ def measure(contender: Contender, program: Path, *, rounds: int) -> Bench:
         raise BuildFailed(
             "the program paints no picture that the library paints", program, "compare them by hand"
         )
-    return Bench(cases=len(cases), shots=len(records.observations), same=same, rounds=timed, records=records)
+    return Measurement(
+        cases=len(cases), shots=len(records.observations), same=same, rounds=timed, records=records
+    )
 
 
 def _same(records: Records, contender: Contender, case: Case, path: Path) -> bool:
@@ -111,7 +113,7 @@ def _same(records: Records, contender: Contender, case: Case, path: Path) -> boo
         return bool(np.array_equal(np.asarray(image.convert("RGB")), records.pictures[seen.picture]))
 
 
-def markdown(bench: Bench, asked: str) -> str:
+def markdown(bench: Measurement, asked: str) -> str:
     """Return docs/benchmark.md."""
     from harness.report import cost
 

@@ -12,7 +12,7 @@ from harness.broken import shapes
 from harness.broken.recipe import OddFile, Recipe
 from harness.broken.seed import seed
 from harness.case import Case, Shot
-from harness.matrix import Bench, Matrix, sequence, single
+from harness.matrix import Fixture, Matrix, sequence, single
 from harness.use import AnyFile, Use
 
 #: The smallest base model, by the first day of upstream's history on which a revision is known to load it.
@@ -56,19 +56,19 @@ def matrix(date: str | None) -> Matrix:
     return Matrix(dimensions=(core,), bases=dict.fromkeys("ABC", found), in_auto=())
 
 
-def core(bench: Bench, mode: str) -> Iterator[Case]:
+def core(fixture: Fixture, mode: str) -> Iterator[Case]:
     """Yield the core cases for an apply mode, named as in QUESTIONS."""
-    base = bench.base
+    base = fixture.base
     without = Shot(base=base, mode="auto")
     lora = Adapter(name="lora-r32", base=base.name)
-    first = Use(file=bench.file(lora, "safetensors", "F16"))
+    first = Use(file=fixture.file(lora, "safetensors", "F16"))
     yield _same("none", mode, Shot(base=base, mode=mode), without)
     for container, kind in (
         ("safetensors", "F16"),
         ("ckpt", "F16"),
         *(("gguf", k) for k in ("F16", "Q8_0", "Q4_0")),
     ):
-        yield single(bench, mode, lora, container, kind)
+        yield single(fixture, mode, lora, container, kind)
     variants = {
         "peft-names": (replace(lora, name="lora-peft", scheme="peft"), "safetensors", "F16"),
         # With an alpha, rank 1 has another defect, which would hide this one: docs/findings.md.
@@ -77,7 +77,7 @@ def core(bench: Bench, mode: str) -> Iterator[Case]:
         "gguf-bf16-alpha": (replace(lora, name="lora-alpha-bf16", alpha_type="BF16"), "gguf", "BF16"),
     }
     for name, (adapter, container, kind) in variants.items():
-        yield replace(single(bench, mode, adapter, container, kind), name=name)
+        yield replace(single(fixture, mode, adapter, container, kind), name=name)
     yield sequence("A-then-none", ((first,), ()), wanted=(), mode=mode, varied={"sequence": "A-then-none"})
     for name, recipe in (("missing-file", _missing()), ("wrong-shape", _wrong_shape(base))):
         file: AnyFile = OddFile(base=base, recipe=recipe, any_suffix=False)

@@ -29,7 +29,7 @@ class Maker:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bench:
+class Fixture:
     """What cases are made for: a base model, and what makes the types that the gguf package cannot make."""
 
     base: Base
@@ -44,8 +44,8 @@ class Bench:
 
 #: The adapters of each generation in one context.
 Generations = tuple[tuple[Use[AdapterFile], ...], ...]
-#: What makes the cases of one dimension, for a bench and an apply mode.
-Dimension = Callable[[Bench, str], Iterator[Case]]
+#: What makes the cases of one dimension, for a fixture and an apply mode.
+Dimension = Callable[[Fixture, str], Iterator[Case]]
 
 #: 8-bit pixels carry a rounding error of 0.41 / 27, or 1.5 %, of a usual effect (``oracle``); F16 activations of the
 #: encoder and the attention add about as much. Measured on 2025-12 and 2026-05, CPU: 0.8 to 2.4 %.
@@ -76,58 +76,58 @@ FILES = (
 _FLOATS = frozenset({"F32", "F16", "BF16"})
 
 
-def plain(bench: Bench, mode: str) -> Iterator[Case]:
+def plain(fixture: Fixture, mode: str) -> Iterator[Case]:
     """Yield the case without an adapter: the mode alone must change nothing."""
-    without = Shot(base=bench.base, mode="auto")
+    without = Shot(base=fixture.base, mode="auto")
     yield Case(
         name="none",
-        shot=Shot(base=bench.base, mode=mode),
+        shot=Shot(base=fixture.base, mode=mode),
         without=without,
         equal=without,
-        dimensions={"base": bench.base.name, "mode": mode, "container": "none", "type": "none"},
+        dimensions={"base": fixture.base.name, "mode": mode, "container": "none", "type": "none"},
     )
 
 
-def files(bench: Bench, mode: str) -> Iterator[Case]:
+def files(fixture: Fixture, mode: str) -> Iterator[Case]:
     """Yield one case for each container and tensor type that matters most."""
     for container, kind in FILES:
-        yield single(bench, mode, _adapter(bench.base), container, kind)
+        yield single(fixture, mode, _adapter(fixture.base), container, kind)
 
 
-def types(bench: Bench, mode: str) -> Iterator[Case]:
+def types(fixture: Fixture, mode: str) -> Iterator[Case]:
     """Yield every other type that the library's ggml can make; those of large blocks at a rank that fills them."""
     done = {kind for container, kind in FILES if container == "gguf"}
-    for kind, block in bench.maker.types.items():
+    for kind, block in fixture.maker.types.items():
         if kind not in done:
             rank = max(32, block)
-            adapter = Adapter(name=f"lora-r{rank}", base=bench.base.name, rank=rank, alpha=rank / 2)
-            yield single(bench, mode, adapter, "gguf", kind)
+            adapter = Adapter(name=f"lora-r{rank}", base=fixture.base.name, rank=rank, alpha=rank / 2)
+            yield single(fixture, mode, adapter, "gguf", kind)
 
 
-def kinds(bench: Bench, mode: str) -> Iterator[Case]:
+def kinds(fixture: Fixture, mode: str) -> Iterator[Case]:
     """Yield every adapter of the catalogue, as float safetensors and, under one scheme, as quantised GGUF."""
-    for adapter in catalogue.adapters(bench.base).values():
-        plain = single(bench, mode, adapter, "safetensors", "F32")
+    for adapter in catalogue.adapters(fixture.base).values():
+        plain = single(fixture, mode, adapter, "safetensors", "F32")
         yield replace(plain, name=f"{adapter.name}-{plain.name}")
         if adapter.scheme == catalogue.SCHEME:
-            case = single(bench, mode, adapter, "gguf", "Q8_0")
+            case = single(fixture, mode, adapter, "gguf", "Q8_0")
             name = f"{adapter.name}-{case.name}"
             yield replace(case, name=name, wanted=plain.wanted, tolerance=NEAR, source=None)
 
 
-def stored_bases(bench: Bench, mode: str) -> Iterator[Case]:
+def stored_bases(fixture: Fixture, mode: str) -> Iterator[Case]:
     """Yield a float and a quantised adapter, and none, on base models whose weights are stored as each type.
 
     At run time the adapter's output is added to that of the stored weights. Immediately, the sum of the dequantised
     weights and the change is stored in the base's type again: that is then what is wanted, and the loss is told
     against the sum as it is. auto is the first on a quantised base model, the second on another.
     """
-    exact = Use(file=bench.file(_adapter(bench.base), "safetensors", "F16"))
-    blocks = Use(file=bench.file(_adapter(bench.base), "gguf", "Q8_0"))
+    exact = Use(file=fixture.file(_adapter(fixture.base), "safetensors", "F16"))
+    blocks = Use(file=fixture.file(_adapter(fixture.base), "gguf", "Q8_0"))
     for kind in TYPES:
-        if kind not in _FLOATS | {"Q8_0", "Q4_0"} and kind not in bench.maker.types:
+        if kind not in _FLOATS | {"Q8_0", "Q4_0"} and kind not in fixture.maker.types:
             continue
-        base = stored(bench.base, kind, bench.maker.quantise)
+        base = stored(fixture.base, kind, fixture.maker.quantise)
         rounded = mode == "immediately" or (mode == "auto" and kind in _FLOATS)
         without = Shot(base=base, mode="auto")
         for use in (exact, blocks):
@@ -140,7 +140,7 @@ def stored_bases(bench: Bench, mode: str) -> Iterator[Case]:
                 tolerance=STORED,
                 source=whole if rounded else None,
                 dimensions={
-                    "base": bench.base.name,
+                    "base": fixture.base.name,
                     "base type": kind,
                     "mode": mode,
                     "container": use.file.container,
@@ -150,12 +150,12 @@ def stored_bases(bench: Bench, mode: str) -> Iterator[Case]:
             )
 
 
-def single(bench: Bench, mode: str, adapter: Adapter, container: str, kind: str) -> Case:
+def single(fixture: Fixture, mode: str, adapter: Adapter, container: str, kind: str) -> Case:
     """Return the case of one file with multiplier 1."""
-    base, quantised = bench.base, kind not in _FLOATS
-    use = Use(file=bench.file(adapter, container, kind))
-    exact = Use(file=bench.file(adapter, "safetensors", "F32"))
-    twin = Use(file=bench.file(adapter, "safetensors", kind)) if not quantised else None
+    base, quantised = fixture.base, kind not in _FLOATS
+    use = Use(file=fixture.file(adapter, container, kind))
+    exact = Use(file=fixture.file(adapter, "safetensors", "F32"))
+    twin = Use(file=fixture.file(adapter, "safetensors", kind)) if not quantised else None
     has_twin = container != "safetensors" and kind in ("F32", "F16")
     return Case(
         name=f"{container}-{kind}",
@@ -179,19 +179,19 @@ def single(bench: Bench, mode: str, adapter: Adapter, container: str, kind: str)
     )
 
 
-def silent(bench: Bench, mode: str) -> Iterator[Case]:
+def silent(fixture: Fixture, mode: str) -> Iterator[Case]:
     """Yield the case of a multiplier of 0, which must change nothing."""
-    yield _multiplied(bench, mode, 0.0)
+    yield _multiplied(fixture, mode, 0.0)
 
 
-def multipliers(bench: Bench, mode: str) -> Iterator[Case]:
+def multipliers(fixture: Fixture, mode: str) -> Iterator[Case]:
     """Yield the other multipliers: the effect must follow them, its sign too."""
     for multiplier in (-1.0, 0.5, 2.0):
-        yield _multiplied(bench, mode, multiplier)
+        yield _multiplied(fixture, mode, multiplier)
 
 
-def _multiplied(bench: Bench, mode: str, multiplier: float) -> Case:
-    use = Use(file=bench.file(_adapter(bench.base), "gguf", "F16"), multiplier=multiplier)
+def _multiplied(fixture: Fixture, mode: str, multiplier: float) -> Case:
+    use = Use(file=fixture.file(_adapter(fixture.base), "gguf", "F16"), multiplier=multiplier)
     return sequence(
         f"gguf-F16-times-{multiplier:g}",
         ((use,),),
@@ -201,13 +201,13 @@ def _multiplied(bench: Bench, mode: str, multiplier: float) -> Case:
     )
 
 
-def sequences(bench: Bench, mode: str) -> Iterator[Case]:
+def sequences(fixture: Fixture, mode: str) -> Iterator[Case]:
     """Yield several generations in one context and several adapters in one generation.
 
     What is wanted is what a fresh context would paint: nothing of an earlier generation may stay.
     """
-    first = Use(file=bench.file(_adapter(bench.base), "gguf", "F16"))
-    second = Use(file=bench.file(_adapter(bench.base, seed=8), "gguf", "F16"))
+    first = Use(file=fixture.file(_adapter(fixture.base), "gguf", "F16"))
+    second = Use(file=fixture.file(_adapter(fixture.base, seed=8), "gguf", "F16"))
     half, minus = (replace(first, multiplier=m) for m in (0.5, -1.0))
     found: dict[str, tuple[Generations, tuple[Use[AdapterFile], ...]]] = {
         "A-then-none": (((first,), ()), ()),
@@ -300,7 +300,7 @@ class Matrix:
             for mode in wanted:
                 for make in self.dimensions:
                     if mode != "auto" or make in self.in_auto:
-                        found += make(Bench(base=base, maker=maker), mode)
+                        found += make(Fixture(base=base, maker=maker), mode)
         if self.odd_files:
             # Reading a file does not depend on the base model: the smallest will do.
             base = self.bases[generation][0]

@@ -168,7 +168,7 @@ def check(revision: Revision, mutants: Sequence[Mutant]) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bench:
+class Laboratory:
     """Where mutants are tried: a revision with the project's patches, a matrix, and a folder for the records.
 
     ``hints`` are the selections of all mutants together, which is what the library as it is runs once for all.
@@ -270,11 +270,11 @@ def compare(mutant: Mutant, plain: Iterable[Cell], mutated: Sequence[Cell]) -> O
     return Outcome(mutant=mutant, state=state, cells=differing, tried=len(mutated))
 
 
-def try_out(bench: Bench, mutants: Sequence[Mutant], *, whole: bool = False) -> Iterator[Outcome]:
+def try_out(laboratory: Laboratory, mutants: Sequence[Mutant], *, whole: bool = False) -> Iterator[Outcome]:
     """Try mutants one after another, telling on the console how far it is."""
     for number, mutant in enumerate(mutants, 1):
         console.note(f"mutant {number} of {len(mutants)}: {mutant.name}: {mutant.mistake}")
-        outcome = bench.outcome(mutant, whole=whole)
+        outcome = laboratory.outcome(mutant, whole=whole)
         console.note(f"   {describe(outcome)}")
         yield outcome
 

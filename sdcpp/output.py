@@ -21,12 +21,17 @@ _ADVICE = {
 
 
 def folder(path: Path) -> Path:
-    """Return a folder, made with those above it if it is not there; raises OutputRefused."""
+    """Return a folder, made with those above it if it is not there.
+
+    Raises OutputRefused if it cannot be made, or nothing can be put in it.
+    """
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         advice = _ADVICE.get(error.errno or 0, "choose another name")
         raise OutputRefused(f"folder cannot be made ({error.strerror})", path, advice) from error
+    if not os.access(path, os.W_OK):
+        raise OutputRefused("folder may not be written to", path, _ADVICE[errno.EACCES])
     return path
 
 

@@ -125,7 +125,8 @@ def _steps(shown: View, side: Side, cell: Cell) -> Lines:
         return [f"No command of upstream's program shows it, but this: `{cell.repeat}`"]
     program = cell.upstream.partition(" ")[0].removeprefix("./")
     files = f"sdcpp reproduce '{title(cell)}' --revision {_named(side)} --base-model {cell.dimensions.get('base', '')}"
-    if " verify " in f"{shown.records.run.command} " and not shown.records.run.proposal:
+    run = shown.records.run
+    if {"verify", "--quick"} & set(run.command.split()) and not run.proposal:
         files += " --quick"
     return [
         f"`cmake -B build && cmake --build build --config Release --target {program}`",

@@ -83,7 +83,7 @@ def main(arguments: argparse.Namespace) -> int:
             console.out.print(f"{mutant.name:36} {files:28} {mutant.mistake}", markup=False)
         return 0
     wanted = revision.find(mutants.REVISION)
-    bench = mutants.Bench(
+    laboratory = mutants.Laboratory(
         revision=wanted,
         matrix=FULL,
         folder=arguments.output,
@@ -93,13 +93,13 @@ def main(arguments: argparse.Namespace) -> int:
     if not arguments.recorded:
         mutants.check(wanted, chosen)
         if arguments.restart:
-            bench.forget(chosen)
+            laboratory.forget(chosen)
     if arguments.case:
         chosen = [replace(mutant, select=tuple(arguments.case)) for mutant in chosen]
     if arguments.recorded:
-        outcomes = [bench.recorded(mutant) for mutant in chosen]
+        outcomes = [laboratory.recorded(mutant) for mutant in chosen]
     else:
-        outcomes = list(mutants.try_out(bench, chosen, whole=arguments.all))
+        outcomes = list(mutants.try_out(laboratory, chosen, whole=arguments.all))
     for outcome in outcomes:
         console.out.print(f"{outcome.mutant.name:36} {mutants.describe(outcome)}", markup=False)
     if arguments.docs:

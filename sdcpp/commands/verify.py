@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sdcpp import console, sanitizer, series
+from sdcpp import console, output, sanitizer, series
 from sdcpp.commands import options
 from sdcpp.errors import NothingTried
 from sdcpp.run import quoted
@@ -184,6 +184,7 @@ def compare(arguments: argparse.Namespace, matrix: Matrix, command: Sequence[str
     from harness.verify import maker_for, verify
     from sdcpp.patch import read
 
+    output.folder(arguments.output)
     if arguments.patch:
         wanted = options.revisions(arguments, default=options.REVISIONS[-1:])
         patches = [read(path) for path in arguments.patch]
@@ -226,6 +227,7 @@ def contenders(
     """Yield the built sides of each revision asked for; raises what fetching, patching and building raise."""
     from harness.verify import contend, maker_for
 
+    output.folder(arguments.output)  # before the builds, which take minutes
     revisions = options.revisions(arguments)
     question = _question(arguments, matrix, command, sides)
     # The newest library knows the most types, and all make the same blocks of the same type.

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness import bench
-from harness.bench import Bench, Round
+from harness.bench import Measurement, Round
 from harness.case import MODES, Shot, select
 from harness.files import AdapterFile
 from harness.matrix import FULL, Maker
@@ -45,7 +45,7 @@ def test_only_what_the_program_can_be_asked_is_compared() -> None:
 
 def test_rates_and_their_ratio_are_medians() -> None:
     rounds = [Round(harness=h, program=p) for h, p in ((10.0, 100.0), (12.0, 144.0), (10.0, 110.0))]
-    measured = Bench(cases=20, shots=30, same=20, rounds=rounds, records=example())
+    measured = Measurement(cases=20, shots=30, same=20, rounds=rounds, records=example())
     assert measured.ratio == pytest.approx(11.0)
     assert measured.rates(lambda r: r.harness) == [120.0, 100.0, 120.0]
     page = bench.markdown(measured, "nox -s bench")

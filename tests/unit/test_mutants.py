@@ -10,7 +10,7 @@ import pytest
 from harness import mutants
 from harness.case import plan_digest
 from harness.matrix import FULL
-from harness.mutants import Bench, Mutant, Outcome, State
+from harness.mutants import Laboratory, Mutant, Outcome, State
 from harness.record import Cell, Records, Run, Side, Writer
 from harness.verdict import Standing, Verdict
 from sdcpp import project, revision
@@ -140,8 +140,8 @@ def test_the_first_and_the_strongest_case_are_told() -> None:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(revision=revision.find("2026-05"), matrix=FULL, folder=tmp_path, hints=("a", "b"))
+def laboratory(tmp_path: Path) -> Laboratory:
+    return Laboratory(revision=revision.find("2026-05"), matrix=FULL, folder=tmp_path, hints=("a", "b"))
 
 
 def answering(
@@ -149,48 +149,50 @@ def answering(
 ) -> list[tuple[str, tuple[str, ...]]]:
     asked: list[tuple[str, tuple[str, ...]]] = []
 
-    def fake(_bench: Bench, mutant: Mutant | None, select: Sequence[str]) -> Records | None:
+    def fake(_bench: Laboratory, mutant: Mutant | None, select: Sequence[str]) -> Records | None:
         asked.append((mutant.name if mutant else "unmutated", tuple(select)))
         return answer(mutant, select)
 
-    monkeypatch.setattr(Bench, "records", fake)
+    monkeypatch.setattr(Laboratory, "records", fake)
     return asked
 
 
 def test_the_named_cases_come_first_and_the_rest_only_if_they_miss_it(
-    monkeypatch: pytest.MonkeyPatch, bench: Bench
+    monkeypatch: pytest.MonkeyPatch, laboratory: Laboratory
 ) -> None:
     one = replace(MUTANTS[0], select=("a",), control=False)
     asked = answering(
         monkeypatch, lambda m, _: records(cell("a", Verdict.WRONG if m else Verdict.PASS, 0.5 if m else 0.0))
     )
-    outcome = bench.outcome(one)
+    outcome = laboratory.outcome(one)
     assert (outcome.state, outcome.date) == (State.CAUGHT, "2026-01-02")
     assert asked == [(one.name, ("a",)), ("unmutated", ("a", "b"))]
     asked.clear()
-    assert bench.outcome(one, whole=True).state is State.CAUGHT
+    assert laboratory.outcome(one, whole=True).state is State.CAUGHT
     assert asked == [(one.name, ()), ("unmutated", ())]
     asked = answering(monkeypatch, lambda *_: records(cell("a", Verdict.PASS, 0.0)))
-    assert bench.outcome(one).state is State.SURVIVED
+    assert laboratory.outcome(one).state is State.SURVIVED
     assert [select for _, select in asked] == [("a",), ("a", "b"), (), ()]
     asked.clear()
-    assert bench.outcome(replace(one, control=True)).state is State.SILENT
+    assert laboratory.outcome(replace(one, control=True)).state is State.SILENT
     assert len(asked) == 2
 
 
-def test_a_mutant_whose_cases_are_not_there_waits(monkeypatch: pytest.MonkeyPatch, bench: Bench) -> None:
+def test_a_mutant_whose_cases_are_not_there_waits(
+    monkeypatch: pytest.MonkeyPatch, laboratory: Laboratory
+) -> None:
     answering(monkeypatch, lambda *_: None)
-    outcome = bench.outcome(MUTANTS[0])
+    outcome = laboratory.outcome(MUTANTS[0])
     assert outcome.state is State.WAITING
     assert outcome.state not in mutants.WANTED
 
 
-def test_records_of_another_state_of_the_file_do_not_count(bench: Bench) -> None:
+def test_records_of_another_state_of_the_file_do_not_count(laboratory: Laboratory) -> None:
     one = replace(MUTANTS[0], select=("a",), control=False)
-    assert bench.recorded(one).state is State.NOT_RUN
+    assert laboratory.recorded(one).state is State.NOT_RUN
 
     def write(name: str, select: Sequence[str], verdict: Verdict, sha256: str) -> None:
-        path = bench.folder / name / plan_digest(select)[:8] / "records.jsonl"
+        path = laboratory.folder / name / plan_digest(select)[:8] / "records.jsonl"
         path.unlink(missing_ok=True)
         made = {"patches": [{"name": name, "sha256": sha256}]}
         with Writer(path) as writer:
@@ -201,19 +203,19 @@ def test_records_of_another_state_of_the_file_do_not_count(bench: Bench) -> None
             writer.cell(cell("a", verdict, 0.5))
             writer.end("2026-01-02T03:04:05+00:00")
 
-    write("unmutated", bench.hints, Verdict.PASS, "")
+    write("unmutated", laboratory.hints, Verdict.PASS, "")
     write(one.name, one.select, Verdict.WRONG, "another")
-    assert bench.recorded(one).state is State.NOT_RUN
+    assert laboratory.recorded(one).state is State.NOT_RUN
     write(one.name, one.select, Verdict.WRONG, one.patch.sha256)
-    assert bench.recorded(one).state is State.CAUGHT
+    assert laboratory.recorded(one).state is State.CAUGHT
 
 
-def test_forgetting_removes_the_records_of_the_chosen_alone(bench: Bench) -> None:
-    paths = [bench.folder / m.name / "whole" / "records.jsonl" for m in MUTANTS[:2]]
+def test_forgetting_removes_the_records_of_the_chosen_alone(laboratory: Laboratory) -> None:
+    paths = [laboratory.folder / m.name / "whole" / "records.jsonl" for m in MUTANTS[:2]]
     for path in paths:
         path.parent.mkdir(parents=True)
         path.touch()
-    bench.forget(MUTANTS[:1])
+    laboratory.forget(MUTANTS[:1])
     assert [path.exists() for path in paths] == [False, True]
 
 

@@ -62,3 +62,21 @@ def test_a_folder_where_a_file_lies_is_refused(
     assert main(["merge", records, "--output", str(taken)]) == OutputRefused.exit_code
     assert f"folder cannot be made (File exists): {taken}" in capsys.readouterr().err.replace("\n", "")
     assert taken.read_text(encoding="utf-8") == "mine"
+
+
+@pytest.mark.parametrize("command", ["verify", "matrix", "stability"])
+def test_the_folder_is_looked_at_before_anything_is_built(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    taken = tmp_path / "taken"
+    taken.write_text("mine", encoding="utf-8")
+    assert main([command, "--revision", "2026-05", "--output", str(taken)]) == OutputRefused.exit_code
+    assert "building" not in capsys.readouterr().err
+
+
+def test_a_folder_that_is_not_ours_to_write_to_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: (path, mode) != (tmp_path, os.W_OK))
+    with pytest.raises(OutputRefused, match="may not be written to"):
+        output.folder(tmp_path)

@@ -78,3 +78,15 @@ def test_nothing_fails_and_there_is_nothing_to_report() -> None:
     records = example()
     records.cells[:] = [cell for cell in records.cells if cell.verdict is Verdict.PASS]
     assert bugs.render(arrange(records)) == ""
+
+
+def test_the_files_are_those_of_the_matrix_that_was_run() -> None:
+    quick = []
+    for command in ("sdcpp regress --quick --patched", "nox -s verify --", "sdcpp matrix", "sdcpp regress"):
+        records = example(broken=True)
+        records.run = replace(records.run, command=command)
+        records.cells = [replace(cell, upstream="./sd-cli --model x") for cell in records.cells]
+        text = "\n".join(reports(records))
+        assert "`sdcpp reproduce " in text
+        quick.append("--quick` makes the files" in text)
+    assert quick == [True, True, False, False]

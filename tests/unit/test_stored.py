@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from harness import overlay
 from harness.files import AdapterFile
-from harness.matrix import FULL, Bench, Maker, stored_bases
+from harness.matrix import FULL, Fixture, Maker, stored_bases
 from harness.stored import stored
 from harness.use import Use
 from tests.unit.small import ADAPTER, BASE
@@ -60,11 +60,11 @@ def test_an_adapter_is_merged_into_what_is_stored() -> None:
 
 
 def test_immediately_wants_the_rounded_sum_and_auto_depends_on_the_base() -> None:
-    bench = Bench(base=FULL.bases["C"][0], maker=Maker())
+    fixture = Fixture(base=FULL.bases["C"][0], maker=Maker())
     found = {
         (c.dimensions["base type"], mode): c
         for mode in ("immediately", "at_runtime", "auto")
-        for c in stored_bases(bench, mode)
+        for c in stored_bases(fixture, mode)
     }
     wants = {key: case.wanted is not None and case.wanted.rounded for key, case in found.items()}
     assert wants["Q8_0", "immediately"]
