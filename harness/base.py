@@ -52,8 +52,8 @@ class Calibration:
     """What a base model's pictures must look like before anything is judged by them.
 
     Mean brightness lies within ``brightness`` (grey levels of 255), at most ``clipped`` of the values are 0
-    or 255, and an adapter changes the picture by at least ``effect`` grey levels RMS. Of that ``oracle.bound`` makes a
-    bound of 0.11, a ninth of what a missing adapter scores; a case with less is not judged.
+    or 255, and an adapter changes the picture by at least ``effect`` grey levels RMS. Of that ``oracle.allowed`` makes
+    a bound of 0.11, a ninth of what a missing adapter scores; a case with less is not judged.
     """
 
     brightness: tuple[float, float] = (64.0, 192.0)

@@ -101,13 +101,9 @@ def cell_of(
 
 
 def _bound(case: Case, finding: oracle.Finding) -> tuple[float | None, str]:
-    """Return the bound on the effect error and its reason; the tolerance's where no picture was judged."""
-    if case.tolerance is None:
-        return None, "must be equal to the byte"
-    if finding.bound is None or finding.bound == case.tolerance.bound:
-        return case.tolerance.bound, case.tolerance.why
-    weak = f"the adapter changes the picture by {finding.effect:.0f} grey levels only"
-    return finding.bound, f"{case.tolerance.why}; widened from {case.tolerance.bound:g}: {weak}"
+    """Return the bound on the effect error and its reason; the case's where no picture was judged."""
+    tolerance = finding.tolerance or case.tolerance
+    return (tolerance.bound, tolerance.why) if tolerance else (None, "must be equal to the byte")
 
 
 def _applying(case: Case | Trial, observed: Mapping[str, Observation]) -> dict[str, float]:

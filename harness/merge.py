@@ -254,7 +254,9 @@ def _compared(
     effects: dict[tuple[str, str], list[float]] = {}
     for row in rows:
         for column, cell in row.cells.items():
-            if column.backend == REFERENCE and cell.effect:
+            if (
+                column.backend == REFERENCE and cell.effect and cell.tolerance is not None
+            ):  # no broken file's adapter
                 effects.setdefault((row.state, row.base), []).append(cell.effect)
     for row in rows:
         reference = next((c for c in columns if c.backend == REFERENCE and c in row.cells), None)
@@ -272,8 +274,12 @@ def _compared(
                     reference=reference,
                     column=column,
                     error=_error(ours, theirs, pictures, scale),
-                    bound=theirs.tolerance or ROUNDING,
+                    bound=theirs.tolerance or _bound(column.backend),
                 )
+
+
+def _bound(backend: str) -> float:
+    return oracle.INEXACT[backend].bound if backend in oracle.INEXACT else ROUNDING
 
 
 def _error(ours: Cell, theirs: Cell, pictures: Mapping[str, Pixels], scale: float | None) -> float | None:

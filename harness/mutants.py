@@ -300,6 +300,8 @@ def markdown(outcomes: Sequence[Outcome], revision: str) -> str:
     run = [o for o in outcomes if o.state is not State.NOT_RUN]
     mistakes = [o for o in run if not o.mutant.control]
     caught = sum(o.state is State.CAUGHT for o in mistakes)
+    waiting = len(outcomes) - len(run)
+    silent = sum(o.state is State.SILENT for o in run)
     lines = [
         "# Mutants",
         "",
@@ -308,8 +310,9 @@ def markdown(outcomes: Sequence[Outcome], revision: str) -> str:
         "Controls change nothing, and nothing may report them. Beside each case stands its effect error and, after the",
         "sign, the tolerance it exceeds.",
         "",
-        f"Revision {revision} with the patch series, CPU: {caught} of the {len(mistakes)} mistakes tried are caught;"
-        f" {len(outcomes) - len(run)} of the {len(outcomes)} mutants have not been run yet.",
+        f"Revision {revision} with the patch series, CPU: {caught} of the {len(mistakes)} mistakes tried are caught,"
+        f" {silent} of the {len(run) - len(mistakes)} controls are not reported"
+        + (f"; {waiting} of the {len(outcomes)} mutants have not been run yet." if waiting else "."),
         "",
         "This page is written by `sdcpp mutants --docs docs/mutants.md`, with `--recorded` from finished records alone;"
         " one row comes from"

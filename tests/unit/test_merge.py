@@ -98,6 +98,18 @@ def test_another_picture_than_the_cpus_is_seen_though_both_passed(cpu: Records, 
     assert page.count("data:image/png") == 3
 
 
+def test_broken_files_are_no_measure_of_what_adapters_change(cpu: Records, cuda: Records) -> None:
+    own = next(c for c in cuda.cells[::-1] if (c.case, c.dimensions["mode"]) == ("none", "auto"))
+    assert own.side == "2026-05 patched"
+    other = picture("elsewhere", like=cuda.pictures[own.pictures["got"]], strength=1.4)
+    cuda.pictures[record.digest(other)] = other
+    with_cell(cuda, "none", "auto", pictures={**own.pictures, "got": record.digest(other)})
+    [apart] = joined(cpu, cuda).disagreements
+    weak = replace(own, tolerance=None, effect=1.0)
+    cpu.cells += [replace(weak, case=f"gguf-broken-{n}") for n in range(100)]
+    assert joined(cpu, cuda).disagreements == [apart]
+
+
 def test_another_verdict_than_the_cpus_comes_first(cpu: Records, cuda: Records) -> None:
     with_cell(cuda, "gguf-Q8_0", "auto", verdict=Verdict.ABORT, pictures={}, evidence="boom")
     found = joined(cpu, cuda)

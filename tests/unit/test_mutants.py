@@ -234,7 +234,7 @@ def test_the_table_has_a_row_for_each_outcome() -> None:
     assert "| **survived** |" in rows[1]
     assert "| silent |" in rows[2]
     assert "1 of the 2 mistakes tried" in page
-    assert "0 of the 3 mutants have not been run" in page
+    assert "are caught, 1 of the 1 controls are not reported." in page
 
 
 def test_the_page_in_docs_has_a_row_for_each_mutant_and_no_other() -> None:
