@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from harness.report.markdown import code, escape
 from harness.report.page import fill
 from harness.report.pictures import difference, uri
 from harness.report.words import SEVERITY, SHAPES, STANDINGS, number, one_line, plural, short, worst
-from harness.verdict import FAILING
+from harness.verdict import FAILING, Verdict
 from sdcpp import output
 from sdcpp.backend import BACKENDS
 
@@ -24,6 +25,9 @@ LIMIT = 1 << 20
 LINES = 40
 #: Disagreements of which the page shows the pictures.
 PICTURED = 60
+#: Verdicts that come with words of the library, which tell one cause from another.
+_QUOTED = frozenset({Verdict.ABORT, Verdict.TIMEOUT, Verdict.REFUSED, Verdict.MISDIRECTED, Verdict.UNJUDGED})
+_NUMBER = re.compile(r"0x[0-9a-f]+|\d+(?:\.\d+)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,14 +39,57 @@ class Group:
     @property
     def label(self) -> str:
         """The names, cut to what fits a line."""
-        names = list(dict.fromkeys(row.label for row in self.rows))
-        more = f" and {len(names) - 6} more" if len(names) > 6 else ""
-        return ", ".join(names[:6]) + more
+        return _names(row.label for row in self.rows)
 
     def cell(self, column: Column) -> Cell | None:
         """Return the cell with the largest error, as the one to show."""
         cells = [row.cells[column] for row in self.rows if column in row.cells]
         return max(cells, key=lambda cell: cell.error or 0.0, default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Apart:
+    """Disagreements of one state, base model and column that are the same but for the case's name."""
+
+    found: Sequence[Disagreement]
+
+    @property
+    def first(self) -> Disagreement:
+        """The one to show."""
+        return self.found[0]
+
+    @property
+    def cell(self) -> Cell:
+        """What the column has of the one to show."""
+        return self.first.row.cells[self.first.column]
+
+    @property
+    def label(self) -> str:
+        """The names, cut to what fits a line."""
+        return _names(found.row.label for found in self.found)
+
+    @property
+    def quote(self) -> str:
+        """What the library said to it, or to the reference where it said nothing here."""
+        return self.cell.evidence or self.first.row.cells[self.first.reference].evidence
+
+
+def _names(labels: Iterable[str]) -> str:
+    names = list(dict.fromkeys(labels))
+    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+
+
+def apart(joined: Joined) -> list[Apart]:
+    """Return the disagreements, those together that differ by a case's name or a number, what nobody expected first."""
+    together: dict[tuple[object, ...], list[Disagreement]] = {}
+    for found in joined.disagreements:
+        row, cell = found.row, found.row.cells[found.column]
+        alone = row.label if found.unexplained else ""
+        said = _NUMBER.sub("#", one_line(cell.evidence, 240)) if cell.verdict in _QUOTED else ""
+        key = row.state, row.base, found.column, found.verdicts, cell.standing, said, alone
+        together.setdefault(key, []).append(found)
+    made = [Apart(found=found) for found in together.values()]
+    return sorted(made, key=lambda one: not (one.first.unexplained or one.cell.standing in FAILING))
 
 
 def write(joined: Joined, folder: Path) -> list[Path]:
@@ -95,11 +142,9 @@ def text(joined: Joined) -> str:
         where = f"{refusal.entry.path.name}, {refusal.entry.state}, {refusal.entry.side.backend}"
         lines.append(f"- refused: {escape(where)}: {escape(refusal.reason)}")
     lines += ["", "**Where backends disagree with the CPU**", ""]
-    lines += [
-        f"- {escape(found.row.state)} {escape(found.row.label)}, {escape(found.column.label)}: {words(found)}"
-        for found in joined.disagreements[:LINES]
-    ] or ["Nowhere."]
-    lines += _more(joined.disagreements, "disagreement")
+    differing = apart(joined)
+    lines += [f"- {escape(line(one))}" for one in differing[:LINES]] or ["Nowhere."]
+    lines += _more(differing, "disagreement")
     if joined.failing:
         lines += ["", "**Not as expected**", ""]
         for row, column in joined.failing[:LINES]:
@@ -123,6 +168,11 @@ def text(joined: Joined) -> str:
         return whole
     kept = data[: LIMIT - len(cut.encode())].decode("utf-8", "ignore")
     return kept[: kept.rfind("\n")] + cut
+
+
+def line(one: Apart) -> str:
+    """Return what disagreements are, with the place."""
+    return f"{one.first.row.state} {one.label}, {one.first.column.label}: {words(one.first)}"
 
 
 def words(found: Disagreement) -> str:
@@ -190,7 +240,10 @@ def page(joined: Joined) -> str:
         facts=facts,
         empty=empty,
         words=words,
-        shown=[(found, _pictures(joined, found)) for found in joined.disagreements],
+        shown=[
+            (one, _pictures(joined, one.first) if number < PICTURED else [])
+            for number, one in enumerate(apart(joined))
+        ],
         tables=[(state, groups(joined, state)) for state in joined.states],
         legend=[(s, SHAPES[s][0], counts[s], STANDINGS[s]) for s in SEVERITY if counts[s]],
         shapes={standing: shapes[0] for standing, shapes in SHAPES.items()},
@@ -202,8 +255,6 @@ def page(joined: Joined) -> str:
 
 def _pictures(joined: Joined, found: Disagreement) -> list[tuple[str, str]]:
     """Return the pictures of a disagreement with their captions: the reference's, the other's, the difference."""
-    if joined.disagreements.index(found) >= PICTURED:
-        return []
     names = [found.row.cells[column].pictures.get("got", "") for column in (found.reference, found.column)]
     held = [joined.pictures.get(name) for name in names]
     labels = (found.reference.backend, found.column.backend)

@@ -56,11 +56,11 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.support:
         output.write(arguments.support, support.page(joined))
         console.note(f"wrote {arguments.support}")
-    for found in joined.disagreements[: merged.LINES]:
-        line = f"{found.row.state} {found.row.label}, {found.column.label}: {merged.words(found)}"
-        console.out.print(line, markup=False)
-    if len(joined.disagreements) > merged.LINES:
-        console.out.print(f"{len(joined.disagreements) - merged.LINES} more in merged.html", markup=False)
+    differing = merged.apart(joined)
+    for one in differing[: merged.LINES]:
+        console.out.print(merged.line(one), markup=False)
+    if len(differing) > merged.LINES:
+        console.out.print(f"{len(differing) - merged.LINES} more in merged.html", markup=False)
     console.out.print(f"{merged.sentence(joined)}.", markup=False)
     if joined.refused:
         reasons = [

@@ -120,6 +120,28 @@ def test_another_verdict_than_the_cpus_comes_first(cpu: Records, cuda: Records) 
     assert ("gguf-Q8_0@auto", "cuda") in [(row.label, column.backend) for row, column in found.failing]
 
 
+def test_what_differs_for_one_reason_stands_together_and_what_nobody_expected_first(
+    cpu: Records, cuda: Records
+) -> None:
+    for mode in ("auto", "at_runtime"):
+        with_cell(
+            cuda, "gguf-Q4_0", mode, verdict=Verdict.ABORT, pictures={}, evidence=f"a.c:4{len(mode)}: boom"
+        )
+    with_cell(cuda, "gguf-F32", "auto", verdict=Verdict.ABORT, pictures={}, evidence="bang")
+    known = Expectation(
+        revisions=["2026-05"], cases=["gguf-Q*"], backends=["cuda"], verdicts=[Verdict.ABORT], reason="known"
+    )
+    found = merge.join([(Path("a"), cpu), (Path("b"), cuda)], (known,))
+    first, second = merged.apart(found)
+    assert (first.label, first.quote) == ("gguf-F32@auto", "bang")
+    assert set(second.label.split(", ")) == {"gguf-Q4_0@auto", "gguf-Q4_0@at_runtime"}
+    assert (
+        merged.page(found).count("ABORT, the CPU PASS")
+        == merged.text(found).count("ABORT, the CPU PASS")
+        == 2
+    )
+
+
 def test_files_of_one_name_and_other_values_are_not_compared(cpu: Records, cuda: Records) -> None:
     before = joined(cpu, cuda).compared
     with_cell(cuda, "gguf-F32", "auto", asked="ba9876543210")
