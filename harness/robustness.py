@@ -103,8 +103,7 @@ def references(base: Base, mode: str, *, any_suffix: bool) -> dict[str, Shot]:
     """Return the shots by the names that recipes use: healthy safetensors files with part of the seed.
 
     "whole" has both pairs, "first" and "second" one of them, "negated" both with the first one's sign turned,
-    "bf16" both as bfloat16
-    and without alpha.
+    "f32" both in 32 bits, "bf16" both as bfloat16 and without alpha.
     """
     healthy = seed(base)
     turned = f"{healthy.first}.lora_up.weight"
@@ -113,6 +112,7 @@ def references(base: Base, mode: str, *, any_suffix: bool) -> dict[str, Shot]:
         "first": healthy.only(healthy.first),
         "second": healthy.only(healthy.second),
         "negated": {**healthy.tensors, turned: np.negative(healthy.tensors[turned])},
+        "f32": {name: array.astype(np.float32) for name, array in healthy.tensors.items()},
         "bf16": healthy.bfloat16(),
     }
     shots = {"without": Shot(base=base, mode=mode)}
@@ -184,6 +184,7 @@ _NAMES = {
     "whole": "of the healthy file",
     "first": "of the first pair alone",
     "second": "of the second pair alone",
+    "f32": "of the numbers in 32 bits",
     "bf16": "of the numbers as bfloat16",
     "negated": "of the pair with its sign turned",
 }

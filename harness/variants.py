@@ -198,16 +198,26 @@ def _ckpt(healthy: Seed) -> Iterator[Recipe]:
     members = {**healthy.ckpt(), "archive/byteorder": b"little", "archive/.data/serialization_id": b"1" * 40}
     as_torch = joined(ckpt.zipped(members, align=64))
     yield _recipe("ckpt", "aligned-to-64", "padded and with the members that torch 2 adds", as_torch)
-    yield _recipe("ckpt", "shared-storage", "two tensors are views of one storage", _shared(healthy))
+    yield _recipe("ckpt", "shared-storage", "two tensors are views of one storage", _shared(healthy, tensors))
+    doubles: Tensors = {name: array.astype(np.float64) for name, array in tensors.items()}
+    yield _recipe(
+        "ckpt",
+        "shared-storage-float64",
+        "the same in 64 bits, which a library has to convert or may decline",
+        _shared(healthy, doubles),
+        accept=WITHOUT,
+        same="f32",
+    )
 
 
 def _nested(tensors: Tensors) -> bytes:
     return joined(ckpt.take_apart(tensors, nested="state_dict"))
 
 
-def _shared(healthy: Seed) -> bytes:
+def _shared(healthy: Seed, tensors: Tensors) -> bytes:
     """lora_up of the first pair (tensor 2) lies behind lora_down in the storage of that (1)."""
-    parts, members = healthy.pickle(), healthy.ckpt()
+    parts = healthy.pickle(tensors)
+    members = ckpt.entries(joined(parts), tensors)
     down, up = (healthy.tensors[f"{healthy.first}.lora_{part}.weight"].size for part in ("down", "up"))
     memo = parts["t2-key"][-2:]
     parts["t2-key"] = ckpt.text("1") + memo

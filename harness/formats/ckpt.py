@@ -19,7 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 #: The storage classes of torch by numpy dtype; bfloat16 is carried as its raw bits in uint16.
-STORAGES = {"float32": "FloatStorage", "float16": "HalfStorage", "uint16": "BFloat16Storage"}
+STORAGES = {
+    "float64": "DoubleStorage",
+    "float32": "FloatStorage",
+    "float16": "HalfStorage",
+    "uint16": "BFloat16Storage",
+}
 
 
 class _Pickle:
