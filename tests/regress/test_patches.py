@@ -101,6 +101,8 @@ UNASKED = {
     "ckpt-storage-larger-than-tensor-generation-b": "its reader has no type to convert, which leaves GPUs to show it",
     "lora-dequantize-unsupported": "the CPU multiplies with every type; shown by gguf-TQ* on a GPU",
     "lora-dequantize-unsupported-generation-b": "likewise",
+    "lora-merge-requantize": "the CPU copies into every type of the base models; shown by base-Q4_K-* on a GPU",
+    "lora-merge-requantize-generation-b": "likewise",
 }
 #: Words that a prompt of 2025-12 may end in, and std::stof cannot read.
 ODD = ("<lora:x:abc>", "<lora:x:1e99>")
