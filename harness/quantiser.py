@@ -10,29 +10,24 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
 import numpy as np
-from gguf import GGMLQuantizationType
 from numpy.typing import NDArray
 
-from harness.formats.tensor import Bytes, Rows
+from harness.formats.tensor import Bytes, Rows, Tensor
+from harness.quantiser_child import DECODE, FILL, FINISH, NEAREST, ONES, QUANTISE, Answer, Order
 from sdcpp import cache
 from sdcpp.errors import LibraryUnusable, TypeUnavailable
 from sdcpp.run import cores, start
 
-#: What the child can be asked to do, and what it answers when it could not.
-QUANTISE, NEAREST, DECODE = "quantise", "nearest", "decode"
-NOT_FINITE, TOO_SHORT = "not finite", "too short"
-#: Weights of the columns that are all alike.
-ONES = "ones"
-#: Types of floats that the child reads from a file by itself, and ggml's numbers for them.
-READS = {kind: int(GGMLQuantizationType[kind]) for kind in ("F32", "F16", "BF16")}
+#: Takes a tensor and the name of a type, and the byte of a file at which its blocks are to lie.
+Take = Callable[[Tensor, str, int], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,11 +50,18 @@ class TypeInfo:
         return 8 * self.bytes / self.block
 
 
-class _Shared:
-    """Memory that the child maps as well, known to it by a number; it is replaced when more is needed."""
+class Refused(Exception):  # noqa: N818 - says what is wrong with a piece; the caller knows whose fault that is
+    """A piece of a tensor that was to be quantised holds NaN or infinity, or cannot be read."""
 
-    def __init__(self, number: int) -> None:
-        self.number = number
+    def __init__(self, piece: Rows) -> None:
+        super().__init__(piece.tensor.name)
+        self.piece = piece
+
+
+class _Shared:
+    """Memory that the child maps as well; it is replaced when more is needed."""
+
+    def __init__(self) -> None:
         self._memory: mmap.mmap | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
@@ -91,28 +93,6 @@ class _Shared:
             self._folder = None
 
 
-@dataclass(slots=True, kw_only=True)
-class _Ticket:
-    """An order that the child has been given: where its result will lie, and the answer once there is one."""
-
-    shared: _Shared
-    start: int
-    size: int
-    type: str
-    answer: str = ""
-
-    def found(self) -> Bytes:
-        return self.shared.bytes()[self.start : self.start + self.size]
-
-
-class NotFinite(Exception):  # noqa: N818 - says what is wrong with a piece; the caller knows whose fault that is
-    """A piece of a tensor that was to be quantised holds NaN or infinity."""
-
-    def __init__(self, piece: Rows) -> None:
-        super().__init__(piece.tensor.name)
-        self.piece = piece
-
-
 class Quantiser:
     """A child process that holds the library of ``folder`` (a build's) and quantises for this one.
 
@@ -123,10 +103,11 @@ class Quantiser:
     def __init__(self, folder: Path, threads: int | None = None) -> None:
         self._folder, self._threads = folder, threads or min(cores(), 16)
         self._process: subprocess.Popen[bytes] | None = None
+        self._greeted = False
         self._noise: IO[bytes] | None = None
         self._types: dict[str, TypeInfo] = {}
-        self._own, *self._ahead = (_Shared(number) for number in range(3))
-        self._open: deque[_Ticket] = deque()
+        self._shared = _Shared()
+        self._asked: set[str] = set()
 
     def __enter__(self) -> Quantiser:
         return self
@@ -136,10 +117,24 @@ class Quantiser:
     ) -> None:
         self.close()
 
+    def begin(self) -> None:
+        """Start the child without waiting for it, where there is something else to do meanwhile."""
+        if self._process is not None:
+            return
+        # Appended to, because reading here moves the place at which the child would write.
+        self._noise = tempfile.TemporaryFile("a+b")  # noqa: SIM115 - closed in close()
+        self._process = start(
+            [sys.executable, "-m", "harness.quantiser_child", self._folder, str(self._threads)],
+            # numpy multiplies no matrices there and needs no threads of its own.
+            env={"GGML_NO_BACKTRACE": "1", "OPENBLAS_NUM_THREADS": "1"},
+            stderr=self._noise,
+        )
+        self._greeted = False
+
     def types(self) -> Mapping[str, TypeInfo]:
         """Return the types that the library can make, by name ("Q8_0", "IQ2_XXS"), as its ggml lists them."""
         if not self._types:
-            self._start()
+            self._ready()
         return self._types
 
     def info(self, name: str) -> TypeInfo:
@@ -179,37 +174,32 @@ class Quantiser:
         found = self._exchange(order, [np.ascontiguousarray(blocks)], rows * row * 4)
         return found.view(np.float32).reshape(rows, row)
 
-    def stream(self, pieces: Iterable[tuple[Rows, str]]) -> Iterator[Bytes]:
-        """Yield pieces of tensors as the ``nearest`` blocks of the type named with each, flat, in their order.
+    @contextmanager
+    def into(self, target: Path) -> Iterator[Take]:
+        """Yield what takes tensors and writes their ``nearest`` blocks into the file ``target``.
 
-        The child reads floats from the file by itself and works on one piece ahead. What is yielded is
-        overwritten when the next but one is asked for. Raises NotFinite and what ``quantise`` raises.
+        The child reads the tensors from their file by itself and is at work as soon as it was given the first;
+        at the end of the ``with`` block all is written. Nothing may touch those bytes meanwhile.
+        Raises Refused, OSError for what keeps the system from writing, and what ``quantise`` raises.
         """
-        waiting: deque[tuple[Rows, _Ticket]] = deque()
-        for number, (piece, name) in enumerate(pieces):
-            waiting.append((piece, self._sent(number % len(self._ahead), piece, name)))
-            if len(waiting) == len(self._ahead):
-                yield self._result(*waiting.popleft())
-        while waiting:
-            yield self._result(*waiting.popleft())
+        taken: list[Tensor] = []
 
-    def _sent(self, place: int, piece: Rows, name: str) -> _Ticket:
-        tensor, info = piece.tensor, self.info(name)
-        order = _order(NEAREST, info, piece.count, tensor.row)
-        size = piece.count * tensor.row // info.block * info.bytes
-        if tensor.strides is None and tensor.kind in READS and hasattr(os, "preadv"):
-            order |= {"file": str(tensor.path), "kind": tensor.kind, "source": piece.offset}
-            return self._send(self._ahead[place], order, [], size)
-        values = np.ascontiguousarray(piece.values(), np.float32)
-        return self._send(self._ahead[place], order | {"check": True}, [values], size)
+        def take(tensor: Tensor, name: str, at: int) -> None:
+            if tensor.size:
+                taken.append(tensor)
+                self._send(_fill(tensor, self.info(name), at, target))
 
-    def _result(self, piece: Rows, ticket: _Ticket) -> Bytes:
-        answer = self._answer(ticket)
-        if answer == NOT_FINITE:
-            raise NotFinite(piece)
-        if answer == TOO_SHORT:
-            raise piece.tensor.invalid("the file ends inside it")
-        return ticket.found()
+        try:
+            yield take
+            answer = self._ask(Order(task=FINISH)) if taken else Answer()
+        except BaseException:
+            self.close()  # it may be writing still
+            raise
+        if answer.errno:
+            raise OSError(answer.errno, os.strerror(answer.errno))
+        if answer.refused:
+            number, first, rows = answer.refused
+            raise Refused(Rows(tensor=taken[number], start=first, count=rows))
 
     def _made(self, task: str, name: str, parts: Sequence[NDArray[np.floating]]) -> Bytes:
         info = self.info(name)
@@ -222,66 +212,56 @@ class Quantiser:
         order = _order(task, info, rows, row)
         return self._exchange(order, data, rows * row // info.block * info.bytes).reshape(rows, -1)
 
-    def _exchange(self, order: dict[str, Any], parts: Sequence[NDArray[np.generic]], expected: int) -> Bytes:
-        """Put ``parts`` into shared memory, let the child work, and return a copy of what it made."""
-        ticket = self._send(self._own, order, parts, expected)
-        self._answer(ticket)
-        return ticket.found().copy()
-
-    def _send(
-        self, shared: _Shared, order: dict[str, Any], parts: Sequence[NDArray[np.generic]], expected: int
-    ) -> _Ticket:
-        """Give the child an order; the result will lie behind ``parts`` in ``shared``."""
-        if self._process is None:
-            self._start()
-        assert self._process is not None  # noqa: S101 - it was just started
-        assert self._process.stdin is not None  # noqa: S101 - pipes were asked for
+    def _exchange(self, order: Order, parts: Sequence[NDArray[np.generic]], expected: int) -> Bytes:
+        """Put ``parts`` into shared memory, let the child work, and return a copy of what it made behind them."""
+        self._ready()  # a new child knows no memory, and closing the old one has let it go
         places, end = [], 0
         for part in parts:
             places.append(end)
             end += part.nbytes + -part.nbytes % 64
-        if len(places) > 1:
-            order["weights"] = places[1]
-        order |= {"shared": shared.number, "target": end} | shared.grown(end + expected)
-        room = shared.bytes()
+        new = self._shared.grown(end + expected)
+        room = self._shared.bytes()
         for place, part in zip(places, parts, strict=True):
             room[place : place + part.nbytes] = part.reshape(-1).view(np.uint8)
-        ticket = _Ticket(shared=shared, start=end, size=expected, type=order["type"])
+        weights = places[1] if len(places) > 1 else order.weights
+        self._ask(replace(order, target=end, weights=weights, **new))
+        return room[end : end + expected].copy()
+
+    def _ask(self, order: Order) -> Answer:
+        """Give the child an order and return its answer."""
+        self._send(order)
+        assert self._process is not None  # noqa: S101 - it was given the order
+        assert self._process.stdout is not None  # noqa: S101 - pipes were asked for
         try:
-            self._process.stdin.write(json.dumps(order).encode() + b"\n")
-            self._process.stdin.flush()
+            line = self._process.stdout.readline()
+        except BaseException:
+            self.close()  # an answer that was not waited for must not be taken for the next one's
+            raise
+        if not line.endswith(b"\n"):
+            raise self._died()
+        self._asked.clear()
+        return Answer(**json.loads(line))
+
+    def _send(self, order: Order) -> None:
+        child = self._ready()
+        assert child.stdin is not None  # noqa: S101 - pipes were asked for
+        self._asked |= {order.type} - {""}
+        try:
+            child.stdin.write(order.line())
+            child.stdin.flush()
         except BrokenPipeError:
-            raise self._died(ticket.type) from None
-        self._open.append(ticket)
-        return ticket
+            raise self._died() from None
 
-    def _answer(self, ticket: _Ticket) -> str:
-        """Return the child's answer to one order, reading those to earlier ones on the way."""
-        while not ticket.answer:
-            assert self._process is not None  # noqa: S101 - it was given the order
-            assert self._process.stdout is not None  # noqa: S101 - pipes were asked for
-            try:
-                line = self._process.stdout.readline()
-            except BaseException:
-                self.close()  # an answer that was not waited for must not be taken for the next one's
-                raise
-            if not line.endswith(b"\n"):
-                raise self._died(self._open[0].type)
-            self._open.popleft().answer = line.decode().strip()
-        return ticket.answer
-
-    def _start(self) -> None:
-        # Appended to, because reading here moves the place at which the child would write.
-        self._noise = tempfile.TemporaryFile("a+b")  # noqa: SIM115 - closed in close()
-        self._process = start(
-            [sys.executable, "-m", "harness.quantiser_child", self._folder, str(self._threads)],
-            env={"GGML_NO_BACKTRACE": "1", "PYTHONUNBUFFERED": "1"},
-            stderr=self._noise,
-        )
+    def _ready(self) -> subprocess.Popen[bytes]:
+        """Return the child, started and heard of."""
+        self.begin()
+        assert self._process is not None  # noqa: S101 - it was just started
+        if self._greeted:
+            return self._process
         assert self._process.stdout is not None  # noqa: S101 - a pipe was asked for
         line = self._process.stdout.readline()
         if not line.endswith(b"\n"):
-            raise self._died("the list of types")
+            raise self._died()
         head = json.loads(line)
         if "types" not in head:
             self.close()
@@ -296,17 +276,20 @@ class Quantiser:
             )
             for name, facts in head["types"].items()
         }
+        self._greeted = True
+        return self._process
 
-    def _died(self, name: str) -> LibraryUnusable:
+    def _died(self) -> LibraryUnusable:
         assert self._process is not None  # noqa: S101 - it was running
         assert self._noise is not None  # noqa: S101
         status = self._process.wait()
         self._noise.seek(0)
         words = self._noise.read()[-4000:].decode("utf-8", "replace").strip().splitlines()
+        asked = ", ".join(sorted(self._asked)) or "the list of types"
         self.close()
         how = signal.Signals(-status).name if status < 0 else f"exit status {status}"
         last = f": {words[-1].strip()}" if words else ""
-        return LibraryUnusable(f"the library died quantising ({how}{last})", name, "choose another type")
+        return LibraryUnusable(f"the library died quantising ({how}{last})", asked, "choose another type")
 
     def close(self) -> None:
         """End the child process."""
@@ -321,32 +304,51 @@ class Quantiser:
         if self._noise is not None:
             self._noise.close()
             self._noise = None
-        self._open.clear()
-        for shared in (self._own, *self._ahead):
-            shared.forget()
+        self._asked.clear()
+        self._shared.forget()
 
 
-def _order(task: str, info: TypeInfo, rows: int, row: int) -> dict[str, Any]:
-    return {
-        "task": task,
-        "type": info.name,
-        "number": info.number,
-        "rows": rows,
-        "row": row,
-        "block": info.block,
-        "size": info.bytes,
-        "weights": ONES if info.needs_imatrix else None,
-    }
+def _order(task: str, info: TypeInfo, rows: int, row: int) -> Order:
+    return Order(
+        task=task,
+        type=info.name,
+        number=info.number,
+        rows=rows,
+        row=row,
+        block=info.block,
+        size=info.bytes,
+        weights=ONES if info.needs_imatrix else None,
+    )
 
 
-def newest_build() -> Path | None:
-    """Return the folder of the newest build for the CPU in the cache, or None if nothing was built."""
+def _fill(tensor: Tensor, info: TypeInfo, at: int, target: Path) -> Order:
+    return replace(
+        _order(FILL, info, tensor.size // tensor.row, tensor.row),
+        file=str(tensor.path),
+        kind=tensor.kind,
+        source=tensor.offset,
+        shape=tensor.shape,
+        strides=tensor.strides,
+        output=str(target),
+        target=at,
+    )
+
+
+def newest_build(*, patched: bool = False) -> Path | None:
+    """Return the folder of the newest revision's newest build for the CPU in the cache, or None if there is none.
+
+    ``patched`` prefers one with patches, otherwise one without is preferred.
+    """
     found = []
     for path in (cache.root() / "builds").glob("*/build.json"):
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             continue
-        if record.get("backend") == "cpu":
-            found.append((record["revision"], not record["patches"], record["date"], path.parent))
+        if (
+            record.get("backend") == "cpu" and not record["options"]
+        ):  # a mutant's has some, a sanitizer's, too
+            found.append(
+                (record["revision"], bool(record["patches"]) == patched, record["date"], path.parent)
+            )
     return max(found)[-1] if found else None

@@ -1,8 +1,9 @@
 """The child process that quantises: it holds one library and answers requests with blocks.
 
 ``python -m harness.quantiser_child BUILD_FOLDER THREADS`` writes one JSON line that lists the types, then reads
-requests, a JSON line each. The data lie in memory that both processes share. It may die: ggml asserts instead of
-returning errors.
+requests, a JSON line each. Large things do not pass through a pipe: the child reads tensors from their file and writes
+blocks into the new one, or works in memory that both processes share. It may die: ggml asserts instead of returning
+errors. It starts in a tenth of a second because it imports little and binds nothing but ggml.
 """
 
 from __future__ import annotations
@@ -13,21 +14,32 @@ import mmap
 import os
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from io import FileIO
 from pathlib import Path
-from typing import IO, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.formats.tensor import SIZES
-from harness.lora.cast import finite
-from harness.quantiser import DECODE, NEAREST, NOT_FINITE, ONES, READS, TOO_SHORT
-from sdcpp import build, ggml, library
+from harness.lora.finite import finite
+from sdcpp import built, ggml
 from sdcpp.errors import Error
-from sdcpp.library import Library
 
+if TYPE_CHECKING:
+    from harness.formats.tensor import Tensor
+
+#: What the child can be asked to do.
+QUANTISE, NEAREST, DECODE, FILL, FINISH = "quantise", "nearest", "decode", "fill", "finish"
+#: Weights of the columns that are all alike.
+ONES = "ones"
+#: Types of floats that the library turns into F32, and ggml's numbers for them.
+FLOATS = {"F32": 0, "F16": 1, "BF16": 30}
+#: Bytes of one of them.
+_WIDTHS = {"F32": 4, "F16": 2, "BF16": 2}
 #: Types that ggml_quantize_chunk is known to make (ggml.c, 2025-12 to 2026-08). Others are tried in a copy of
 #: this process: ggml aborts when it is asked for a type that exists only inside of matrix products.
 MAKES = frozenset(
@@ -38,10 +50,21 @@ MAKES = frozenset(
 MOST_TYPES = 256
 
 
-def types(loaded: Library) -> dict[str, dict[str, Any]]:
-    """Return what the library's ggml knows of each type that it can make, by upper-case name."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ggml:
+    """A library of which nothing but ggml is called."""
+
+    handle: ctypes.CDLL
+    name: str
+
+
+def types(build: built.Build, loaded: Ggml) -> dict[str, dict[str, Any]]:
+    """Return what the library's ggml knows of each type that it can make, by upper-case name.
+
+    Raises LibraryUnusable.
+    """
     found = {}
-    for number in range(min(MOST_TYPES, loaded.enum("SD_TYPE_COUNT"))):
+    for number in range(min(MOST_TYPES, build.enumerators()["SD_TYPE_COUNT"])):
         kind = ggml.tensor_type(loaded, number)
         name = kind.name.upper()
         if not kind.quantised or kind.block_size < 1 or not kind.type_size:
@@ -52,7 +75,7 @@ def types(loaded: Library) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _try(loaded: Library, number: int, kind: ggml.TensorType) -> None:
+def _try(loaded: Ggml, number: int, kind: ggml.TensorType) -> None:
     size = kind.block_size
     source, target = (ctypes.c_float * size)(*range(size)), (ctypes.c_char * (2 * kind.type_size))()
     ones = (ctypes.c_float * size)(*[1.0] * size)
@@ -67,7 +90,7 @@ def _try(loaded: Library, number: int, kind: ggml.TensorType) -> None:
     )
 
 
-def _survives(loaded: Library, number: int, kind: ggml.TensorType) -> bool:
+def _survives(loaded: Ggml, number: int, kind: ggml.TensorType) -> bool:
     """Return whether a copy of this process lives through making a type; False where there are no copies."""
     if not hasattr(os, "fork"):
         return False
@@ -85,119 +108,207 @@ def _survives(loaded: Library, number: int, kind: ggml.TensorType) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """A request: ``rows`` at ``source`` become other rows at ``target`` of the ``shared`` memory of that number.
+    """A request: ``rows`` of ``row`` values at ``source`` become rows of another type, ``number``, at ``target``.
 
-    The task is to QUANTISE or to DECODE what lies in the same memory, or to find the NEAREST blocks of the two ways
-    in which ggml rounds: to those values, or to floats of type ``kind`` in ``file``. ``weights`` are one number for
-    each column: ONES, or at a place of the memory. With ``check``, and from a file always, values
-    that are not finite are refused.
+    QUANTISE, NEAREST (of the two ways in which ggml rounds) and DECODE work in shared memory, which is at the path
+    ``memory`` with ``room`` for so many bytes if it is new; each is answered. FILL takes a tensor of type ``kind`` with
+    ``shape`` and ``strides`` out of ``file`` and puts its NEAREST blocks into the file ``output``; it is answered by
+    FINISH, together with all others. ``weights`` are one number for each column: ONES, or at a place of the memory.
     """
 
     task: str
-    type: str
-    number: int
-    rows: int
-    row: int
-    block: int
-    size: int
-    shared: int
-    target: int
+    type: str = ""
+    number: int = 0
+    rows: int = 0
+    row: int = 0
+    block: int = 1
+    size: int = 0
     source: int = 0
+    target: int = 0
     weights: str | int | None = None
-    check: bool = False
-    file: str = ""
-    kind: str = "F32"
     memory: str = ""
     room: int = 0
+    file: str = ""
+    output: str = ""
+    kind: str = ""
+    shape: tuple[int, ...] = ()
+    strides: tuple[int, ...] | None = None
+
+    def line(self) -> bytes:
+        """Return the order as JSON with a newline."""
+        return json.dumps({name: getattr(self, name) for name in Order.__slots__}).encode() + b"\n"
 
     @property
     def packed(self) -> int:
         """Bytes of a row of blocks."""
         return self.row // self.block * self.size
 
+    @property
+    def plain(self) -> bool:
+        """Whether the library itself can read what lies in ``file``, row by row."""
+        return self.kind in FLOATS and self.strides is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came of an order; of FILL orders, of the first that failed.
+
+    ``refused`` are its number since the last FINISH, the first row and the number of rows that are not finite or cannot
+    be read; ``errno`` is the system's number for what kept them from being written.
+    """
+
+    refused: tuple[int, int, int] | None = None
+    errno: int = 0
+
 
 #: Values that one thread takes on at a time, so that they and what becomes of them stay in its cache.
-CHUNK = 1 << 17
+CHUNK = 1 << 18
 #: Types for which ggml has one way of rounding only.
 ONE_WAY = frozenset({"Q8_0", "Q1_0", "TQ1_0", "TQ2_0", "MXFP4", "NVFP4"})
+
+
+class _Own(threading.local):
+    """What a thread keeps for its next chunk: memory by name."""
+
+    def __init__(self) -> None:
+        self.rooms: dict[str, NDArray[np.uint8]] = {}
+
+    def room(self, name: str, size: int) -> NDArray[np.uint8]:
+        if name not in self.rooms or self.rooms[name].nbytes < size:
+            self.rooms[name] = np.empty(size, np.uint8)
+        return self.rooms[name][:size]
+
+
+@dataclass(slots=True)
+class _Filling:
+    """The chunks that are being worked on since the last FINISH, oldest first."""
+
+    number: int = -1
+    open: deque[tuple[tuple[int, int, int], Future[int | None]]] = field(default_factory=deque)
+    failed: Answer | None = None
 
 
 class Worker:
     """A library and the files and memory that it works on, with a number of threads."""
 
-    def __init__(self, loaded: Library, threads: int) -> None:
-        self._loaded, self._pool, self._scratch = loaded, ThreadPoolExecutor(threads), threading.local()
+    def __init__(self, loaded: Ggml, threads: int) -> None:
+        self._loaded, self._pool, self._own = loaded, ThreadPoolExecutor(threads), _Own()
         self._threads = threads
-        self._memory: dict[int, NDArray[np.uint8]] = {}
-        self._file: tuple[str, IO[bytes]] | None = None
+        self._memory: NDArray[np.uint8] = np.empty(0, np.uint8)
+        self._filling = _Filling()
+        self._decoders: dict[int, Any] = {}
 
-    def answer(self, line: bytes) -> str:
-        """Do what a request asks for and return "done", or what kept it from being done."""
-        order = Order(**json.loads(line))
+    def do(self, order: Order) -> Answer | None:
+        """Do what is asked for and return the answer; None where there is none yet."""
+        if order.task == FILL:
+            self._filling.number += 1
+            self._fill(order)
+            return None
+        if order.task == FINISH:
+            self._wait(0)
+            filled, self._filling = self._filling, _Filling()
+            return filled.failed or Answer()
         if order.memory:
             with Path(order.memory).open("r+b") as file:
-                self._memory[order.shared] = np.frombuffer(mmap.mmap(file.fileno(), order.room), np.uint8)
-        if order.file and (self._file is None or self._file[0] != order.file):
-            if self._file is not None:
-                self._file[1].close()
-            self._file = order.file, Path(order.file).open("rb", buffering=0)  # noqa: SIM115 - kept for the next
+                self._memory = np.frombuffer(mmap.mmap(file.fileno(), order.room), np.uint8)
         step = max(1, min(CHUNK // order.row, -(-order.rows // self._threads)))
         jobs = [
-            self._pool.submit(self._work, order, first, min(step, order.rows - first))
+            self._pool.submit(self._in_memory, order, first, min(step, order.rows - first))
             for first in range(0, order.rows, step)
         ]
-        return next((complaint for complaint in [job.result() for job in jobs] if complaint), "done")
+        for job in jobs:
+            job.result()
+        return Answer()
 
-    def _work(self, order: Order, first: int, rows: int) -> str:
-        """Do ``rows`` rows from ``first`` on; returns what kept it from being done."""
-        memory = self._memory[order.shared]
+    def _fill(self, order: Order) -> None:
+        """Begin with a tensor; no more chunks are open than keep all threads busy."""
+        for first, rows in _chunks(order):
+            self._wait(2 * self._threads)
+            if self._filling.failed:
+                return
+            chunk = self._filling.number, first, rows
+            self._filling.open.append((chunk, self._pool.submit(self._converted, order, first, rows)))
+
+    def _wait(self, most: int) -> None:
+        """Wait until no more than ``most`` chunks are open, and note the first that failed."""
+        while len(self._filling.open) > most:
+            chunk, job = self._filling.open.popleft()
+            errno = job.result()
+            if errno is not None and not self._filling.failed:
+                self._filling.failed = Answer(refused=chunk, errno=errno)
+
+    def _in_memory(self, order: Order, first: int, rows: int) -> None:
         count, packed = rows * order.row, order.packed
         if order.task == DECODE:
-            source = memory[order.source + first * packed :]
-            target = memory[order.target + 4 * first * order.row :]
-            ggml.decoder(self._loaded, order.number)(source.ctypes.data, target.ctypes.data, count)
-            return ""
-        if order.file:
-            raw = self._read(order, first, rows)
-            if raw is None:
-                return TOO_SHORT
-            if not _finite(raw, order.kind):
-                return NOT_FINITE
-            values = (
-                raw.view(np.float32) if order.kind == "F32" else self._values(raw, READS[order.kind], count)
-            )
-        else:
-            start = order.source + 4 * first * order.row
-            values = memory[start : start + 4 * count].view(np.float32)
-            if order.check and not _finite(values.view(np.uint8), "F32"):
-                return NOT_FINITE
+            source = self._memory[order.source + first * packed :]
+            target = self._memory[order.target + 4 * first * order.row :]
+            self._decoder(order.number)(source.ctypes.data, target.ctypes.data, count)
+            return
+        start = order.source + 4 * first * order.row
+        values = self._memory[start : start + 4 * count].view(np.float32)
         start = order.target + first * packed
-        target = memory[start : start + rows * packed]
-        given = self._weights(order)
-        self._quantise(order, values, target, given)
-        if order.task == NEAREST and given is None and order.type not in ONE_WAY:
-            self._better(order, values, target.reshape(rows, packed))
-        return ""
+        self._quantise(order, values, self._memory[start : start + rows * packed])
 
-    def _read(self, order: Order, first: int, rows: int) -> NDArray[np.uint8] | None:
-        width = SIZES[order.kind][1] * order.row
-        assert self._file is not None  # noqa: S101 - it was opened when the order came
-        raw = self._room("raw", rows * width)
-        done = 0
-        while done < len(raw):
-            got = os.preadv(self._file[1].fileno(), [raw[done:].data], order.source + first * width + done)
-            if not got:
-                return None
-            done += got
-        return raw
+    def _converted(self, order: Order, first: int, rows: int) -> int | None:
+        """Convert rows of a tensor from file to file; returns what failed: the system's number, or 0 for the values."""
+        try:
+            values = self._read(order, first, rows)
+        except (OSError, Error):
+            return 0
+        if values is None or not finite(values):
+            return 0
+        blocks = self._own.room("blocks", rows * order.packed)
+        self._quantise(order, values, blocks)
+        try:
+            with FileIO(order.output, "r+") as file:
+                file.seek(order.target + first * order.packed)
+                done = 0
+                while done < len(blocks):
+                    done += file.write(blocks[done:].data)
+        except OSError as error:
+            return error.errno or -1
+        return None
+
+    def _read(self, order: Order, first: int, rows: int) -> NDArray[np.float32] | None:
+        """Return rows of a tensor in a file as flat values; None if the file ends before."""
+        if not order.plain:
+            from harness.formats.tensor import Rows
+
+            values = Rows(tensor=_tensor(order), start=first, count=rows).values()
+            with np.errstate(over="ignore"):
+                return np.ascontiguousarray(values, np.float32).reshape(-1)
+        width = _WIDTHS[order.kind] * order.row
+        raw = self._own.room("raw", rows * width)
+        with FileIO(order.file) as file:
+            file.seek(order.source + first * width)
+            done = 0
+            while done < len(raw):
+                got = file.readinto(raw[done:].data)
+                if not got:
+                    return None
+                done += got
+        if order.kind == "F32":
+            return raw.view(np.float32)
+        return self._values(raw, FLOATS[order.kind], rows * order.row, "values")
+
+    def _quantise(self, order: Order, values: NDArray[np.float32], target: NDArray[np.uint8]) -> None:
+        """Put the blocks of flat values into ``target``."""
+        weights: NDArray[np.generic] | None = None
+        if order.weights == ONES:
+            weights = np.ones(order.row, np.float32)
+        elif order.weights is not None:
+            weights = self._memory[int(order.weights) :]
+        self._rounded(order, values, target, weights)
+        if order.task in (NEAREST, FILL) and weights is None and order.type not in ONE_WAY:
+            self._better(order, values, target.reshape(-1, order.packed))
 
     def _better(self, order: Order, values: NDArray[np.float32], blocks: NDArray[np.uint8]) -> None:
         """Replace those rows of ``blocks`` that are nearer to the values when all columns matter alike."""
         plain = self._errors(order, values, blocks)
         if not plain.any():
             return
-        searched = self._room("searched", blocks.nbytes)
-        self._quantise(order, values, searched, np.ones(order.row, np.float32))
+        searched = self._own.room("searched", blocks.nbytes)
+        self._rounded(order, values, searched, np.ones(order.row, np.float32))
         searched = searched.reshape(blocks.shape)
         nearer = self._errors(order, values, searched) < plain
         blocks[nearer] = searched[nearer]
@@ -212,14 +323,17 @@ class Worker:
         errors: NDArray[np.float32] = found.reshape(len(blocks), -1).sum(axis=1)
         return errors
 
-    def _values(
-        self, raw: NDArray[np.uint8], number: int, count: int, room: str = "values"
-    ) -> NDArray[np.float32]:
-        found = self._room(room, 4 * count).view(np.float32)
-        ggml.decoder(self._loaded, number)(raw.ctypes.data, found.ctypes.data, count)
+    def _values(self, raw: NDArray[np.uint8], number: int, count: int, room: str) -> NDArray[np.float32]:
+        found = self._own.room(room, 4 * count).view(np.float32)
+        self._decoder(number)(raw.ctypes.data, found.ctypes.data, count)
         return found
 
-    def _quantise(
+    def _decoder(self, number: int) -> Any:
+        if number not in self._decoders:
+            self._decoders[number] = ggml.decoder(self._loaded, number)
+        return self._decoders[number]
+
+    def _rounded(
         self,
         order: Order,
         values: NDArray[np.float32],
@@ -236,26 +350,30 @@ class Worker:
             importance=None if weights is None else weights.ctypes.data,
         )
 
-    def _weights(self, order: Order) -> NDArray[np.generic] | None:
-        if order.weights == ONES:
-            return np.ones(order.row, np.float32)
-        return None if order.weights is None else self._memory[order.shared][int(order.weights) :]
 
-    def _room(self, name: str, size: int) -> NDArray[np.uint8]:
-        """Return memory of this thread's own that is kept for the next chunk."""
-        held: NDArray[np.uint8] | None = getattr(self._scratch, name, None)
-        if held is None or held.nbytes < size:
-            held = np.empty(size, np.uint8)
-            setattr(self._scratch, name, held)
-        return held[:size]
+def _chunks(order: Order) -> Iterator[tuple[int, int]]:
+    """Yield the first row and the number of rows of each chunk of a tensor in a file."""
+    if order.plain:
+        step = max(1, CHUNK // order.row)
+        for first in range(0, order.rows, step):
+            yield first, min(step, order.rows - first)
+    else:
+        for rows in _tensor(order).slices():
+            yield rows.start, rows.count
 
 
-def _finite(raw: NDArray[np.uint8], kind: str) -> bool:
-    """Return whether stored floats are all finite: none has all bits of its exponent set."""
-    if kind == "F32":
-        return finite(raw.view(np.float32))
-    exponent = np.uint16(0x7C00 if kind == "F16" else 0x7F80)
-    return bool(np.bitwise_and(raw.view(np.uint16), exponent).max() != exponent)
+def _tensor(order: Order) -> Tensor:
+    """Return the tensor that an order is about."""
+    from harness.formats.tensor import Tensor
+
+    return Tensor(
+        name=order.file,
+        shape=tuple(order.shape),
+        kind=order.kind,
+        path=Path(order.file),
+        offset=order.source,
+        strides=order.strides,
+    )
 
 
 def main(argv: list[str]) -> int:
@@ -264,8 +382,9 @@ def main(argv: list[str]) -> int:
     with os.fdopen(os.dup(1), "wb") as answers:
         os.dup2(2, 1)
         try:
-            loaded = library.load(build.read(Path(folder)))
-            head: dict[str, Any] = {"types": types(loaded)}
+            build = built.read(Path(folder))
+            loaded = Ggml(handle=build.opened(), name=os.fspath(build.library))
+            head: dict[str, Any] = {"types": types(build, loaded)}
         except Error as error:
             head = {"what": error.what, "subject": error.subject, "remedy": error.remedy}
         answers.write(json.dumps(head).encode() + b"\n")
@@ -273,8 +392,10 @@ def main(argv: list[str]) -> int:
         if "types" in head:
             worker = Worker(loaded, int(threads))
             for line in sys.stdin.buffer:
-                answers.write(worker.answer(line).encode() + b"\n")
-                answers.flush()
+                answer = worker.do(Order(**json.loads(line)))
+                if answer is not None:
+                    answers.write(json.dumps(asdict(answer)).encode() + b"\n")
+                    answers.flush()
     return 0
 
 

@@ -10,18 +10,20 @@ import re
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sdcpp import api, backend, cache, cmake, header, layout, project, series, toolchain
+from sdcpp.built import HEADER, RECORD, TABLE, Build, read
 from sdcpp.declaration import Header
-from sdcpp.errors import BuildFailed, LayoutMismatch, LibraryUnusable
+from sdcpp.errors import BuildFailed, LayoutMismatch
 from sdcpp.run import run
 from sdcpp.series import Patch, Prepared
 from sdcpp.source import Tree
 
-RECORD, TABLE, HEADER, LOG = "build.json", "abi.json", "stable-diffusion.h", "build.log"
+#: What belongs to a finished build is in a room of its own, which is entered in no time.
+__all__ = ["HEADER", "RECORD", "TABLE", "Build", "read"]
+LOG = "build.log"
 #: What upstream's CMake calls its library.
 TARGET = "stable-diffusion"
 #: Part of every identity; another number after a change in what a build folder holds.
@@ -34,45 +36,6 @@ _SHAPING = (
     "sdcpp/native/vulkan-headers/vulkan/vulkan.hpp",
     *(f"sdcpp/{name}.py" for name in ("declaration", "header", "layout", "preprocessor")),
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Build:
-    """A finished build in its folder; ``record`` is its build.json."""
-
-    identity: str
-    folder: Path
-    library: Path
-    header: Path
-    record: Mapping[str, Any]
-
-    @property
-    def table(self) -> Path:
-        """Where the compiler's ABI table of the header lies."""
-        return self.folder / TABLE
-
-    @property
-    def backend(self) -> str:
-        """The backend it was built for."""
-        return str(self.record["backend"])
-
-
-def read(folder: Path) -> Build:
-    """Return the build that lies in a folder; raises LibraryUnusable unless it is complete."""
-    try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        library = folder / record["library"]
-        build = Build(
-            identity=record["identity"], folder=folder, library=library, header=folder / HEADER, record=record
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise LibraryUnusable(
-            f"no build record ({error})", folder, "remove the folder and build again"
-        ) from error
-    for path in (build.library, build.header, build.table):
-        if not path.is_file():
-            raise LibraryUnusable("build is incomplete, it lacks", path, "remove the folder and build again")
-    return build
 
 
 def identify(

@@ -6,14 +6,16 @@ and no struct crosses here.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from sdcpp.errors import FileInvalid, LibraryUnusable
-from sdcpp.library import Library
 
 _P, _S, _I, _Z, _L = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int, ctypes.c_size_t, ctypes.c_int64
+#: The number of GGML_TYPE_F16.
+_F16 = 1
 #: name: (result, arguments)
 _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "ggml_backend_dev_count": (_Z, []),
@@ -30,7 +32,19 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "ggml_quantize_requires_imatrix": (ctypes.c_bool, [_I]),
     "ggml_quantize_chunk": (_Z, [_I, _P, _P, _L, _L, _L, _P]),
     "ggml_get_type_traits": (_P, [_I]),
+    "ggml_cpu_init": (None, []),
+    "ggml_cpu_fp16_to_fp32": (None, [_P, _P, _L]),
 }
+
+
+class Loaded(Protocol):
+    """A library in this process, such as ``sdcpp.library.Library``."""
+
+    @property
+    def handle(self) -> ctypes.CDLL: ...  # noqa: D102
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +72,7 @@ class TensorType:
     needs_imatrix: bool
 
 
-def _function(library: Library, name: str) -> Any:
+def _function(library: Loaded, name: str) -> Any:
     try:
         symbol = library.handle[name]
     except AttributeError as error:
@@ -73,7 +87,7 @@ def _text(value: bytes | None) -> str:
     return (value or b"").decode("utf-8", "replace")
 
 
-def devices(library: Library) -> tuple[Device, ...]:
+def devices(library: Loaded) -> tuple[Device, ...]:
     """Return the devices that ggml sees, in its order; none for revisions that cannot be asked."""
     try:
         count = _function(library, "ggml_backend_dev_count")()
@@ -98,7 +112,7 @@ def devices(library: Library) -> tuple[Device, ...]:
     return tuple(found)
 
 
-def tensor_type(library: Library, number: int) -> TensorType:
+def tensor_type(library: Loaded, number: int) -> TensorType:
     """Return what the library knows of a type, given its number (``SD_TYPE_…`` of the header)."""
     return TensorType(
         name=_text(_function(library, "ggml_type_name")(number)),
@@ -109,7 +123,7 @@ def tensor_type(library: Library, number: int) -> TensorType:
     )
 
 
-def quantise(library: Library, number: int, data: bytes, row: int) -> bytes:
+def quantise(library: Loaded, number: int, data: bytes, row: int) -> bytes:
     """Return float32 values (native byte order, rows of ``row`` elements) as blocks of another type.
 
     Raises FileInvalid when a row is not a whole number of blocks or the type needs an importance matrix.
@@ -127,7 +141,7 @@ def quantise(library: Library, number: int, data: bytes, row: int) -> bytes:
 
 
 def quantise_rows(
-    library: Library,
+    library: Loaded,
     number: int,
     *,
     source: int,
@@ -157,11 +171,17 @@ class _Traits(ctypes.Structure):
     )
 
 
-def decoder(library: Library, number: int) -> Any:
+def decoder(library: Loaded, number: int) -> Any:
     """Return the library's own C function (blocks, float32 values, count) that decodes a type.
 
     Raises LibraryUnusable where the table that holds it is laid out in another way or has none for the type.
     """
+    if number == _F16:
+        # The table's is made for any processor of its kind; this one gives the same values four times as fast.
+        with contextlib.suppress(LibraryUnusable):
+            quick = _function(library, "ggml_cpu_fp16_to_fp32")
+            _function(library, "ggml_cpu_init")()
+            return quick
     address = _function(library, "ggml_get_type_traits")(number)
     traits, kind = ctypes.cast(address, ctypes.POINTER(_Traits)).contents, tensor_type(library, number)
     found = (traits.block, traits.size, traits.quantised)

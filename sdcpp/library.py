@@ -44,16 +44,7 @@ def load(build: Build) -> Library:
             f"the compiler's table cannot be read ({error})", build.table, "remove the folder and build again"
         ) from error
     layout.compare(types, table)
-    try:
-        # Local symbols: another ggml in this process must not be mixed up with this one.
-        handle = ctypes.CDLL(os.fspath(build.library), mode=getattr(ctypes, "RTLD_LOCAL", 0))
-    except OSError as error:
-        raise LibraryUnusable(
-            f"library cannot be loaded ({error})",
-            build.library,
-            "build it on this machine, or install what it names",
-        ) from error
-    return Library(handle, types, os.fspath(build.library))
+    return Library(build.opened(), types, os.fspath(build.library))
 
 
 class Library:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import struct
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
@@ -45,7 +46,7 @@ class Spec:
 
 
 Data = Iterable[Bytes]
-Fill = Callable[[Spec], Data]
+Fill = Callable[[Spec, int | None], Data | None]
 
 
 def container_of(path: Path) -> str:
@@ -59,8 +60,10 @@ def container_of(path: Path) -> str:
 
 
 def write(path: Path, container: str, specs: Sequence[Spec], metadata: Metadata, fill: Fill) -> None:
-    """Write a file; ``fill(spec)`` yields the stored bytes of one tensor, in pieces, when its turn comes.
+    """Write a file; ``fill(spec, at)`` yields the stored bytes of one tensor, in pieces, when its turn comes.
 
+    Or it returns None and has them written at byte ``at`` of the file by somebody else: by another process, while this
+    one goes on. ``at`` is None in a ckpt, which keeps its places to itself.
     Raises TypeUnavailable for a type that the container does not hold.
     """
     _WRITERS[container](path, specs, metadata, fill)
@@ -179,7 +182,11 @@ _WRITERS = {"safetensors": _safetensors, "gguf": _gguf, "ckpt": _ckpt}
 
 def _pour(out: IO[bytes], spec: Spec, fill: Fill) -> None:
     written = 0
-    for piece in fill(spec):
+    data = fill(spec, out.tell() if out.seekable() else None)
+    if data is None:
+        out.seek(spec.nbytes, os.SEEK_CUR)
+        return
+    for piece in data:
         out.write(np.ascontiguousarray(piece).data.cast("B"))
         written += piece.nbytes
     if written != spec.nbytes:

@@ -13,12 +13,13 @@ from harness.formats import reader, writer
 from harness.formats.tensor import FLOATS, SIZES, Bytes, Entry, File, Metadata, Rows
 from harness.formats.writer import DERIVED, Spec
 from harness.lora import fit
-from harness.lora.cast import cast, finite
+from harness.lora.cast import cast
+from harness.lora.finite import finite
 from harness.lora.layout import layout
-from harness.lora.maker import Maker
+from harness.lora.maker import Maker, Reference
 from harness.lora.plan import PLAIN, Fate, plan
 from harness.lora.rebalancer import Rebalancer
-from harness.quantiser import NotFinite
+from harness.quantiser import Refused
 from sdcpp.errors import AdapterUnknown, FileInvalid
 from sdcpp.output import whole
 
@@ -63,10 +64,12 @@ def convert(
     ``target`` is then as it was before.
     """
     container = writer.container_of(target)
+    needs = any(name not in PLAIN for name in (*wanted, *(chosen or {}).values()))
+    if needs and maker is not None:
+        maker.begin()
     file = reader.read(source)
     if not anyway:
         check(file)
-    needs = any(name not in PLAIN for name in (*wanted, *(chosen or {}).values()))
     types = maker.types() if maker is not None and needs else {}
     fates = plan(list(file.tensors.values()), container, wanted, types, chosen)
     made: Made = {}
@@ -109,25 +112,24 @@ def write(
         )
         for fate in fates
     ]
-    # The writer asks for the tensors in this order, so that blocks can be made ahead of it.
-    streamed = [fate for fate in fates if fate.becomes_blocks and fate.tensor.name not in made]
-    pieces = ((rows, fate.kind) for fate in streamed for rows in fate.tensor.slices())
-    blocks = maker.stream(pieces) if maker is not None else iter(())
 
-    def fill(spec: Spec) -> Iterable[Bytes]:
-        fate = by_name[spec.name]
-        if spec.name in made:
-            return [made[spec.name]()]
-        if fate.becomes_blocks:
-            return (next(blocks) for _ in fate.tensor.slices())
-        return stored(fate, only_finite=only_finite)
+    try:
+        with whole(target, inputs) as partial, (maker or Reference()).into(partial) as take:
 
-    with whole(target, inputs) as partial:
-        try:
+            def fill(spec: Spec, at: int | None) -> Iterable[Bytes] | None:
+                fate = by_name[spec.name]
+                if spec.name in made:
+                    return [made[spec.name]()]
+                if fate.becomes_blocks:
+                    assert at is not None  # noqa: S101 - a ckpt has no blocks
+                    take(fate.tensor, fate.kind, at)
+                    return None
+                return stored(fate, only_finite=only_finite)
+
             writer.write(partial, container, specs, metadata, fill)
-        except NotFinite as error:
-            check_finite(error.piece)
-            raise
+    except Refused as error:
+        check_finite(error.piece)
+        raise error.piece.tensor.invalid("a value is beyond what F32 holds") from None
 
 
 def stored(fate: Fate, *, only_finite: bool = True) -> Iterator[Bytes]:

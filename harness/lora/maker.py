@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -12,14 +12,16 @@ import numpy as np
 from gguf import quants
 from numpy.typing import NDArray
 
-from harness.formats.tensor import Bytes, Rows
-from harness.lora.cast import finite
-from harness.quantiser import NotFinite, Quantiser, TypeInfo, newest_build
+from harness.formats.tensor import Bytes, Tensor
+from harness.lora.finite import finite
+from harness.quantiser import Quantiser, Refused, Take, TypeInfo, newest_build
 from sdcpp.errors import TypeUnavailable
 
 
 class Maker(Protocol):
     """What quantises; ``harness.quantiser.Quantiser`` says what the methods do."""
+
+    def begin(self) -> None: ...  # noqa: D102
 
     def types(self) -> Mapping[str, TypeInfo]: ...  # noqa: D102
 
@@ -33,13 +35,16 @@ class Maker(Protocol):
 
     def dequantise(self, blocks: Bytes, name: str) -> NDArray[np.float32]: ...  # noqa: D102
 
-    def stream(self, pieces: Iterable[tuple[Rows, str]]) -> Iterator[Bytes]: ...  # noqa: D102
+    def into(self, target: Path) -> AbstractContextManager[Take]: ...  # noqa: D102
 
 
 class Reference:
     """The gguf package's quantisers: slow, few, and equal to ggml's reference to the bit."""
 
     NAMES = ("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "TQ1_0", "TQ2_0", "MXFP4")
+
+    def begin(self) -> None:
+        """There is nothing to wait for."""
 
     def types(self) -> Mapping[str, TypeInfo]:
         """Return the types that the package can make."""
@@ -86,13 +91,20 @@ class Reference:
         found: NDArray[np.float32] = quants.dequantize(blocks, gguf.GGMLQuantizationType[name])
         return found
 
-    def stream(self, pieces: Iterable[tuple[Rows, str]]) -> Iterator[Bytes]:
-        """Yield pieces of tensors as blocks of the type named with each. Raises NotFinite."""
-        for piece, name in pieces:
-            values = piece.values()
-            if not finite(values):
-                raise NotFinite(piece)
-            yield self.quantise(values, name).reshape(-1)
+    @contextmanager
+    def into(self, target: Path) -> Iterator[Take]:
+        """Yield what takes tensors and writes their blocks into the file ``target``. Raises Refused."""
+
+        def take(tensor: Tensor, name: str, at: int) -> None:
+            with target.open("r+b") as file:
+                file.seek(at)
+                for piece in tensor.slices():
+                    values = piece.values()
+                    if not finite(values):
+                        raise Refused(piece)
+                    file.write(self.quantise(values, name).data)
+
+        yield take
 
 
 @contextmanager

@@ -46,15 +46,20 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--type", default="Q8_0")
     parser.add_argument("--strength", type=float, action="append", help="‖ΔW‖ over ‖W‖")
-    parser.add_argument("--library", type=Path)
+    parser.add_argument(
+        "--library", type=Path, metavar="DIR", help="default: the newest without and with patches"
+    )
     arguments = parser.parse_args(argv)
-    folder, base = arguments.library or newest_build(), bases.FLUX_SMALL
-    if folder is None:
-        raise LibraryUnusable("no library is built", "the cache", "run sdcpp build first")
-    print(f"| ‖ΔW‖ / ‖W‖ | merged, then {arguments.type} | immediately | at run time | base alone |")
-    print("|---|---|---|---|---|")
+    folders = [arguments.library] if arguments.library else [newest_build(), newest_build(patched=True)]
+    print(
+        f"| ‖ΔW‖ / ‖W‖ | library | merged, then {arguments.type} | immediately | at run time | base alone |"
+    )
+    print("|---|---|---|---|---|---|")
     for strength in arguments.strength or [0.02, 0.1, 0.5]:
-        print(row(folder, base, arguments.type, strength))
+        for folder in dict.fromkeys(folders):
+            if folder is None:
+                raise LibraryUnusable("no library is built", "the cache", "run sdcpp build first")
+            print(row(folder, bases.FLUX_SMALL, arguments.type, strength))
 
 
 def row(folder: Path, base: Base, kind: str, strength: float) -> str:
@@ -82,7 +87,9 @@ def row(folder: Path, base: Base, kind: str, strength: float) -> str:
         seen = {name: records.observations[build.read(folder).identity, s.name] for name, s in shots.items()}
         pictures = {name: records.pictures[o.picture] for name, o in seen.items() if o.picture}
     scale = oracle.rms(pictures["truth"], pictures["without"])
-    cells = [f"{strength:g}"]
+    record = build.read(folder).record
+    state = "patched" if record["patches"] else "pristine"
+    cells = [f"{strength:g}", f"{record['revision']} {state}"]
     for name in ("merged", "immediately", "at_runtime"):
         found = pictures.get(name)
         if found is None:

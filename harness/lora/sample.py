@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -64,8 +63,8 @@ def write(path: Path, arrays: Arrays, kind: str, copies: int = 1) -> None:
     stored = {name: cast(array, kind if array.ndim else "F32") for name, array in arrays.items()}
     by_spec = {spec.name: raw for spec, raw in zip(specs, list(stored.values()) * copies, strict=True)}
 
-    def fill(spec: Spec) -> Iterator[Bytes]:
-        yield by_spec[spec.name]
+    def fill(spec: Spec, _at: int | None) -> list[Bytes]:
+        return [by_spec[spec.name]]
 
     metadata = {"ss_network_module": Entry(type="STRING", value="networks.lora")}
     writer.write(path, writer.container_of(path), specs, metadata, fill)

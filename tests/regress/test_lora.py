@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import resource
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import gguf
 import numpy as np
@@ -14,14 +17,17 @@ from harness import oracle
 from harness.adapter import Adapter
 from harness.bases import FLUX_SMALL, SD1_TINY
 from harness.files import AdapterFile
-from harness.formats import reader
-from harness.lora import pictures, sample
+from harness.formats import reader, writer
+from harness.formats.writer import Spec
+from harness.lora import peers, pictures, sample
 from harness.lora.compare import compare
-from harness.lora.convert import convert
+from harness.lora.convert import convert, write
 from harness.lora.maker import Reference
+from harness.lora.peer import WHO
+from harness.lora.plan import plan
 from harness.quantiser import Quantiser
 from harness.verify import Contender
-from sdcpp.errors import LibraryUnusable, TypeUnavailable
+from sdcpp.errors import FileInvalid, LibraryUnusable, TypeUnavailable
 from tests.regress.conftest import PATIENT
 
 pytestmark = PATIENT
@@ -69,6 +75,84 @@ def test_the_nearer_rounding_is_kept(quantiser: Quantiser) -> None:
         for weights in (None, np.ones(512)):
             raw = quantiser.quantise(VALUES, name, weights)
             assert np.all(kept <= np.square(quantiser.dequantise(raw, name) - VALUES).sum(axis=1) + 1e-9)
+
+
+def test_tensors_go_from_file_to_file_as_the_same_blocks(quantiser: Quantiser, tmp_path: Path) -> None:
+    # All finite numbers that F16 has, and rows for more than one chunk of the child's.
+    halves = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    arrays: dict[str, np.ndarray[Any, Any]] = {
+        "F16": np.tile(halves[np.isfinite(halves)], 8).reshape(-1, 256),
+        "F32": VALUES,
+        "BF16": (VALUES.view(np.uint32) >> 16).astype(np.uint16),
+        "F64": VALUES.astype(np.float64),
+    }
+    source, target = tmp_path / "a.safetensors", tmp_path / "a.gguf"
+    specs = [Spec(name=kind, shape=array.shape, kind=kind) for kind, array in arrays.items()]
+    writer.write(source, "safetensors", specs, {}, lambda s, _: [arrays[s.name].reshape(-1).view(np.uint8)])
+    read = reader.read(source).tensors
+    for kind in ("Q8_0", "Q4_0"):
+        convert(source, target, [kind], quantiser, anyway=True)
+        for name, tensor in reader.read(target).tensors.items():
+            wanted = quantiser.nearest(read[name].values().reshape(-1, tensor.row), kind)
+            assert np.array_equal(tensor.raw(), wanted.reshape(-1)), name
+    # Blocks of one type as the source of another.
+    convert(target, tmp_path / "b.gguf", ["Q8_0"], quantiser, anyway=True)
+    for name, tensor in reader.read(tmp_path / "b.gguf").tensors.items():
+        wanted = quantiser.nearest(reader.read(target).tensors[name].values().reshape(-1, tensor.row), "Q8_0")
+        assert np.array_equal(tensor.raw(), wanted.reshape(-1)), name
+
+
+def test_what_the_child_cannot_read_or_write_is_told(quantiser: Quantiser, tmp_path: Path) -> None:
+    source, target = tmp_path / "a.safetensors", tmp_path / "a.gguf"
+    values = VALUES.copy()
+    values[40, 3] = np.nan
+    for array, words in ((values, "nan in row 40, column 3, at byte"), (VALUES, "the file ends inside it")):
+        spec = Spec(name="x", shape=array.shape, kind="F32")
+        writer.write(source, "safetensors", [spec], {}, lambda *_, a=array: [a.reshape(-1).view(np.uint8)])
+        tensor = reader.read(source).tensors["x"]
+        if "ends" in words:
+            os.truncate(source, source.stat().st_size - 1)
+        with pytest.raises(FileInvalid, match=words):
+            write(
+                target,
+                "gguf",
+                plan([tensor], "gguf", ["Q8_0"], quantiser.types()),
+                {},
+                quantiser,
+                inputs=[source],
+            )
+        assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
+    writer.write(source, "safetensors", [spec], {}, lambda *_: [VALUES.reshape(-1).view(np.uint8)])
+    target.touch()
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with Quantiser(quantiser._folder) as limited:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 14, old[1]))
+        try:
+            limited.types()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, old)
+        with pytest.raises(OSError, match="File too large"), limited.into(target) as take:
+            take(tensor, "Q8_0", 1 << 14)
+
+
+def test_files_of_one_converter_in_the_other(contenders: list[Contender], tmp_path: Path) -> None:
+    """Ours, upstream's and the gguf package's; immediately, which takes the patches for blocks."""
+    folder = next(c.build.folder for c in contenders if c.side.label == "2026-05 patched")
+    source = tmp_path / "a.safetensors"
+    sample.write(source, sample.for_base(FLUX_SMALL, 32, 4.0), "F16")
+    paths = {who: peers.measured(who, folder, source, tmp_path / f"{who}.gguf", "Q8_0").path for who in WHO}
+    raw = {
+        who: {n: t.raw().tobytes() for n, t in reader.read(path).tensors.items()}
+        for who, path in paths.items()
+    }
+    assert len(raw["ours"]) == 18
+    for exchange in peers.exchanges(folder, FLUX_SMALL, source, paths):
+        assert exchange.read_alike == exchange.tensors == 18
+        assert exchange.as_its_values.error == 0
+        assert exchange.as_ours.error is not None
+        assert (exchange.as_ours.error == 0) == (raw[exchange.who] == raw["ours"])
+        assert exchange.loss.error is not None
+        assert 0 < exchange.loss.error < 0.05
 
 
 def test_a_library_that_dies_is_told_and_another_is_started(quantiser: Quantiser) -> None:

@@ -51,7 +51,7 @@ def write(path: Path, arrays: Arrays, metadata: dict[str, Entry] | None = None) 
         writer.container_of(path),
         specs,
         metadata or {},
-        lambda spec: [arrays[spec.name].reshape(-1).view(np.uint8)],
+        lambda spec, _at: [arrays[spec.name].reshape(-1).view(np.uint8)],
     )
     return path
 
@@ -310,7 +310,7 @@ def test_a_type_that_a_container_cannot_hold(tmp_path: Path) -> None:
     spec = [Spec(name="w", shape=(1, 32), kind="Q8_0")]
     for suffix in ("safetensors", "ckpt"):
         with pytest.raises(TypeUnavailable, match="Q8_0"):
-            writer.write(tmp_path / "x", suffix, spec, {}, lambda _: [np.zeros(34, np.uint8)])
+            writer.write(tmp_path / "x", suffix, spec, {}, lambda *_: [np.zeros(34, np.uint8)])
     with pytest.raises(FileInvalid, match="names no container"):
         writer.container_of(tmp_path / "x.bin")
 

@@ -46,7 +46,7 @@ def save(path: Path, arrays: Arrays, kinds: dict[str, str] | None = None) -> Pat
         writer.container_of(path),
         specs,
         METADATA,
-        lambda s: [arrays[s.name].reshape(-1).view(np.uint8)],
+        lambda s, _at: [arrays[s.name].reshape(-1).view(np.uint8)],
     )
     return path
 
