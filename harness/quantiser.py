@@ -334,6 +334,14 @@ def _fill(tensor: Tensor, info: TypeInfo, at: int, target: Path) -> Order:
     )
 
 
+def needed_build(*, patched: bool = False) -> Path:
+    """Return ``newest_build``; raises LibraryUnusable if there is none."""
+    found = newest_build(patched=patched)
+    if found is None:
+        raise LibraryUnusable("no library is built", "the cache", "run sdcpp build first")
+    return found
+
+
 def newest_build(*, patched: bool = False) -> Path | None:
     """Return the folder of the newest revision's newest build for the CPU in the cache, or None if there is none.
 

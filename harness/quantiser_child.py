@@ -64,7 +64,7 @@ def types(build: built.Build, loaded: Ggml) -> dict[str, dict[str, Any]]:
     Raises LibraryUnusable.
     """
     found = {}
-    for number in range(min(MOST_TYPES, build.enumerators()["SD_TYPE_COUNT"])):
+    for number in range(min(MOST_TYPES, build.abi()["enumerators"]["SD_TYPE_COUNT"])):
         kind = ggml.tensor_type(loaded, number)
         name = kind.name.upper()
         if not kind.quantised or kind.block_size < 1 or not kind.type_size:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sdcpp.errors import LibraryUnusable
+from sdcpp.errors import LayoutMismatch, LibraryUnusable
 
 RECORD, TABLE, HEADER = "build.json", "abi.json", "stable-diffusion.h"
 
@@ -35,12 +35,14 @@ class Build:
         """The backend it was built for."""
         return str(self.record["backend"])
 
-    def enumerators(self) -> dict[str, int]:
-        """Return the numbers that the compiler gave to the header's names; raises LibraryUnusable."""
+    def abi(self) -> dict[str, Any]:
+        """Return the compiler's table of the header; raises LayoutMismatch if it cannot be read."""
         try:
-            found: dict[str, int] = json.loads(self.table.read_text(encoding="utf-8"))["enumerators"]
-        except (OSError, ValueError, KeyError) as error:
-            raise LibraryUnusable(
+            found: dict[str, Any] = json.loads(self.table.read_text(encoding="utf-8"))
+            if "enumerators" not in found:
+                raise ValueError("it lists no enumerators")
+        except (OSError, ValueError, TypeError) as error:
+            raise LayoutMismatch(
                 f"the compiler's table cannot be read ({error})",
                 self.table,
                 "remove the folder and build again",

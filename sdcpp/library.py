@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdcpp import header, layout
 from sdcpp.declaration import Header, Pointer, Scalar
-from sdcpp.errors import HeaderUnsupported, LayoutMismatch, LibraryUnusable
+from sdcpp.errors import HeaderUnsupported, LibraryUnusable
 
 if TYPE_CHECKING:
     from sdcpp.build import Build
@@ -37,13 +36,7 @@ def load(build: Build) -> Library:
     Raises HeaderUnsupported, LayoutMismatch or LibraryUnusable.
     """
     types = layout.Types(header.read(build.header))
-    try:
-        table = json.loads(build.table.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise LayoutMismatch(
-            f"the compiler's table cannot be read ({error})", build.table, "remove the folder and build again"
-        ) from error
-    layout.compare(types, table)
+    layout.compare(types, build.abi())
     return Library(build.opened(), types, os.fspath(build.library))
 
 

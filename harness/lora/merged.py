@@ -24,10 +24,9 @@ from harness.lora.convert import convert
 from harness.lora.maker import maker
 from harness.lora.merge import Dose, merge
 from harness.lora.pictures import Given, observed
-from harness.quantiser import newest_build
+from harness.quantiser import needed_build
 from harness.use import Use
 from sdcpp import build, console
-from sdcpp.errors import LibraryUnusable
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -50,20 +49,19 @@ def main(argv: list[str] | None = None) -> None:
         "--library", type=Path, metavar="DIR", help="default: the newest without and with patches"
     )
     arguments = parser.parse_args(argv)
-    folders = [arguments.library] if arguments.library else [newest_build(), newest_build(patched=True)]
+    folders = [arguments.library] if arguments.library else [needed_build(), needed_build(patched=True)]
     print(
         f"| ‖ΔW‖ / ‖W‖ | library | merged, then {arguments.type} | immediately | at run time | base alone |"
     )
     print("|---|---|---|---|---|---|")
     for strength in arguments.strength or [0.02, 0.1, 0.5]:
         for folder in dict.fromkeys(folders):
-            if folder is None:
-                raise LibraryUnusable("no library is built", "the cache", "run sdcpp build first")
             print(row(folder, bases.FLUX_SMALL, arguments.type, strength))
 
 
 def row(folder: Path, base: Base, kind: str, strength: float) -> str:
     """Return one line of the table."""
+    library = build.read(folder)
     plain = base.make()["model"]
     with tempfile.TemporaryDirectory() as place, maker(folder) as made:
         adapter, truth, packed, merged = (
@@ -83,13 +81,12 @@ def row(folder: Path, base: Base, kind: str, strength: float) -> str:
             "at_runtime": dataclasses.replace(shot(base, packed, "at_runtime"), sequence=use),
             "alone": shot(base, packed, "auto"),
         }
-        records = observed(build.read(folder), list(shots.values()))
-        seen = {name: records.observations[build.read(folder).identity, s.name] for name, s in shots.items()}
+        records = observed(library, list(shots.values()))
+        seen = {name: records.observations[library.identity, s.name] for name, s in shots.items()}
         pictures = {name: records.pictures[o.picture] for name, o in seen.items() if o.picture}
     scale = oracle.rms(pictures["truth"], pictures["without"])
-    record = build.read(folder).record
-    state = "patched" if record["patches"] else "pristine"
-    cells = [f"{strength:g}", f"{record['revision']} {state}"]
+    state = "patched" if library.record["patches"] else "pristine"
+    cells = [f"{strength:g}", f"{library.record['revision']} {state}"]
     for name in ("merged", "immediately", "at_runtime"):
         found = pictures.get(name)
         if found is None:

@@ -31,7 +31,7 @@ def upstream(folder: Path, source: Path, target: Path, kind: str) -> None:
     function = build.opened().convert
     function.argtypes = [ctypes.c_char_p] * 3 + [ctypes.c_int, ctypes.c_char_p, ctypes.c_bool]
     function.restype = ctypes.c_bool
-    number = build.enumerators()[f"SD_TYPE_{kind}"]
+    number = build.abi()["enumerators"][f"SD_TYPE_{kind}"]
     if not function(os.fsencode(source), b"", os.fsencode(target), number, b"", False):
         raise LibraryUnusable("upstream's convert failed", source, "see its log")
 

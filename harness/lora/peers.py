@@ -26,7 +26,7 @@ from harness.lora.convert import convert
 from harness.lora.maker import maker
 from harness.lora.peer import WHO
 from harness.lora.pictures import Effect
-from harness.quantiser import newest_build
+from harness.quantiser import needed_build
 from sdcpp.errors import LibraryUnusable
 from sdcpp.run import run
 
@@ -144,9 +144,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--base", help="also exchange the files and draw: flux-small or sd1-tiny")
     parser.add_argument("--library", type=Path, metavar="DIR", help="a build's folder (default: the newest)")
     arguments = parser.parse_args(argv)
-    folder = arguments.library or newest_build(patched=True)
-    if folder is None:
-        raise LibraryUnusable("no library is built", "the cache", "run sdcpp build first")
+    folder = arguments.library or needed_build(patched=True)
     print(f"{folder.name}\n")
     with tempfile.TemporaryDirectory(dir=arguments.file.parent) as place:
         made = {

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sdcpp import console
-from sdcpp.errors import FileInvalid, LibraryUnusable
+from sdcpp.errors import FileInvalid
 
 if TYPE_CHECKING:
     from harness.lora.convert import Conversion
@@ -212,11 +212,9 @@ def compare_files(arguments: argparse.Namespace) -> int:
 
 def _effect(arguments: argparse.Namespace) -> Effect:
     from harness.lora import pictures
-    from harness.quantiser import newest_build
+    from harness.quantiser import needed_build
 
-    folder = arguments.library or newest_build()
-    if folder is None:
-        raise LibraryUnusable("no library is built", "the cache", "run sdcpp build first")
+    folder = arguments.library or needed_build()
     [seen] = pictures.effects(folder, pictures.base_named(arguments.base), arguments.a, [arguments.b])
     return seen
 
