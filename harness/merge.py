@@ -15,6 +15,7 @@ from harness import expectation, oracle, record
 from harness.compact import sample
 from harness.expectation import Expectation
 from harness.record import Cell, Pixels, Records, Run, Side
+from harness.report.words import listed
 from harness.verdict import FAILING, Verdict
 from sdcpp import backend
 
@@ -211,16 +212,19 @@ def incomparable(known: Entry, other: Entry) -> str:
             return _differs(
                 known, "upstream's commit" if name == "commit" else "upstream's source", ours, theirs
             )
-    ours, theirs = (_patches(e.side) for e in (known, other))
-    return _differs(known, "patches", ours, theirs, width=200) if ours != theirs else ""
+    there, here = (_patches(e.side) for e in (known, other))
+    if there == here:
+        return ""
+    more, less = (listed(sorted(some), 3) or "nothing else" for some in (here - there, there - here))
+    return f"patches: {more} here, {less} in {known.path}"
 
 
-def _patches(side: Side) -> str:
-    return ", ".join(f"{p['name']} {p['sha256'][:12]}" for p in side.build.get("patches", ())) or "none"
+def _patches(side: Side) -> set[str]:
+    return {f"{patch['name']} {patch['sha256'][:12]}" for patch in side.build.get("patches", ())}
 
 
-def _differs(known: Entry, what: str, ours: str, theirs: str, width: int = 12) -> str:
-    return f"{what}: {theirs[:width]} here, {ours[:width]} in {known.path}"
+def _differs(known: Entry, what: str, ours: str, theirs: str) -> str:
+    return f"{what}: {theirs[:12]} here, {ours[:12]} in {known.path}"
 
 
 def _restood(cell: Cell, side: Side, expected: Sequence[Expectation]) -> Cell:

@@ -31,7 +31,9 @@ ROUNDING = math.sqrt(1 / 6)
 SHIFT = 0.1
 #: What backends need that calculate less exactly than the CPU, whatever the adapter.
 INEXACT = {
-    "vulkan": Tolerance(bound=0.08, why="ggml's Vulkan backend adds up in F16; measured 2.2 to 5.8 %"),
+    "vulkan": Tolerance(
+        bound=0.12, why="ggml's Vulkan backend calculates in F16; measured to 11 %, and to 4 % without that"
+    ),
 }
 
 

@@ -14,7 +14,7 @@ from harness.report import markdown
 from harness.report.markdown import code, escape
 from harness.report.page import fill
 from harness.report.pictures import difference, uri
-from harness.report.words import SEVERITY, SHAPES, STANDINGS, number, one_line, plural, short, worst
+from harness.report.words import SEVERITY, SHAPES, STANDINGS, listed, number, one_line, plural, short, worst
 from harness.verdict import FAILING, Verdict
 from sdcpp import output
 from sdcpp.backend import BACKENDS
@@ -75,8 +75,7 @@ class Apart:
 
 
 def _names(labels: Iterable[str]) -> str:
-    names = list(dict.fromkeys(labels))
-    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+    return listed(list(dict.fromkeys(labels)), 6)
 
 
 def apart(joined: Joined) -> list[Apart]:

@@ -110,7 +110,7 @@ def test_the_projects_own_entries_name_what_there_is() -> None:
 
 
 def test_every_entry_of_the_projects_own_speaks_of_a_case() -> None:
-    blocks = dict.fromkeys(("Q4_K", "Q6_K", "TQ1_0", "TQ2_0"), 256)
+    blocks = dict.fromkeys(("Q4_K", "Q6_K", "TQ1_0", "TQ2_0"), 256) | {"NVFP4": 64}
     asked = {
         name: FULL.cases(generation, MODES, Maker(types=blocks))
         for name, generation in (("2025-12", "B"), ("2026-05", "C"))
@@ -126,7 +126,7 @@ def test_every_entry_of_the_projects_own_speaks_of_a_case() -> None:
                     dimensions=case.dimensions,
                 )
                 for case in asked[name]
-                for backend in ("cpu", "cuda")
+                for backend in ("cpu", "cuda", "vulkan")
             ), f"{entry} and no case of {name}"
 
 

@@ -183,7 +183,7 @@ def test_standings_are_those_of_todays_expectations(cpu: Records) -> None:
                     "patches": [{"name": "mine", "sha256": "12" * 32}],
                 }
             },
-            "patches: mine 121212121212 here",
+            "patches: mine 121212121212 here, ",
         ),
     ],
 )
@@ -195,6 +195,15 @@ def test_what_cannot_be_compared_is_refused_with_the_reason(
     assert all(reason in refusal.reason for refusal in found.refused)
     assert all(column.backend == "cpu" for row in found.rows for column in row.cells)
     assert found.refused[0].reason[:40] in merged.text(found).replace("\\", "")
+
+
+def test_a_refusal_for_patches_names_those_that_differ(cpu: Records, cuda: Records) -> None:
+    label = "2026-05 patched"
+    [known] = cpu.sides[label].build["patches"]
+    build = {**cuda.sides[label].build, "patches": [known, {"name": "mine", "sha256": "12" * 32}]}
+    cuda.sides[label] = replace(cuda.sides[label], build=build)
+    [refusal] = joined(cpu, cuda).refused
+    assert refusal.reason == "patches: mine 121212121212 here, nothing else in 0.jsonl"
 
 
 def test_another_identity_alone_is_no_reason(cpu: Records, cuda: Records) -> None:

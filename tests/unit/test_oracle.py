@@ -197,12 +197,12 @@ def test_a_weak_effect_widens_the_bound_and_a_missing_adapter_is_still_found() -
     assert judge(case(), wanted=faint, got=GREY).verdict is Verdict.NO_EFFECT
 
 
-def test_a_backend_that_adds_up_in_half_precision_gets_a_wider_bound() -> None:
-    close, off = np.full_like(GREY, 137), np.full_like(GREY, 136)  # 0.075 and 0.1 of the effect too little
+def test_a_backend_that_calculates_in_half_precision_gets_a_wider_bound() -> None:
+    close, off = np.full_like(GREY, 136), np.full_like(GREY, 135)  # 0.1 and 0.125 of the effect too little
     found = [judge(case(), backend, got=got) for backend in ("cpu", "vulkan") for got in (close, off)]
     assert [one.verdict for one in found] == [Verdict.WRONG, Verdict.WRONG, Verdict.PASS, Verdict.WRONG]
     assert found[2].tolerance
-    assert found[2].tolerance.bound == 0.08
+    assert found[2].tolerance.bound == 0.12
     assert "widened from 0.05: ggml's Vulkan backend" in found[2].tolerance.why
 
 
