@@ -253,7 +253,6 @@ def merge_files(arguments: argparse.Namespace) -> int:
 
 def _result(data: Callable[[], object], text: Callable[[], str], *, as_json: bool) -> None:
     if as_json:
-        # Not through rich, which would wrap it.
-        print(json.dumps(data(), indent=1, ensure_ascii=False))
+        console.out.out(json.dumps(data(), indent=1, ensure_ascii=False), highlight=False)
     else:
         console.out.print(text(), markup=False)

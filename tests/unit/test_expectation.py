@@ -3,7 +3,7 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import pytest
@@ -137,9 +137,9 @@ def test_no_pattern_of_the_projects_own_names_nothing() -> None:
             assert fnmatch.filter(names, pattern), f"{pattern} of: {entry.reason}"
 
 
-def test_whole_runs_on_the_cpu_stand_as_the_projects_own_say() -> None:
-    entries, places = expectation.load(), set()
-    for path in sorted(project.ROOT.glob("results/*-cpu-*.jsonl*")):
+def test_whole_runs_stand_as_the_projects_own_say_and_backends_agree_on_the_patches() -> None:
+    entries, places, mended = expectation.load(), set(), defaultdict(set)
+    for path in sorted(project.ROOT.glob("results/*.jsonl*")):
         records = record.read(path)
         for cell in records.cells:
             side = records.sides[cell.side]
@@ -153,9 +153,18 @@ def test_whole_runs_on_the_cpu_stand_as_the_projects_own_say() -> None:
                 dimensions=cell.dimensions,
             )
             assert stands in (Standing.GOOD, Standing.KNOWN), f"{path.name}: {cell.case} {cell.dimensions}"
-            if not side.patched:
-                places.add((side.revision, cell.case, cell.dimensions["base"], cell.dimensions["mode"]))
-    assert Counter(place[0] for place in places) == {"2025-12": 1310, "2026-05": 1678}
+            place = side.revision, cell.case, cell.dimensions["base"], cell.dimensions["mode"]
+            places.add((side.backend, side.patched, *place))
+            if side.patched:
+                mended[place].add(cell.verdict)
+    whole = {"2025-12": 1311, "2026-05": 1679}
+    assert Counter(place[:3] for place in places) == {
+        (backend, patched, revision): count
+        for backend in ("cpu", "cuda", "vulkan")
+        for patched in (False, True)
+        for revision, count in whole.items()
+    }
+    assert {place: verdicts for place, verdicts in mended.items() if len(verdicts) > 1} == {}
 
 
 def test_sections_that_reasons_point_to_are_there() -> None:

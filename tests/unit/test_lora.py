@@ -433,3 +433,19 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], ca
     assert main(["lora", "convert", str(a), str(a)]) == 53
     assert main(["lora", "inspect", str(tmp_path / "none.gguf")]) == 51
     assert main(["lora", "inspect", str(tmp_path / "b.gguf")]) == 0
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_a_reader_that_has_seen_enough_leaves_no_traceback(tmp_path: Path, form: list[str]) -> None:
+    file = save(tmp_path / "a.safetensors", pair())
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "sdcpp", "lora", "inspect", str(file), *form],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, "")

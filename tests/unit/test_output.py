@@ -44,6 +44,15 @@ def test_what_ends_half_way_leaves_the_older_file(
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [(errno.ENOSPC, "free some space"), (errno.EFBIG, "ulimit -f"), (errno.ENOENT, "exist")],
+)
+def test_the_advice_fits_the_reason(tmp_path: Path, number: int, advice: str) -> None:
+    with pytest.raises(OutputRefused, match=advice), output.whole(tmp_path / "a"):
+        raise OSError(number, os.strerror(number))
+
+
 def test_a_file_that_cannot_be_read_is_another_matter(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), output.whole(tmp_path / "a"):
         (tmp_path / "nowhere").read_bytes()
