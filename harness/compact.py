@@ -38,7 +38,7 @@ def write(stages: Sequence[Records], path: Path) -> None:
     ``record.read`` reads it like any other. Of a case that several runs have, the first counts. The cells of the first
     run keep their pictures, under the hashes of the whole ones.
     """
-    lines = [_line("run", asdict(stages[0].run))]
+    lines = [_line("run", asdict(stages[-1].run))]
     sides = {side.label: side for records in stages for side in records.sides.values()}
     bases = {label: {b: h for r in stages for b, h in r.sides[label].bases.items()} for label in sides}
     for label, side in sides.items():

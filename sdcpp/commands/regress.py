@@ -50,13 +50,14 @@ def main(arguments: argparse.Namespace) -> int:
     backend.require(backend.get(arguments.backend))
     sides = [name for name in ("pristine", "patched") if not (arguments.pristine or arguments.patched)]
     sides = sides or ["patched" if arguments.patched else "pristine"]
-    chosen = [f"--{name}" for name in ("quick", "pristine", "patched") if getattr(arguments, name)]
+    chosen = [f"--{name}" for name in ("pristine", "patched") if getattr(arguments, name)]
     folder = arguments.output
     status, stages = 0, []
     for name, matrix in (("quick", QUICK), ("full", FULL))[: 1 if arguments.quick else 2]:
+        part = ["--quick"] if matrix is QUICK else []
         arguments.output = folder / name
         start = time.monotonic()
-        records, stage = verify.put(arguments, matrix, ["sdcpp", "regress", *chosen], sides)
+        records, stage = verify.put(arguments, matrix, ["sdcpp", "regress", *part, *chosen], sides)
         status = max(status, stage)
         stages.append(records)
         compact.write(stages, folder / RECORDS)
