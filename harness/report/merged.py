@@ -91,6 +91,18 @@ def apart(joined: Joined) -> list[Apart]:
     return sorted(made, key=lambda one: not (one.first.unexplained or one.cell.standing in FAILING))
 
 
+def agreed(joined: Joined) -> str:
+    """Return in which states no backend disagrees with the CPU, as a sentence, or "" if there is none such."""
+    differing = {found.row.state for found in joined.disagreements}
+    shared = Counter(row.state for row in joined.rows if len({column.backend for column in row.cells}) > 1)
+    same = [
+        f"{state} ({plural(shared[state], 'case')})"
+        for state in joined.states
+        if shared[state] and state not in differing
+    ]
+    return f"Nowhere in {' and '.join(same)}." if same else ""
+
+
 def write(joined: Joined, folder: Path) -> list[Path]:
     """Write merged.html and merged.md into a folder and return their paths; raises OutputRefused."""
     contents = {"merged.html": page(joined), "merged.md": text(joined)}
@@ -142,7 +154,9 @@ def text(joined: Joined) -> str:
         lines.append(f"- refused: {escape(where)}: {escape(refusal.reason)}")
     lines += ["", "**Where backends disagree with the CPU**", ""]
     differing = apart(joined)
-    lines += [f"- {escape(line(one))}" for one in differing[:LINES]] or ["Nowhere."]
+    if nowhere := agreed(joined):
+        lines += [escape(nowhere), ""]
+    lines += [f"- {escape(line(one))}" for one in differing[:LINES]]
     lines += _more(differing, "disagreement")
     if joined.failing:
         lines += ["", "**Not as expected**", ""]
@@ -239,6 +253,7 @@ def page(joined: Joined) -> str:
         facts=facts,
         empty=empty,
         words=words,
+        agreed=agreed(joined),
         shown=[
             (one, _pictures(joined, one.first) if number < PICTURED else [])
             for number, one in enumerate(apart(joined))

@@ -120,6 +120,18 @@ def test_another_verdict_than_the_cpus_comes_first(cpu: Records, cuda: Records) 
     assert ("gguf-Q8_0@auto", "cuda") in [(row.label, column.backend) for row, column in found.failing]
 
 
+def test_where_nothing_differs_is_said(cpu: Records, cuda: Records) -> None:
+    found = joined(cpu, cuda)
+    assert merged.agreed(found) == "Nowhere in 2026-05 patched (42 cases) and 2026-05 pristine (42 cases)."
+    with_cell(cuda, "gguf-F32", "auto", verdict=Verdict.ABORT)
+    found = joined(cpu, cuda)
+    assert merged.agreed(found) == "Nowhere in 2026-05 pristine (42 cases)."
+    assert all(
+        merged.agreed(found) in shown.replace("\\", "") for shown in (merged.text(found), merged.page(found))
+    )
+    assert merged.agreed(joined(cpu)) == ""
+
+
 def test_what_differs_for_one_reason_stands_together_and_what_nobody_expected_first(
     cpu: Records, cuda: Records
 ) -> None:
