@@ -8,6 +8,7 @@ from harness.formats.writer import DERIVED
 from harness.lora.compare import Comparison, snr
 from harness.lora.convert import Conversion
 from harness.lora.inspect import Findings
+from harness.report.words import listed
 
 
 def conversion(done: Conversion, *, verbose: bool = False) -> str:
@@ -78,6 +79,5 @@ def comparison(found: Comparison) -> str:
         lines.append(f"{relative:10.4%} {snr(relative):7.1f} dB  {difference.types:12} {difference.key}")
     for label, names in (("A", found.only_a), ("B", found.only_b)):
         if names:
-            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-            lines.append(f"only in {label}: {', '.join(names[:3])}{more}")
+            lines.append(f"only in {label}: {listed(names, 3)}")
     return "\n".join(lines)
