@@ -35,8 +35,8 @@ _BUILD = (
 def write(stages: Sequence[Records], path: Path) -> None:
     """Write runs of the same builds as one compact records file, replacing what is there.
 
-    ``record.read`` reads it like any other. Of a case that several runs have, the first counts. The cells of the first
-    run keep their pictures, under the hashes of the whole ones.
+    ``record.read`` reads it like any other. Of a case that several runs have, the first counts; the command is the
+    last one's. The cells of the first run keep their pictures, under the hashes of the whole ones.
     """
     lines = [_line("run", asdict(stages[-1].run))]
     sides = {side.label: side for records in stages for side in records.sides.values()}

@@ -102,8 +102,13 @@ def short(cell: Cell) -> str:
 
 
 def telling(cell: Cell) -> float | None:
-    """Return the effect error if it adds to the verdict, or None; that of an ignored adapter is always 1."""
-    return cell.error if cell.verdict in {Verdict.PASS, Verdict.WRONG} else None
+    """Return the effect error if it adds to the verdict, or None.
+
+    That of an ignored adapter is always 1, and one without a tolerance, of a broken file, decides nothing.
+    """
+    return (
+        cell.error if cell.verdict in {Verdict.PASS, Verdict.WRONG} and cell.tolerance is not None else None
+    )
 
 
 def plural(count: int, noun: str, many: str = "") -> str:

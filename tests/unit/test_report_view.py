@@ -205,3 +205,12 @@ def test_pictures_of_the_examples_can_be_told_apart() -> None:
     without = picture("a")
     effect = picture("b", like=without, strength=14).astype(float) - without
     assert 12 < float(np.sqrt(np.mean(effect**2))) < 16
+
+
+def test_an_error_stands_beside_a_verdict_where_it_decides_it() -> None:
+    cell = next(each for each in example().cells if each.verdict is Verdict.PASS and each.tolerance)
+    cell = replace(cell, error=0.012)
+    assert words.short(cell) == "PASS 0.012"
+    assert words.short(replace(cell, verdict=Verdict.WRONG)) == "WRONG 0.012"
+    assert words.short(replace(cell, verdict=Verdict.NO_EFFECT)) == "NO_EFFECT"
+    assert words.short(replace(cell, tolerance=None)) == "PASS"
