@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.case import MODES, select
 from harness.matrix import Maker
+from harness.report.words import plural
 from harness.verify import Contender, Question, contender, naming
 from sdcpp import build, checkout, console, series, source
 from sdcpp.checkout import Checkout
@@ -43,7 +44,7 @@ def of_checkout(folder: Path, base: str | None = None) -> Proposal:
     """Return what a checkout changes; raises what ``sdcpp.checkout.compare`` does."""
     found: Checkout = checkout.compare(folder, base)
     head = found.commits[0] if found.commits else found.base
-    work = f" and uncommitted work in {len(found.uncommitted)} files" if found.uncommitted else ""
+    work = f" and uncommitted work in {plural(len(found.uncommitted), 'file')}" if found.uncommitted else ""
     return Proposal(
         before=(found.before, ()),
         after=(found.after, ()),

@@ -16,7 +16,7 @@ from tests.unit.example_records import example, side
 
 FACTS: Mapping[str, Any] = {
     "before": "0123456789 upstream's: merge base with origin/master",
-    "after": "abcdefabcd fix: mine and uncommitted work in 1 files",
+    "after": "abcdefabcd fix: mine and uncommitted work in 1 file",
     "commits": [["abcdefabcd" * 4, "fix: mine | <b>"]],
     "uncommitted": ["src/new.cpp"],
     "files": [["src/lora.hpp", 3, 1], ["picture.png", None, None]],
