@@ -25,7 +25,7 @@ from harness.case import Shot
 from harness.worker import STAGES
 from sdcpp import console, sanitizer
 from sdcpp.backend import get as get_backend
-from sdcpp.build import Build
+from sdcpp.built import Build
 from sdcpp.run import start
 
 #: Every picture starts from this noise.

@@ -28,7 +28,7 @@ from harness.robustness import MEMORY, TIMEOUT, Trial
 from harness.verdict import Standing
 from sdcpp import backend, build, console, device, header, output, project, sanitizer, series, source
 from sdcpp.api.modes import modes as apply_modes
-from sdcpp.build import Build
+from sdcpp.built import Build
 from sdcpp.errors import FileInvalid, NothingTried
 from sdcpp.patch import Patch
 from sdcpp.revision import Folder, Revision

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from sdcpp import api, build, library
+from sdcpp import api, built, library
 from sdcpp.errors import BackendMismatch, Error
 
 #: What a worker says before an answer: that it closes and has closed the context of an earlier request, that the base
@@ -45,7 +45,7 @@ class Worker:
         self, folder: Path, backend: str, threads: int, *, forks: bool, tell: Callable[[str], None]
     ) -> None:
         self._backend, self._threads, self._forks, self._tell = backend, threads, forks, tell
-        self._library = library.load(build.read(folder))
+        self._library = library.load(built.read(folder))
         self._api = api.bind(self._library)
         self._context: api.Context | None = None
         self._key = ""

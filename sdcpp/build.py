@@ -21,8 +21,6 @@ from sdcpp.run import run
 from sdcpp.series import Patch, Prepared
 from sdcpp.source import Tree
 
-#: What belongs to a finished build is in a room of its own, which is entered in no time.
-__all__ = ["HEADER", "RECORD", "TABLE", "Build", "read"]
 LOG = "build.log"
 #: What upstream's CMake calls its library.
 TARGET = "stable-diffusion"

@@ -14,7 +14,7 @@ from sdcpp.declaration import Header, Pointer, Scalar
 from sdcpp.errors import HeaderUnsupported, LibraryUnusable
 
 if TYPE_CHECKING:
-    from sdcpp.build import Build
+    from sdcpp.built import Build
 
 #: The library may call its callbacks until the process ends, whatever became of the Library object.
 _ALIVE: list[Any] = []

@@ -18,7 +18,7 @@ from sdcpp.errors import ToolMissing
 from sdcpp.run import run
 
 if TYPE_CHECKING:
-    from sdcpp.build import Build
+    from sdcpp.built import Build
 
 #: The CMake cache entry of CMakeLists.txt that makes such a build.
 OPTIONS: Mapping[str, str] = {"SDCPP_SANITIZE": "ON"}

@@ -26,7 +26,7 @@ from harness.lora.merge import Dose, merge
 from harness.lora.pictures import Given, observed
 from harness.quantiser import needed_build
 from harness.use import Use
-from sdcpp import build, console
+from sdcpp import built, console
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def row(folder: Path, base: Base, kind: str, strength: float) -> str:
     """Return one line of the table."""
-    library = build.read(folder)
+    library = built.read(folder)
     plain = base.make()["model"]
     with tempfile.TemporaryDirectory() as place, maker(folder) as made:
         adapter, truth, packed, merged = (

@@ -12,8 +12,8 @@ from harness import bases, oracle, pool, record
 from harness.base import Base
 from harness.case import Shot
 from harness.use import Use
-from sdcpp import build
-from sdcpp.build import Build
+from sdcpp import built
+from sdcpp.built import Build
 from sdcpp.errors import FixtureInvalid, LibraryUnusable
 
 
@@ -64,7 +64,7 @@ def effects(
 
     Raises LibraryUnusable if the pictures without an adapter and with the right one cannot be made.
     """
-    made = build.read(folder)
+    made = built.read(folder)
     shots: dict[Path | None, Shot] = {None: Shot(base=base, mode=mode)}
     shots |= {
         path: Shot(base=base, mode=mode, sequence=((Use(file=Given(path=path)),),))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sdcpp import cache
-from sdcpp.build import Build
+from sdcpp.built import Build
 from tests.unit import fakelib
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sdcpp import api, library
 from sdcpp.api import Context, Generation, Lora, ModelFiles, Refused, evidence, generation_b, prompt
-from sdcpp.build import Build
+from sdcpp.built import Build
 from sdcpp.declaration import Field, Scalar
 from sdcpp.errors import BackendMismatch, FileInvalid, HeaderUnsupported
 from sdcpp.ggml import Device
@@ -196,8 +196,8 @@ def test_trouble_can_be_bound_to_one_adapter(context: Context, tmp_path: Path, m
 
 def test_the_fake_dies_as_the_library_does(fake_build: Fakes, model: Path) -> None:
     program = (
-        "import os, sys; from pathlib import Path; from sdcpp import api, build, library\n"
-        "bound = api.bind(library.load(build.read(Path(sys.argv[1]))))\n"
+        "import os, sys; from pathlib import Path; from sdcpp import api, built, library\n"
+        "bound = api.bind(library.load(built.read(Path(sys.argv[1]))))\n"
         "os.environ['FAKE_ABORT'] = 'generate'\n"
         "files = api.ModelFiles(model=Path(sys.argv[2]))\n"
         "context = bound.open(files, mode='auto', threads=1, lora_dir=Path('.'))\n"

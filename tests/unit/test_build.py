@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sdcpp import api, backend, build, cache, cmake, library, revision, series, source
-from sdcpp.build import Build
+from sdcpp import api, backend, build, built, cache, cmake, library, revision, series, source
+from sdcpp.built import Build
 from sdcpp.errors import BuildFailed, LayoutMismatch, LibraryUnusable, ToolMissing
 from sdcpp.source import Tree
 from tests.unit import fakelib
@@ -62,7 +62,7 @@ def no_cmake(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_build_can_be_loaded_and_called(tree: Tree, model: Path, tmp_path: Path) -> None:
     made = build.build(tree)
-    assert made == build.read(made.folder)
+    assert made == built.read(made.folder)
     assert made.folder.name == f"local-cpu-pristine-{made.identity[:12]}"
     bound = api.bind(library.load(made))
     with bound.open(api.ModelFiles(model=model), mode="auto", threads=1, lora_dir=tmp_path) as context:
@@ -185,11 +185,11 @@ def test_missing_tools_are_told_before_any_work(tree: Tree, monkeypatch: pytest.
 
 def test_an_incomplete_build_is_unusable(fake_build: Callable[..., Build], tmp_path: Path) -> None:
     with pytest.raises(LibraryUnusable, match="no build record"):
-        build.read(tmp_path)
+        built.read(tmp_path)
     record = (fake_build("C").folder / "build.json").read_text(encoding="utf-8")
     (tmp_path / "build.json").write_text(record, encoding="utf-8")
     with pytest.raises(LibraryUnusable, match="incomplete"):
-        build.read(tmp_path)
+        built.read(tmp_path)
     (tmp_path / "build.json").write_text("{}", encoding="utf-8")
     with pytest.raises(LibraryUnusable, match="no build record"):
-        build.read(tmp_path)
+        built.read(tmp_path)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from sdcpp import ggml, library
-from sdcpp.build import Build
+from sdcpp.built import Build
 from sdcpp.errors import FileInvalid, LibraryUnusable
 from sdcpp.library import Library
 

@@ -18,7 +18,7 @@ from harness.case import Shot
 from harness.files import AdapterFile
 from harness.record import Observation, Records
 from harness.use import Use
-from sdcpp.build import Build
+from sdcpp.built import Build
 from tests.unit.small import ADAPTER, BASE
 
 pytestmark = pytest.mark.usefixtures("cache_folder")

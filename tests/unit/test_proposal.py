@@ -14,7 +14,7 @@ from harness.record import Records
 from harness.verdict import Standing, Verdict
 from harness.verify import Contender, verify
 from sdcpp import patch
-from sdcpp.build import Build
+from sdcpp.built import Build
 from sdcpp.errors import NothingTried, PatchConflict
 from sdcpp.revision import Revision
 from tests.unit import repositories, undisturbed

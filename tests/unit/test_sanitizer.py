@@ -12,7 +12,7 @@ from harness import pool
 from harness.case import Shot
 from harness.record import Observation
 from sdcpp import sanitizer
-from sdcpp.build import Build
+from sdcpp.built import Build
 from tests.unit.small import BASE
 from tests.unit.test_pool import by_shot, observe
 

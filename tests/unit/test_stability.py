@@ -8,7 +8,7 @@ import pytest
 
 from harness.stability import differences, rounds
 from harness.verdict import Verdict
-from sdcpp.build import Build
+from sdcpp.built import Build
 from tests.unit import undisturbed
 
 pytestmark = pytest.mark.usefixtures("cache_folder")

@@ -22,7 +22,7 @@ from harness.verdict import Verdict
 from harness.verify import Question, naming, verify
 from sdcpp import backend, revision
 from sdcpp.__main__ import main
-from sdcpp.build import Build
+from sdcpp.built import Build
 from sdcpp.commands.verify import typed
 from sdcpp.errors import FileInvalid, NothingTried
 from tests.unit import undisturbed

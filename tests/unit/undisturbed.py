@@ -11,8 +11,8 @@ from harness.files import AdapterFile
 from harness.record import Records, Side
 from harness.use import Use
 from harness.verify import Contender, verify
-from sdcpp import build
-from sdcpp.build import Build
+from sdcpp import built
+from sdcpp.built import Build
 from tests.unit.small import BASE
 
 MULTIPLIERS = 40
@@ -49,4 +49,4 @@ def run(folder: Path, made: Build) -> Records:
 
 
 if __name__ == "__main__":
-    run(Path(sys.argv[1]), build.read(Path(sys.argv[2])))
+    run(Path(sys.argv[1]), built.read(Path(sys.argv[2])))

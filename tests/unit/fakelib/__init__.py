@@ -8,8 +8,8 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from sdcpp import build, header, layout, project, sanitizer
-from sdcpp.build import Build
+from sdcpp import built, header, layout, project, sanitizer
+from sdcpp.built import Build
 from sdcpp.run import run
 
 HERE = Path(__file__).parent
@@ -43,7 +43,7 @@ def compile_c(source: Path, result: Path, *options: str | Path) -> Path:
 def table_of(folder: Path) -> str:
     """Return the ABI table that the compiler gives for ``folder``/stable-diffusion.h as it was read."""
     (folder / "abi_entries.h").write_text(
-        layout.entries(header.read(folder / build.HEADER)), encoding="utf-8"
+        layout.entries(header.read(folder / built.HEADER)), encoding="utf-8"
     )
     program = compile_c(
         project.ROOT / "sdcpp" / "native" / "abi_table.cpp", folder / "abi-table", f"-I{folder}", "-std=c++11"
@@ -54,12 +54,12 @@ def table_of(folder: Path) -> str:
 
 
 def make(folder: Path, generation: str = "C", facts: Mapping[str, object] | None = None) -> Build:
-    """Compile the fake into a build folder as ``sdcpp.build.read`` wants it; ``facts`` go into its record."""
+    """Compile the fake into a build folder as ``sdcpp.built.read`` wants it; ``facts`` go into its record."""
     folder.mkdir(parents=True)
-    (folder / build.HEADER).write_text(header_text(generation), encoding="utf-8")
+    (folder / built.HEADER).write_text(header_text(generation), encoding="utf-8")
     options = ["-fsanitize=address,undefined"] if (facts or {}).get("options") == sanitizer.OPTIONS else []
     compile_c(HERE / "fake.c", folder / LIBRARY, "-shared", "-fPIC", f"-I{folder}", *options)
-    (folder / build.TABLE).write_text(table_of(folder), encoding="utf-8")
+    (folder / built.TABLE).write_text(table_of(folder), encoding="utf-8")
     record = {
         "identity": f"fake{generation}".ljust(64, "0"),
         "library": LIBRARY,
@@ -82,15 +82,15 @@ def make(folder: Path, generation: str = "C", facts: Mapping[str, object] | None
         "seconds": 0.0,
         **(facts or {}),
     }
-    (folder / build.RECORD).write_text(json.dumps(record), encoding="utf-8")
-    return build.read(folder)
+    (folder / built.RECORD).write_text(json.dumps(record), encoding="utf-8")
+    return built.read(folder)
 
 
 def tree(folder: Path, generation: str = "C") -> Path:
     """Write a source tree that CMake builds as it does upstream's, the fake inside; return ``folder``."""
     folder.mkdir(parents=True)
     shutil.copy(HERE / "fake.c", folder / "fake.c")
-    (folder / build.HEADER).write_text(header_text(generation), encoding="utf-8")
+    (folder / built.HEADER).write_text(header_text(generation), encoding="utf-8")
     (folder / "CMakeLists.txt").write_text(
         "cmake_minimum_required(VERSION 3.12)\n"
         "project(stable-diffusion C)\n"
