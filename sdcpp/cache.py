@@ -35,7 +35,7 @@ def root() -> Path:
 
 
 @contextmanager
-def locked(path: Path, patience: float = PATIENCE) -> Iterator[None]:
+def lock(path: Path, patience: float = PATIENCE) -> Iterator[None]:
     """Hold the lock that belongs to ``path``; the operating system frees it if the process dies.
 
     Programs started meanwhile inherit it (see ``held``), so that a compiler that outlives a killed process
@@ -67,7 +67,7 @@ def locked(path: Path, patience: float = PATIENCE) -> Iterator[None]:
         lock.release()
 
 
-def held() -> tuple[int, ...]:
+def lock_descriptors() -> tuple[int, ...]:
     """Return the descriptors that a child process is to inherit; none on Windows, which cannot."""
     return tuple(_held) if os.name == "posix" else ()
 
@@ -85,7 +85,7 @@ def remove(entry: Path) -> None:
     entry.with_name(entry.name + ".lock").unlink(missing_ok=True)
 
 
-def trim(entry: Path, limit: int) -> None:
+def evict_oldest(entry: Path, limit: int) -> None:
     """Note that an entry, a folder, is in use, and remove those beside it that were used longest ago.
 
     What stays has no more than ``limit`` bytes, or was used within the last IN_USE seconds, the entry itself included:
@@ -109,7 +109,7 @@ def trim(entry: Path, limit: int) -> None:
                     remove(path)
 
 
-def make_once(path: Path, make: Callable[[Path], None]) -> Path:
+def get_or_create(path: Path, make: Callable[[Path], None]) -> Path:
     """Return ``path``, calling ``make(temporary folder)`` first if it is not there yet.
 
     The folder is filled under another name and renamed when complete, so a killed process leaves no half
@@ -117,7 +117,7 @@ def make_once(path: Path, make: Callable[[Path], None]) -> Path:
     """
     if path.exists():
         return path
-    with locked(path):
+    with lock(path):
         if path.exists():
             return path
         for stale in path.parent.glob(f".{path.name}.*.partial"):

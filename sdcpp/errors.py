@@ -88,7 +88,7 @@ class ToolMissing(Error):  # noqa: N818
 
 
 class UnknownBackend(Error):  # noqa: N818
-    """A backend name that sdcpp.backend does not have."""
+    """A backend name that sdcpp.machine.backends does not have."""
 
     exit_code = 32
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sdcpp.run import run
+from sdcpp.process import run
 
 #: The top level of the checkout: revisions.toml, patches/ and CMakeLists.txt are beside the package.
 ROOT = Path(__file__).resolve().parent.parent

@@ -49,14 +49,14 @@ PIECE = 1 << 24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class TensorHeader:
     """A value of a file's metadata with its GGUF type: "STRING", "UINT32", "ARRAY:STRING" ..."""
 
     type: str
     value: object
 
 
-Metadata = Mapping[str, Entry]
+Metadata = Mapping[str, TensorHeader]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +120,7 @@ class Tensor:
         """Return the values: float32, or float64 for types that float32 cannot hold."""
         return decoded(self.raw(), self.kind).reshape(self.shape)
 
-    def slices(self) -> Iterator[Rows]:
+    def slices(self) -> Iterator[TensorRows]:
         """Yield all rows in slices whose values take no more than PIECE bytes.
 
         Rows that are longer come singly; tensors that are gathered come as one.
@@ -132,7 +132,7 @@ class Tensor:
         if self.strides is not None:
             step = max(1, rows)
         for start in range(0, rows, step):
-            yield Rows(tensor=self, start=start, count=min(step, rows - start))
+            yield TensorRows(tensor=self, start=start, count=min(step, rows - start))
 
     def pieces(self) -> Iterator[NDArray[np.floating]]:
         """Yield the values, [rows, row], in ``slices``."""
@@ -149,7 +149,7 @@ class Tensor:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rows:
+class TensorRows:
     """``count`` rows of a tensor, from row ``start`` on."""
 
     tensor: Tensor

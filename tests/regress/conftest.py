@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from harness.matrix import QUICK, Maker
-from harness.record import Cell, Records
-from harness.verify import Contender, Question, contend, verify
-from sdcpp import revision, series
+from harness.cases.build_under_test import BuildUnderTest
+from harness.cases.matrix import QUICK, BlockMaker
+from harness.records.record import Cell, Records
+from harness.verification.run import run_sides
+from harness.verification.sides import RunSpec, build_sides
+from sdcpp.patching import series
+from sdcpp.source import revision
 
 #: What is run of each revision: the whole of the newest, the story of the extension check of the older one.
 SELECTED = {
@@ -23,22 +26,22 @@ PATIENT = pytest.mark.timeout(3600)
 
 
 @pytest.fixture(scope="session")
-def contenders() -> list[Contender]:
+def contenders() -> list[BuildUnderTest]:
     """Both named revisions, pristine and patched, on the CPU."""
     return [
         contender
         for name, patterns in SELECTED.items()
-        for contender in contend(
-            revision.find(name), series.load(), Question(matrix=QUICK, select=patterns), Maker()
+        for contender in build_sides(
+            revision.find(name), series.load(), RunSpec(matrix=QUICK, select=patterns), BlockMaker()
         )
     ]
 
 
 @pytest.fixture(scope="session")
-def records(contenders: list[Contender], tmp_path_factory: pytest.TempPathFactory) -> Records:
+def records(contenders: list[BuildUnderTest], tmp_path_factory: pytest.TempPathFactory) -> Records:
     """The records of one run of all selected cases."""
     folder: Path = tmp_path_factory.mktemp("verify")
-    return verify(contenders, folder, title="regression tests", command="nox -s tests", jobs=None)
+    return run_sides(contenders, folder, title="regression tests", command="nox -s tests", jobs=None)
 
 
 @pytest.fixture(scope="session")

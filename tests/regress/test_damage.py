@@ -10,16 +10,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from harness import oracle, pool, record
-from harness.adapter import Adapter
-from harness.bases import FLUX_SMALL
-from harness.case import Case, Shot
-from harness.files import AdapterFile
+from harness.adapters.adapter import Adapter
+from harness.adapters.adapter_file import AdapterFile
+from harness.adapters.use import Use
+from harness.cases.build_under_test import BuildUnderTest
+from harness.cases.case import Case, Shot
+from harness.cases.matrix import FLOAT
 from harness.formats import safetensors
-from harness.matrix import FLOAT
-from harness.use import Use
-from harness.verdict import Verdict
-from harness.verify import Contender
+from harness.judging import oracle
+from harness.models.tiny_models import FLUX_SMALL
+from harness.records import record
+from harness.records.verdict import Verdict
+from harness.running import pool
 from tests.regress.conftest import PATIENT
 
 pytestmark = PATIENT
@@ -67,8 +69,8 @@ def replaced(at: Path, tensors: dict[str, NDArray[np.float32]]) -> Replaced:
 
 
 def verdict(
-    contenders: list[Contender], tmp_path: Path, used: AdapterFile, merged: AdapterFile
-) -> oracle.Finding:
+    contenders: list[BuildUnderTest], tmp_path: Path, used: AdapterFile, merged: AdapterFile
+) -> oracle.Comparison:
     build = next(c.build for c in contenders if c.side.label == "2026-05 pristine")
     case = Case(
         name="damaged",
@@ -81,17 +83,17 @@ def verdict(
     path = tmp_path / "records.jsonl"
     with record.Writer(path) as writer:
         writer.run(record.Run(plan="", title="", command="", machine={}, started="", project=""))
-        pool.observe(build, "cpu", case.shots, writer, jobs=1, threads=2)
+        pool.run_shots(build, "cpu", case.shots, writer, jobs=1, threads=2)
     records = record.read(path)
     observed = {shot: o for (_, shot), o in records.observations.items()}
     return oracle.judge(case, observed, records.pictures)
 
 
-def test_the_undamaged_pair_passes(contenders: list[Contender], tmp_path: Path) -> None:
+def test_the_undamaged_pair_passes(contenders: list[BuildUnderTest], tmp_path: Path) -> None:
     assert verdict(contenders, tmp_path, HEALTHY, HEALTHY).verdict is Verdict.PASS
 
 
-def test_alpha_dropped_from_the_file(contenders: list[Contender], tmp_path: Path) -> None:
+def test_alpha_dropped_from_the_file(contenders: list[BuildUnderTest], tmp_path: Path) -> None:
     tensors = {name: array for name, array in HEALTHY.values().items() if not name.endswith(".alpha")}
     finding = verdict(contenders, tmp_path, replaced(tmp_path / "alpha", tensors), HEALTHY)
     assert finding.verdict is Verdict.WRONG
@@ -99,7 +101,9 @@ def test_alpha_dropped_from_the_file(contenders: list[Contender], tmp_path: Path
     assert finding.error > 0.2
 
 
-def test_up_and_down_transposed_in_the_oracles_input(contenders: list[Contender], tmp_path: Path) -> None:
+def test_up_and_down_transposed_in_the_oracles_input(
+    contenders: list[BuildUnderTest], tmp_path: Path
+) -> None:
     key = "lora_unet_double_blocks_0_img_attn_proj"
     tensors = HEALTHY.values() | {
         f"{key}.lora_up.weight": np.ascontiguousarray(HEALTHY.values()[f"{key}.lora_down.weight"].T),
@@ -110,7 +114,7 @@ def test_up_and_down_transposed_in_the_oracles_input(contenders: list[Contender]
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
-def test_a_missing_adapter_scores_one(contenders: list[Contender], tmp_path: Path, share: float) -> None:
+def test_a_missing_adapter_scores_one(contenders: list[BuildUnderTest], tmp_path: Path, share: float) -> None:
     tensors = {
         name: array if name.endswith(".alpha") else array * np.float32(share)
         for name, array in HEALTHY.values().items()

@@ -13,20 +13,21 @@ import numpy as np
 import pytest
 from gguf import quants
 
-from harness import oracle
-from harness.adapter import Adapter
-from harness.bases import FLUX_SMALL, SD1_TINY
-from harness.files import AdapterFile
-from harness.formats import reader, writer
-from harness.formats.writer import Spec
-from harness.lora import peers, pictures, sample
-from harness.lora.compare import compare
-from harness.lora.convert import convert, write
-from harness.lora.maker import Reference
-from harness.lora.peer import WHO
-from harness.lora.plan import plan
-from harness.quantiser import Quantiser
-from harness.verify import Contender
+from harness.adapters.adapter import Adapter
+from harness.adapters.adapter_file import AdapterFile
+from harness.cases.build_under_test import BuildUnderTest
+from harness.converter import picture_loss
+from harness.converter.compare import compare
+from harness.converter.convert import convert, write
+from harness.converter.plan import plan
+from harness.formats.read import read_tensors
+from harness.formats.write import Spec, write_container
+from harness.judging import oracle
+from harness.models.tiny_models import FLUX_SMALL, SD1_TINY
+from harness.quantising.library_quantiser import LibraryQuantiser
+from harness.quantising.package_quantiser import PackageQuantiser
+from harness.studies.conversion import peers, sample_adapter
+from harness.studies.conversion.peer import WHO
 from sdcpp.errors import FileInvalid, LibraryUnusable, TypeUnavailable
 from tests.regress.conftest import PATIENT
 
@@ -36,18 +37,18 @@ VALUES = np.random.default_rng(6).standard_normal((64, 512)).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
-def library(contenders: list[Contender]) -> Path:
+def library(contenders: list[BuildUnderTest]) -> Path:
     """A library that takes quantised adapters."""
     return next(c.build.folder for c in contenders if c.side.label == "2026-05 pristine")
 
 
 @pytest.fixture(scope="module")
-def quantiser(library: Path) -> Iterator[Quantiser]:
-    with Quantiser(library) as made:
+def quantiser(library: Path) -> Iterator[LibraryQuantiser]:
+    with LibraryQuantiser(library) as made:
         yield made
 
 
-def test_the_types_are_those_of_the_librarys_ggml(quantiser: Quantiser) -> None:
+def test_the_types_are_those_of_the_librarys_ggml(quantiser: LibraryQuantiser) -> None:
     types = quantiser.types()
     assert {"Q4_0", "Q8_0", "Q4_K", "IQ2_XXS", "IQ4_NL", "TQ1_0", "MXFP4"} <= set(types)
     assert not {"Q8_1", "Q8_K", "F16"} & set(types)
@@ -57,19 +58,19 @@ def test_the_types_are_those_of_the_librarys_ggml(quantiser: Quantiser) -> None:
             assert (info.block, info.bytes) == gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[name]]
 
 
-@pytest.mark.parametrize("name", Reference.NAMES)
-def test_gguf_makes_the_same_blocks_to_the_bit(quantiser: Quantiser, name: str) -> None:
-    assert np.array_equal(quantiser.quantise(VALUES, name), Reference().quantise(VALUES, name))
+@pytest.mark.parametrize("name", PackageQuantiser.NAMES)
+def test_gguf_makes_the_same_blocks_to_the_bit(quantiser: LibraryQuantiser, name: str) -> None:
+    assert np.array_equal(quantiser.quantise(VALUES, name), PackageQuantiser().quantise(VALUES, name))
 
 
-def test_gguf_decodes_the_same_values_to_the_bit(quantiser: Quantiser) -> None:
+def test_gguf_decodes_the_same_values_to_the_bit(quantiser: LibraryQuantiser) -> None:
     for name in quantiser.types():
         raw = quantiser.quantise(VALUES[:2], name)
         wanted = quants.dequantize(raw, gguf.GGMLQuantizationType[name])
         assert np.array_equal(quantiser.dequantise(raw, name), wanted), name
 
 
-def test_the_nearer_rounding_is_kept(quantiser: Quantiser) -> None:
+def test_the_nearer_rounding_is_kept(quantiser: LibraryQuantiser) -> None:
     for name in ("Q4_0", "Q5_1", "Q4_K"):
         kept = np.square(quantiser.dequantise(quantiser.nearest(VALUES, name), name) - VALUES).sum(axis=1)
         for weights in (None, np.ones(512)):
@@ -77,7 +78,7 @@ def test_the_nearer_rounding_is_kept(quantiser: Quantiser) -> None:
             assert np.all(kept <= np.square(quantiser.dequantise(raw, name) - VALUES).sum(axis=1) + 1e-9)
 
 
-def test_tensors_go_from_file_to_file_as_the_same_blocks(quantiser: Quantiser, tmp_path: Path) -> None:
+def test_tensors_go_from_file_to_file_as_the_same_blocks(quantiser: LibraryQuantiser, tmp_path: Path) -> None:
     # All finite numbers that F16 has, and rows for more than one chunk of the child's.
     halves = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
     arrays: dict[str, np.ndarray[Any, Any]] = {
@@ -88,28 +89,32 @@ def test_tensors_go_from_file_to_file_as_the_same_blocks(quantiser: Quantiser, t
     }
     source, target = tmp_path / "a.safetensors", tmp_path / "a.gguf"
     specs = [Spec(name=kind, shape=array.shape, kind=kind) for kind, array in arrays.items()]
-    writer.write(source, "safetensors", specs, {}, lambda s, _: [arrays[s.name].reshape(-1).view(np.uint8)])
-    read = reader.read(source).tensors
+    write_container(
+        source, "safetensors", specs, {}, lambda s, _: [arrays[s.name].reshape(-1).view(np.uint8)]
+    )
+    tensors = read_tensors(source).tensors
     for kind in ("Q8_0", "Q4_0"):
         convert(source, target, [kind], quantiser, anyway=True)
-        for name, tensor in reader.read(target).tensors.items():
-            wanted = quantiser.nearest(read[name].values().reshape(-1, tensor.row), kind)
+        for name, tensor in read_tensors(target).tensors.items():
+            wanted = quantiser.nearest(tensors[name].values().reshape(-1, tensor.row), kind)
             assert np.array_equal(tensor.raw(), wanted.reshape(-1)), name
     # Blocks of one type as the source of another.
     convert(target, tmp_path / "b.gguf", ["Q8_0"], quantiser, anyway=True)
-    for name, tensor in reader.read(tmp_path / "b.gguf").tensors.items():
-        wanted = quantiser.nearest(reader.read(target).tensors[name].values().reshape(-1, tensor.row), "Q8_0")
+    for name, tensor in read_tensors(tmp_path / "b.gguf").tensors.items():
+        wanted = quantiser.nearest(
+            read_tensors(target).tensors[name].values().reshape(-1, tensor.row), "Q8_0"
+        )
         assert np.array_equal(tensor.raw(), wanted.reshape(-1)), name
 
 
-def test_what_the_child_cannot_read_or_write_is_told(quantiser: Quantiser, tmp_path: Path) -> None:
+def test_what_the_child_cannot_read_or_write_is_told(quantiser: LibraryQuantiser, tmp_path: Path) -> None:
     source, target = tmp_path / "a.safetensors", tmp_path / "a.gguf"
     values = VALUES.copy()
     values[40, 3] = np.nan
     for array, words in ((values, "nan in row 40, column 3, at byte"), (VALUES, "the file ends inside it")):
         spec = Spec(name="x", shape=array.shape, kind="F32")
-        writer.write(source, "safetensors", [spec], {}, lambda *_, a=array: [a.reshape(-1).view(np.uint8)])
-        tensor = reader.read(source).tensors["x"]
+        write_container(source, "safetensors", [spec], {}, lambda *_, a=array: [a.reshape(-1).view(np.uint8)])
+        tensor = read_tensors(source).tensors["x"]
         if "ends" in words:
             os.truncate(source, source.stat().st_size - 1)
         with pytest.raises(FileInvalid, match=words):
@@ -122,10 +127,10 @@ def test_what_the_child_cannot_read_or_write_is_told(quantiser: Quantiser, tmp_p
                 inputs=[source],
             )
         assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
-    writer.write(source, "safetensors", [spec], {}, lambda *_: [VALUES.reshape(-1).view(np.uint8)])
+    write_container(source, "safetensors", [spec], {}, lambda *_: [VALUES.reshape(-1).view(np.uint8)])
     target.touch()
     old = resource.getrlimit(resource.RLIMIT_FSIZE)
-    with Quantiser(quantiser._folder) as limited:
+    with LibraryQuantiser(quantiser._folder) as limited:
         resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 14, old[1]))
         try:
             limited.types()
@@ -135,14 +140,14 @@ def test_what_the_child_cannot_read_or_write_is_told(quantiser: Quantiser, tmp_p
             take(tensor, "Q8_0", 1 << 14)
 
 
-def test_files_of_one_converter_in_the_other(contenders: list[Contender], tmp_path: Path) -> None:
+def test_files_of_one_converter_in_the_other(contenders: list[BuildUnderTest], tmp_path: Path) -> None:
     """Ours, upstream's and the gguf package's; immediately, which takes the patches for blocks."""
     folder = next(c.build.folder for c in contenders if c.side.label == "2026-05 patched")
     source = tmp_path / "a.safetensors"
-    sample.write(source, sample.for_base(FLUX_SMALL, 32, 4.0), "F16")
+    sample_adapter.write(source, sample_adapter.for_base(FLUX_SMALL, 32, 4.0), "F16")
     paths = {who: peers.measured(who, folder, source, tmp_path / f"{who}.gguf", "Q8_0").path for who in WHO}
     raw = {
-        who: {n: t.raw().tobytes() for n, t in reader.read(path).tensors.items()}
+        who: {n: t.raw().tobytes() for n, t in read_tensors(path).tensors.items()}
         for who, path in paths.items()
     }
     assert len(raw["ours"]) == 18
@@ -155,7 +160,7 @@ def test_files_of_one_converter_in_the_other(contenders: list[Contender], tmp_pa
         assert 0 < exchange.loss.error < 0.05
 
 
-def test_a_library_that_dies_is_told_and_another_is_started(quantiser: Quantiser) -> None:
+def test_a_library_that_dies_is_told_and_another_is_started(quantiser: LibraryQuantiser) -> None:
     good = quantiser.types()["Q4_0"]
     # No number of a type that can be made: ggml asserts.
     quantiser._types["DEAD"] = type(good)(name="DEAD", number=9, block=32, bytes=36, needs_imatrix=False)
@@ -175,38 +180,38 @@ LAYOUTS = {
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_real_layouts_there_and_back_and_through_the_library(
-    library: Path, quantiser: Quantiser, tmp_path: Path, layout: str
+    library: Path, quantiser: LibraryQuantiser, tmp_path: Path, layout: str
 ) -> None:
     base, options = LAYOUTS[layout]
     adapter = Adapter(name=f"converted-{len(layout)}", base=base.name, **options)  # type: ignore[arg-type]
     source = AdapterFile(base=base, adapter=adapter, container="safetensors", kind="F16").make()
     convert(source, tmp_path / "f16.gguf")
     convert(tmp_path / "f16.gguf", tmp_path / "back.safetensors")
-    a, b = reader.read(source).tensors, reader.read(tmp_path / "back.safetensors").tensors
+    a, b = read_tensors(source).tensors, read_tensors(tmp_path / "back.safetensors").tensors
     assert list(a) == list(b)
     assert all(np.array_equal(a[n].raw(), b[n].raw()) and a[n].shape == b[n].shape for n in a)
     convert(source, tmp_path / "q8.gguf", ["Q8_0"], quantiser)
     convert(tmp_path / "q8.gguf", tmp_path / "q8.safetensors")
     for mode in ("at_runtime", "immediately"):
         files = [tmp_path / "f16.gguf", tmp_path / "back.safetensors"]
-        assert [e.error for e in pictures.effects(library, base, source, files, mode)] == [0, 0]
-    [effect] = pictures.effects(library, base, tmp_path / "q8.safetensors", [tmp_path / "q8.gguf"])
+        assert [e.error for e in picture_loss.effects(library, base, source, files, mode)] == [0, 0]
+    [effect] = picture_loss.effects(library, base, tmp_path / "q8.safetensors", [tmp_path / "q8.gguf"])
     assert effect.error is not None
     assert effect.error < 0.08
 
 
 def test_less_loss_at_the_same_size_is_seen_in_pictures(
-    library: Path, quantiser: Quantiser, tmp_path: Path
+    library: Path, quantiser: LibraryQuantiser, tmp_path: Path
 ) -> None:
     source = tmp_path / "a.safetensors"
-    sample.write(source, sample.for_base(FLUX_SMALL, 32, 4.0), "F32")
+    sample_adapter.write(source, sample_adapter.for_base(FLUX_SMALL, 32, 4.0), "F32")
     plain = convert(source, tmp_path / "plain.gguf", ["Q4_0"], quantiser)
     better = convert(source, tmp_path / "better.gguf", ["Q4_0"], quantiser, rebalance=True)
     assert plain.after == better.after
     files = [tmp_path / "plain.gguf", tmp_path / "better.gguf"]
     losses = [compare(source, path).relative for path in files]
     assert losses[1] < 0.6 * losses[0]
-    first, second = (e.error for e in pictures.effects(library, FLUX_SMALL, source, files))
+    first, second = (e.error for e in picture_loss.effects(library, FLUX_SMALL, source, files))
     assert first is not None
     assert second is not None
     assert second < 0.8 * first

@@ -8,14 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from harness import pool, record
-from harness.bases import SD1_TINY
-from harness.case import Shot
-from harness.matrix import FULL, QUICK, Maker, Matrix
-from harness.record import Cell, Observation, Records
-from harness.verdict import Standing, Verdict
-from harness.verify import Contender, Question, contend, verify
-from sdcpp import revision, series
+from harness.cases.build_under_test import BuildUnderTest
+from harness.cases.case import Shot
+from harness.cases.matrix import FULL, QUICK, BlockMaker, Matrix
+from harness.models.tiny_models import SD1_TINY
+from harness.records import record
+from harness.records.record import Cell, Observation, Records
+from harness.records.verdict import Status, Verdict
+from harness.running import pool
+from harness.verification.run import run_sides
+from harness.verification.sides import RunSpec, build_sides
+from sdcpp.patching import series
+from sdcpp.source import revision
 from tests.regress.conftest import PATIENT, Find
 
 pytestmark = PATIENT
@@ -131,13 +135,13 @@ def defects() -> list[Defect]:
     ]
 
 
-def sides(name: str, matrix: Matrix, patterns: list[str]) -> Iterator[Contender]:
+def sides(name: str, matrix: Matrix, patterns: list[str]) -> Iterator[BuildUnderTest]:
     """Yield a revision as upstream has it, with the patch by which 2025-12 finds GGUF files, and with the series."""
     whole = series.load()
     first = [patch for patch in whole if patch.name == "lora-find-gguf"]
     for label, patches in ((BEFORE, first), (AFTER, whole)):
-        question = Question(matrix=matrix, select=patterns, sides=["patched"])
-        (made,) = contend(revision.find(name), patches, question, Maker())
+        question = RunSpec(matrix=matrix, select=patterns, sides=["patched"])
+        (made,) = build_sides(revision.find(name), patches, question, BlockMaker())
         yield dataclasses.replace(made, side=dataclasses.replace(made.side, label=f"{name} {label}"))
 
 
@@ -155,7 +159,7 @@ def mended(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str, str
                 if (case.dimensions["base"], f"{case.name}@{case.dimensions['mode']}") in named
             ]
             made.append(dataclasses.replace(side, cases=kept))
-    records = verify(
+    records = run_sides(
         made, tmp_path_factory.mktemp("mended"), title="patches", command="nox -s tests", jobs=None
     )
     return {
@@ -183,7 +187,9 @@ def test_every_patch_is_asked_for_or_says_why_not() -> None:
 def floats(tmp_path_factory: pytest.TempPathFactory) -> Records:
     """Float adapters on both architectures, without and with the series."""
     made = [side for name in ("2025-12", "2026-05") for side in sides(name, QUICK, list(FLOATS))]
-    return verify(made, tmp_path_factory.mktemp("floats"), title="floats", command="nox -s tests", jobs=None)
+    return run_sides(
+        made, tmp_path_factory.mktemp("floats"), title="floats", command="nox -s tests", jobs=None
+    )
 
 
 @pytest.mark.parametrize("name", ["2025-12", "2026-05"])
@@ -194,7 +200,7 @@ def test_float_adapters_paint_the_same_bytes(floats: Records, name: str, case: s
         for cell in floats.cells
         if cell.case == case and cell.side.startswith(name)
     }
-    assert all(cell.standing is Standing.GOOD for cell in floats.cells)
+    assert all(cell.status is Status.PASS for cell in floats.cells)
     assert len(pictures) == 6
     for mode in ("immediately", "at_runtime", "auto"):
         assert pictures[mode, f"{name} {BEFORE}"] == pictures[mode, f"{name} {AFTER}"]
@@ -211,16 +217,16 @@ def test_quantised_loras_work_in_every_mode(cell: Find, case: tuple[str, str], m
     assert found.error < (0.04 if mode == "at_runtime" else 0.02)
 
 
-def paint(side: Contender, prompt: str, path: Path) -> Observation:
+def paint(side: BuildUnderTest, prompt: str, path: Path) -> Observation:
     base = dataclasses.replace(SD1_TINY, prompt=prompt)  # the files are those of SD1_TINY
     with record.Writer(path) as writer:
         writer.run(record.Run(plan="", title="", command="", machine={}, started="", project=""))
-        pool.observe(side.build, "cpu", [Shot(base=base, mode="at_runtime")], writer, jobs=1, threads=2)
+        pool.run_shots(side.build, "cpu", [Shot(base=base, mode="at_runtime")], writer, jobs=1, threads=2)
     (observation,) = record.read(path).observations.values()
     return observation
 
 
-def test_a_multiplier_that_is_no_number(contenders: list[Contender], tmp_path: Path) -> None:
+def test_a_multiplier_that_is_no_number(contenders: list[BuildUnderTest], tmp_path: Path) -> None:
     pristine, patched = (c for c in contenders if c.side.revision == "2025-12")
     plain = paint(patched, SD1_TINY.prompt, tmp_path / "plain.jsonl")
     assert plain.outcome == "picture"

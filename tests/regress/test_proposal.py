@@ -13,14 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from harness import record
-from harness.mutants import FOLDER
-from harness.record import Records
-from harness.report import change
-from harness.report.view import arrange
-from harness.verdict import Verdict
-from sdcpp import cache, revision, source
-from sdcpp.__main__ import main
+from harness.cli.main import main
+from harness.records import record
+from harness.records.record import Records
+from harness.records.verdict import Verdict
+from harness.reports import before_after
+from harness.reports.table import arrange
+from harness.studies.mutation.mutants import FOLDER
+from sdcpp import cache
+from sdcpp.source import revision, workspace
 from tests.regress.conftest import PATIENT
 from tests.unit.repositories import git
 
@@ -81,10 +82,10 @@ class Contributor:
     def became(self) -> dict[str, tuple[str, str, str]]:
         """Return for each case its verdict before and after, and what that is called."""
         shown = arrange(self.records)
-        [pair] = change.pairs(shown)
+        [pair] = before_after.pairs(shown)
         return {
             each.after.case: (each.before.verdict, each.after.verdict, each.kind)
-            for each in change.changes(shown, pair)
+            for each in before_after.changes(shown, pair)
             if each.before and each.after
         }
 
@@ -96,7 +97,7 @@ def upstream() -> tuple[Path, str]:
     Its place is the same in every session, and so is the workspace with the objects.
     """
     folder = cache.root() / "checkouts" / "contributor"
-    tree = source.workspace(revision.find("2026-05"))
+    tree = workspace.workspace(revision.find("2026-05"))
     if not (folder / ".git").exists():
         folder.mkdir(parents=True)
         git(folder, "init", "--quiet", "--initial-branch=master")

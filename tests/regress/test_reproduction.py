@@ -8,27 +8,27 @@ from pathlib import Path
 
 import pytest
 
-from harness import reproduction
-from harness.case import MODES, Case, select
-from harness.matrix import QUICK, Maker, Matrix, sequences
-from harness.robustness import Trial
-from sdcpp import revision, source
+from harness.cases import upstream_command
+from harness.cases.case import MODES, Case, select
+from harness.cases.malformed_file_case import MalformedFileCase
+from harness.cases.matrix import QUICK, BlockMaker, Matrix, sequences
+from sdcpp.source import revision, workspace
 
 
-def case(generation: str, name: str, matrix: Matrix = QUICK) -> Case | Trial:
-    return select(matrix.cases(generation, MODES, Maker()), [name])[0]
+def case(generation: str, name: str, matrix: Matrix = QUICK) -> Case | MalformedFileCase:
+    return select(matrix.cases(generation, MODES, BlockMaker()), [name])[0]
 
 
 @pytest.mark.parametrize("name", ["2025-12", "2026-05"])
 def test_upstreams_program_has_every_option_that_is_given(name: str) -> None:
-    tree = source.workspace(revision.find(name))
+    tree = workspace.workspace(revision.find(name))
     inner = tree.repository
     shown = {
-        file: inner.must("show", f"{tree.base}:{file}")
-        for file in inner.must("ls-tree", "-r", "--name-only", tree.base, "examples").splitlines()
+        file: inner.check_git("show", f"{tree.base}:{file}")
+        for file in inner.check_git("ls-tree", "-r", "--name-only", tree.base, "examples").splitlines()
         if Path(file).suffix in {".cpp", ".txt"}
     }
-    words = reproduction.commands(case(tree.lora_api, "gguf-F16@immediately"), tree.lora_api)
+    words = upstream_command.commands(case(tree.lora_api, "gguf-F16@immediately"), tree.lora_api)
     options = {word for command in words.values() for word in shlex.split(command) if word.startswith("--")}
     assert {"--model", "--taesd", "--lora-model-dir", "--lora-apply-mode", "--prompt", "--seed"} <= options
     for option in options:
@@ -40,9 +40,9 @@ def test_upstreams_program_has_every_option_that_is_given(name: str) -> None:
 
 def test_all_that_the_commands_name_is_in_the_folder(tmp_path: Path) -> None:
     found = case("C", "gguf-Q8_0@immediately")
-    written = reproduction.write(found, tmp_path)
+    written = upstream_command.write(found, tmp_path)
     assert all(path.is_file() for path in written)
-    commands = reproduction.commands(found, "C")
+    commands = upstream_command.commands(found, "C")
     assert set(commands) == {"without", "wanted", "got"}
     for command in commands.values():
         files = {word for word in shlex.split(command) if word.endswith(".safetensors")}
@@ -56,11 +56,11 @@ def test_all_that_the_commands_name_is_in_the_folder(tmp_path: Path) -> None:
 
 def test_several_pictures_in_one_context_are_beyond_upstreams_program() -> None:
     matrix = Matrix(dimensions=(sequences,), bases=QUICK.bases)
-    assert reproduction.command(case("C", "A-then-none", matrix), "C") == ""
-    assert reproduction.command(case("C", "A-and-B", matrix), "C").count("<lora:") == 2
+    assert upstream_command.command(case("C", "A-then-none", matrix), "C") == ""
+    assert upstream_command.command(case("C", "A-and-B", matrix), "C").count("<lora:") == 2
 
 
 def test_no_command_is_made_up_for_a_program_that_was_not_looked_at() -> None:
     found = case("B", "gguf-F16@immediately")
-    assert reproduction.command(found, "A") == ""
-    assert reproduction.commands(found, "A") == {}
+    assert upstream_command.command(found, "A") == ""
+    assert upstream_command.commands(found, "A") == {}

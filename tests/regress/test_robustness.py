@@ -6,13 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from harness import oracle, pool, record, robustness
-from harness.bases import FLUX_SMALL
-from harness.broken import corpus
-from harness.robustness import judge_broken, trials
-from harness.variants import variants
-from harness.verdict import Verdict
-from harness.verify import Contender
+from harness.cases import malformed_file_case
+from harness.cases.build_under_test import BuildUnderTest
+from harness.cases.malformed_file_case import malformed_file_cases
+from harness.judging import oracle
+from harness.judging.survival import judge_malformed_file
+from harness.malformed.corpus import corpus
+from harness.malformed.unusual import variants
+from harness.models.tiny_models import FLUX_SMALL
+from harness.records import record
+from harness.records.verdict import Verdict
+from harness.running import pool
 from tests.regress.conftest import PATIENT
 
 pytestmark = PATIENT
@@ -34,16 +38,16 @@ WANTED = {
 
 @pytest.fixture(scope="module")
 def findings(
-    contenders: list[Contender], tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, oracle.Finding]:
+    contenders: list[BuildUnderTest], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, oracle.Comparison]:
     build = next(c.build for c in contenders if c.side.label == "2026-05 pristine")
     recipes = [r for r in (*corpus(FLUX_SMALL), *variants(FLUX_SMALL)) if r.name in WANTED]
-    tried = trials(FLUX_SMALL, ["at_runtime"], recipes, any_suffix=True)
+    tried = malformed_file_cases(FLUX_SMALL, ["at_runtime"], recipes, any_suffix=True)
     shots = {shot.name: shot for trial in tried for shot in trial.shots}
     path: Path = tmp_path_factory.mktemp("broken") / "records.jsonl"
     with record.Writer(path) as writer:
         writer.run(record.Run(plan="", title="", command="", machine={}, started="", project=""))
-        pool.observe(
+        pool.run_shots(
             build,
             "cpu",
             shots.values(),
@@ -51,13 +55,13 @@ def findings(
             jobs=2,
             threads=1,
             timeout=60,
-            memory=robustness.MEMORY,
+            memory=malformed_file_case.MEMORY,
         )
     records = record.read(path)
     observed = {shot: o for (_, shot), o in records.observations.items()}
-    return {trial.name: judge_broken(trial, observed, records.pictures) for trial in tried}
+    return {trial.name: judge_malformed_file(trial, observed, records.pictures) for trial in tried}
 
 
 @pytest.mark.parametrize("name", WANTED)
-def test_what_a_library_does_with_a_file(findings: dict[str, oracle.Finding], name: str) -> None:
+def test_what_a_library_does_with_a_file(findings: dict[str, oracle.Comparison], name: str) -> None:
     assert findings[name].verdict is WANTED[name], findings[name].evidence

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sdcpp import cache
-from sdcpp.built import Build
+from sdcpp.binding.build_folder import Build
 from tests.unit import fakelib
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.record import Cell, Observation, Pixels, Records, Run, Side, digest
-from harness.verdict import Standing, Verdict
+from harness.records.record import Cell, Observation, Pixels, Records, Run, Side, digest
+from harness.records.verdict import Status, Verdict
 
 MODES = ("immediately", "at_runtime", "auto")
 CASES = (
@@ -210,18 +210,18 @@ def _judged(records: Records, build: Side, dimensions: dict[str, str], noise: st
     error = 0.003 if mode == "immediately" else 0.004
     pictures = {"without": _keep(records, without), "wanted": _keep(records, wanted)}
     loss = LOSSES.get(type_)
-    fields: dict[str, object] = {"verdict": Verdict.PASS, "standing": Standing.GOOD, "error": error}
+    fields: dict[str, object] = {"verdict": Verdict.PASS, "status": Status.PASS, "error": error}
     quantised = loss is not None
     if container == "none" or dimensions.get("multiplier") == "0":
         fields["error"] = None
         pictures |= {"wanted": pictures["without"], "got": pictures["without"]}
     elif container == "gguf" and build.revision == "2025-12" and not build.patched:
         name = f"adapter-{type_.lower()}"
-        fields = {"verdict": Verdict.NO_EFFECT, "standing": Standing.KNOWN, "error": 1.0, "reason": EXTENSION}
+        fields = {"verdict": Verdict.NO_EFFECT, "status": Status.XFAIL, "error": 1.0, "reason": EXTENSION}
         fields["evidence"] = WARNING.format(name=name)
         pictures["got"] = pictures["without"]
     elif quantised and mode == "immediately" and not build.patched:
-        fields = {"verdict": Verdict.ABORT, "standing": Standing.KNOWN, "reason": QUANTISED}
+        fields = {"verdict": Verdict.ABORT, "status": Status.XFAIL, "reason": QUANTISED}
         fields["evidence"] = ASSERTION.format(type=type_.lower())
         pictures = {}
     else:
@@ -252,7 +252,7 @@ def _wrong(records: Records, cell: Cell) -> Cell:
     return replace(
         cell,
         verdict=Verdict.WRONG,
-        standing=Standing.RED,
+        status=Status.UNEXPECTED,
         error=0.79,
         loss=None,
         reason="",
@@ -269,27 +269,24 @@ def _damaged(records: Records, cell: Cell) -> Cell:
         case "Q4_0", "immediately":
             cell = _wrong(records, cell)
         case "BF16", "auto":
-            cell = replace(lost, verdict=Verdict.ABORT, standing=Standing.RED, evidence=HOSTILE)
+            cell = replace(lost, verdict=Verdict.ABORT, status=Status.UNEXPECTED, evidence=HOSTILE)
         case "Q8_0", "at_runtime":
-            cell = replace(cell, standing=Standing.FIXED, reason="Q8_0 was broken in at_runtime mode")
+            cell = replace(cell, status=Status.XPASS, reason="Q8_0 was broken in at_runtime mode")
         case "Q2_K", "at_runtime":
-            cell = replace(lost, verdict=Verdict.TIMEOUT, standing=Standing.RED, seconds=120.0)
+            cell = replace(lost, verdict=Verdict.TIMEOUT, status=Status.UNEXPECTED, seconds=120.0)
         case "Q2_K", "auto":
-            cell = replace(
-                lost, verdict=Verdict.SKIPPED, standing=Standing.IDLE, reason="no such device here"
-            )
+            cell = replace(lost, verdict=Verdict.SKIPPED, status=Status.SKIPPED, reason="no such device here")
     return cell
 
 
 if __name__ == "__main__":
     from rich.console import Console
 
-    from harness import report
-    from harness.report import terminal
+    from harness.reports import terminal, write
 
     shown = many(int(sys.argv[2]), pictures=10**9) if len(sys.argv) > 2 else example(broken=True)
     target = Path(sys.argv[1])
     target.mkdir(parents=True, exist_ok=True)
-    for path in report.write(shown, target):
+    for path in write.write(shown, target):
         print(path)
     terminal.table(shown, Console())

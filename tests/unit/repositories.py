@@ -10,7 +10,7 @@ import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from sdcpp.revision import Folder, Revision, Sdist
+from sdcpp.source.revision import Folder, Revision, Sdist
 
 PACKAGE = "small-upstream"
 FOLDER = "vendor/stable-diffusion.cpp"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from harness.adapter import Adapter
-from harness.base import Base, Weight
+from harness.adapters.adapter import Adapter
+from harness.models.base_model import Base, Weight
 
 BASE = Base(
     name="small",

@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pytest
 
-from harness.adapter import Adapter, changes, merge
-from harness.base import Base, Weight
+from harness.adapters.adapter import Adapter, changes, merge
+from harness.models.base_model import Base, Weight
 from tests.unit.small import ADAPTER, BASE
 
 KEY = "lora_unet_block_proj"

@@ -10,12 +10,13 @@ import pytest
 from gguf import GGUFReader
 from safetensors.numpy import load
 
-from harness.anatomy import Parts, ckpt, ends, gguf, joined, safetensors, without
-from harness.broken.seed import METADATA, RANK, seed
-from harness.formats import ckpt as plain_ckpt
+from harness.formats import torch_pickle as plain_ckpt
+from harness.malformed.fields import ckpt, gguf, safetensors
+from harness.malformed.fields.pieces import Pieces, concatenate, ends, without
+from harness.malformed.sound_file import METADATA, RANK, sound_file
 from tests.unit.small import BASE
 
-SEED = seed(BASE)
+SEED = sound_file(BASE)
 TENSORS = dict(SEED.tensors)
 
 
@@ -36,8 +37,8 @@ def test_the_seed_has_two_pairs_of_one_rank() -> None:
 
 
 def test_pieces_join_to_the_file_and_end_where_they_say() -> None:
-    parts: Parts = {"a": b"12", "b": b"", "c": b"345"}
-    assert joined(parts) == b"12345"
+    parts: Pieces = {"a": b"12", "b": b"", "c": b"345"}
+    assert concatenate(parts) == b"12345"
     assert ends(parts) == {"a": 2, "b": 2, "c": 5}
     assert without(parts, "b") == {"a": b"12", "c": b"345"}
     with pytest.raises(KeyError):
@@ -45,7 +46,7 @@ def test_pieces_join_to_the_file_and_end_where_they_say() -> None:
 
 
 def test_gguf_is_read_by_the_reference_reader(tmp_path: Path) -> None:
-    reader = read_gguf(gguf.whole(SEED.gguf()), tmp_path)
+    reader = read_gguf(gguf.build_file(SEED.gguf()), tmp_path)
     assert {tensor.name for tensor in reader.tensors} == set(TENSORS)
     for tensor in reader.tensors:
         wanted = TENSORS[tensor.name]
@@ -63,13 +64,13 @@ def test_gguf_is_read_by_the_reference_reader(tmp_path: Path) -> None:
 
 
 def test_big_endian_gguf_is_read_by_the_reference_reader(tmp_path: Path) -> None:
-    reader = read_gguf(gguf.whole(gguf.take_apart(TENSORS, METADATA, order=">")), tmp_path)
+    reader = read_gguf(gguf.build_file(gguf.build_fields(TENSORS, METADATA, order=">")), tmp_path)
     for tensor in reader.tensors:
         assert np.array_equal(tensor.data.reshape(TENSORS[tensor.name].shape), TENSORS[tensor.name])
 
 
 def test_safetensors_is_read_by_the_reference_reader() -> None:
-    content = safetensors.whole(SEED.safetensors())
+    content = safetensors.build_file(SEED.safetensors())
     back = load(content)
     assert list(back) == sorted(TENSORS) or set(back) == set(TENSORS)
     assert all(np.array_equal(back[name], array) for name, array in TENSORS.items())
@@ -80,16 +81,16 @@ def test_ckpt_is_what_the_plain_writer_writes(tmp_path: Path) -> None:
     plain_ckpt.write(tmp_path / "x.ckpt", TENSORS)
     with (
         zipfile.ZipFile(tmp_path / "x.ckpt") as plain,
-        zipfile.ZipFile(io.BytesIO(joined(ckpt.zipped(SEED.ckpt())))) as mine,
+        zipfile.ZipFile(io.BytesIO(concatenate(ckpt.zipped(SEED.ckpt())))) as mine,
     ):
         assert mine.namelist() == plain.namelist()
         assert mine.testzip() is None
         assert all(mine.read(name) == plain.read(name) for name in plain.namelist())
-    assert [op.name for op, _, _ in pickletools.genops(joined(SEED.pickle()))][-1] == "STOP"
+    assert [op.name for op, _, _ in pickletools.genops(concatenate(SEED.pickle()))][-1] == "STOP"
 
 
 def test_members_are_aligned_as_torch_does_it() -> None:
-    content = joined(ckpt.zipped(SEED.ckpt(), align=64))
+    content = concatenate(ckpt.zipped(SEED.ckpt(), align=64))
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         assert archive.testzip() is None
         for info in archive.infolist():
@@ -107,7 +108,7 @@ def test_zip_fields_lie_where_they_are_looked_for() -> None:
     parts = ckpt.zipped(SEED.ckpt())
     for name, value in {"size": 77, "crc": 78, "offset": 79, "method": 8}.items():
         piece = ckpt.field(parts["central2"], ckpt.CENTRAL[name], value)
-        info = zipfile.ZipFile(io.BytesIO(joined({**parts, "central2": piece}))).infolist()[2]
+        info = zipfile.ZipFile(io.BytesIO(concatenate({**parts, "central2": piece}))).infolist()[2]
         found = {
             "size": info.file_size,
             "crc": info.CRC,

@@ -11,13 +11,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdcpp import api, library
-from sdcpp.api import Context, Generation, Lora, ModelFiles, Refused, evidence, generation_b, prompt
-from sdcpp.built import Build
-from sdcpp.declaration import Field, Scalar
+from sdcpp.binding import api, library
+from sdcpp.binding.api import (
+    Context,
+    Generation,
+    GenerationFailed,
+    Lora,
+    ModelFiles,
+    backend_in_use,
+    generation_b,
+    lora_tags,
+)
+from sdcpp.binding.build_folder import Build
+from sdcpp.binding.declarations import Field, Scalar
+from sdcpp.binding.ggml import GgmlDevice
+from sdcpp.binding.library import LogLine
 from sdcpp.errors import BackendMismatch, FileInvalid, HeaderUnsupported
-from sdcpp.ggml import Device
-from sdcpp.library import LogLine
 from tests.unit import fakelib
 
 Fakes = Callable[..., Build]
@@ -168,19 +177,21 @@ def test_what_the_header_lacks_is_named(bound: Any, model: Path, tmp_path: Path)
 
 
 def test_a_missing_model_is_refused_with_the_librarys_words(bound: Any, tmp_path: Path) -> None:
-    with pytest.raises(Refused, match=r"new_sd_ctx returned nothing\n.*file not found: .*nowhere.gguf"):
+    with pytest.raises(
+        GenerationFailed, match=r"new_sd_ctx returned nothing\n.*file not found: .*nowhere.gguf"
+    ):
         bound.open(ModelFiles(model=tmp_path / "nowhere.gguf"), mode="auto", threads=1, lora_dir=tmp_path)
 
 
 def test_null_is_a_refusal(bound: Any, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with bound.open(ModelFiles(model=model), mode="auto", threads=1, lora_dir=tmp_path) as context:
         monkeypatch.setenv("FAKE_NULL", "generate")
-        with pytest.raises(Refused, match="generate_image") as caught:
+        with pytest.raises(GenerationFailed, match="generate_image") as caught:
             context.generate(PICTURE)
         assert caught.value.call == "generate_image"
         assert any("told to refuse" in line for line in caught.value.log)
     monkeypatch.setenv("FAKE_NULL", "open")
-    with pytest.raises(Refused, match="new_sd_ctx"):
+    with pytest.raises(GenerationFailed, match="new_sd_ctx"):
         bound.open(ModelFiles(model=model), mode="auto", threads=1, lora_dir=tmp_path)
 
 
@@ -189,15 +200,15 @@ def test_trouble_can_be_bound_to_one_adapter(context: Context, tmp_path: Path, m
     bad.touch()
     good.touch()
     monkeypatch.setenv("FAKE_NULL", "bad.")
-    with pytest.raises(Refused):
+    with pytest.raises(GenerationFailed):
         brightness(context, Lora(path=bad))
     assert brightness(context, Lora(path=good)) > brightness(context)
 
 
 def test_the_fake_dies_as_the_library_does(fake_build: Fakes, model: Path) -> None:
     program = (
-        "import os, sys; from pathlib import Path; from sdcpp import api, built, library\n"
-        "bound = api.bind(library.load(built.read(Path(sys.argv[1]))))\n"
+        "import os, sys; from pathlib import Path; from sdcpp.binding import api, build_folder, library\n"
+        "bound = api.bind(library.load(build_folder.read(Path(sys.argv[1]))))\n"
         "os.environ['FAKE_ABORT'] = 'generate'\n"
         "files = api.ModelFiles(model=Path(sys.argv[2]))\n"
         "context = bound.open(files, mode='auto', threads=1, lora_dir=Path('.'))\n"
@@ -237,7 +248,7 @@ def test_closing_twice_is_harmless(bound: Any, model: Path, tmp_path: Path) -> N
 @given(st.floats(allow_nan=False, allow_infinity=False, width=32))
 def test_a_multiplier_survives_the_prompt(multiplier: float) -> None:
     folder = Path("loras")
-    words = prompt.tag(Lora(path=folder / "x.gguf", multiplier=multiplier), folder)
+    words = lora_tags.lora_tag(Lora(path=folder / "x.gguf", multiplier=multiplier), folder)
     name, text = words.removeprefix("<lora:").removesuffix(">").split(":")
     assert name == "x"
     assert ctypes_float(text) == multiplier
@@ -252,21 +263,21 @@ def ctypes_float(text: str) -> float:
 
 def test_an_adapter_elsewhere_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileInvalid, match="outside the context's LoRA folder"):
-        prompt.tag(Lora(path=tmp_path / "elsewhere" / "x.gguf"), tmp_path / "loras")
+        lora_tags.lora_tag(Lora(path=tmp_path / "elsewhere" / "x.gguf"), tmp_path / "loras")
 
 
 @pytest.mark.parametrize("name", ["a:b.gguf", "a>b.gguf"])
 def test_a_name_that_breaks_the_prompt_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(FileInvalid, match="break the prompt"):
-        prompt.tag(Lora(path=tmp_path / name), tmp_path)
+        lora_tags.lora_tag(Lora(path=tmp_path / name), tmp_path)
 
 
 def test_a_file_that_another_one_hides_is_refused(tmp_path: Path) -> None:
     for suffix in ("safetensors", "gguf"):
         (tmp_path / f"x.{suffix}").touch()
-    assert prompt.tag(Lora(path=tmp_path / "x.safetensors"), tmp_path) == "<lora:x:1>"
+    assert lora_tags.lora_tag(Lora(path=tmp_path / "x.safetensors"), tmp_path) == "<lora:x:1>"
     with pytest.raises(FileInvalid, match=r"would load x.safetensors instead of"):
-        prompt.tag(Lora(path=tmp_path / "x.gguf"), tmp_path)
+        lora_tags.lora_tag(Lora(path=tmp_path / "x.gguf"), tmp_path)
 
 
 # -- which backend
@@ -283,10 +294,10 @@ def memory(where: str) -> LogLine:
     )
 
 
-CPU = Device(name="CPU", description="Xeon", kind="cpu", registry="CPU")
-CUDA = Device(name="CUDA0", description="H200", kind="gpu", registry="CUDA")
-VULKAN = Device(name="Vulkan0", description="llvmpipe", kind="gpu", registry="Vulkan")
-METAL = Device(name="MTL0", description="M4", kind="gpu", registry="MTL")
+CPU = GgmlDevice(name="CPU", description="Xeon", kind="cpu", registry="CPU")
+CUDA = GgmlDevice(name="CUDA0", description="H200", kind="gpu", registry="CUDA")
+VULKAN = GgmlDevice(name="Vulkan0", description="llvmpipe", kind="gpu", registry="Vulkan")
+METAL = GgmlDevice(name="MTL0", description="M4", kind="gpu", registry="MTL")
 USING_CPU, USING_CUDA, USING_VULKAN = (line(f"Using {name} backend") for name in ("CPU", "CUDA", "Vulkan"))
 
 
@@ -313,8 +324,10 @@ USING_CPU, USING_CUDA, USING_VULKAN = (line(f"Using {name} backend") for name in
         ([], [CPU], "unknown"),
     ],
 )
-def test_the_backend_is_read_from_the_log(lines: list[LogLine], devices: list[Device], backend: str) -> None:
-    found, said = evidence.decide(lines, devices)
+def test_the_backend_is_read_from_the_log(
+    lines: list[LogLine], devices: list[GgmlDevice], backend: str
+) -> None:
+    found, said = backend_in_use.backend_in_use(lines, devices)
     assert found == backend
     assert all(device.name in said for device in devices)
 

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
-from sdcpp import backend, cmake, device, project
-from sdcpp.device import Device
+from sdcpp import project
+from sdcpp.building import cmake
 from sdcpp.errors import ToolMissing, UnknownBackend
-from sdcpp.run import run
+from sdcpp.machine import backends, devices
+from sdcpp.machine.devices import HostDevice
+from sdcpp.process import run
 
 #: Requirements that are files: whether they are there is not for the test to say.
 FILES = {"Vulkan headers", "Vulkan loader", "cuBLAS"}
@@ -23,19 +25,19 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 def test_every_backend_has_a_visible_preset_and_no_other_has() -> None:
-    assert {name for name, preset in PRESETS.items() if not preset.get("hidden")} == set(backend.BACKENDS)
+    assert {name for name, preset in PRESETS.items() if not preset.get("hidden")} == set(backends.BACKENDS)
 
 
-@pytest.mark.parametrize("name", backend.BACKENDS)
+@pytest.mark.parametrize("name", backends.BACKENDS)
 def test_a_preset_adds_the_backends_options_to_the_hidden_base(name: str) -> None:
     assert PRESETS[name]["inherits"] == "base"
     assert PRESETS["base"]["hidden"] is True
-    assert PRESETS[name].get("cacheVariables", {}) == dict(backend.get(name).options)
+    assert PRESETS[name].get("cacheVariables", {}) == dict(backends.get(name).options)
 
 
 def test_metal_is_for_macs() -> None:
     assert PRESETS["metal"]["condition"] == {"type": "equals", "lhs": "${hostSystemName}", "rhs": "Darwin"}
-    assert backend.get("metal").platforms == ("darwin",)
+    assert backends.get("metal").platforms == ("darwin",)
 
 
 def test_cmake_reads_the_presets() -> None:
@@ -57,34 +59,34 @@ def test_cmake_reads_the_presets() -> None:
     ],
 )
 def test_devices_are_recognised(device: str, name: str) -> None:
-    assert [b.name for b in backend.BACKENDS.values() if b.recognises(device)] == [name]
+    assert [b.name for b in backends.BACKENDS.values() if b.recognises(device)] == [name]
 
 
 def test_an_unknown_backend_is_told_the_known_ones() -> None:
     with pytest.raises(UnknownBackend, match="cpu, cuda, vulkan, metal, rocm, sycl"):
-        backend.get("abacus")
+        backends.get("abacus")
 
 
 @pytest.mark.parametrize("name", ["cuda", "vulkan", "metal", "rocm", "sycl"])
 def test_all_that_is_missing_is_named_with_the_way_to_get_it(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backend, "which", lambda *_: None)
-    wanted = backend.get(name)
+    monkeypatch.setattr(backends, "which", lambda *_: None)
+    wanted = backends.get(name)
     if wanted.platforms:
         monkeypatch.setattr(sys, "platform", wanted.platforms[0])
-    absent = backend.missing(wanted)
+    absent = backends.missing(wanted)
     programs = [r for r in wanted.requirements if r.name not in FILES]
     assert {f"{r.name}: {r.remedy}" for r in programs} <= set(absent)
     with pytest.raises(ToolMissing) as caught:
-        backend.require(wanted)
+        backends.require(wanted)
     for requirement in programs:
         assert requirement.name in caught.value.subject
         assert requirement.remedy in caught.value.remedy
 
 
 def test_cublas_is_found_where_the_toolkit_keeps_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    cublas = next(r for r in backend.get("cuda").requirements if r.name == "cuBLAS")
+    cublas = next(r for r in backends.get("cuda").requirements if r.name == "cuBLAS")
     library = tmp_path / "targets" / "x86_64-linux" / "lib" / "libcublas.so"
     library.parent.mkdir(parents=True)
     library.touch()
@@ -93,7 +95,7 @@ def test_cublas_is_found_where_the_toolkit_keeps_it(monkeypatch: pytest.MonkeyPa
 
 
 def test_an_sdk_is_found_by_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    headers = next(r for r in backend.get("vulkan").requirements if r.name == "Vulkan headers")
+    headers = next(r for r in backends.get("vulkan").requirements if r.name == "Vulkan headers")
     header = tmp_path / "include" / "vulkan" / "vulkan.hpp"
     header.parent.mkdir(parents=True)
     header.touch()
@@ -104,14 +106,14 @@ def test_an_sdk_is_found_by_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_pa
 def test_another_systems_backend_is_declined_in_a_clear_word(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "linux")
     with pytest.raises(ToolMissing, match="metal is not for this system: Linux\n  it exists on macOS only"):
-        backend.require(backend.get("metal"))
+        backends.require(backends.get("metal"))
 
 
 def test_cuda_is_built_for_the_cards_that_are_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device, "architectures", lambda: "86;90")
-    assert backend.get("cuda").detected() == {"CMAKE_CUDA_ARCHITECTURES": "86;90"}
-    monkeypatch.setattr(device, "architectures", lambda: "")
-    assert backend.get("cuda").detected() == {}
+    monkeypatch.setattr(devices, "architectures", lambda: "86;90")
+    assert backends.get("cuda").detected() == {"CMAKE_CUDA_ARCHITECTURES": "86;90"}
+    monkeypatch.setattr(devices, "architectures", lambda: "")
+    assert backends.get("cuda").detected() == {}
 
 
 @pytest.mark.parametrize(("kind", "told"), [("cpu", "0"), ("discrete gpu", None)])
@@ -121,8 +123,8 @@ def test_a_software_device_is_named_to_ggml_and_shaders_are_kept(
     monkeypatch.setenv("SDCPP_CACHE", str(tmp_path))
     monkeypatch.delenv("GGML_VK_VISIBLE_DEVICES", raising=False)
     monkeypatch.delenv("MESA_SHADER_CACHE_DIR", raising=False)
-    monkeypatch.setattr(device, "vulkan", lambda: (Device(name="it", ability=f"Vulkan 1.3, {kind}"),))
-    environment = backend.get("vulkan").environment()
+    monkeypatch.setattr(devices, "vulkan", lambda: (HostDevice(name="it", ability=f"Vulkan 1.3, {kind}"),))
+    environment = backends.get("vulkan").environment()
     assert environment.get("GGML_VK_VISIBLE_DEVICES") == told
     assert environment["MESA_SHADER_CACHE_DIR"] == str(tmp_path / "shaders")
 
@@ -135,4 +137,4 @@ def test_every_backend_that_was_run_or_could_be_has_machines_in_ci() -> None:
     }
     assert {name for name, found in runners.items() if not found} == {"rocm", "sycl"}
     assert runners["cuda"] == ["self-hosted+cuda"]
-    assert all(backend.get(name).never_run for name in ("rocm", "sycl", "metal"))
+    assert all(backends.get(name).never_run for name in ("rocm", "sycl", "metal"))

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from harness import architectures
-from harness.base import BLOCK, Base, Weight
-from harness.bases import BASES
+from harness.models import architectures
+from harness.models.base_model import BLOCK, Base, Weight
+from harness.models.tiny_models import BASES
 from tests.unit.small import BASE
 
 pytestmark = pytest.mark.usefixtures("cache_folder")

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from harness import bench
-from harness.bench import Measurement, Round
-from harness.case import MODES, Shot, select
-from harness.files import AdapterFile
-from harness.matrix import FULL, Maker
-from harness.report import cost
-from harness.robustness import Trial
-from harness.use import Use
+from harness.adapters.adapter_file import AdapterFile
+from harness.adapters.use import Use
+from harness.cases.case import MODES, Shot, select
+from harness.cases.malformed_file_case import MalformedFileCase
+from harness.cases.matrix import FULL, BlockMaker
+from harness.reports import cost
+from harness.studies import benchmark
+from harness.studies.benchmark import BenchRound, Measurement
 from tests.unit.example_records import example
 from tests.unit.small import ADAPTER, BASE
 
@@ -24,7 +24,7 @@ def test_the_program_is_asked_for_the_same_picture() -> None:
     shot = Shot(
         base=replace(BASE, clip_skip=3), mode="at_runtime", sequence=((Use(file=file, multiplier=0.5),),)
     )
-    words = bench.command(Path("sd-cli"), shot, Path("out.png"))
+    words = benchmark.command(Path("sd-cli"), shot, Path("out.png"))
     asked = dict(zip(words[1::2], words[2::2], strict=True))
     assert asked["--prompt"] == f"{BASE.prompt}<lora:{file.path.stem}:0.5>"
     assert asked["--lora-model-dir"] == str(file.folder)
@@ -35,20 +35,20 @@ def test_the_program_is_asked_for_the_same_picture() -> None:
 
 
 def test_only_what_the_program_can_be_asked_is_compared() -> None:
-    found = list(bench.comparable(FULL.cases("C", MODES, Maker())))
+    found = list(benchmark.comparable(FULL.cases("C", MODES, BlockMaker())))
     names = {case.name for case in found}
     assert {"none", "gguf-F16", "lora-r16-safetensors-F32"} <= names
     assert not {"A-and-B", "A-then-B"} & names
-    assert not any(isinstance(case, Trial) for case in found)
+    assert not any(isinstance(case, MalformedFileCase) for case in found)
     assert select(found, ["lora-r16-*"])
 
 
 def test_rates_and_their_ratio_are_medians() -> None:
-    rounds = [Round(harness=h, program=p) for h, p in ((10.0, 100.0), (12.0, 144.0), (10.0, 110.0))]
+    rounds = [BenchRound(harness=h, program=p) for h, p in ((10.0, 100.0), (12.0, 144.0), (10.0, 110.0))]
     measured = Measurement(cases=20, shots=30, same=20, rounds=rounds, records=example())
     assert measured.ratio == pytest.approx(11.0)
     assert measured.rates(lambda r: r.harness) == [120.0, 100.0, 120.0]
-    page = bench.markdown(measured, "nox -s bench")
+    page = benchmark.markdown(measured, "nox -s bench")
     assert "| harness | 10.0, 12.0, 10.0 | 120 |" in page
     assert "**11.0 times**" in page
 

@@ -5,15 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from sdcpp import binding, header, toolchain
-from sdcpp.declaration import Enum, Field, Scalar
+from sdcpp.binding import abi_check, header
+from sdcpp.binding.declarations import Enum, Field, Scalar
 from sdcpp.errors import HeaderUnsupported, LayoutMismatch, ToolMissing
+from sdcpp.machine import toolchain
 from tests.unit import fakelib
 
 
 @pytest.mark.parametrize("name", list(fakelib.FAKES))
 def test_a_header_is_proved_without_a_build(tmp_path: Path, name: str) -> None:
-    proved = binding.prove(fakelib.tree(tmp_path / "tree", name))
+    proved = abi_check.check_abi(fakelib.tree(tmp_path / "tree", name))
     assert proved.generation == name[0]
     assert proved.context_arguments == (8 if name == "A-positional" else 1)
     assert min(proved.functions, proved.structs, proved.enumerators) > 0
@@ -45,13 +46,13 @@ def test_a_planted_misreading_is_caught(tmp_path: Path, monkeypatch: pytest.Monk
         )
     monkeypatch.setattr(header, "read", lambda _: read)
     with pytest.raises(LayoutMismatch, match=r"conflicting|sd_image_t|SD_LOG_DEBUG"):
-        binding.prove(tree)
+        abi_check.check_abi(tree)
 
 
 def test_what_cannot_be_called_is_not_proved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "stable-diffusion.h").write_text("int something_else(void);", encoding="utf-8")
     with pytest.raises(HeaderUnsupported, match="no known generation"):
-        binding.prove(tmp_path)
+        abi_check.check_abi(tmp_path)
     monkeypatch.setattr(toolchain, "which", lambda _: None)
     with pytest.raises(ToolMissing, match=r"no C\+\+ compiler"):
-        binding.prove(fakelib.tree(tmp_path / "tree", "B"))
+        abi_check.check_abi(fakelib.tree(tmp_path / "tree", "B"))

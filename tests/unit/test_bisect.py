@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import bisect, core
-from harness.verdict import Verdict
-from sdcpp import __main__ as command
-from sdcpp.commands import bisect as command_line
+from harness.cases import core
+from harness.cli import bisect as command_line
+from harness.cli import main as command
+from harness.records.verdict import Verdict
+from harness.studies import bisection
 from sdcpp.errors import EndsAlike, SourceInvalid, UnknownRevision
 from tests.unit import fakelib, repositories, small
 
@@ -24,7 +25,7 @@ def test_the_change_is_found_and_what_cannot_be_asked_is_passed_over(count: int,
         asked.append(place)
         return None if place in mute else place < change
 
-    step = bisect.search(range(count), passes)
+    step = bisection.search(range(count), passes)
     assert step.before < change <= step.after
     assert set(step.skipped) <= mute
     assert list(step.skipped) == list(range(step.before + 1, step.after))
@@ -44,20 +45,20 @@ def test_the_change_is_found_and_what_cannot_be_asked_is_passed_over(count: int,
 )
 def test_two_ends_that_are_alike_are_refused(answers: list[bool | None], told: str) -> None:
     with pytest.raises(EndsAlike, match=told):
-        bisect.search(range(len(answers)), answers.__getitem__)
+        bisection.search(range(len(answers)), answers.__getitem__)
 
 
 def test_named_revisions_are_one_for_each_commit_in_upstreams_order() -> None:
-    names = [one.name for one in bisect.named("0.4.1", "0.1.9")]
+    names = [one.name for one in bisection.named("0.4.1", "0.1.9")]
     assert names[:3] == ["0.2.1", "0.2.2", "0.2.3"]
     assert names[-1] == "2025-12"
-    assert [one.name for one in bisect.named("0.1.9", "0.4.1")] == names
+    assert [one.name for one in bisection.named("0.1.9", "0.4.1")] == names
     with pytest.raises(UnknownRevision):
-        bisect.named("0.4.1", "0.5.0")
+        bisection.named("0.4.1", "0.5.0")
 
 
 def test_the_command_line_knows_the_core_cases(capsys: pytest.CaptureFixture[str]) -> None:
-    assert list(command_line.CASES) == list(core.QUESTIONS)
+    assert list(command_line.CASES) == list(core.CORE_CASES)
     for wrong in ("gguf", "rank-1@auto"):
         with pytest.raises(SystemExit):
             command.main(["bisect", "--case", wrong, "--good", "0.2.3", "--bad", "0.2.5"])
@@ -91,16 +92,16 @@ def checkout(tmp_path: Path) -> tuple[Path, dict[str, str]]:
 
 def test_commits_of_a_checkout_are_walked_from_the_older_end(checkout: tuple[Path, dict[str, str]]) -> None:
     folder, made = checkout
-    found = bisect.commits(folder, made["comment"], made["broken"])
+    found = bisection.commits(folder, made["comment"], made["broken"])
     assert [one.commit for one in found] == [made["comment"], made["no C"], made["broken"]]
-    assert bisect.commits(folder, made["broken"], made["comment"]) == found
+    assert bisection.commits(folder, made["broken"], made["comment"]) == found
     assert all(one.date for one in found)
     with pytest.raises(SourceInvalid, match="no such commit: v9 in"):
-        bisect.commits(folder, "v9", "HEAD")
+        bisection.commits(folder, "v9", "HEAD")
     repositories.git(folder, "checkout", "--quiet", "--orphan", "other")
     repositories.git(folder, "commit", "--quiet", "--message=other")
     with pytest.raises(SourceInvalid, match="neither commit is an ancestor"):
-        bisect.commits(folder, made["good"], "other")
+        bisection.commits(folder, made["good"], "other")
 
 
 @pytest.mark.usefixtures("cache_folder")

@@ -10,23 +10,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.anatomy import ckpt, gguf, joined, safetensors
-from harness.bases import FLUX_SMALL, SD1_TINY
-from harness.broken import corpus, paths
-from harness.broken.recipe import OddFile, Recipe
-from harness.broken.seed import seed
-from harness.variants import variants
+from harness.malformed import paths
+from harness.malformed.corpus import corpus
+from harness.malformed.fields import ckpt, gguf, safetensors
+from harness.malformed.fields.pieces import concatenate
+from harness.malformed.malformed_file import MalformedFile, WrittenMalformedFile
+from harness.malformed.sound_file import sound_file
+from harness.malformed.unusual import variants
+from harness.models.tiny_models import FLUX_SMALL, SD1_TINY
 
-SEED = seed(FLUX_SMALL)
+SEED = sound_file(FLUX_SMALL)
 CORPUS = corpus(FLUX_SMALL)
 HEALTHY = {
-    "gguf": gguf.whole(SEED.gguf()),
-    "safetensors": safetensors.whole(SEED.safetensors()),
-    "ckpt": joined(ckpt.zipped(SEED.ckpt())),
+    "gguf": gguf.build_file(SEED.gguf()),
+    "safetensors": safetensors.build_file(SEED.safetensors()),
+    "ckpt": concatenate(ckpt.zipped(SEED.ckpt())),
 }
 
 
-def content(recipe: Recipe) -> bytes:
+def content(recipe: MalformedFile) -> bytes:
     assert recipe.content is not None
     return recipe.content()
 
@@ -144,7 +146,7 @@ def test_safetensors_is_cut_at_true_boundaries() -> None:
 
 
 def test_pickles_are_cut_at_true_boundaries() -> None:
-    stream = joined(SEED.pickle())
+    stream = concatenate(SEED.pickle())
     boundaries = {position for _, _, position in pickletools.genops(stream)}
     found = 0
     for name, file in FILES.items():
@@ -178,7 +180,7 @@ def test_files_are_written_where_they_say_and_nowhere_else(cache_folder: Path) -
     ]
     for recipe in (*chosen, *variants(FLUX_SMALL)):
         for any_suffix in (True, False):
-            file = OddFile(base=FLUX_SMALL, recipe=recipe, any_suffix=any_suffix)
+            file = WrittenMalformedFile(base=FLUX_SMALL, recipe=recipe, any_suffix=any_suffix)
             for _ in range(2):
                 assert file.make() == file.path
             assert file.path.is_relative_to(file.folder)
@@ -190,14 +192,14 @@ def test_files_are_written_where_they_say_and_nowhere_else(cache_folder: Path) -
 
 @pytest.mark.usefixtures("cache_folder")
 def test_a_file_of_other_content_is_written_anew() -> None:
-    file = OddFile(base=FLUX_SMALL, recipe=CORPUS[0])
+    file = WrittenMalformedFile(base=FLUX_SMALL, recipe=CORPUS[0])
     file.make().write_bytes(b"of an earlier version")
     assert file.make().read_bytes() == FILES[CORPUS[0].name]
 
 
 def test_a_library_that_looks_for_suffixes_is_given_one_that_it_finds() -> None:
     for recipe in CORPUS:
-        assert OddFile(base=FLUX_SMALL, recipe=recipe, any_suffix=False).path.suffix in (
+        assert WrittenMalformedFile(base=FLUX_SMALL, recipe=recipe, any_suffix=False).path.suffix in (
             ".safetensors",
             ".ckpt",
         )
@@ -213,7 +215,7 @@ def test_what_cannot_be_tried_here_is_told_with_its_reason(monkeypatch: pytest.M
 
 
 def test_unknown_pieces_are_a_mistake_of_the_recipe() -> None:
-    from harness.broken.gguf import changed
+    from harness.malformed.gguf_header import changed
 
     recipe = changed(SEED, "x", "y", {"t9-type": b""})
     with pytest.raises(KeyError, match="t9-type"):

@@ -7,10 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from sdcpp import api, backend, build, built, cache, cmake, library, revision, series, source
-from sdcpp.built import Build
+from sdcpp import cache
+from sdcpp.binding import api, build_folder, library
+from sdcpp.binding.build_folder import Build
+from sdcpp.building import build, cmake
 from sdcpp.errors import BuildFailed, LayoutMismatch, LibraryUnusable, ToolMissing
-from sdcpp.source import Tree
+from sdcpp.machine import backends
+from sdcpp.patching import series
+from sdcpp.source import revision, workspace
+from sdcpp.source.workspace import Tree
 from tests.unit import fakelib
 
 PATCH = """\
@@ -39,7 +44,7 @@ def upstream(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def tree(shared_cache: Path, upstream: Path, monkeypatch: pytest.MonkeyPatch) -> Tree:
     monkeypatch.setenv(cache.VARIABLE, str(shared_cache))
-    return source.workspace(revision.from_folder(upstream))
+    return workspace.workspace(revision.from_folder(upstream))
 
 
 @pytest.fixture
@@ -62,7 +67,7 @@ def no_cmake(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_build_can_be_loaded_and_called(tree: Tree, model: Path, tmp_path: Path) -> None:
     made = build.build(tree)
-    assert made == built.read(made.folder)
+    assert made == build_folder.read(made.folder)
     assert made.folder.name == f"local-cpu-pristine-{made.identity[:12]}"
     bound = api.bind(library.load(made))
     with bound.open(api.ModelFiles(model=model), mode="auto", threads=1, lora_dir=tmp_path) as context:
@@ -121,7 +126,7 @@ def test_the_identity_depends_on_all_that_shapes_a_build(tree: Tree, patch: seri
 
 def local(folder: Path, edit: Callable[[Path], None]) -> Tree:
     edit(fakelib.tree(folder / "tree"))
-    return source.workspace(revision.from_folder(folder / "tree"))
+    return workspace.workspace(revision.from_folder(folder / "tree"))
 
 
 def replacing(name: str, old: str, new: str) -> Callable[[Path], None]:
@@ -178,18 +183,18 @@ def test_no_compiler_cache_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyP
 @pytest.mark.usefixtures("cache_folder")
 def test_missing_tools_are_told_before_any_work(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
     no_cmake(monkeypatch)
-    monkeypatch.setattr(backend, "missing", lambda _: ["glslc: apt install glslc"])
+    monkeypatch.setattr(backends, "missing", lambda _: ["glslc: apt install glslc"])
     with pytest.raises(ToolMissing, match="apt install glslc"):
         build.build(tree, [], "vulkan")
 
 
 def test_an_incomplete_build_is_unusable(fake_build: Callable[..., Build], tmp_path: Path) -> None:
     with pytest.raises(LibraryUnusable, match="no build record"):
-        built.read(tmp_path)
+        build_folder.read(tmp_path)
     record = (fake_build("C").folder / "build.json").read_text(encoding="utf-8")
     (tmp_path / "build.json").write_text(record, encoding="utf-8")
     with pytest.raises(LibraryUnusable, match="incomplete"):
-        built.read(tmp_path)
+        build_folder.read(tmp_path)
     (tmp_path / "build.json").write_text("{}", encoding="utf-8")
     with pytest.raises(LibraryUnusable, match="no build record"):
-        built.read(tmp_path)
+        build_folder.read(tmp_path)

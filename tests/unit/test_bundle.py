@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from sdcpp import bundle, project, revision, sdist
+from harness.bundle import pack
+from sdcpp import project
 from sdcpp.errors import SourceInvalid
+from sdcpp.source import revision, sdist
 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -20,12 +22,12 @@ def packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     archive = tmp_path / "stable_diffusion_cpp_python-0.4.7.tar.gz"
     archive.write_bytes(b"an sdist")
     monkeypatch.setattr(sdist, "download", lambda _: archive)
-    monkeypatch.setattr(bundle, "_wheels", lambda *_: [])
+    monkeypatch.setattr(pack, "_wheels", lambda *_: [])
     arguments = ["patch", "lint"]
     there = tmp_path / "there"
     there.mkdir()
     revisions = [revision.find("2026-05")]
-    return bundle.pack(there / "sdcpp-cpu.pyz", arguments, revisions, python=HERE, platforms=())
+    return pack.pack(there / "sdcpp-cpu.pyz", arguments, revisions, python=HERE, platforms=())
 
 
 def start(packed: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -66,8 +68,8 @@ def test_a_damaged_member_is_not_used(packed: Path) -> None:
 def test_another_python_is_told(packed: Path) -> None:
     with zipfile.ZipFile(packed) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
-    order = json.loads(members[bundle.ORDER])
-    members[bundle.ORDER] = json.dumps({**order, "python": "3.99"}).encode()
+    order = json.loads(members[pack.ORDER])
+    members[pack.ORDER] = json.dumps({**order, "python": "3.99"}).encode()
     with zipfile.ZipFile(packed, "w") as archive:
         for name, content in members.items():
             archive.writestr(name, content)
@@ -80,7 +82,7 @@ def test_a_folder_of_ones_own_cannot_be_packed(tmp_path: Path) -> None:
     (tmp_path / "CMakeLists.txt").write_text("project(stable-diffusion)", encoding="utf-8")
     (tmp_path / "stable-diffusion.h").touch()
     with pytest.raises(SourceInvalid, match="only revisions from the registry"):
-        bundle.pack(
+        pack.pack(
             tmp_path / "x.pyz",
             [],
             [revision.from_folder(tmp_path)],
@@ -99,4 +101,4 @@ def test_a_folder_of_ones_own_cannot_be_packed(tmp_path: Path) -> None:
     ],
 )
 def test_packages_are_known_by_one_name(text: str, name: str) -> None:
-    assert bundle._canonical(text) == name
+    assert pack._canonical(text) == name

@@ -35,7 +35,7 @@ def test_an_entry_is_made_once(tmp_path: Path) -> None:
         (path / "file").write_text("whole")
 
     for _ in range(2):
-        assert (cache.make_once(tmp_path / "entry", make) / "file").read_text() == "whole"
+        assert (cache.get_or_create(tmp_path / "entry", make) / "file").read_text() == "whole"
     assert len(calls) == 1
 
 
@@ -45,7 +45,7 @@ def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
         raise RuntimeError("in the middle")
 
     with pytest.raises(RuntimeError, match="in the middle"):
-        cache.make_once(tmp_path / "entry", make)
+        cache.get_or_create(tmp_path / "entry", make)
     assert [item.name for item in tmp_path.iterdir() if item.suffix != ".lock"] == []
 
 
@@ -57,13 +57,13 @@ from sdcpp import cache
 def make(path):
     (path / "file").write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
-cache.make_once(Path(sys.argv[1]), make)
+cache.get_or_create(Path(sys.argv[1]), make)
 """
     with start(program, tmp_path / "entry") as killed:
         assert killed.wait() == -signal.SIGKILL
     assert not (tmp_path / "entry").exists()
     assert list(tmp_path.glob(".entry.*.partial"))
-    cache.make_once(tmp_path / "entry", lambda path: (path / "file").touch())
+    cache.get_or_create(tmp_path / "entry", lambda path: (path / "file").touch())
     assert (tmp_path / "entry" / "file").exists()
     assert not list(tmp_path.glob(".entry.*.partial"))
 
@@ -71,13 +71,13 @@ cache.make_once(Path(sys.argv[1]), make)
 def test_killed_while_it_removes_an_entry_leaves_none_under_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    entry = cache.make_once(tmp_path / "entry", lambda partial: (partial / "a").touch())
+    entry = cache.get_or_create(tmp_path / "entry", lambda partial: (partial / "a").touch())
     with monkeypatch.context() as patched:
         patched.setattr(shutil, "rmtree", lambda path, **_: _interrupt() if path.exists() else None)
         with pytest.raises(KeyboardInterrupt):
             cache.remove(entry)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".entry.removed.partial", "entry.lock"]
-    cache.make_once(entry, lambda partial: (partial / "b").touch())
+    cache.get_or_create(entry, lambda partial: (partial / "b").touch())
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["b", "entry", "entry.lock"]
     cache.remove(entry)
     assert not list(tmp_path.iterdir())
@@ -97,7 +97,7 @@ def make(path):
         file.write("made\\n")
     time.sleep(0.3)
     (path / "file").write_text("whole")
-print((cache.make_once(Path(sys.argv[1]), make) / "file").read_text())
+print((cache.get_or_create(Path(sys.argv[1]), make) / "file").read_text())
 """
     both = [start(program, tmp_path / "entry", tmp_path / "log") for _ in range(2)]
     assert [process.communicate()[0] for process in both] == ["whole\n", "whole\n"]
@@ -109,27 +109,27 @@ def test_a_lock_that_is_held_too_long_is_an_error_and_dies_with_its_holder(tmp_p
 import sys, time
 from pathlib import Path
 from sdcpp import cache
-with cache.locked(Path(sys.argv[1])):
+with cache.lock(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
 """
     with start(program, tmp_path / "entry") as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(CacheBusy, match="held by another process"), cache.locked(tmp_path / "entry", 0.1):
+        with pytest.raises(CacheBusy, match="held by another process"), cache.lock(tmp_path / "entry", 0.1):
             pass
         holder.kill()
         holder.wait()
     begun = time.monotonic()
-    with cache.locked(tmp_path / "entry", 5):
+    with cache.lock(tmp_path / "entry", 5):
         assert time.monotonic() - begun < 5
 
 
 def test_a_program_that_outlives_its_killed_parent_keeps_the_lock(tmp_path: Path) -> None:
     script = (
-        "import sys, pathlib; from sdcpp import cache, run\n"
-        "with cache.locked(pathlib.Path(sys.argv[1])):\n"
-        "    run.run([sys.executable, '-c', 'import time; print(1, flush=True); time.sleep(2)'], quiet=True)\n"
+        "import sys, pathlib; from sdcpp import cache, process\n"
+        "with cache.lock(pathlib.Path(sys.argv[1])):\n"
+        "    process.run([sys.executable, '-c', 'import time; print(1, flush=True); time.sleep(2)'], quiet=True)\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", script, tmp_path / "entry"])
     deadline = time.monotonic() + 20
@@ -138,9 +138,9 @@ def test_a_program_that_outlives_its_killed_parent_keeps_the_lock(tmp_path: Path
     time.sleep(0.3)
     parent.kill()
     parent.wait()
-    with pytest.raises(CacheBusy), cache.locked(tmp_path / "entry", patience=0.2):
+    with pytest.raises(CacheBusy), cache.lock(tmp_path / "entry", patience=0.2):
         pass
-    with cache.locked(tmp_path / "entry", patience=20):
+    with cache.lock(tmp_path / "entry", patience=20):
         pass
 
 
@@ -157,10 +157,10 @@ def test_the_longest_unused_entries_go_first(tmp_path: Path) -> None:
         (tmp_path / name / "file").write_bytes(bytes(100))
         os.utime(tmp_path / name, (number, number))
     (tmp_path / ".oldest.partial").mkdir()
-    cache.trim(tmp_path / "oldest", 250)
+    cache.evict_oldest(tmp_path / "oldest", 250)
     assert {path.name for path in tmp_path.iterdir()} == {".oldest.partial", "oldest", "newest"}
-    cache.trim(tmp_path / "newest", 10)
+    cache.evict_oldest(tmp_path / "newest", 10)
     assert {path.name for path in tmp_path.iterdir()} == {".oldest.partial", "oldest", "newest"}
     os.utime(tmp_path / "oldest", (1, 1))
-    cache.trim(tmp_path / "newest", 10)
+    cache.evict_oldest(tmp_path / "newest", 10)
     assert {path.name for path in tmp_path.iterdir()} == {".oldest.partial", "newest"}

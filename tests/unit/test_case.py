@@ -4,14 +4,14 @@ from collections.abc import Iterable
 
 import pytest
 
-from harness.case import MODES, Case, plan_digest, select, unique_shots
-from harness.matrix import QUICK, Maker
+from harness.cases.case import MODES, Case, plan_digest, select, unique_shots
+from harness.cases.matrix import QUICK, BlockMaker
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
 
 
 def cases(modes: Iterable[str]) -> list[Case]:
-    return [case for case in QUICK.cases("C", modes, Maker()) if isinstance(case, Case)]
+    return [case for case in QUICK.cases("C", modes, BlockMaker()) if isinstance(case, Case)]
 
 
 def test_every_container_and_type_is_tried_in_every_mode() -> None:

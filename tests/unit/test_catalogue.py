@@ -3,12 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness import catalogue
-from harness.adapter import merge
-from harness.base import Base
-from harness.bases import FLUX_SMALL, SD1_TINY
-from harness.kinds import KINDS
-from harness.schemes import SCHEMES
+from harness.adapters import catalogue
+from harness.adapters.adapter import merge
+from harness.adapters.key_schemes import SCHEMES
+from harness.adapters.kinds import KINDS
+from harness.models.base_model import Base
+from harness.models.tiny_models import FLUX_SMALL, SD1_TINY
 
 BOTH = pytest.mark.parametrize("base", [FLUX_SMALL, SD1_TINY], ids=lambda base: base.name)
 

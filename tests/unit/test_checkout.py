@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from sdcpp import checkout
 from sdcpp.errors import NothingTried, PatchConflict, SourceInvalid
-from sdcpp.source import Tree
+from sdcpp.source import checkout
+from sdcpp.source.workspace import Tree
 from tests.unit import repositories
 from tests.unit.repositories import git
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from sdcpp import cmake
+from sdcpp.building import cmake
 from sdcpp.errors import BuildFailed
+from sdcpp.machine import toolchain
 
 PRESETS = """{"version": 6, "configurePresets": [{"name": "p", "generator": "Ninja", "cacheVariables":
 {"CMAKE_BUILD_TYPE": "Release"}}]}"""
@@ -126,7 +127,7 @@ def test_the_first_error_of_a_log(log: str, error: str) -> None:
 
 def test_the_tools_are_the_interpreters_own() -> None:
     assert cmake.program().is_file()
-    assert set(cmake.versions()) == {"cmake", "ninja"}
+    assert set(toolchain.cmake_versions()) == {"cmake", "ninja"}
 
 
 def test_a_compiler_cache_is_put_before_every_compiler() -> None:

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from sdcpp import cache, commits, project, series, source
-from sdcpp.commits import Exported
+from sdcpp import cache, project
 from sdcpp.errors import OutputRefused, PatchConflict, SeriesInvalid
+from sdcpp.patching import series, worktree
+from sdcpp.patching.worktree import Exported
+from sdcpp.source import workspace
 from tests.unit import repositories
 
 TRAILERS = "Upstream-Status: Pending\nRevisions: small\n"
@@ -22,9 +24,9 @@ def _surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def tree(tmp_path: Path) -> source.Tree:
+def tree(tmp_path: Path) -> workspace.Tree:
     origin = repositories.sdist(tmp_path / "cache" / "downloads")
-    return source.workspace(repositories.revision(origin))
+    return workspace.workspace(repositories.revision(origin))
 
 
 @pytest.fixture
@@ -36,13 +38,13 @@ def patches(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def started(tree: source.Tree, patches: Path, tmp_path: Path) -> Path:
+def started(tree: workspace.Tree, patches: Path, tmp_path: Path) -> Path:
     """A working tree from which two patches were exported, beside one for another revision."""
     folder = tmp_path / "work"
-    commits.start(tree, [], folder)
+    worktree.start(tree, [], folder)
     commit(folder, "line 10\n", "ten\n", "fix: say ten in words\n\nWhy so.\n\n" + TRAILERS)
     commit(folder, "line 30\n", "thirty\n", "fix: thirty, too\n\nWhy.\n\n" + TRAILERS)
-    assert commits.export(folder, patches).written == ("say-ten-in-words.patch", "thirty-too.patch")
+    assert worktree.export(folder, patches).written == ("say-ten-in-words.patch", "thirty-too.patch")
     other = (patches / "thirty-too.patch").read_text().replace("Revisions: small", "Revisions: generation A")
     (patches / "of-another.patch").write_text(other)
     (patches / "series").write_text(
@@ -72,27 +74,27 @@ def subjects(folder: Path) -> list[str]:
 def test_exporting_twice_changes_nothing(started: Path, patches: Path) -> None:
     before = contents(patches)
     for _ in range(2):
-        done = commits.export(started, patches)
+        done = worktree.export(started, patches)
         assert done == Exported(written=(), removed=(), same=("say-ten-in-words.patch", "thirty-too.patch"))
         assert contents(patches) == before
 
 
 def test_starting_and_exporting_changes_nothing(
-    tree: source.Tree, started: Path, patches: Path, tmp_path: Path
+    tree: workspace.Tree, started: Path, patches: Path, tmp_path: Path
 ) -> None:
     before = contents(patches)
     again = tmp_path / "again"
-    applied = commits.start(tree, series.load(patches), again)
+    applied = worktree.start(tree, series.load(patches), again)
     assert [patch.name for patch in applied] == ["say-ten-in-words", "thirty-too"]
     assert subjects(again) == subjects(started) == ["fix: say ten in words", "fix: thirty, too"]
-    assert commits.export(again, patches).written == ()
+    assert worktree.export(again, patches).written == ()
     assert contents(patches) == before
 
 
 def test_what_is_exported_applies_and_keeps_the_rules(
-    tree: source.Tree, started: Path, patches: Path
+    tree: workspace.Tree, started: Path, patches: Path
 ) -> None:
-    with cache.locked(tree.path):
+    with cache.lock(tree.path):
         prepared = series.prepare(tree, series.load(patches))
     assert [patch.name for patch in prepared.applied] == ["say-ten-in-words", "thirty-too"]
     assert (tree.path / "stable-diffusion.cpp").read_text() == (started / "stable-diffusion.cpp").read_text()
@@ -102,13 +104,13 @@ def test_what_is_exported_applies_and_keeps_the_rules(
 def test_a_working_tree_outlives_the_cache(started: Path, patches: Path, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "cache")
     repositories.git(started, "fsck", "--full")
-    assert commits.export(started, patches).written == ()
+    assert worktree.export(started, patches).written == ()
 
 
 @pytest.mark.usefixtures("started")
-def test_changing_dropping_and_adding_commits(tree: source.Tree, patches: Path, tmp_path: Path) -> None:
+def test_changing_dropping_and_adding_commits(tree: workspace.Tree, patches: Path, tmp_path: Path) -> None:
     work = tmp_path / "again"
-    commits.start(tree, series.load(patches), work)
+    worktree.start(tree, series.load(patches), work)
     repositories.git(work, "reset", "--quiet", "--hard", "HEAD~1")
     place = work / "stable-diffusion.cpp"
     place.write_text(place.read_text().replace("ten\n", "TEN\n"))
@@ -116,61 +118,63 @@ def test_changing_dropping_and_adding_commits(tree: source.Tree, patches: Path, 
     commit(
         work, "line 50\n", "fifty\n", f"fix: fifty\n\nWhy.\n\n{TRAILERS}Patch-Filename: fifty-at-last.patch\n"
     )
-    done = commits.export(work, patches)
+    done = worktree.export(work, patches)
     assert done.written == ("say-ten-in-words.patch", "fifty-at-last.patch")
     assert done.removed == ("thirty-too.patch",)
     assert order(patches) == ["say-ten-in-words", "fifty-at-last", "of-another"]
     assert b"+TEN" in (patches / "say-ten-in-words.patch").read_bytes()
     assert (patches / "series").read_text().startswith("# in order\n")
     assert not (patches / "thirty-too.patch").exists()
-    assert commits.export(work, patches).same == ("say-ten-in-words.patch", "fifty-at-last.patch")
+    assert worktree.export(work, patches).same == ("say-ten-in-words.patch", "fifty-at-last.patch")
 
 
 def test_another_order_keeps_the_place_of_patches_for_other_revisions(started: Path, patches: Path) -> None:
     repositories.git(started, "checkout", "--quiet", "HEAD~2")
     repositories.git(started, "cherry-pick", "series", "series~1")
-    commits.export(started, patches)
+    worktree.export(started, patches)
     assert order(patches) == ["thirty-too", "of-another", "say-ten-in-words"]
 
 
 @pytest.mark.usefixtures("started")
 def test_other_line_numbers_alone_leave_a_file_as_it_is(
-    tree: source.Tree, patches: Path, tmp_path: Path
+    tree: workspace.Tree, patches: Path, tmp_path: Path
 ) -> None:
     name = patches / "thirty-too.patch"
     moved = name.read_text().replace("@@ -29,3 +29,3 @@", "@@ -27,3 +27,3 @@")
     assert moved != name.read_text()
     name.write_text(moved)
-    commits.start(tree, series.load(patches), tmp_path / "again")
-    assert commits.export(tmp_path / "again", patches).written == ()
+    worktree.start(tree, series.load(patches), tmp_path / "again")
+    assert worktree.export(tmp_path / "again", patches).written == ()
     assert name.read_text() == moved
 
 
 def test_nothing_is_written_where_something_is_wrong(
-    tree: source.Tree, started: Path, patches: Path, tmp_path: Path
+    tree: workspace.Tree, started: Path, patches: Path, tmp_path: Path
 ) -> None:
     before = contents(patches)
     with pytest.raises(SeriesInvalid, match="sdcpp patch start"):
-        commits.export(tmp_path, patches)
+        worktree.export(tmp_path, patches)
     (started / "CMakeLists.txt").write_text("changed\n")
     with pytest.raises(SeriesInvalid, match="without a commit"):
-        commits.export(started, patches)
+        worktree.export(started, patches)
     repositories.git(started, "checkout", "--quiet", "CMakeLists.txt")
     commit(started, "line 5\n", "five\n", f"fix: say ten, in words\n\nWhy.\n\n{TRAILERS}")
     commit(started, "line 6\n", "six\n", f"fix: say ten in words!\n\nWhy.\n\n{TRAILERS}")
     with pytest.raises(SeriesInvalid, match="two commits"):
-        commits.export(started, patches)
+        worktree.export(started, patches)
     assert contents(patches) == before
     with pytest.raises(OutputRefused):
-        commits.start(tree, [], started)
+        worktree.start(tree, [], started)
 
 
 @pytest.mark.usefixtures("started")
-def test_a_conflict_is_told_before_a_folder_is_made(tree: source.Tree, patches: Path, tmp_path: Path) -> None:
+def test_a_conflict_is_told_before_a_folder_is_made(
+    tree: workspace.Tree, patches: Path, tmp_path: Path
+) -> None:
     name = patches / "thirty-too.patch"
     name.write_text(name.read_text().replace("-line 30", "-line thirty"))
     with pytest.raises(PatchConflict, match="thirty-too"):
-        commits.start(tree, series.load(patches), tmp_path / "again")
+        worktree.start(tree, series.load(patches), tmp_path / "again")
     assert not (tmp_path / "again").exists()
 
 

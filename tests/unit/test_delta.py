@@ -7,8 +7,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from harness import delta
-from harness.delta import F64
+from harness.adapters import definitions
+from harness.adapters.definitions import F64
 
 DRAW = np.random.default_rng(3)
 LINEAR = (6, 4)
@@ -31,7 +31,7 @@ def convolve(image: F64, kernel: F64) -> F64:
 
 def test_lora_is_a_sum_over_the_rank() -> None:
     down, up = some(2, 4), some(6, 2)
-    change = delta.lora({"down": down, "up": up}, LINEAR)
+    change = definitions.lora({"down": down, "up": up}, LINEAR)
     for o, i in product(range(6), range(4)):
         assert change[o, i] == pytest.approx(up[o, 0] * down[0, i] + up[o, 1] * down[1, i])
 
@@ -39,13 +39,13 @@ def test_lora_is_a_sum_over_the_rank() -> None:
 @pytest.mark.parametrize("size", [1, 3])
 def test_lora_of_a_convolution_is_two_convolutions_in_a_row(size: int) -> None:
     down, up, image = some(2, 4, size, size), some(6, 2, 1, 1), some(4, 7, 5)
-    change = delta.lora({"down": down, "up": up}, (6, 4, size, size))
+    change = definitions.lora({"down": down, "up": up}, (6, 4, size, size))
     assert np.allclose(convolve(image, change), convolve(convolve(image, down), up))
 
 
 def test_tucker_is_three_convolutions_in_a_row() -> None:
     down, mid, up, image = some(2, 4, 1, 1), some(2, 2, 3, 3), some(6, 2, 1, 1), some(4, 7, 5)
-    change = delta.tucker({"down": down, "mid": mid, "up": up}, KERNEL)
+    change = definitions.tucker({"down": down, "mid": mid, "up": up}, KERNEL)
     assert change.shape == KERNEL
     assert np.allclose(convolve(image, change), convolve(convolve(convolve(image, down), mid), up))
 
@@ -54,7 +54,7 @@ def test_tucker_is_three_convolutions_in_a_row() -> None:
 def test_loha_is_the_product_of_two_loras_element_by_element(shape: tuple[int, ...]) -> None:
     inner = int(np.prod(shape[1:]))
     f = {f"hada_w{n}_{x}": some(*((6, 2) if x == "a" else (2, inner))) for n in (1, 2) for x in "ab"}
-    change = delta.loha(f, shape).reshape(6, inner)
+    change = definitions.loha(f, shape).reshape(6, inner)
     for o, i in product(range(6), range(inner)):
         first, second = (
             sum(f[f"hada_w{n}_a"][o, r] * f[f"hada_w{n}_b"][r, i] for r in range(2)) for n in (1, 2)
@@ -65,7 +65,7 @@ def test_loha_is_the_product_of_two_loras_element_by_element(shape: tuple[int, .
 def test_loha_with_t_is_the_product_of_two_kernels_of_three_convolutions() -> None:
     f = {f"hada_t{n}": some(2, 2, 3, 3) for n in (1, 2)}
     f |= {f"hada_w{n}_{x}": some(2, 6 if x == "a" else 4) for n in (1, 2) for x in "ab"}
-    change = delta.loha_tucker(f, KERNEL)
+    change = definitions.loha_tucker(f, KERNEL)
     assert change.shape == KERNEL
     for o, i, y, x in product(range(6), range(4), range(3), range(3)):
         halves = [
@@ -85,7 +85,7 @@ def blocks(first: F64, second: F64) -> F64:
 
 def test_lokr_is_made_of_scaled_copies_of_its_second_matrix() -> None:
     first, second = some(2, 2), some(3, 2)
-    change = delta.lokr({"lokr_w1": first, "lokr_w2": second}, LINEAR)
+    change = definitions.lokr({"lokr_w1": first, "lokr_w2": second}, LINEAR)
     assert np.allclose(change, blocks(first, second))
 
 
@@ -99,7 +99,7 @@ def test_lokr_with_decomposed_matrices_equals_that_of_their_products(decomposed:
         del stored[f"lokr_{name}"]
         stored |= {f"lokr_{name}_a": a, f"lokr_{name}_b": b}
         whole[f"lokr_{name}"] = np.outer(a, b)
-    assert np.allclose(delta.lokr(stored, LINEAR), blocks(whole["lokr_w1"], whole["lokr_w2"]))
+    assert np.allclose(definitions.lokr(stored, LINEAR), blocks(whole["lokr_w1"], whole["lokr_w2"]))
 
 
 def test_lokr_of_a_kernel_is_lokr_at_each_of_its_places() -> None:
@@ -109,7 +109,7 @@ def test_lokr_of_a_kernel_is_lokr_at_each_of_its_places() -> None:
         ({"lokr_w2": second}, second),
         ({"lokr_w2_a": a, "lokr_w2_b": b}, sum(np.multiply.outer(a[:, r], b[r]) for r in range(2))),
     ):
-        change = delta.lokr({"lokr_w1": first, **stored}, KERNEL)
+        change = definitions.lokr({"lokr_w1": first, **stored}, KERNEL)
         for y, x in product(range(3), range(3)):
             place = np.asarray(whole).reshape(3, 2, 3, 3)[:, :, y, x]
             assert np.allclose(change[:, :, y, x], blocks(first, place))
@@ -117,7 +117,9 @@ def test_lokr_of_a_kernel_is_lokr_at_each_of_its_places() -> None:
 
 def test_lokr_with_t_is_lokr_of_a_kernel_of_three_convolutions() -> None:
     first, core, left, right, image = some(2, 2), some(2, 2, 3, 3), some(2, 3), some(2, 2), some(2, 7, 5)
-    change = delta.lokr({"lokr_w1": first, "lokr_t2": core, "lokr_w2_a": left, "lokr_w2_b": right}, KERNEL)
+    change = definitions.lokr(
+        {"lokr_w1": first, "lokr_t2": core, "lokr_w2_a": left, "lokr_w2_b": right}, KERNEL
+    )
     second = change[:3, :2] / first[0, 0]
     in_a_row = convolve(convolve(image, right[:, :, None, None]), core)
     assert np.allclose(convolve(image, second), convolve(in_a_row, left.T[:, :, None, None]))
@@ -126,8 +128,8 @@ def test_lokr_with_t_is_lokr_of_a_kernel_of_three_convolutions() -> None:
 
 def test_differences_are_what_is_stored() -> None:
     whole = some(*KERNEL)
-    assert np.array_equal(delta.diff({"diff": whole}, KERNEL), whole)
-    assert np.array_equal(delta.diff_b({"diff_b": whole[:, 0, 0, 0]}, (6,)), whole[:, 0, 0, 0])
+    assert np.array_equal(definitions.diff({"diff": whole}, KERNEL), whole)
+    assert np.array_equal(definitions.diff_b({"diff_b": whole[:, 0, 0, 0]}, (6,)), whole[:, 0, 0, 0])
 
 
 @pytest.mark.parametrize("shape", [LINEAR, KERNEL])
@@ -135,18 +137,18 @@ def test_dora_gives_each_output_the_stored_magnitude_and_the_direction_of_the_su
     shape: tuple[int, ...],
 ) -> None:
     weight, change, magnitude = some(*shape), some(*shape), np.arange(1.0, 7.0)
-    result = weight + delta.decompose(weight, change, magnitude.reshape(-1, *(1 for _ in shape[1:])))
+    result = weight + definitions.decompose(weight, change, magnitude.reshape(-1, *(1 for _ in shape[1:])))
     for o in range(6):
         row, wanted = result[o].reshape(-1), (weight + change)[o].reshape(-1)
         assert np.sqrt((row**2).sum()) == pytest.approx(magnitude[o])
         assert row @ wanted == pytest.approx(magnitude[o] * np.sqrt((wanted**2).sum()))
-    assert np.allclose(result, weight + delta.decompose(weight, change, magnitude))
+    assert np.allclose(result, weight + definitions.decompose(weight, change, magnitude))
 
 
 @pytest.mark.parametrize("shape", [LINEAR, KERNEL])
 def test_dora_with_a_magnitude_for_each_input(shape: tuple[int, ...]) -> None:
     weight, change, magnitude = some(*shape), some(*shape), np.arange(1.0, 5.0)
-    result = weight + delta.decompose(weight, change, magnitude.reshape(1, -1, *(1 for _ in shape[2:])))
+    result = weight + definitions.decompose(weight, change, magnitude.reshape(1, -1, *(1 for _ in shape[2:])))
     for i in range(4):
         assert np.sqrt((result[:, i] ** 2).sum()) == pytest.approx(magnitude[i])
 
@@ -154,4 +156,4 @@ def test_dora_with_a_magnitude_for_each_input(shape: tuple[int, ...]) -> None:
 def test_dora_with_the_norms_of_the_base_and_no_change_changes_nothing() -> None:
     weight = some(*LINEAR)
     norms = np.array([[sum(v * v for v in row) ** 0.5] for row in weight.tolist()])
-    assert np.allclose(delta.decompose(weight, np.zeros(LINEAR), norms), 0.0)
+    assert np.allclose(definitions.decompose(weight, np.zeros(LINEAR), norms), 0.0)

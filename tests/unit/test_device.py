@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sdcpp import device
-from sdcpp.device import Device
+from sdcpp.machine import devices
+from sdcpp.machine.devices import HostDevice
 
 SUMMARY = """
 Devices:
@@ -38,16 +38,18 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
         path.chmod(0o755)
         monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
 
-    device.nvidia.cache_clear()
-    device.vulkan.cache_clear()
+    devices.nvidia.cache_clear()
+    devices.vulkan.cache_clear()
     yield make
-    device.nvidia.cache_clear()
-    device.vulkan.cache_clear()
+    devices.nvidia.cache_clear()
+    devices.vulkan.cache_clear()
 
 
 def test_vulkan_devices_are_read_from_either_spelling_of_the_summary() -> None:
-    card, software = device.parse_vulkan(SUMMARY)
-    assert card == Device(name="A card", driver="NVIDIA 580.159.04", ability="Vulkan 1.4.312, discrete gpu")
+    card, software = devices.parse_vulkan(SUMMARY)
+    assert card == HostDevice(
+        name="A card", driver="NVIDIA 580.159.04", ability="Vulkan 1.4.312, discrete gpu"
+    )
     assert not card.software
     assert software.name == "llvmpipe (LLVM 15.0.6, 256 bits)"
     assert software.driver == "Mesa 22.3.6 (LLVM 15.0.6)"
@@ -59,19 +61,19 @@ def test_cards_and_their_architectures(program: Callable[..., None]) -> None:
     program(
         "nvidia-smi", "NVIDIA H200, 580.159.04, 9.0\nNVIDIA A40, 580.159.04, 8.6\nNVIDIA A40, 580.159.04, 8.6"
     )
-    assert device.nvidia()[0] == Device(
+    assert devices.nvidia()[0] == HostDevice(
         name="NVIDIA H200", driver="NVIDIA 580.159.04", ability="compute capability 9.0"
     )
-    assert device.architectures() == "86;90"
+    assert devices.architectures() == "86;90"
 
 
 def test_a_program_that_fails_names_no_device(program: Callable[..., None]) -> None:
     program("nvidia-smi", "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver", 9)
     program("vulkaninfo", SUMMARY, 1)
-    assert device.nvidia() == ()
-    assert device.vulkan() == ()
+    assert devices.nvidia() == ()
+    assert devices.vulkan() == ()
 
 
 def test_the_processor_has_a_name() -> None:
-    [found] = device.processor()
+    [found] = devices.processor()
     assert found.name

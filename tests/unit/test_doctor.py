@@ -5,21 +5,21 @@ from pathlib import Path
 
 import pytest
 
-from sdcpp import backend, device, doctor
-from sdcpp.__main__ import main
-from sdcpp.device import Device
+from harness.cli.main import main
 from sdcpp.errors import ToolMissing
+from sdcpp.machine import backends, devices, doctor
+from sdcpp.machine.devices import HostDevice
 
-OLD = Device(name="llvmpipe", driver="Mesa 22.3.6 (LLVM 15.0.6)", ability="Vulkan 1.3.230, cpu")
-NEW = Device(name="llvmpipe", driver="Mesa 25.0.7-2~bpo12+1 (LLVM 15.0.6)", ability="Vulkan 1.4.305, cpu")
-CARD = Device(name="A card", driver="Mesa 22.3.6", ability="Vulkan 1.3.230, discrete gpu")
+OLD = HostDevice(name="llvmpipe", driver="Mesa 22.3.6 (LLVM 15.0.6)", ability="Vulkan 1.3.230, cpu")
+NEW = HostDevice(name="llvmpipe", driver="Mesa 25.0.7-2~bpo12+1 (LLVM 15.0.6)", ability="Vulkan 1.4.305, cpu")
+CARD = HostDevice(name="A card", driver="Mesa 22.3.6", ability="Vulkan 1.3.230, discrete gpu")
 
 
 @pytest.mark.parametrize(("found", "bad"), [(OLD, True), (NEW, False), (CARD, False)])
 def test_a_software_device_that_crashes_is_told_with_the_package_that_mends_it(
-    found: Device, bad: bool, monkeypatch: pytest.MonkeyPatch
+    found: HostDevice, bad: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(device, "vulkan", lambda: (found,))
+    monkeypatch.setattr(devices, "vulkan", lambda: (found,))
     remedies = [f.remedy for f in doctor.ADVICE["vulkan"]() if f.mark == "missing"]
     assert bool(remedies) == bad
     assert not bad or "bookworm-backports mesa-vulkan-drivers" in remedies[0]
@@ -29,20 +29,20 @@ def test_what_is_missing_is_told_with_what_mends_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.setattr(backend, "which", lambda *_: None)
-    device.nvidia.cache_clear()
-    monkeypatch.setattr(device, "which", lambda *_: None)
+    monkeypatch.setattr(backends, "which", lambda *_: None)
+    devices.nvidia.cache_clear()
+    monkeypatch.setattr(devices, "which", lambda *_: None)
     assert main(["doctor", "--backend", "cuda"]) == ToolMissing.exit_code
     told = capsys.readouterr().out
     assert "cuda: not ready" in told
     assert "missing nvcc\n          install the CUDA toolkit" in told
     assert "nvidia-smi -L" in told
-    device.nvidia.cache_clear()
+    devices.nvidia.cache_clear()
 
 
 def test_another_systems_backend_is_handed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "linux")
-    found = doctor.examine(backend.get("metal"))
+    found = doctor.examine(backends.get("metal"))
     assert not found.ready
     assert found.findings[0].what == "macOS: this is Linux"
     assert "sdcpp bundle --backend metal" in found.findings[0].remedy
@@ -50,7 +50,7 @@ def test_another_systems_backend_is_handed_over(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize("name", ["metal", "rocm", "sycl"])
 def test_what_nobody_has_run_is_said(name: str) -> None:
-    assert "nobody has run" in doctor.examine(backend.get(name)).findings[-1].what
+    assert "nobody has run" in doctor.examine(backends.get(name)).findings[-1].what
 
 
 def test_old_headers_are_told_by_what_they_lack(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -61,6 +61,6 @@ def test_old_headers_are_told_by_what_they_lack(monkeypatch: pytest.MonkeyPatch,
         encoding="utf-8",
     )
     monkeypatch.setattr(doctor, "_headers", lambda: [header])
-    monkeypatch.setattr(device, "vulkan", lambda: ())
+    monkeypatch.setattr(devices, "vulkan", lambda: ())
     [found] = doctor.ADVICE["vulkan"]()
     assert found.what.startswith("headers: 1.3.239; what 2026-05 wants beyond that is lent")

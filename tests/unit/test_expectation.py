@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from harness import expectation, record
-from harness.case import MODES
-from harness.expectation import Expectation, standing
-from harness.matrix import FULL, Maker
-from harness.verdict import Standing, Verdict
-from sdcpp import project, revision
+from harness.cases.case import MODES
+from harness.cases.matrix import FULL, BlockMaker
+from harness.judging import expectation
+from harness.judging.expectation import Expectation, status
+from harness.records import record
+from harness.records.verdict import Status, Verdict
+from sdcpp import project
 from sdcpp.errors import FileInvalid
+from sdcpp.source import revision
 
 ENTRY = Expectation(
     revisions=["2025-12"],
@@ -63,21 +65,25 @@ def test_one_entry_for_the_forms_of_a_patch() -> None:
 @pytest.mark.parametrize(
     ("verdict", "expected", "stands"),
     [
-        (Verdict.PASS, None, Standing.GOOD),
-        (Verdict.PASS, ENTRY, Standing.FIXED),
-        (Verdict.PASS, dataclasses.replace(ENTRY, verdicts=[Verdict.PASS, Verdict.ABORT]), Standing.GOOD),
-        (Verdict.WRONG, dataclasses.replace(ENTRY, verdicts=[Verdict.PASS, Verdict.ABORT]), Standing.RED),
-        (Verdict.NO_EFFECT, ENTRY, Standing.KNOWN),
-        (Verdict.TIMEOUT, ENTRY, Standing.KNOWN),
-        (Verdict.WRONG, ENTRY, Standing.RED),
-        (Verdict.ABORT, None, Standing.RED),
-        (Verdict.UNJUDGED, None, Standing.RED),
-        (Verdict.SKIPPED, None, Standing.IDLE),
-        (Verdict.MISDIRECTED, None, Standing.RED),
+        (Verdict.PASS, None, Status.PASS),
+        (Verdict.PASS, ENTRY, Status.XPASS),
+        (Verdict.PASS, dataclasses.replace(ENTRY, verdicts=[Verdict.PASS, Verdict.ABORT]), Status.PASS),
+        (
+            Verdict.WRONG,
+            dataclasses.replace(ENTRY, verdicts=[Verdict.PASS, Verdict.ABORT]),
+            Status.UNEXPECTED,
+        ),
+        (Verdict.NO_EFFECT, ENTRY, Status.XFAIL),
+        (Verdict.TIMEOUT, ENTRY, Status.XFAIL),
+        (Verdict.WRONG, ENTRY, Status.UNEXPECTED),
+        (Verdict.ABORT, None, Status.UNEXPECTED),
+        (Verdict.UNJUDGED, None, Status.UNEXPECTED),
+        (Verdict.SKIPPED, None, Status.SKIPPED),
+        (Verdict.MISDIRECTED, None, Status.UNEXPECTED),
     ],
 )
-def test_standing(verdict: Verdict, expected: Expectation | None, stands: Standing) -> None:
-    assert standing(verdict, expected) is stands
+def test_standing(verdict: Verdict, expected: Expectation | None, stands: Status) -> None:
+    assert status(verdict, expected) is stands
 
 
 def test_the_reason_is_told_where_the_entry_speaks_of_the_verdict() -> None:
@@ -89,15 +95,15 @@ def test_the_reason_is_told_where_the_entry_speaks_of_the_verdict() -> None:
     entry = Expectation(revisions=["2026-*"], cases=["gguf-Q*"], verdicts=[Verdict.ABORT], reason="it aborts")
     other = dataclasses.replace(entry, reason="never reached")
 
-    def stand(verdict: Verdict, **changed: str) -> tuple[Standing, str]:
+    def stand(verdict: Verdict, **changed: str) -> tuple[Status, str]:
         return expectation.stand(verdict, [entry, other], patches=(), dimensions={}, **{**facts, **changed})
 
-    assert stand(Verdict.ABORT) == (Standing.KNOWN, "it aborts")
-    assert stand(Verdict.PASS) == (Standing.FIXED, "it aborts")
-    assert stand(Verdict.WRONG) == (Standing.RED, "")
-    assert stand(Verdict.SKIPPED) == (Standing.IDLE, "")
-    assert stand(Verdict.PASS, case="gguf-F16") == (Standing.GOOD, "")
-    assert stand(Verdict.ABORT, case="gguf-F16") == (Standing.RED, "")
+    assert stand(Verdict.ABORT) == (Status.XFAIL, "it aborts")
+    assert stand(Verdict.PASS) == (Status.XPASS, "it aborts")
+    assert stand(Verdict.WRONG) == (Status.UNEXPECTED, "")
+    assert stand(Verdict.SKIPPED) == (Status.SKIPPED, "")
+    assert stand(Verdict.PASS, case="gguf-F16") == (Status.PASS, "")
+    assert stand(Verdict.ABORT, case="gguf-F16") == (Status.UNEXPECTED, "")
 
 
 def test_the_projects_own_entries_name_what_there_is() -> None:
@@ -112,7 +118,7 @@ def test_the_projects_own_entries_name_what_there_is() -> None:
 def test_every_entry_of_the_projects_own_speaks_of_a_case() -> None:
     blocks = dict.fromkeys(("Q4_K", "Q6_K", "TQ1_0", "TQ2_0"), 256) | {"NVFP4": 64}
     asked = {
-        name: FULL.cases(generation, MODES, Maker(types=blocks))
+        name: FULL.cases(generation, MODES, BlockMaker(types=blocks))
         for name, generation in (("2025-12", "B"), ("2026-05", "C"))
     }
     for entry in expectation.load():
@@ -131,7 +137,7 @@ def test_every_entry_of_the_projects_own_speaks_of_a_case() -> None:
 
 
 def test_no_pattern_of_the_projects_own_names_nothing() -> None:
-    names = {case.name for generation in "BC" for case in FULL.cases(generation, MODES, Maker())}
+    names = {case.name for generation in "BC" for case in FULL.cases(generation, MODES, BlockMaker())}
     for entry in expectation.load():
         for pattern in entry.cases:
             assert fnmatch.filter(names, pattern), f"{pattern} of: {entry.reason}"
@@ -152,7 +158,7 @@ def test_whole_runs_stand_as_the_projects_own_say_and_backends_agree_on_the_patc
                 case=cell.case,
                 dimensions=cell.dimensions,
             )
-            assert stands in (Standing.GOOD, Standing.KNOWN), f"{path.name}: {cell.case} {cell.dimensions}"
+            assert stands in (Status.PASS, Status.XFAIL), f"{path.name}: {cell.case} {cell.dimensions}"
             place = side.revision, cell.case, cell.dimensions["base"], cell.dimensions["mode"]
             places.add((side.backend, side.patched, *place))
             if side.patched:

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from harness import overlay
-from harness.adapter import Adapter
-from harness.base import Base, Weight
-from harness.files import AdapterFile
-from harness.use import Use
+from harness.adapters import merged_base
+from harness.adapters.adapter import Adapter
+from harness.adapters.adapter_file import AdapterFile
+from harness.adapters.use import Use
+from harness.models.base_model import Base, Weight
 from sdcpp import cache
 from sdcpp.errors import CacheBusy
 from tests.unit.small import ADAPTER, BASE
@@ -79,7 +79,7 @@ def test_merged_tensors_come_in_files_by_role_and_in_the_types_of_the_base() -> 
         name="x", base="two", rank=2, alpha=None, kind="diff", targets=("linear", "conv3x3", "text")
     )
     file = AdapterFile(base=base, adapter=adapter, container="safetensors", kind="F32")
-    paths = overlay.make(base, [Use(file=file)])
+    paths = merged_base.make(base, [Use(file=file)])
     assert set(paths) == {"diffusion_model", "clip_l"}
     found = {role: load_file(path) for role, path in paths.items()}
     assert set(found["clip_l"]) == {"encoder.t.weight"}
@@ -90,8 +90,8 @@ def test_merged_tensors_come_in_files_by_role_and_in_the_types_of_the_base() -> 
     linear = found["diffusion_model"]["a.weight"]
     assert linear.dtype == np.float32
     assert np.allclose(linear, base.weight("a") + file.values()["lora_unet_a.diff"])
-    assert overlay.make(base, [Use(file=file)]) == paths
-    alone = overlay.make(dataclasses.replace(base, name="alone", whole=True), [Use(file=file)])
+    assert merged_base.make(base, [Use(file=file)]) == paths
+    alone = merged_base.make(dataclasses.replace(base, name="alone", whole=True), [Use(file=file)])
     (whole,) = (load_file(path) for path in alone.values())
     assert list(alone) == ["model"]
     assert set(whole) == set(base.files["model"])
@@ -102,13 +102,13 @@ def test_merged_tensors_come_in_files_by_role_and_in_the_types_of_the_base() -> 
     for path in paths.values():
         path.unlink()
     with pytest.raises(CacheBusy, match="merged tensors are gone"):
-        overlay.make(base, [Use(file=file)])
+        merged_base.make(base, [Use(file=file)])
 
 
 def test_merged_tensors_that_another_process_removes_are_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
     uses = [Use(file=AdapterFile(base=BASE, adapter=ADAPTER, container="safetensors", kind="F32"))]
-    made = overlay.make(BASE, uses)
-    trim, times = cache.trim, 0
+    made = merged_base.make(BASE, uses)
+    trim, times = cache.evict_oldest, 0
 
     def remove_first(entry: Path, limit: int) -> None:
         nonlocal times
@@ -118,7 +118,7 @@ def test_merged_tensors_that_another_process_removes_are_made_again(monkeypatch:
         else:
             trim(entry, limit)
 
-    monkeypatch.setattr(cache, "trim", remove_first)
-    assert overlay.make(BASE, uses) == made
+    monkeypatch.setattr(cache, "evict_oldest", remove_first)
+    assert merged_base.make(BASE, uses) == made
     assert all(path.exists() for path in made.values())
     assert times == 2

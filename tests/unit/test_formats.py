@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
-from harness.formats import ckpt, gguf, safetensors
+from harness.formats import gguf_types, safetensors, torch_pickle
 from sdcpp.errors import FileInvalid
 
 
@@ -78,7 +78,7 @@ def test_ckpt_is_a_state_dict_of_tensors_and_nothing_else(tmp_path: Path) -> Non
         "conv": draw.random((2, 3, 3, 3)).astype(np.float16),
         "row": draw.random(5).astype(np.float16),
     }
-    ckpt.write(tmp_path / "x.ckpt", tensors)
+    torch_pickle.write(tmp_path / "x.ckpt", tensors)
     with zipfile.ZipFile(tmp_path / "x.ckpt") as archive:
         words = archive.read("archive/data.pkl")
         assert {i.compress_type for i in archive.infolist()} == {zipfile.ZIP_STORED}
@@ -95,8 +95,8 @@ def test_gguf_floats_are_exact(tmp_path: Path) -> None:
         "up": np.linspace(-1, 1, 64, dtype=np.float32).reshape(2, 32),
         "alpha": np.array([16.0], np.float32),
     }
-    gguf.write(tmp_path / "x.gguf", tensors, "F32")
-    back = gguf.read(tmp_path / "x.gguf")
+    gguf_types.write(tmp_path / "x.gguf", tensors, "F32")
+    back = gguf_types.read(tmp_path / "x.gguf")
     assert all(np.array_equal(back[name], array) for name, array in tensors.items())
     assert back["up"].shape == (2, 32)
 
@@ -104,8 +104,8 @@ def test_gguf_floats_are_exact(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("kind", "bound"), [("F16", 5e-4), ("BF16", 4e-3), ("Q8_0", 0.01), ("Q4_0", 0.12)])
 def test_gguf_keeps_what_its_type_can_hold(tmp_path: Path, kind: str, bound: float) -> None:
     array = np.random.default_rng(3).standard_normal((8, 64)).astype(np.float32)
-    gguf.write(tmp_path / "x.gguf", {"w": array}, kind)
-    back = gguf.read(tmp_path / "x.gguf")["w"]
+    gguf_types.write(tmp_path / "x.gguf", {"w": array}, kind)
+    back = gguf_types.read(tmp_path / "x.gguf")["w"]
     error = np.linalg.norm(back - array) / np.linalg.norm(array)
     assert 0 < error < bound
 
@@ -116,7 +116,7 @@ def test_gguf_quantises_whole_blocks_only(tmp_path: Path) -> None:
         "part": np.ones((4, 20), np.float32),
         "scalar": np.ones(1, np.float32),
     }
-    gguf.write(tmp_path / "x.gguf", tensors, "Q8_0")
+    gguf_types.write(tmp_path / "x.gguf", tensors, "Q8_0")
     from gguf import GGUFReader
 
     kinds = {t.name: t.tensor_type.name for t in GGUFReader(tmp_path / "x.gguf").tensors}
@@ -125,4 +125,4 @@ def test_gguf_quantises_whole_blocks_only(tmp_path: Path) -> None:
 
 def test_gguf_names_a_type_that_it_cannot_make(tmp_path: Path) -> None:
     with pytest.raises(FileInvalid, match="Q4_K"):
-        gguf.write(tmp_path / "x.gguf", {"w": np.ones((2, 256), np.float32)}, "Q4_K")
+        gguf_types.write(tmp_path / "x.gguf", {"w": np.ones((2, 256), np.float32)}, "Q4_K")

@@ -18,9 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
-from harness.formats import ckpt, gguf, reader, safetensors, writer
-from harness.formats.tensor import Entry, File, decoded
-from harness.formats.writer import Spec
+from harness.formats import gguf_types, safetensors, torch_pickle
+from harness.formats.read import read_tensors
+from harness.formats.tensor import File, TensorHeader, decoded
+from harness.formats.write import Spec, container_of, write_container
 from sdcpp.errors import Error, FileInvalid, TypeUnavailable, UnsafePickle
 
 Arrays = dict[str, np.ndarray[Any, Any]]
@@ -33,22 +34,22 @@ ARRAYS: Arrays = {
     "no.row": np.zeros((4, 0), np.float32),
 }
 METADATA = {
-    "ss_network_dim": Entry(type="STRING", value="2"),
-    "modelspec.license": Entry(type="STRING", value="CC-BY « »"),
-    "number": Entry(type="UINT32", value=7),
-    "numbers": Entry(type="ARRAY:FLOAT64", value=[1.5, -2.0]),
-    "words": Entry(type="ARRAY:STRING", value=["a", ""]),
+    "ss_network_dim": TensorHeader(type="STRING", value="2"),
+    "modelspec.license": TensorHeader(type="STRING", value="CC-BY « »"),
+    "number": TensorHeader(type="UINT32", value=7),
+    "numbers": TensorHeader(type="ARRAY:FLOAT64", value=[1.5, -2.0]),
+    "words": TensorHeader(type="ARRAY:STRING", value=["a", ""]),
 }
 #: Of each fuzzed kind of file; SDCPP_FUZZ=100000 runs for hours.
 EXAMPLES = int(os.environ.get("SDCPP_FUZZ", "60"))
 KINDS = {"float32": "F32", "float16": "F16"}
 
 
-def write(path: Path, arrays: Arrays, metadata: dict[str, Entry] | None = None) -> Path:
+def write(path: Path, arrays: Arrays, metadata: dict[str, TensorHeader] | None = None) -> Path:
     specs = [Spec(name=n, shape=a.shape, kind=KINDS[a.dtype.name]) for n, a in arrays.items()]
-    writer.write(
+    write_container(
         path,
-        writer.container_of(path),
+        container_of(path),
         specs,
         metadata or {},
         lambda spec, _at: [arrays[spec.name].reshape(-1).view(np.uint8)],
@@ -58,7 +59,7 @@ def write(path: Path, arrays: Arrays, metadata: dict[str, Entry] | None = None) 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".gguf", ".ckpt"])
 def test_shapes_types_and_bytes_come_back(tmp_path: Path, suffix: str) -> None:
-    file = reader.read(write(tmp_path / f"x{suffix}", ARRAYS, METADATA))
+    file = read_tensors(write(tmp_path / f"x{suffix}", ARRAYS, METADATA))
     assert list(file.tensors) == list(ARRAYS)
     for name, array in ARRAYS.items():
         tensor = file.tensors[name]
@@ -70,9 +71,9 @@ def test_shapes_types_and_bytes_come_back(tmp_path: Path, suffix: str) -> None:
 @pytest.mark.parametrize("first", [".safetensors", ".gguf", ".ckpt"])
 @pytest.mark.parametrize("second", [".safetensors", ".gguf", ".ckpt"])
 def test_metadata_survives_any_way_round(tmp_path: Path, first: str, second: str) -> None:
-    one = reader.read(write(tmp_path / f"a{first}", ARRAYS, METADATA))
-    two = reader.read(write(tmp_path / f"b{second}", ARRAYS, dict(one.metadata)))
-    last = reader.read(write(tmp_path / "c.gguf", ARRAYS, dict(two.metadata)))
+    one = read_tensors(write(tmp_path / f"a{first}", ARRAYS, METADATA))
+    two = read_tensors(write(tmp_path / f"b{second}", ARRAYS, dict(one.metadata)))
+    last = read_tensors(write(tmp_path / "c.gguf", ARRAYS, dict(two.metadata)))
     assert dict(last.metadata) == METADATA
 
 
@@ -91,25 +92,27 @@ def test_public_packages_read_what_is_written(tmp_path: Path) -> None:
 
 def test_what_public_packages_write_is_read(tmp_path: Path) -> None:
     save_file(ARRAYS, tmp_path / "x.safetensors", metadata={"format": "pt"})
-    file = reader.read(tmp_path / "x.safetensors")
+    file = read_tensors(tmp_path / "x.safetensors")
     assert file.metadata["format"].value == "pt"
     assert all(np.array_equal(file.tensors[n].values(), a) for n, a in ARRAYS.items())
-    gguf.write(tmp_path / "x.gguf", {"w": np.ones((4, 32), np.float32)}, "Q8_0")
-    assert reader.read(tmp_path / "x.gguf").tensors["w"].kind == "Q8_0"
-    ckpt.write(tmp_path / "x.pt", {"w": np.ones((4, 32), np.float16)})
-    assert np.array_equal(reader.read(tmp_path / "x.pt").tensors["w"].values(), np.ones((4, 32)))
+    gguf_types.write(tmp_path / "x.gguf", {"w": np.ones((4, 32), np.float32)}, "Q8_0")
+    assert read_tensors(tmp_path / "x.gguf").tensors["w"].kind == "Q8_0"
+    torch_pickle.write(tmp_path / "x.pt", {"w": np.ones((4, 32), np.float16)})
+    assert np.array_equal(read_tensors(tmp_path / "x.pt").tensors["w"].values(), np.ones((4, 32)))
 
 
 def test_a_file_is_known_by_its_content(tmp_path: Path) -> None:
     write(tmp_path / "x.gguf", ARRAYS).rename(tmp_path / "x.safetensors")
-    assert reader.read(tmp_path / "x.safetensors").container == "gguf"
+    assert read_tensors(tmp_path / "x.safetensors").container == "gguf"
 
 
 def test_blocks_are_decoded_as_the_gguf_package_does(tmp_path: Path) -> None:
     values = np.random.default_rng(5).standard_normal((300, 64)).astype(np.float32)
-    gguf.write(tmp_path / "x.gguf", {"w": values}, "Q4_0")
-    pieces = list(reader.read(tmp_path / "x.gguf").tensors["w"].pieces())
-    assert np.array_equal(np.concatenate(pieces).reshape(values.shape), gguf.read(tmp_path / "x.gguf")["w"])
+    gguf_types.write(tmp_path / "x.gguf", {"w": values}, "Q4_0")
+    pieces = list(read_tensors(tmp_path / "x.gguf").tensors["w"].pieces())
+    assert np.array_equal(
+        np.concatenate(pieces).reshape(values.shape), gguf_types.read(tmp_path / "x.gguf")["w"]
+    )
 
 
 def test_eight_bit_floats() -> None:
@@ -146,7 +149,7 @@ class _Evil:
 def test_a_pickle_that_would_run_something_is_refused_by_name(tmp_path: Path, protocol: int) -> None:
     evil = pickle.dumps({"w": _Evil(tmp_path / "ran")}, protocol=protocol)
     with pytest.raises(UnsafePickle, match=r"(getattr|pathlib\S*) at byte \d+"):
-        reader.read(archive(tmp_path / "x.ckpt", evil))
+        read_tensors(archive(tmp_path / "x.ckpt", evil))
     assert not (tmp_path / "ran").exists()
 
 
@@ -163,26 +166,26 @@ def test_a_pickle_that_would_run_something_is_refused_by_name(tmp_path: Path, pr
 def test_every_name_but_those_of_tensors_is_refused(tmp_path: Path, name: str) -> None:
     module, function = name.split()
     with pytest.raises(UnsafePickle, match=f"{module}.{function}"):
-        reader.read(archive(tmp_path / "x.ckpt", b"\x80\x02c" + f"{module}\n{function}\n".encode() + b")R."))
+        read_tensors(archive(tmp_path / "x.ckpt", b"\x80\x02c" + f"{module}\n{function}\n".encode() + b")R."))
 
 
 def test_a_nested_state_dict_and_the_texts_beside_it(tmp_path: Path) -> None:
-    words = ckpt.state_dict([("w", (2, 3), "FloatStorage")])
+    words = torch_pickle.state_dict([("w", (2, 3), "FloatStorage")])
     # {"state_dict": <the dict>, "epoch": 3}, around the dict that is there.
     nested = pickle.PROTO + b"\x02}(X\x0a\0\0\0state_dict" + words[2:-1] + b"X\x05\0\0\0epochK\x03u."
     data = np.arange(6, dtype=np.float32)
-    file = reader.read(archive(tmp_path / "x.ckpt", nested, {"data/0": data.tobytes()}))
+    file = read_tensors(archive(tmp_path / "x.ckpt", nested, {"data/0": data.tobytes()}))
     assert np.array_equal(file.tensors["w"].values(), data.reshape(2, 3))
-    assert file.metadata == {"epoch": Entry(type="STRING", value="3")}
+    assert file.metadata == {"epoch": TensorHeader(type="STRING", value="3")}
 
 
 def test_a_transposed_tensor_is_gathered(tmp_path: Path) -> None:
-    words = ckpt.state_dict([("w", (3, 2), "FloatStorage")])
+    words = torch_pickle.state_dict([("w", (3, 2), "FloatStorage")])
     # Shape (3, 2) and strides (2, 1), pushed as two numbers each; swap the strides.
     swapped = words.replace(b"K\x02K\x01\x86", b"K\x01K\x03\x86")
     assert swapped != words
     data = np.arange(6, dtype=np.float32)
-    file = reader.read(archive(tmp_path / "x.ckpt", swapped, {"data/0": data.tobytes()}))
+    file = read_tensors(archive(tmp_path / "x.ckpt", swapped, {"data/0": data.tobytes()}))
     assert np.array_equal(file.tensors["w"].values(), data.reshape(2, 3).T)
 
 
@@ -195,7 +198,7 @@ def test_complaints_name_the_tensor_and_the_byte_on_one_line(tmp_path: Path) -> 
     path = tmp_path / "x.safetensors"
     path.write_bytes(struct.pack("<Q", len(text)) + text + bytes(12))
     with pytest.raises(FileInvalid) as caught:
-        reader.read(path)
+        read_tensors(path)
     assert str(caught.value) == (
         f"tensor w: shape [2, 2] of F32 takes 16 bytes, not 12, at byte {8 + len(text)}: {path}; "
         "fetch or convert the file again"
@@ -208,7 +211,7 @@ def test_a_file_cut_anywhere_is_refused(tmp_path: Path, suffix: str) -> None:
     for length in range(0, len(whole) - 31, 7):
         (tmp_path / "cut").write_bytes(whole[:length])
         with pytest.raises(FileInvalid) as caught:
-            reader.read(tmp_path / "cut")
+            read_tensors(tmp_path / "cut")
         assert "\n" not in str(caught.value)
 
 
@@ -237,7 +240,7 @@ def fuzz_bytes(path: Path, whole: bytes, edits: list[tuple[int, int]], cut: int)
     path.write_bytes(data[: len(data) - cut % len(data)] if cut else data)
     try:
         with np.errstate(all="ignore"):
-            _touch(reader.read(path))
+            _touch(read_tensors(path))
     except Error as error:
         one_line(error)
 
@@ -286,7 +289,7 @@ def test_any_safetensors_header(fuzzed: Path, header: Any, tail: bytes) -> None:
     path = fuzzed / "x"
     path.write_bytes(struct.pack("<Q", len(text)) + text + tail)
     try:
-        _touch(reader.read(path))
+        _touch(read_tensors(path))
     except Error as error:
         one_line(error)
 
@@ -301,7 +304,7 @@ def test_any_pickle(fuzzed: Path, tokens: list[int]) -> None:
     path = fuzzed / "x.ckpt"
     head = b"\x80\x02}q\x00ctorch._utils\n_rebuild_tensor_v2\nctorch\nFloatStorage\n"
     try:
-        _touch(reader.read(archive(path, head + bytes(tokens) + b".")))
+        _touch(read_tensors(archive(path, head + bytes(tokens) + b".")))
     except Error as error:
         one_line(error)
 
@@ -310,9 +313,9 @@ def test_a_type_that_a_container_cannot_hold(tmp_path: Path) -> None:
     spec = [Spec(name="w", shape=(1, 32), kind="Q8_0")]
     for suffix in ("safetensors", "ckpt"):
         with pytest.raises(TypeUnavailable, match="Q8_0"):
-            writer.write(tmp_path / "x", suffix, spec, {}, lambda *_: [np.zeros(34, np.uint8)])
+            write_container(tmp_path / "x", suffix, spec, {}, lambda *_: [np.zeros(34, np.uint8)])
     with pytest.raises(FileInvalid, match="names no container"):
-        writer.container_of(tmp_path / "x.bin")
+        container_of(tmp_path / "x.bin")
 
 
 def test_a_name_that_ggml_cannot_read(tmp_path: Path) -> None:
@@ -326,7 +329,7 @@ def test_an_older_checkpoint_is_told(tmp_path: Path) -> None:
     pickle.dump(119547037146038801333356, stream, protocol=2)
     path.write_bytes(stream.getvalue())
     with pytest.raises(FileInvalid, match=r"before PyTorch 1\.6"):
-        reader.read(path)
+        read_tensors(path)
 
 
 def test_the_simple_writer_and_the_planned_one_agree(tmp_path: Path) -> None:

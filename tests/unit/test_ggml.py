@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from sdcpp import ggml, library
-from sdcpp.built import Build
+from sdcpp.binding import ggml, library
+from sdcpp.binding.build_folder import Build
+from sdcpp.binding.library import Library
 from sdcpp.errors import FileInvalid, LibraryUnusable
-from sdcpp.library import Library
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def loaded(fake_build: Callable[..., Build]) -> Library:
 
 def test_devices_are_those_that_ggml_lists(loaded: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     assert ggml.devices(loaded) == (
-        ggml.Device(name="CPU", description="Fake device", kind="cpu", registry="CPU"),
+        ggml.GgmlDevice(name="CPU", description="Fake device", kind="cpu", registry="CPU"),
     )
     monkeypatch.setenv("FAKE_DEVICES", "CUDA0")
     assert [device.kind for device in ggml.devices(loaded)] == ["gpu"]

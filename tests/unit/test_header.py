@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from sdcpp import header
-from sdcpp.declaration import Array, FunctionType, Named, Pointer, Scalar, Type, spell
+from sdcpp.binding import header
+from sdcpp.binding.declarations import Array, FunctionType, Named, Pointer, Scalar, Type, c_spelling
 from sdcpp.errors import HeaderUnsupported
+from sdcpp.source import workspace
 from tests.unit.fakelib import header_text
 
 INT, CHAR, VOID = Scalar(name="int"), Scalar(name="char"), Scalar(name="void")
@@ -163,12 +164,12 @@ def test_what_cannot_be_read_is_named_with_its_line(text: str, line: int, reason
 
 def test_the_header_is_found_in_both_places(tmp_path: Path) -> None:
     with pytest.raises(HeaderUnsupported, match="no public header"):
-        header.locate(tmp_path)
+        workspace.locate_header(tmp_path)
     (tmp_path / "stable-diffusion.h").touch()
-    assert header.locate(tmp_path) == tmp_path / "stable-diffusion.h"
+    assert workspace.locate_header(tmp_path) == tmp_path / "stable-diffusion.h"
     (tmp_path / "include").mkdir()
     (tmp_path / "include" / "stable-diffusion.h").touch()
-    assert header.locate(tmp_path) == tmp_path / "include" / "stable-diffusion.h"
+    assert workspace.locate_header(tmp_path) == tmp_path / "include" / "stable-diffusion.h"
 
 
 @pytest.mark.parametrize("generation", ["B", "C"])
@@ -191,7 +192,7 @@ def test_the_fakes_header_differs_by_generation(generation: str) -> None:
 )
 def test_a_type_spelled_in_c_again_reads_as_the_same_type(declaration: str, name: str) -> None:
     before = only_struct_field(declaration, name)
-    assert only_struct_field(spell(before, name), name) == before
+    assert only_struct_field(c_spelling(before, name), name) == before
 
 
 def only_struct_field(declaration: str, name: str) -> Type:

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from harness.delta import F64
-from harness.kinds import KINDS, Kind, factorization
+from harness.adapters.definitions import F64
+from harness.adapters.kinds import KINDS, Kind, factorization
 
 LINEAR = (96, 64)
 KERNEL = (96, 64, 3, 3)

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sdcpp import header, layout, project
-from sdcpp.declaration import Named
+from sdcpp import project
+from sdcpp.binding import header, layouts
+from sdcpp.binding.declarations import Named
 from sdcpp.errors import HeaderUnsupported, LayoutMismatch
-from sdcpp.run import run
+from sdcpp.process import run
 from tests.unit import fakelib
 
 
@@ -25,14 +26,14 @@ def compiled(folder: Path, text: str) -> dict[str, Any]:
     return table
 
 
-def types_of(text: str) -> layout.Types:
-    return layout.Types(header.parse(text))
+def types_of(text: str) -> layouts.Types:
+    return layouts.Types(header.parse(text))
 
 
 @pytest.mark.parametrize("generation", list(fakelib.FAKES))
 def test_the_fakes_layouts_are_the_compilers(tmp_path: Path, generation: str) -> None:
     text = fakelib.header_text(generation)
-    layout.compare(types_of(text), compiled(tmp_path, text))
+    layouts.compare(types_of(text), compiled(tmp_path, text))
 
 
 def test_tags_without_their_keyword_are_read_and_compiled_as_cpp(tmp_path: Path) -> None:
@@ -42,7 +43,7 @@ def test_tags_without_their_keyword_are_read_and_compiled_as_cpp(tmp_path: Path)
     )
     text = f'#ifdef __cplusplus\nextern "C" {{\n#endif\n{text}#ifdef __cplusplus\n}}\n#endif\n'
     types = types_of(text)
-    layout.compare(types, compiled(tmp_path, text))
+    layouts.compare(types, compiled(tmp_path, text))
     kinds = [argument.type for argument in types.header.functions["make"].arguments]
     assert kinds[1] == Named(kind="enum", name="type_t", spelling="enum type_t")
 
@@ -76,7 +77,7 @@ def test_random_structs_are_laid_out_as_the_compiler_does(tmp_path: Path, struct
         members = " ".join(f"{kind} f{i}{f'[{n}]' if n else ''};" for i, (kind, n) in enumerate(fields))
         held = f" s{index - 1}_t inner; s{index - 1}_t* next;" if index else ""
         text += f"typedef struct {{ {members}{held} void (*cb)(int); }} s{index}_t;\n"
-    layout.compare(types_of(text), compiled(tmp_path, text))
+    layouts.compare(types_of(text), compiled(tmp_path, text))
 
 
 STRUCT = "typedef struct {{ int first; {} double last; }} params_t;\nenum mode {{ A, B }};\n"
@@ -101,7 +102,7 @@ def test_a_difference_names_the_first_wrong_thing(
 ) -> None:
     table = compiled(tmp_path, compiled_text)
     with pytest.raises(LayoutMismatch) as caught:
-        layout.compare(types_of(read_text), table)
+        layouts.compare(types_of(read_text), table)
     assert caught.value.subject == named
 
 
@@ -111,34 +112,34 @@ def test_a_mismatch_gives_both_numbers(tmp_path: Path) -> None:
     with pytest.raises(
         LayoutMismatch, match=r"read as offset 8, size 8; compiled as offset 16, size 8: params_t\.last"
     ):
-        layout.compare(types_of(STRUCT.format("int x;")), table)
+        layouts.compare(types_of(STRUCT.format("int x;")), table)
 
 
 def test_a_library_of_another_word_size_is_named(tmp_path: Path) -> None:
     table = {**compiled(tmp_path, STRUCT.format("")), "pointer": 4}
     with pytest.raises(LayoutMismatch, match="4-byte pointers"):
-        layout.compare(types_of(STRUCT.format("")), table)
+        layouts.compare(types_of(STRUCT.format("")), table)
 
 
 def test_padding_at_the_end_counts(tmp_path: Path) -> None:
     table = compiled(tmp_path, "typedef struct { double d; char c; } t;")
     table["structs"]["t"]["size"] = 24
     with pytest.raises(LayoutMismatch, match=r"read as 16 bytes, compiled as 24: sizeof\(t\)"):
-        layout.compare(types_of("typedef struct { double d; char c; } t;"), table)
+        layouts.compare(types_of("typedef struct { double d; char c; } t;"), table)
 
 
 def test_an_enum_of_another_width_is_named(tmp_path: Path) -> None:
     table = compiled(tmp_path, "enum mode { A };")
     table["enums"]["mode"] = 1
     with pytest.raises(LayoutMismatch, match=r"sizeof\(mode\)"):
-        layout.compare(types_of("enum mode { A };"), table)
+        layouts.compare(types_of("enum mode { A };"), table)
 
 
 def test_the_compiler_refuses_a_prototype_that_was_read_wrongly(tmp_path: Path) -> None:
     (tmp_path / "stable-diffusion.h").write_text("int f(long x);", encoding="utf-8")
-    (tmp_path / "abi_entries.h").write_text(layout.entries(header.parse("int f(int x);")), encoding="utf-8")
+    (tmp_path / "abi_entries.h").write_text(layouts.entries(header.parse("int f(int x);")), encoding="utf-8")
     done = run(
-        ["c++", "-fsyntax-only", f"-I{tmp_path}", project.ROOT / "sdcpp/native/abi_table.cpp"],
+        ["c++", "-fsyntax-only", f"-I{tmp_path}", project.ROOT / "sdcpp/binding/native/abi_table.cpp"],
         quiet=True,
     )
     assert done.status != 0

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from sdcpp import library
-from sdcpp.built import Build
+from sdcpp.binding import library
+from sdcpp.binding.build_folder import Build
+from sdcpp.binding.library import Library, LogLine
 from sdcpp.errors import HeaderUnsupported, LayoutMismatch, LibraryUnusable
-from sdcpp.library import Library, LogLine
 
 Fakes = Callable[..., Build]
 
@@ -116,8 +116,8 @@ def test_what_a_listener_raises_stays_out_of_c(loaded: Library, model: Path) -> 
 
 def test_loading_brings_no_numpy_along(fake_build: Fakes) -> None:
     program = (
-        "import sys; from pathlib import Path; from sdcpp import api, built, library\n"
-        "api.bind(library.load(built.read(Path(sys.argv[1]))))\n"
+        "import sys; from pathlib import Path; from sdcpp.binding import api, build_folder, library\n"
+        "api.bind(library.load(build_folder.read(Path(sys.argv[1]))))\n"
         "sys.exit('numpy' in sys.modules)"
     )
     assert (

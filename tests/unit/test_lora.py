@@ -14,26 +14,28 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.formats import gguf, reader, writer
-from harness.formats.tensor import Entry
-from harness.formats.writer import Spec
-from harness.lora import choose, delta, plot, sample
-from harness.lora.compare import compare
-from harness.lora.convert import convert
-from harness.lora.inspect import inspect
-from harness.lora.layout import layout, scheme, split
-from harness.lora.maker import Reference
-from harness.lora.merge import Dose, dose, merge
-from harness.lora.places import Places
-from sdcpp.__main__ import main
+from harness.cli.main import main
+from harness.converter import plot, type_choice, weight_change
+from harness.converter.base_weights import BaseWeights
+from harness.converter.compare import compare
+from harness.converter.convert import convert
+from harness.converter.inspect import inspect
+from harness.converter.merge_into_base import WeightedAdapter, merge, parse_adapter_argument
+from harness.converter.modules import layout, scheme, split
+from harness.formats import gguf_types
+from harness.formats.read import read_tensors
+from harness.formats.tensor import TensorHeader
+from harness.formats.write import Spec, container_of, write_container
+from harness.quantising.package_quantiser import PackageQuantiser
+from harness.studies.conversion import sample_adapter
 from sdcpp.errors import AdapterUnknown, Error, FileInvalid, LossUnreachable, OutputRefused, TypeUnavailable
 from tests.unit.small import BASE
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 KEY = "lora_unet_block_proj"
 METADATA = {
-    "ss_tag": Entry(type="STRING", value="a lighthouse"),
-    "modelspec.license": Entry(type="STRING", value="MIT"),
+    "ss_tag": TensorHeader(type="STRING", value="a lighthouse"),
+    "modelspec.license": TensorHeader(type="STRING", value="MIT"),
 }
 
 
@@ -41,9 +43,9 @@ def save(path: Path, arrays: Arrays, kinds: dict[str, str] | None = None) -> Pat
     kinds = kinds or {}
     names = {"float32": "F32", "float16": "F16", "uint16": "BF16", "float64": "F64"}
     specs = [Spec(name=n, shape=a.shape, kind=kinds.get(n, names[a.dtype.name])) for n, a in arrays.items()]
-    writer.write(
+    write_container(
         path,
-        writer.container_of(path),
+        container_of(path),
         specs,
         METADATA,
         lambda s, _at: [arrays[s.name].reshape(-1).view(np.uint8)],
@@ -52,7 +54,7 @@ def save(path: Path, arrays: Arrays, kinds: dict[str, str] | None = None) -> Pat
 
 
 def pair(rank: int = 32, out: int = 64, inner: int = 96, seed: int = 1, key: str = KEY) -> Arrays:
-    up, down = sample.factors(out, inner, rank, 3.0, 1.0, (seed,))
+    up, down = sample_adapter.factors(out, inner, rank, 3.0, 1.0, (seed,))
     return {
         f"{key}.lora_down.weight": down,
         f"{key}.lora_up.weight": up,
@@ -76,10 +78,10 @@ def test_floats_go_round_to_the_bit(tmp_path: Path, kind: str) -> None:
 
 def test_a_quantised_file_becomes_exactly_its_values(tmp_path: Path) -> None:
     save(tmp_path / "a.safetensors", pair())
-    convert(tmp_path / "a.safetensors", tmp_path / "b.gguf", ["Q4_0"], Reference())
+    convert(tmp_path / "a.safetensors", tmp_path / "b.gguf", ["Q4_0"], PackageQuantiser())
     convert(tmp_path / "b.gguf", tmp_path / "c.safetensors")
-    wanted = gguf.read(tmp_path / "b.gguf")
-    found = reader.read(tmp_path / "c.safetensors").tensors
+    wanted = gguf_types.read(tmp_path / "b.gguf")
+    found = read_tensors(tmp_path / "c.safetensors").tensors
     assert {t.kind for t in found.values()} == {"F32"}
     for name, values in wanted.items():
         assert np.array_equal(found[name].values().reshape(values.shape), values)
@@ -90,14 +92,14 @@ def test_the_rules_of_mixed_files(tmp_path: Path) -> None:
         pair() | pair(rank=8, key="lora_unet_block_out", inner=40) | {"x.diff_b": np.ones(64, np.float32)}
     )
     save(tmp_path / "a.safetensors", arrays)
-    done = convert(tmp_path / "a.safetensors", tmp_path / "b.gguf", ["Q8_0"], Reference())
+    done = convert(tmp_path / "a.safetensors", tmp_path / "b.gguf", ["Q8_0"], PackageQuantiser())
     told = {f.tensor.name.removeprefix("lora_unet_"): (f.kind, f.why) for f in done.fates}
     assert told["block_proj.lora_down.weight"] == ("Q8_0", "as asked")
     assert told["block_out.lora_up.weight"] == ("F16", "rows of 8 are not whole blocks of 32 (Q8_0)")
     assert told["block_out.lora_down.weight"] == ("F16", "rows of 40 are not whole blocks of 32 (Q8_0)")
     assert told["block_proj.alpha"] == ("F32", "scalars are never quantised")
     assert told["x.diff_b"] == ("F16", "vectors are never quantised")
-    assert {n: t.kind for n, t in reader.read(tmp_path / "b.gguf").tensors.items()} == {
+    assert {n: t.kind for n, t in read_tensors(tmp_path / "b.gguf").tensors.items()} == {
         f.tensor.name: f.kind for f in done.fates
     }
     assert 8.5 < done.bits < 16
@@ -114,12 +116,12 @@ def test_what_f16_cannot_hold_stays_f32(tmp_path: Path) -> None:
 
 def test_metadata_survives_both_ways_and_gguf_gets_its_own(tmp_path: Path) -> None:
     save(tmp_path / "a.safetensors", pair())
-    convert(tmp_path / "a.safetensors", tmp_path / "b.gguf", ["Q8_0"], Reference())
+    convert(tmp_path / "a.safetensors", tmp_path / "b.gguf", ["Q8_0"], PackageQuantiser())
     convert(tmp_path / "b.gguf", tmp_path / "c.safetensors")
-    there = reader.read(tmp_path / "b.gguf").metadata
+    there = read_tensors(tmp_path / "b.gguf").metadata
     assert there["general.license"].value == "MIT"
     assert there["general.type"].value == "adapter"
-    assert reader.read(tmp_path / "c.safetensors").metadata == METADATA
+    assert read_tensors(tmp_path / "c.safetensors").metadata == METADATA
 
 
 # --- refused, and nothing left behind ---
@@ -142,9 +144,17 @@ def test_output_that_is_the_input(tmp_path: Path) -> None:
 
 def test_types_that_are_unknown_or_cannot_be_made(tmp_path: Path) -> None:
     path = save(tmp_path / "a.safetensors", pair())
-    refused(TypeUnavailable, tmp_path, "Q9_Z", path, tmp_path / "b.gguf", ["Q9_Z"], Reference())
-    refused(TypeUnavailable, tmp_path, "IQ2_XXS", path, tmp_path / "b.gguf", ["IQ2_XXS"], Reference())
-    refused(TypeUnavailable, tmp_path, "safetensors", path, tmp_path / "b.safetensors", ["Q8_0"], Reference())
+    refused(TypeUnavailable, tmp_path, "Q9_Z", path, tmp_path / "b.gguf", ["Q9_Z"], PackageQuantiser())
+    refused(TypeUnavailable, tmp_path, "IQ2_XXS", path, tmp_path / "b.gguf", ["IQ2_XXS"], PackageQuantiser())
+    refused(
+        TypeUnavailable,
+        tmp_path,
+        "safetensors",
+        path,
+        tmp_path / "b.safetensors",
+        ["Q8_0"],
+        PackageQuantiser(),
+    )
 
 
 @pytest.mark.parametrize("kinds", [[], ["Q8_0"], ["F16"]])
@@ -152,10 +162,10 @@ def test_nan_is_told_by_tensor_row_and_byte(tmp_path: Path, kinds: list[str]) ->
     arrays = pair()
     arrays[f"{KEY}.lora_down.weight"][2, 5] = np.nan
     path = save(tmp_path / "a.safetensors", arrays)
-    tensor = reader.read(path).tensors[f"{KEY}.lora_down.weight"]
+    tensor = read_tensors(path).tensors[f"{KEY}.lora_down.weight"]
     place = tensor.offset + 4 * (2 * 96 + 5)
     match = f"lora_down.weight: nan in row 2, column 5, at byte {place}"
-    refused(FileInvalid, tmp_path, match, path, tmp_path / "b.gguf", kinds, Reference())
+    refused(FileInvalid, tmp_path, match, path, tmp_path / "b.gguf", kinds, PackageQuantiser())
     convert(path, tmp_path / "c.gguf", anyway=True)
     assert [c for c in inspect(path).complaints if "1 NaN" in c]
 
@@ -191,14 +201,14 @@ def test_a_full_disk_leaves_the_older_file(tmp_path: Path, monkeypatch: pytest.M
     def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(writer, "_pour", full)
+    monkeypatch.setattr("harness.formats.write._pour", full)
     refused(OutputRefused, tmp_path, "No space left on device", path, tmp_path / "b.gguf")
 
 
 def test_memory_stays_near_the_largest_tensor(tmp_path: Path) -> None:
     # 48 MB in tensors of 2 MB, converted in a process of its own; the first, small one tells what Python takes.
     code = (
-        "import resource, sys; from pathlib import Path; from harness.lora.convert import convert;"
+        "import resource, sys; from pathlib import Path; from harness.converter.convert import convert;"
         "convert(Path(sys.argv[1]), Path(sys.argv[2]), [sys.argv[3]]);"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )
@@ -207,7 +217,9 @@ def test_memory_stays_near_the_largest_tensor(tmp_path: Path) -> None:
         source = tmp_path / f"{modules}.safetensors"
         up, down = np.ones((2048, 128), np.float32), np.ones((128, 2048), np.float32)
         key = "lora_unet_double_blocks_BLOCK_img_attn_proj"
-        sample.write(source, {f"{key}.lora_down.weight": down, f"{key}.lora_up.weight": up}, "F32", modules)
+        sample_adapter.write(
+            source, {f"{key}.lora_down.weight": down, f"{key}.lora_up.weight": up}, "F32", modules
+        )
         words = [sys.executable, "-c", code, str(source), str(tmp_path / "out.gguf"), "F16"]
         done = subprocess.run(words, capture_output=True, text=True, check=True)
         peaks.append(int(done.stdout) * (1 if sys.platform == "darwin" else 1024))
@@ -241,9 +253,9 @@ def test_schemes_are_told() -> None:
 
 def dense(path: Path) -> dict[str, np.ndarray[Any, Any]]:
     found = {}
-    for key, module in layout(reader.read(path).tensors.values()).modules.items():
-        change = delta.delta(module)
-        found[key] = delta.rows(change, 0, change.shape[0])
+    for key, module in layout(read_tensors(path).tensors.values()).modules.items():
+        change = weight_change.weight_change(module)
+        found[key] = weight_change.rows(change, 0, change.shape[0])
     return found
 
 
@@ -304,30 +316,30 @@ def test_the_bound_is_kept_and_measured(tmp_path: Path) -> None:
     a = save(tmp_path / "a.safetensors", pair(rank=64, out=128, inner=256) | pair(rank=8, key="lora_unet_y"))
     sizes = []
     for bound in (0.2, 0.05, 0.01):
-        choice = choose.within(a, tmp_path / "b.gguf", bound, Reference())
+        choice = type_choice.convert_within_loss(a, tmp_path / "b.gguf", bound, PackageQuantiser())
         assert choice.measured <= bound
         assert choice.measured == compare(a, tmp_path / "b.gguf").relative
         assert choice.predicted == pytest.approx(choice.measured, rel=0.1)
         sizes.append(choice.conversion.after)
     assert sizes == sorted(sizes)
     # The next smaller type for everything would break the bound.
-    done = convert(a, tmp_path / "c.gguf", ["Q5_1"], Reference())
+    done = convert(a, tmp_path / "c.gguf", ["Q5_1"], PackageQuantiser())
     assert compare(a, tmp_path / "c.gguf").relative > 0.01
     assert done.after < sizes[-1]
 
 
 def test_a_bound_that_nothing_keeps() -> None:
-    options = {"a": [choose.Option(kind="Q8_0", bytes=34, error=1.0)]}
+    options = {"a": [type_choice.Option(kind="Q8_0", bytes=34, error=1.0)]}
     with pytest.raises(LossUnreachable):
-        choose.choose(options, 1.0, 0.5)
+        type_choice.choose(options, 1.0, 0.5)
 
 
 @pytest.mark.parametrize("kind", ["Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "MXFP4"])
 @pytest.mark.parametrize("rank", [32, 64])
 def test_other_factors_lose_less_at_the_same_size(tmp_path: Path, kind: str, rank: int) -> None:
     a = save(tmp_path / "a.safetensors", pair(rank=rank, out=160, inner=192))
-    plain = convert(a, tmp_path / "b.gguf", [kind], Reference())
-    better = convert(a, tmp_path / "c.gguf", [kind], Reference(), rebalance=True)
+    plain = convert(a, tmp_path / "b.gguf", [kind], PackageQuantiser())
+    better = convert(a, tmp_path / "c.gguf", [kind], PackageQuantiser(), rebalance=True)
     assert plain.after == better.after
     losses = [compare(a, tmp_path / name).relative for name in ("b.gguf", "c.gguf")]
     assert losses[1] < 0.75 * losses[0]
@@ -335,8 +347,8 @@ def test_other_factors_lose_less_at_the_same_size(tmp_path: Path, kind: str, ran
 
 def test_a_padded_rank_keeps_its_scale(tmp_path: Path) -> None:
     a = save(tmp_path / "a.safetensors", pair(rank=20))
-    convert(a, tmp_path / "b.gguf", ["Q8_0"], Reference(), rebalance=True, pad=True)
-    tensors = reader.read(tmp_path / "b.gguf").tensors
+    convert(a, tmp_path / "b.gguf", ["Q8_0"], PackageQuantiser(), rebalance=True, pad=True)
+    tensors = read_tensors(tmp_path / "b.gguf").tensors
     assert tensors[f"{KEY}.lora_up.weight"].shape == (64, 32)
     assert tensors[f"{KEY}.lora_up.weight"].kind == "Q8_0"
     assert tensors[f"{KEY}.alpha"].values().item() == 16
@@ -351,27 +363,29 @@ def test_merging_is_the_sum(tmp_path: Path) -> None:
         {"model.diffusion_model.block.proj.weight": weight, "model.diffusion_model.block.proj.bias": bias},
     )
     a = save(tmp_path / "a.safetensors", pair() | {f"{KEY}.diff_b": bias})
-    merge(base, [Dose(path=a, multiplier=0.5), Dose(path=a)], tmp_path / "m.safetensors")
-    found = reader.read(tmp_path / "m.safetensors").tensors
+    merge(
+        base, [WeightedAdapter(path=a, multiplier=0.5), WeightedAdapter(path=a)], tmp_path / "m.safetensors"
+    )
+    found = read_tensors(tmp_path / "m.safetensors").tensors
     wanted = weight + 1.5 * dense(a)[KEY]
     assert np.array_equal(
         found["model.diffusion_model.block.proj.weight"].values(), wanted.astype(np.float32)
     ) or np.allclose(found["model.diffusion_model.block.proj.weight"].values(), wanted, rtol=1e-6)
     assert np.allclose(found["model.diffusion_model.block.proj.bias"].values(), 2.5)
-    merge(base, [Dose(path=a)], tmp_path / "m.gguf", ["Q8_0"], Reference())
-    assert reader.read(tmp_path / "m.gguf").tensors["model.diffusion_model.block.proj.weight"].kind == "Q8_0"
+    merge(base, [WeightedAdapter(path=a)], tmp_path / "m.gguf", ["Q8_0"], PackageQuantiser())
+    assert read_tensors(tmp_path / "m.gguf").tensors["model.diffusion_model.block.proj.weight"].kind == "Q8_0"
     with pytest.raises(AdapterUnknown, match="no place for lora_unet_other"):
         merge(
             base,
-            [Dose(path=save(tmp_path / "o.safetensors", pair(key="lora_unet_other")))],
+            [WeightedAdapter(path=save(tmp_path / "o.safetensors", pair(key="lora_unet_other")))],
             tmp_path / "x.gguf",
         )
     assert not (tmp_path / "x.gguf").exists()
 
 
 def test_doses() -> None:
-    assert dose("a.gguf@0.5") == Dose(path=Path("a.gguf"), multiplier=0.5)
-    assert dose("a@b.gguf") == Dose(path=Path("a@b.gguf"))
+    assert parse_adapter_argument("a.gguf@0.5") == WeightedAdapter(path=Path("a.gguf"), multiplier=0.5)
+    assert parse_adapter_argument("a@b.gguf") == WeightedAdapter(path=Path("a@b.gguf"))
 
 
 def test_places_of_all_schemes() -> None:
@@ -380,7 +394,7 @@ def test_places_of_all_schemes() -> None:
         "model.diffusion_model.input_blocks.4.1.transformer_blocks.0.attn1.to_q.weight",
         "cond_stage_model.transformer.text_model.encoder.layers.0.mlp.fc1.weight",
     ]
-    places = Places(names)
+    places = BaseWeights(names)
     place = places.find("transformer.transformer_blocks.1.attn.to_k")
     assert place is not None
     assert place.rows((768, 256)) == (256, 512)
@@ -441,7 +455,7 @@ def test_a_reader_that_has_seen_enough_leaves_no_traceback(tmp_path: Path, form:
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(
-        [sys.executable, "-m", "sdcpp", "lora", "inspect", str(file), *form],
+        [sys.executable, "-m", "harness", "lora", "inspect", str(file), *form],
         stdout=writing,
         stderr=subprocess.PIPE,
         text=True,

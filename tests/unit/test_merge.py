@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness import compact, merge, record
-from harness.expectation import Expectation
-from harness.merge import Joined
-from harness.record import Cell, Records, Side
-from harness.report import merged
-from harness.verdict import Standing, Verdict
-from sdcpp.__main__ import main
+from harness.cli.main import main
+from harness.judging import combined
+from harness.judging.combined import CombinedRecords
+from harness.judging.expectation import Expectation
+from harness.records import compact, record
+from harness.records.record import Cell, Records, Side
+from harness.records.verdict import Status, Verdict
+from harness.reports import combined_report
 from sdcpp.errors import NotComparable
 from tests.unit.example_records import example, picture
 
@@ -36,8 +37,8 @@ def machine(backend: str, device: str) -> Records:
     )
 
 
-def joined(*runs: Records, expected: tuple[Expectation, ...] = ()) -> Joined:
-    return merge.join([(Path(f"{n}.jsonl"), run) for n, run in enumerate(runs)], expected)
+def joined(*runs: Records, expected: tuple[Expectation, ...] = ()) -> CombinedRecords:
+    return combined.combine([(Path(f"{n}.jsonl"), run) for n, run in enumerate(runs)], expected)
 
 
 def with_cell(run: Records, case: str, mode: str, **changes: object) -> Records:
@@ -93,7 +94,7 @@ def test_another_picture_than_the_cpus_is_seen_though_both_passed(cpu: Records, 
     assert apart.error == pytest.approx(1.4 / 14, rel=0.2)
     assert apart.error is not None
     assert apart.error > apart.bound == 0.04
-    page = merged.page(found)
+    page = combined_report.page(found)
     assert page.index("gguf-F32@auto") < page.index("What was joined")
     assert page.count("data:image/png") == 3
 
@@ -116,20 +117,24 @@ def test_another_verdict_than_the_cpus_comes_first(cpu: Records, cuda: Records) 
     [apart] = found.disagreements
     assert apart.verdicts == (Verdict.PASS, Verdict.ABORT)
     assert not apart.unexplained
-    assert "ABORT, the CPU PASS" in merged.text(found)
+    assert "ABORT, the CPU PASS" in combined_report.text(found)
     assert ("gguf-Q8_0@auto", "cuda") in [(row.label, column.backend) for row, column in found.failing]
 
 
 def test_where_nothing_differs_is_said(cpu: Records, cuda: Records) -> None:
     found = joined(cpu, cuda)
-    assert merged.agreed(found) == "Nowhere in 2026-05 patched (42 cases) and 2026-05 pristine (42 cases)."
+    assert (
+        combined_report.agreed(found)
+        == "Nowhere in 2026-05 patched (42 cases) and 2026-05 pristine (42 cases)."
+    )
     with_cell(cuda, "gguf-F32", "auto", verdict=Verdict.ABORT)
     found = joined(cpu, cuda)
-    assert merged.agreed(found) == "Nowhere in 2026-05 pristine (42 cases)."
+    assert combined_report.agreed(found) == "Nowhere in 2026-05 pristine (42 cases)."
     assert all(
-        merged.agreed(found) in shown.replace("\\", "") for shown in (merged.text(found), merged.page(found))
+        combined_report.agreed(found) in shown.replace("\\", "")
+        for shown in (combined_report.text(found), combined_report.page(found))
     )
-    assert merged.agreed(joined(cpu)) == ""
+    assert combined_report.agreed(joined(cpu)) == ""
 
 
 def test_what_differs_for_one_reason_stands_together_and_what_nobody_expected_first(
@@ -143,13 +148,13 @@ def test_what_differs_for_one_reason_stands_together_and_what_nobody_expected_fi
     known = Expectation(
         revisions=["2026-05"], cases=["gguf-Q*"], backends=["cuda"], verdicts=[Verdict.ABORT], reason="known"
     )
-    found = merge.join([(Path("a"), cpu), (Path("b"), cuda)], (known,))
-    first, second = merged.apart(found)
+    found = combined.combine([(Path("a"), cpu), (Path("b"), cuda)], (known,))
+    first, second = combined_report.disagreements(found)
     assert (first.label, first.quote) == ("gguf-F32@auto", "bang")
     assert set(second.label.split(", ")) == {"gguf-Q4_0@auto", "gguf-Q4_0@at_runtime"}
     assert (
-        merged.page(found).count("ABORT, the CPU PASS")
-        == merged.text(found).count("ABORT, the CPU PASS")
+        combined_report.page(found).count("ABORT, the CPU PASS")
+        == combined_report.text(found).count("ABORT, the CPU PASS")
         == 2
     )
 
@@ -160,7 +165,7 @@ def test_files_of_one_name_and_other_values_are_not_compared(cpu: Records, cuda:
     assert joined(cpu, cuda).compared == before - 1
 
 
-def test_standings_are_those_of_todays_expectations(cpu: Records) -> None:
+def test_statuses_are_those_of_todays_expectations(cpu: Records) -> None:
     known = Expectation(
         revisions=["2026-05"],
         cases=["gguf-Q*"],
@@ -169,11 +174,9 @@ def test_standings_are_those_of_todays_expectations(cpu: Records) -> None:
         reason="it aborts",
     )
     cells = [cell for row in joined(cpu, expected=(known,)).rows for cell in row.cells.values()]
-    stands = {
-        cell.standing for cell in cells if cell.case == "gguf-Q8_0" and cell.dimensions["mode"] == "auto"
-    }
-    assert stands <= {Standing.KNOWN, Standing.FIXED}
-    assert Standing.RED in {cell.standing for row in joined(cpu).rows for cell in row.cells.values()}
+    stands = {cell.status for cell in cells if cell.case == "gguf-Q8_0" and cell.dimensions["mode"] == "auto"}
+    assert stands <= {Status.XFAIL, Status.XPASS}
+    assert Status.UNEXPECTED in {cell.status for row in joined(cpu).rows for cell in row.cells.values()}
 
 
 @pytest.mark.parametrize(
@@ -206,7 +209,7 @@ def test_what_cannot_be_compared_is_refused_with_the_reason(
     assert found.refused
     assert all(reason in refusal.reason for refusal in found.refused)
     assert all(column.backend == "cpu" for row in found.rows for column in row.cells)
-    assert found.refused[0].reason[:40] in merged.text(found).replace("\\", "")
+    assert found.refused[0].reason[:40] in combined_report.text(found).replace("\\", "")
 
 
 def test_a_refusal_for_patches_names_those_that_differ(cpu: Records, cuda: Records) -> None:
@@ -236,7 +239,7 @@ def test_the_later_of_two_runs_on_one_device_counts(cpu: Records) -> None:
 
 def test_a_backend_that_nobody_ran_has_a_column_that_says_so(cpu: Records) -> None:
     found = joined(cpu)
-    page, text = merged.page(found), merged.text(found)
+    page, text = combined_report.page(found), combined_report.text(found)
     assert '<th scope="col">metal</th>' in page
     assert "never run" in page
     assert "| metal | never run |" in text
@@ -249,20 +252,20 @@ def test_the_summary_never_outgrows_what_github_takes(cpu: Records, cuda: Record
             replace(cell, case=f"{cell.case}-{'x' * 2000}-{n}", evidence="e" * 9000, verdict=Verdict.ABORT)
             for n, cell in enumerate(run.cells * 12)
         ]
-    assert len(merged.text(joined(cpu, cuda)).encode()) <= merged.LIMIT
+    assert len(combined_report.text(joined(cpu, cuda)).encode()) <= combined_report.LIMIT
 
 
 def test_a_compact_file_says_the_same(cpu: Records, cuda: Records, tmp_path: Path) -> None:
     paths = [tmp_path / "cpu.jsonl", tmp_path / "cuda.jsonl"]
     for path, run in zip(paths, (cpu, cuda), strict=True):
         compact.write([run], path)
-    whole, small = joined(cpu, cuda), merge.join(merge.read(paths), ())
+    whole, small = joined(cpu, cuda), combined.combine(combined.read(paths), ())
     assert small.compared == whole.compared
     assert [row.label for row in small.rows] == [row.label for row in whole.rows]
     assert [{column: cell.verdict for column, cell in row.cells.items()} for row in small.rows] == [
         {column: cell.verdict for column, cell in row.cells.items()} for row in whole.rows
     ]
-    mixed = merge.join([(paths[0], record.read(paths[0])), (Path("whole"), cuda)], ())
+    mixed = combined.combine([(paths[0], record.read(paths[0])), (Path("whole"), cuda)], ())
     assert mixed.compared == whole.compared
     lines = paths[0].read_text(encoding="utf-8").splitlines()
     assert max(len(line) for line in lines if '"picture"' in line[:20]) < 2000

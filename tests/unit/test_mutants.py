@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from harness import mutants
-from harness.case import plan_digest
-from harness.matrix import FULL
-from harness.mutants import Laboratory, Mutant, Outcome, State
-from harness.record import Cell, Records, Run, Side, Writer
-from harness.verdict import Standing, Verdict
-from sdcpp import project, revision
+from harness.cases.case import plan_digest
+from harness.cases.matrix import FULL
+from harness.records.record import Cell, Records, Run, Side, Writer
+from harness.records.verdict import Status, Verdict
+from harness.studies.mutation import mutants
+from harness.studies.mutation.mutants import Mutant, MutationRun, Outcome, State
+from sdcpp import project
 from sdcpp.errors import SeriesInvalid
+from sdcpp.source import revision
 
 DOCS = project.ROOT / "docs" / "mutants.md"
 MUTANTS = mutants.load()
@@ -39,7 +40,7 @@ def cell(case: str, verdict: Verdict, error: float | None = None, mode: str = "a
         case=case,
         dimensions={"mode": mode, "base": "small"},
         verdict=verdict,
-        standing=Standing.RED,
+        status=Status.UNEXPECTED,
         error=error,
         tolerance=0.04 if error is not None else None,
     )
@@ -140,8 +141,8 @@ def test_the_first_and_the_strongest_case_are_told() -> None:
 
 
 @pytest.fixture
-def laboratory(tmp_path: Path) -> Laboratory:
-    return Laboratory(revision=revision.find("2026-05"), matrix=FULL, folder=tmp_path, hints=("a", "b"))
+def laboratory(tmp_path: Path) -> MutationRun:
+    return MutationRun(revision=revision.find("2026-05"), matrix=FULL, folder=tmp_path, hints=("a", "b"))
 
 
 def answering(
@@ -149,16 +150,16 @@ def answering(
 ) -> list[tuple[str, tuple[str, ...]]]:
     asked: list[tuple[str, tuple[str, ...]]] = []
 
-    def fake(_bench: Laboratory, mutant: Mutant | None, select: Sequence[str]) -> Records | None:
+    def fake(_bench: MutationRun, mutant: Mutant | None, select: Sequence[str]) -> Records | None:
         asked.append((mutant.name if mutant else "unmutated", tuple(select)))
         return answer(mutant, select)
 
-    monkeypatch.setattr(Laboratory, "records", fake)
+    monkeypatch.setattr(MutationRun, "records", fake)
     return asked
 
 
 def test_the_named_cases_come_first_and_the_rest_only_if_they_miss_it(
-    monkeypatch: pytest.MonkeyPatch, laboratory: Laboratory
+    monkeypatch: pytest.MonkeyPatch, laboratory: MutationRun
 ) -> None:
     one = replace(MUTANTS[0], select=("a",), control=False)
     asked = answering(
@@ -179,7 +180,7 @@ def test_the_named_cases_come_first_and_the_rest_only_if_they_miss_it(
 
 
 def test_a_mutant_whose_cases_are_not_there_waits(
-    monkeypatch: pytest.MonkeyPatch, laboratory: Laboratory
+    monkeypatch: pytest.MonkeyPatch, laboratory: MutationRun
 ) -> None:
     answering(monkeypatch, lambda *_: None)
     outcome = laboratory.outcome(MUTANTS[0])
@@ -187,7 +188,7 @@ def test_a_mutant_whose_cases_are_not_there_waits(
     assert outcome.state not in mutants.WANTED
 
 
-def test_records_of_another_state_of_the_file_do_not_count(laboratory: Laboratory) -> None:
+def test_records_of_another_state_of_the_file_do_not_count(laboratory: MutationRun) -> None:
     one = replace(MUTANTS[0], select=("a",), control=False)
     assert laboratory.recorded(one).state is State.NOT_RUN
 
@@ -210,7 +211,7 @@ def test_records_of_another_state_of_the_file_do_not_count(laboratory: Laborator
     assert laboratory.recorded(one).state is State.CAUGHT
 
 
-def test_forgetting_removes_the_records_of_the_chosen_alone(laboratory: Laboratory) -> None:
+def test_forgetting_removes_the_records_of_the_chosen_alone(laboratory: MutationRun) -> None:
     paths = [laboratory.folder / m.name / "whole" / "records.jsonl" for m in MUTANTS[:2]]
     for path in paths:
         path.parent.mkdir(parents=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sdcpp.commands import options
+from harness.cli import options
 from sdcpp.errors import SourceInvalid, UnknownRevision
 
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from harness import oracle
-from harness.base import Calibration
-from harness.case import Case, Shot, Tolerance
-from harness.matrix import FLOAT
-from harness.record import Observation, Pixels
-from harness.verdict import Verdict
+from harness.cases.case import Case, Shot, Tolerance
+from harness.cases.matrix import FLOAT
+from harness.judging import oracle
+from harness.models.base_model import Calibration
+from harness.records.record import Observation, Pixels
+from harness.records.verdict import Verdict
 from sdcpp.errors import FixtureInvalid
 from tests.unit.small import BASE
 
@@ -30,7 +30,7 @@ def case(**more: Shot) -> Case:
     )
 
 
-def judge(case: Case, backend: str = "cpu", **seen: Pixels | Observation) -> oracle.Finding:
+def judge(case: Case, backend: str = "cpu", **seen: Pixels | Observation) -> oracle.Comparison:
     observed, pictures = {}, {}
     for name, what in {"without": GREY, "wanted": BRIGHT, **seen}.items():
         shot = SHOTS[name].name

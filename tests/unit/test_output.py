@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from sdcpp import output, project
-from sdcpp.__main__ import main
+from harness.cli.main import main
+from sdcpp import atomic_write, project
 from sdcpp.errors import OutputRefused
 
 
 def test_a_file_is_written_with_the_folders_above_it(tmp_path: Path) -> None:
     path = tmp_path / "a" / "b" / "c.md"
-    output.write(path, "ΔW\nhalf a character: \ud800\n")
+    atomic_write.write(path, "ΔW\nhalf a character: \ud800\n")
     assert path.read_bytes() == "ΔW\nhalf a character: ?\n".encode()
-    output.write(path, b"\xff")
+    atomic_write.write(path, b"\xff")
     assert path.read_bytes() == b"\xff"
     assert list(path.parent.iterdir()) == [path]
 
@@ -34,7 +34,7 @@ def test_what_ends_half_way_leaves_the_older_file(
     path.write_text("older", encoding="utf-8")
 
     def write() -> None:
-        with output.whole(path) as partial:
+        with atomic_write.atomic_write(path) as partial:
             partial.write_text("new", encoding="utf-8")
             raise error
 
@@ -49,12 +49,12 @@ def test_what_ends_half_way_leaves_the_older_file(
     [(errno.ENOSPC, "free some space"), (errno.EFBIG, "ulimit -f"), (errno.ENOENT, "exist")],
 )
 def test_the_advice_fits_the_reason(tmp_path: Path, number: int, advice: str) -> None:
-    with pytest.raises(OutputRefused, match=advice), output.whole(tmp_path / "a"):
+    with pytest.raises(OutputRefused, match=advice), atomic_write.atomic_write(tmp_path / "a"):
         raise OSError(number, os.strerror(number))
 
 
 def test_a_file_that_cannot_be_read_is_another_matter(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError), output.whole(tmp_path / "a"):
+    with pytest.raises(FileNotFoundError), atomic_write.atomic_write(tmp_path / "a"):
         (tmp_path / "nowhere").read_bytes()
 
 
@@ -65,7 +65,7 @@ def test_a_folder_where_a_file_lies_is_refused(
     taken.write_text("mine", encoding="utf-8")
     for path in (taken, taken / "below"):
         with pytest.raises(OutputRefused, match="folder cannot be made"):
-            output.folder(path)
+            atomic_write.ensure_folder(path)
     monkeypatch.chdir(project.ROOT)
     records = str(next(project.ROOT.glob("results/2026-05-cpu*.jsonl")))
     assert main(["merge", records, "--output", str(taken)]) == OutputRefused.exit_code
@@ -88,4 +88,4 @@ def test_a_folder_that_is_not_ours_to_write_to_is_refused(
 ) -> None:
     monkeypatch.setattr(os, "access", lambda path, mode: (path, mode) != (tmp_path, os.W_OK))
     with pytest.raises(OutputRefused, match="may not be written to"):
-        output.folder(tmp_path)
+        atomic_write.ensure_folder(tmp_path)

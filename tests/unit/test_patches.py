@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from sdcpp import patch, project, series
+from sdcpp import project
 from sdcpp.errors import SeriesInvalid
+from sdcpp.patching import patch_file, series
 
 GOOD = """\
 From 0000000000000000000000000000000000000000 Mon Sep 17 00:00:00 2001
@@ -202,6 +203,6 @@ def test_an_encoded_mail_is_decoded(folder: Path) -> None:
         "fix: make", "=?UTF-8?q?fix=3A_m=C3=A4ke?="
     )
     (folder / "small-thing.patch").write_text(text)
-    found = patch.read(folder / "small-thing.patch")
+    found = patch_file.read(folder / "small-thing.patch")
     assert found.subject == "fix: mäke the small thing better"
     assert "+grüße = 1\n" in found.diff.decode()

@@ -12,13 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness import pool, record
-from harness.broken.recipe import OddFile, Recipe
-from harness.case import Shot
-from harness.files import AdapterFile
-from harness.record import Observation, Records
-from harness.use import Use
-from sdcpp.built import Build
+from harness.adapters.adapter_file import AdapterFile
+from harness.adapters.use import Use
+from harness.cases.case import Shot
+from harness.malformed.malformed_file import MalformedFile, WrittenMalformedFile
+from harness.records import record
+from harness.records.record import Observation, Records
+from harness.running import pool
+from sdcpp.binding.build_folder import Build
 from tests.unit.small import ADAPTER, BASE
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
@@ -38,7 +39,7 @@ def observe(
     path = tmp_path / "records.jsonl"
     with record.Writer(path) as writer:
         writer.run(record.Run(plan="", title="", command="", machine={}, started="", project=""))
-        pool.observe(build, backend, shots, writer, jobs=jobs, threads=1, timeout=timeout)
+        pool.run_shots(build, backend, shots, writer, jobs=jobs, threads=1, timeout=timeout)
     return record.read(path)
 
 
@@ -61,8 +62,10 @@ def test_pictures_arrive_with_backend_log_and_cost(fake_build: Callable[..., Bui
 
 @pytest.mark.parametrize("generation", ["B", "C"])
 def test_warnings_are_counted(fake_build: Callable[..., Build], tmp_path: Path, generation: str) -> None:
-    recipe = Recipe(name="missing", container="path", why="nothing is there", place=lambda _: None)
-    missing = Shot(base=BASE, mode="at_runtime", sequence=((Use(file=OddFile(base=BASE, recipe=recipe)),),))
+    recipe = MalformedFile(name="missing", container="path", why="nothing is there", place=lambda _: None)
+    missing = Shot(
+        base=BASE, mode="at_runtime", sequence=((Use(file=WrittenMalformedFile(base=BASE, recipe=recipe)),),)
+    )
     seen = by_shot(observe(fake_build(generation), tmp_path, NONE, missing))
     assert (seen[NONE.name].complaints, seen[missing.name].complaints) == (0, 1)
 
@@ -70,7 +73,7 @@ def test_warnings_are_counted(fake_build: Callable[..., Build], tmp_path: Path, 
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="this system bounds no other process's memory")
 def test_memory_is_bounded_where_asked_for(fake_build: Callable[..., Build]) -> None:
     for memory in (None, 4 << 30):
-        hand = pool.Hand(fake_build("C"), "cpu", 1, memory)
+        hand = pool.WorkerProcess(fake_build("C"), "cpu", 1, memory)
         try:
             soft, hard = resource.prlimit(hand._process.pid, resource.RLIMIT_AS)
             assert (soft, hard) == (memory, memory) if memory else soft != 4 << 30
@@ -219,10 +222,10 @@ def test_paths_of_this_machine_stay_out_of_the_records(
 
 
 def test_several_workers_a_core_but_no_more_than_there_is_memory_for() -> None:
-    assert pool.crew_size(2, 16 << 30) == (6, 1)
-    assert pool.crew_size(2, 7 << 30) == (3, 1)
-    assert pool.crew_size(64, 256 << 30) == (24, 1)
-    assert pool.crew_size(1, 1 << 30) == (1, 1)
+    assert pool.worker_count(2, 16 << 30) == (6, 1)
+    assert pool.worker_count(2, 7 << 30) == (3, 1)
+    assert pool.worker_count(64, 256 << 30) == (24, 1)
+    assert pool.worker_count(1, 1 << 30) == (1, 1)
 
 
 @pytest.mark.parametrize(

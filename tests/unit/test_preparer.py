@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from harness.case import Shot
-from harness.files import AdapterFile
-from harness.preparer import Preparer
-from harness.use import Use
+from harness.adapters.adapter_file import AdapterFile
+from harness.adapters.use import Use
+from harness.cases.case import Shot
+from harness.running.preparer import Preparer
 from sdcpp.errors import FileInvalid
 from tests.unit.small import ADAPTER, BASE
 

@@ -8,15 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from harness import proposal
-from harness.judgement import judge
-from harness.record import Records
-from harness.verdict import Standing, Verdict
-from harness.verify import Contender, verify
-from sdcpp import patch
-from sdcpp.built import Build
+from harness.cases.build_under_test import BuildUnderTest
+from harness.judging.judgement import judge
+from harness.records.record import Records
+from harness.records.verdict import Status, Verdict
+from harness.verification import proposal
+from harness.verification.run import run_sides
+from sdcpp.binding.build_folder import Build
 from sdcpp.errors import NothingTried, PatchConflict
-from sdcpp.revision import Revision
+from sdcpp.patching import patch_file
+from sdcpp.source.revision import Revision
 from tests.unit import repositories, undisturbed
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
@@ -28,13 +29,13 @@ def revision(tmp_path: Path) -> Revision:
     return repositories.revision(origin, tag="master-1-abc")
 
 
-def a_patch(folder: Path, old: str, new: str) -> patch.Patch:
+def a_patch(folder: Path, old: str, new: str) -> patch_file.Patch:
     """Return a patch of a line in the stand-in for upstream."""
     path = folder / f"{new.replace(' ', '-')}.patch"
     lines = [f"-{old}", f"+{new}"]
     head = "--- a/stable-diffusion.cpp\n+++ b/stable-diffusion.cpp\n@@ -29,3 +29,3 @@\n line 29\n"
     path.write_text(head + "\n".join(lines) + "\n line 31\n")
-    return patch.read(path)
+    return patch_file.read(path)
 
 
 def test_patches_are_told_by_name_and_by_what_they_touch(revision: Revision, tmp_path: Path) -> None:
@@ -60,7 +61,7 @@ def test_a_patch_that_is_there_already_is_nothing_to_compare(revision: Revision,
 
 
 @pytest.fixture
-def sides(fake_build: Callable[..., Build]) -> list[Contender]:
+def sides(fake_build: Callable[..., Build]) -> list[BuildUnderTest]:
     """A side before and one after that are one build of the fake library."""
     before = dataclasses.replace(undisturbed.contender(fake_build("C")), baseline="fake")
     side = dataclasses.replace(before.side, label="fake after", patched=True, identity="another")
@@ -74,19 +75,19 @@ def both(records: Records) -> Records:
     return records
 
 
-def test_what_fails_without_the_change_too_is_known(sides: list[Contender], tmp_path: Path) -> None:
-    records = both(verify(sides[:1], tmp_path, title="", command="", jobs=2))
+def test_what_fails_without_the_change_too_is_known(sides: list[BuildUnderTest], tmp_path: Path) -> None:
+    records = both(run_sides(sides[:1], tmp_path, title="", command="", jobs=2))
     cells = list(judge(sides, records, []))
     assert {cell.verdict for cell in cells} == {Verdict.PASS, Verdict.WRONG}
     for cell in cells:
-        assert cell.standing is (Standing.GOOD if cell.verdict is Verdict.PASS else Standing.KNOWN)
+        assert cell.status is (Status.PASS if cell.verdict is Verdict.PASS else Status.XFAIL)
         assert bool(cell.reason) == (cell.verdict is not Verdict.PASS)
 
 
 def test_what_passed_without_the_change_and_fails_with_it_is_red(
-    sides: list[Contender], tmp_path: Path
+    sides: list[BuildUnderTest], tmp_path: Path
 ) -> None:
-    records = both(verify(sides[:1], tmp_path, title="", command="", jobs=2))
+    records = both(run_sides(sides[:1], tmp_path, title="", command="", jobs=2))
     good = next(case for case in sides[0].cases if case.name == "times-0")
     bad = next(case for case in sides[0].cases if case.name == "times-1")
     seen = records.observations
@@ -94,6 +95,6 @@ def test_what_passed_without_the_change_and_fails_with_it_is_red(
     seen["another", good.shot.name] = lost
     seen["another", bad.shot.name] = lost
     cells = {cell.case: cell for cell in judge(sides, records, []) if cell.side == "fake after"}
-    assert (cells["times-0"].verdict, cells["times-0"].standing) == (Verdict.ABORT, Standing.RED)
-    assert cells["times-1"].standing is Standing.RED, "a wrong picture before, no process now"
-    assert cells["times-2"].standing is Standing.KNOWN
+    assert (cells["times-0"].verdict, cells["times-0"].status) == (Verdict.ABORT, Status.UNEXPECTED)
+    assert cells["times-1"].status is Status.UNEXPECTED, "a wrong picture before, no process now"
+    assert cells["times-2"].status is Status.XFAIL

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from harness.record import Records
-from harness.report import bugs
-from harness.report.view import arrange
-from harness.verdict import Standing, Verdict
+from harness.records.record import Records
+from harness.records.verdict import Status, Verdict
+from harness.reports import upstream_issue
+from harness.reports.table import arrange
 from tests.unit.example_records import example
 
 #: The labels of upstream's .github/ISSUE_TEMPLATE/bug_report.yml, in its order.
@@ -26,7 +26,7 @@ TEMPLATE = [
 
 
 def reports(records: Records) -> list[str]:
-    return bugs.render(arrange(records)).split("\n---\n")[1:]
+    return upstream_issue.render(arrange(records)).split("\n---\n")[1:]
 
 
 def test_each_report_has_the_sections_of_the_template_in_order() -> None:
@@ -42,7 +42,7 @@ def test_each_report_has_the_sections_of_the_template_in_order() -> None:
 def test_every_failing_cell_is_in_one_report() -> None:
     records = example(broken=True)
     shown = arrange(records)
-    listed = [id(cell) for cells in bugs.defects(shown) for cell in cells]
+    listed = [id(cell) for cells in upstream_issue.defects(shown) for cell in cells]
     assert len(listed) == len(set(listed))
     failing = {id(cell) for cell in records.cells if cell.verdict not in {Verdict.PASS, Verdict.SKIPPED}}
     told = {id(cell) for cell in records.cells if id(cell) in listed}
@@ -55,10 +55,10 @@ def test_every_failing_cell_is_in_one_report() -> None:
 
 
 def test_unexpected_failures_come_first() -> None:
-    groups = bugs.defects(arrange(example(broken=True)))
-    standings = [cells[0].standing for cells in groups]
-    assert standings[0] is Standing.RED
-    assert standings == sorted(standings, key=lambda standing: standing is not Standing.RED)
+    groups = upstream_issue.defects(arrange(example(broken=True)))
+    statuses = [cells[0].status for cells in groups]
+    assert statuses[0] is Status.UNEXPECTED
+    assert statuses == sorted(statuses, key=lambda status: status is not Status.UNEXPECTED)
 
 
 def test_the_smallest_reproduction_is_upstreams_own_command_where_there_is_one() -> None:
@@ -77,7 +77,7 @@ def test_the_smallest_reproduction_is_upstreams_own_command_where_there_is_one()
 def test_nothing_fails_and_there_is_nothing_to_report() -> None:
     records = example()
     records.cells[:] = [cell for cell in records.cells if cell.verdict is Verdict.PASS]
-    assert bugs.render(arrange(records)) == ""
+    assert upstream_issue.render(arrange(records)) == ""
 
 
 def test_the_files_are_those_of_the_matrix_that_was_run() -> None:

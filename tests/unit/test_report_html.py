@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from harness.record import Cell, Records
-from harness.report import html
-from harness.report.view import arrange
-from harness.verdict import Standing
+from harness.records.record import Cell, Records
+from harness.records.verdict import Status
+from harness.reports import html
+from harness.reports.table import arrange
 from tests.unit.example_records import HOSTILE, example, many
 
 
@@ -85,11 +85,11 @@ def test_every_cell_is_a_button_with_shape_verdict_and_standing(broken: Page) ->
     assert len(broken.buttons) == len(records.cells) == len(broken.json["cells"])
     for number, cell in enumerate(records.cells):
         style, text = broken.buttons[number]
-        assert style == cell.standing
+        assert style == cell.status
         assert str(cell.verdict) in text
-        assert text.endswith(f" {cell.standing}")
+        assert text.endswith(f" {cell.status}")
     shapes = {text[0] for _, text in broken.buttons.values()}
-    assert len(shapes) == len(Standing)
+    assert len(shapes) == len(Status)
 
 
 def test_a_detail_has_pictures_numbers_reasons_and_the_command(broken: Page) -> None:
@@ -110,7 +110,7 @@ def test_a_detail_has_pictures_numbers_reasons_and_the_command(broken: Page) -> 
         role: pixels(broken.json["pictures"][cell["pictures"][role]])
         for role in ("without", "wanted", "got", "difference")
     }
-    original = next(c for c in records.cells if c.standing is Standing.RED and c.verdict == "WRONG")
+    original = next(c for c in records.cells if c.status is Status.UNEXPECTED and c.verdict == "WRONG")
     for role, name in original.pictures.items():
         assert np.array_equal(shown[role], records.pictures[name])
     gap = np.abs(shown["got"].astype(int) - shown["wanted"])
@@ -137,11 +137,11 @@ def test_a_patched_cell_knows_its_pristine_one(broken: Page) -> None:
 def test_each_dimension_with_a_choice_has_a_filter(broken: Page) -> None:
     keys = [found["data-key"] for found in broken.attributes("details") if "data-key" in found]
     assert keys == [
-        *("standing", "verdict", "change", "build"),
+        *("status", "verdict", "change", "build"),
         *("base", "mode", "container", "type", "revision", "rank", "multiplier"),
     ]
     values = [found["value"] for found in broken.attributes("input") if found.get("type") == "checkbox"]
-    assert {"RED", "TIMEOUT", "regressed", "pristine", "at_runtime", "gguf", "Q4_K"} <= set(values)
+    assert {"UNEXPECTED", "TIMEOUT", "regressed", "pristine", "at_runtime", "gguf", "Q4_K"} <= set(values)
 
 
 def test_foreign_text_never_becomes_markup(broken: Page) -> None:
@@ -150,7 +150,7 @@ def test_foreign_text_never_becomes_markup(broken: Page) -> None:
     name = '"><img src=x onerror=alert(1)>'
     records.cells[0] = Cell(
         side=name, case=name, dimensions={name: name}, verdict=records.cells[0].verdict,
-        standing=Standing.RED, evidence=HOSTILE, reason=HOSTILE, repeat=HOSTILE,
+        status=Status.UNEXPECTED, evidence=HOSTILE, reason=HOSTILE, repeat=HOSTILE,
     )  # fmt: skip
     hostile = page(records)
     for each in (broken, hostile):
@@ -175,7 +175,7 @@ def test_failing_rows_stand_first_in_the_table() -> None:
     text = html.render(arrange(records))
     order = [int(found) for found in re.findall(r'<td><button[^>]*data-cell="(\d+)"', text)]
     bad = [
-        any(records.cells[n].standing in {Standing.RED, Standing.FIXED} for n in order[i : i + 12])
+        any(records.cells[n].status in {Status.UNEXPECTED, Status.XPASS} for n in order[i : i + 12])
         for i in range(0, 168, 12)
     ]
     assert bad == sorted(bad, reverse=True)
@@ -188,7 +188,7 @@ def test_beyond_the_budget_only_what_matters_has_pictures() -> None:
     red = [
         entry
         for entry, cell in zip(small.json["cells"], records.cells, strict=True)
-        if cell.standing is Standing.RED
+        if cell.status is Status.UNEXPECTED
     ]
     assert red
     assert all("difference" in entry["pictures"] for entry in red)

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import report
-from harness.report import junit
-from harness.report.view import arrange
+from harness.reports import junit, write
+from harness.reports.table import arrange
 from tests.unit.example_records import QUANTISED, example
 
 
@@ -45,7 +44,7 @@ def test_red_and_fixed_fail_known_and_idle_are_skipped(root: ET.Element) -> None
     wrong = case(root, "2026-05 patched", "gguf-Q4_0@immediately").find("failure")
     assert wrong is not None
     assert wrong.get("type") == "WRONG"
-    assert wrong.get("message") == "WRONG 0.79: failed, and nobody expected it"
+    assert wrong.get("message") == "WRONG 0.79: failed, no failure was expected"
     stale = case(root, "2026-05 patched", "gguf-Q8_0@at_runtime").find("failure")
     assert stale is not None
     assert "Q8_0 was broken" in (stale.get("message") or "")
@@ -86,9 +85,9 @@ def test_what_xml_cannot_hold_is_replaced(root: ET.Element) -> None:
 
 def test_reports_are_written_as_whole_files(tmp_path: Path) -> None:
     records = example()
-    paths = report.write(records, tmp_path / "new")
+    paths = write.write(records, tmp_path / "new")
     assert [path.name for path in paths] == ["report.md", "report.html", "junit.xml", "bugs.md"]
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == sorted(path.name for path in paths)
     before = [path.read_bytes() for path in paths]
-    assert [path.read_bytes() for path in report.write(records, tmp_path / "new")] == before
+    assert [path.read_bytes() for path in write.write(records, tmp_path / "new")] == before
     assert ET.fromstring(before[2]).get("tests") == "168"  # noqa: S314 - our own

@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from harness.record import Records
-from harness.report import markdown
-from harness.report.view import arrange
+from harness.records.record import Records
+from harness.reports import markdown
+from harness.reports.table import arrange
 from tests.unit.example_records import EXTENSION, QUANTISED, example, many, side
 
 
@@ -59,9 +59,9 @@ def test_every_case_has_its_line_in_the_full_table_with_numbers_and_evidence() -
 
 def test_failures_are_listed_with_evidence_and_the_command_that_repeats_them() -> None:
     text = markdown.render(arrange(example(broken=True)))
-    assert "- RED: 2026-05 patched: gguf Q4_0 (immediately): WRONG 0.79/0.08; repeat: " in text
+    assert "- UNEXPECTED: 2026-05 patched: gguf Q4_0 (immediately): WRONG 0.79/0.08; repeat: " in text
     assert "`nox -s verify -- --revision 2026-05 --select gguf-Q4_0@immediately`" in text
-    assert "- FIXED: 2026-05 patched: gguf Q8_0 (at_runtime)" in text
+    assert "- XPASS: 2026-05 patched: gguf Q8_0 (at_runtime)" in text
 
 
 def test_foreign_text_stays_text() -> None:

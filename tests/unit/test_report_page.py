@@ -5,18 +5,18 @@ from pathlib import Path
 import pytest
 from jinja2 import UndefinedError
 
-from harness import merge
-from harness.report import merged, page
+from harness.judging import combined
+from harness.reports import combined_report, templating
 from tests.unit.example_records import example
 
 
 def test_a_value_that_nobody_gives_is_an_error() -> None:
     with pytest.raises(UndefinedError, match="sentence"):
-        page.fill("merged.html.j2")
+        templating.fill("merged.html.j2")
 
 
 def test_values_are_escaped_and_the_style_is_not() -> None:
-    text = merged.page(merge.join([(Path("<script>.jsonl"), example())], ()))
+    text = combined_report.page(combined.combine([(Path("<script>.jsonl"), example())], ()))
     assert "&lt;script&gt;.jsonl" in text
     assert "<script>" not in text
     style = text.partition("<style>")[2].partition("</style>")[0]

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from harness.record import Cell, Records
-from harness.report import change, html, junit, proposal, terminal
-from harness.report.view import arrange
-from harness.verdict import Standing, Verdict, worse
+from harness.records.record import Cell, Records
+from harness.records.verdict import Status, Verdict, worse
+from harness.reports import before_after, html, junit, pull_request, terminal
+from harness.reports.table import arrange
 from tests.unit.example_records import example, side
 
 FACTS: Mapping[str, Any] = {
@@ -42,7 +42,7 @@ def proposed(*verdicts: tuple[Verdict, Verdict], facts: Mapping[str, Any] = FACT
                     case=f"case-{number}",
                     dimensions={"base": "flux-small", "mode": "auto", "type": f"T{number}"},
                     verdict=verdict,
-                    standing=Standing.GOOD if verdict is Verdict.PASS else Standing.KNOWN,
+                    status=Status.PASS if verdict is Verdict.PASS else Status.XFAIL,
                     error=0.01 if verdict is Verdict.PASS else None,
                     tolerance=0.04,
                     evidence="" if verdict is Verdict.PASS else "GGML_ASSERT(x) failed",
@@ -64,7 +64,7 @@ GOOD, DEAD, LOST, IDLE = Verdict.PASS, Verdict.ABORT, Verdict.NO_EFFECT, Verdict
 
 
 def test_only_what_changed_stands_in_the_open() -> None:
-    text = proposal.render(arrange(proposed((DEAD, GOOD), (GOOD, GOOD), (LOST, LOST))))
+    text = pull_request.render(arrange(proposed((DEAD, GOOD), (GOOD, GOOD), (LOST, LOST))))
     open_, _, folded = text.partition("<details>")
     assert text.startswith("**The change makes nothing worse: 1 fixed, 0 regressed, 2 unchanged.**")
     assert "| fixed | `case-0@auto` flux-small | ABORT [1] | PASS 0.01/0.04 |" in open_
@@ -78,14 +78,14 @@ def test_only_what_changed_stands_in_the_open() -> None:
 
 
 def test_medians_of_time_and_memory_with_their_ratio() -> None:
-    text = proposal.render(arrange(proposed((GOOD, GOOD), (GOOD, GOOD))))
+    text = pull_request.render(arrange(proposed((GOOD, GOOD), (GOOD, GOOD))))
     costs = "| 100 -> 200 ms, ×2.00 | 100 -> 100 ms, ×1.00 | 10 -> 10 ms | 1 -> 1 MiB, ×1.00 | 2 |"
     assert f"| flux-small auto {costs}" in text
 
 
 def test_a_regression_is_said_first_and_stands_first() -> None:
     shown = arrange(proposed((DEAD, GOOD), (GOOD, Verdict.WRONG)))
-    text = proposal.render(shown)
+    text = pull_request.render(shown)
     assert text.startswith("**The change makes something worse: 1 fixed, 1 regressed, 0 unchanged.**")
     assert text.index("**regressed**") < text.index("| fixed |")
     assert "flux-small: 0 of 1 cell that passed still do, 0 with" in text
@@ -93,19 +93,19 @@ def test_a_regression_is_said_first_and_stands_first() -> None:
 
 def test_what_could_not_be_tried_is_never_called_good() -> None:
     shown = arrange(proposed((IDLE, IDLE)))
-    assert change.sentence(shown, change.pairs(shown)).startswith("Nothing was tried")
-    assert not any(each.tried for each in change.changes(shown, change.pairs(shown)[0]))
+    assert before_after.sentence(shown, before_after.pairs(shown)).startswith("Nothing was tried")
+    assert not any(each.tried for each in before_after.changes(shown, before_after.pairs(shown)[0]))
 
 
 def test_a_change_that_compiles_to_the_same_says_that_nothing_was_run() -> None:
-    text = proposal.render(arrange(proposed(facts={**FACTS, "same": 30})))
+    text = pull_request.render(arrange(proposed(facts={**FACTS, "same": 30})))
     assert "0 fixed, 0 regressed, 30 unchanged (not run: both states compile to the same objects)" in text
 
 
 def test_an_unfinished_run_says_so() -> None:
     records = proposed((GOOD, GOOD))
     records.finished = ""
-    assert proposal.render(arrange(records)).startswith("**Incomplete run so far")
+    assert pull_request.render(arrange(records)).startswith("**Incomplete run so far")
 
 
 def test_the_other_reports_speak_of_before_and_after(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,10 +8,10 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from harness.record import Records
-from harness.report import progress as module
-from harness.report import terminal
-from harness.report.terminal import Progress
+from harness.records.record import Records
+from harness.reports import progress as module
+from harness.reports import terminal
+from harness.reports.terminal import Progress
 from tests.unit.example_records import example, many
 
 
@@ -50,8 +50,8 @@ def test_below_stand_the_known_defects_the_failures_and_the_counts() -> None:
     assert "✗ WRONG 2026-05 patched  gguf-Q4_0@immediately\n    effect error 0.79, allowed 0.08" in shown
     assert "    $ nox -s verify -- --revision 2026-05 --select gguf-Q4_0@immediately\n" in shown
     assert "remove the expectation: Q8_0 was broken in at_runtime mode" in shown
-    assert "✗ 3 RED (failed, and nobody expected it), ★ 1 FIXED" in shown
-    assert "✓ 130 GOOD" in shown
+    assert "✗ 3 UNEXPECTED (failed, no failure was expected), ★ 1 XPASS" in shown
+    assert "✓ 130 PASS" in shown
     assert "2025-12, pristine -> patched: 27 fixed, 0 regressed, 15 unchanged" in shown
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sdcpp import revision
 from sdcpp.errors import RevisionsInvalid, SourceInvalid, UnknownRevision
+from sdcpp.source import revision
 from tests.unit import repositories
 
 GOOD = """

@@ -6,11 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from harness import oracle, robustness
-from harness.broken.recipe import Recipe
-from harness.record import Observation, Pixels
-from harness.robustness import Trial, judge_broken, trials
-from harness.verdict import Verdict
+from harness.cases import malformed_file_case
+from harness.cases.malformed_file_case import MalformedFileCase, malformed_file_cases
+from harness.judging import oracle
+from harness.judging.survival import judge_malformed_file
+from harness.malformed.malformed_file import MalformedFile
+from harness.records.record import Observation, Pixels
+from harness.records.verdict import Verdict
 from tests.unit.small import BASE
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
@@ -18,14 +20,16 @@ pytestmark = pytest.mark.usefixtures("cache_folder")
 SHADES = {"without": 100, "whole": 140, "first": 120, "second": 130, "negated": 60, "bf16": 141}
 
 
-def recipe(accept: frozenset[str] = frozenset({"without"}), quietly: frozenset[str] = frozenset()) -> Recipe:
-    return Recipe(
+def recipe(
+    accept: frozenset[str] = frozenset({"without"}), quietly: frozenset[str] = frozenset()
+) -> MalformedFile:
+    return MalformedFile(
         name="odd", container="gguf", why="a test", content=lambda: b"odd", accept=accept, quietly=quietly
     )
 
 
-def trial(**more: frozenset[str]) -> Trial:
-    [found] = trials(BASE, ["at_runtime"], [recipe(**more)], any_suffix=True)
+def trial(**more: frozenset[str]) -> MalformedFileCase:
+    [found] = malformed_file_cases(BASE, ["at_runtime"], [recipe(**more)], any_suffix=True)
     return found
 
 
@@ -33,7 +37,9 @@ def shade(value: int) -> Pixels:
     return np.full((8, 8, 3), value, np.uint8)
 
 
-def judged(tried: Trial, own: Observation | Pixels, *, complaints: int = 0, usual: int = 0) -> oracle.Finding:
+def judged(
+    tried: MalformedFileCase, own: Observation | Pixels, *, complaints: int = 0, usual: int = 0
+) -> oracle.Comparison:
     """Judge with references of one shade each; ``usual`` complaints come with every picture."""
     observed, pictures = {}, {}
     for label, shot in tried.references.items():
@@ -52,7 +58,7 @@ def judged(tried: Trial, own: Observation | Pixels, *, complaints: int = 0, usua
             picture="got",
             complaints=usual + complaints,
         )
-    return judge_broken(tried, observed, pictures)
+    return judge_malformed_file(tried, observed, pictures)
 
 
 def ended(outcome: str, **more: str) -> Observation:
@@ -134,7 +140,7 @@ def test_a_reference_that_could_not_be_made_leaves_the_trial_unjudged() -> None:
     tried = trial()
     observed = {shot.name: ended("crashed", signal="SIGSEGV", text="dead") for shot in tried.shots}
     observed[tried.shot.name] = Observation(build="b", shot="x", outcome="picture", picture="got")
-    assert judge_broken(tried, observed, {"got": shade(1)}).verdict is Verdict.UNJUDGED
+    assert judge_malformed_file(tried, observed, {"got": shade(1)}).verdict is Verdict.UNJUDGED
 
 
 def test_a_trial_asks_for_the_references_of_its_recipe_only() -> None:
@@ -145,24 +151,24 @@ def test_a_trial_asks_for_the_references_of_its_recipe_only() -> None:
 
 def test_trials_are_made_for_each_mode_that_can_matter_and_have_names_of_their_own() -> None:
     modes = ["immediately", "at_runtime"]
-    [once] = trials(BASE, modes, [recipe()], any_suffix=False)
+    [once] = malformed_file_cases(BASE, modes, [recipe()], any_suffix=False)
     assert once.dimensions["mode"] == "at_runtime"
-    found = trials(BASE, modes, [replace(recipe(), in_every_mode=True)], any_suffix=False)
+    found = malformed_file_cases(BASE, modes, [replace(recipe(), in_every_mode=True)], any_suffix=False)
     assert [t.dimensions["mode"] for t in found] == ["at_runtime", "immediately"]
     assert len({shot.name for t in found for shot in t.shots}) == 6
     assert found[0].shot.request(1)["sequence"][0][0][0].endswith("odd.safetensors")
 
 
 def test_a_file_that_an_old_library_would_not_look_for_is_not_tried_on_it() -> None:
-    def named(name: str) -> Recipe:
+    def named(name: str) -> MalformedFile:
         make: Callable[[], bytes] = lambda: b"x"  # noqa: E731
-        return Recipe(name="n", container="gguf", why="w", content=make, file_name=name)
+        return MalformedFile(name="n", container="gguf", why="w", content=make, file_name=name)
 
     for name, count in {"x.gguf": 0, "x": 0, "a b.safetensors": 1, "x.ckpt": 1}.items():
-        assert len(trials(BASE, ["auto"], [named(name)], any_suffix=False)) == count
-        assert len(trials(BASE, ["auto"], [named(name)], any_suffix=True)) == 1
+        assert len(malformed_file_cases(BASE, ["auto"], [named(name)], any_suffix=False)) == count
+        assert len(malformed_file_cases(BASE, ["auto"], [named(name)], any_suffix=True)) == 1
 
 
 def test_limits_are_set() -> None:
-    assert robustness.TIMEOUT <= 30
-    assert robustness.MEMORY >= 4 << 30
+    assert malformed_file_case.TIMEOUT <= 30
+    assert malformed_file_case.MEMORY >= 4 << 30

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from harness import pool
-from harness.case import Shot
-from harness.record import Observation
-from sdcpp import sanitizer
-from sdcpp.built import Build
+from harness.cases.case import Shot
+from harness.records.record import Observation
+from harness.running import pool
+from sdcpp.binding.build_folder import Build
+from sdcpp.building import sanitizer
 from tests.unit.small import BASE
 from tests.unit.test_pool import by_shot, observe
 
@@ -51,7 +51,7 @@ def test_a_usual_build_needs_nothing(fake_build: Callable[..., Build]) -> None:
 
 
 def test_no_memory_limit_for_a_sanitized_worker(fake_build: Callable[..., Build]) -> None:
-    hand = pool.Hand(fake_build("C", options=dict(sanitizer.OPTIONS)), "cpu", 1, 4 << 30)
+    hand = pool.WorkerProcess(fake_build("C", options=dict(sanitizer.OPTIONS)), "cpu", 1, 4 << 30)
     try:
         limits = Path(f"/proc/{hand._process.pid}/limits").read_text(encoding="utf-8")
         assert "4294967296" not in limits

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from harness.adapter import Adapter, spots
-from harness.bases import FLUX_SMALL, SD1_TINY
-from harness.kinds import KINDS
-from harness.schemes import SCHEMES, Target
+from harness.adapters.adapter import Adapter, target_parts
+from harness.adapters.key_schemes import SCHEMES, Target
+from harness.adapters.kinds import KINDS
+from harness.models.tiny_models import FLUX_SMALL, SD1_TINY
 
 QUERY = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
 OUT = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_out.0"
@@ -162,7 +162,7 @@ def test_files_of_old_diffusers_hold_no_alpha() -> None:
 
 def test_names_longer_than_the_64_bytes_of_ggml_occur() -> None:
     adapter = Adapter(name="x", base="x")
-    lengths = [len(spot.key("down").encode()) for spot in spots(adapter, SD1_TINY)]
+    lengths = [len(spot.key("down").encode()) for spot in target_parts(adapter, SD1_TINY)]
     assert max(lengths) > 64
 
 
@@ -171,5 +171,5 @@ def test_no_name_occurs_twice(scheme: str) -> None:
     for base in (FLUX_SMALL, SD1_TINY):
         groups = ("linear", "conv1x1", "conv3x3", "text")
         adapter = Adapter(name="x", base="x", scheme=scheme, targets=groups)
-        keys = [spot.key("down") for spot in spots(adapter, base)]
+        keys = [spot.key("down") for spot in target_parts(adapter, base)]
         assert len(set(keys)) == len(keys)

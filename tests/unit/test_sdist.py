@@ -11,9 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sdcpp import cache, sdist
+from sdcpp import cache
 from sdcpp.errors import HashMismatch, NetworkUnavailable, SourceInvalid, ToolMissing, UnsafeArchive
-from sdcpp.revision import Sdist
+from sdcpp.source import sdist
+from sdcpp.source.revision import Sdist
 from tests.unit import repositories
 
 

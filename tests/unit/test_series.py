@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from sdcpp import cache, patch, series, source
+from sdcpp import cache
 from sdcpp.errors import PatchConflict, SeriesInvalid
-from sdcpp.revision import Folder, from_folder
-from sdcpp.series import Patch, Prepared, State
+from sdcpp.patching import patch_file, series
+from sdcpp.patching.series import Patch, Prepared, State
+from sdcpp.source import workspace
+from sdcpp.source.revision import Folder, from_folder
 from tests.unit import repositories
 
 Edit = Callable[[str], str]
@@ -32,10 +34,10 @@ def _surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def tree(tmp_path: Path) -> source.Tree:
+def tree(tmp_path: Path) -> workspace.Tree:
     """The workspace of a small upstream of generation B."""
     origin = repositories.sdist(tmp_path / "cache" / "downloads")
-    return source.workspace(repositories.revision(origin, tag="master-1-abc"))
+    return workspace.workspace(repositories.revision(origin, tag="master-1-abc"))
 
 
 class Author:
@@ -82,33 +84,33 @@ def line(number: int, new: str) -> Edit:
     return lambda old: old.replace(f"line {number}\n", new)
 
 
-def prepare(tree: source.Tree, *patches: Patch) -> Prepared:
-    with cache.locked(tree.path):
+def prepare(tree: workspace.Tree, *patches: Patch) -> Prepared:
+    with cache.lock(tree.path):
         return series.prepare(tree, patches)
 
 
-def shown(tree: source.Tree) -> dict[str, tuple[int, int, int, int]]:
+def shown(tree: workspace.Tree) -> dict[str, tuple[int, int, int, int]]:
     """Return mode, size, time and inode of the workspace's files, git's own left out."""
     found = repositories.listing(tree.path)
     return {name: stat for name, stat in found.items() if Path(name).parts[0] != ".git"}
 
 
-def differing(before: dict[str, tuple[int, int, int, int]], tree: source.Tree) -> set[str]:
+def differing(before: dict[str, tuple[int, int, int, int]], tree: workspace.Tree) -> set[str]:
     """Return the names of what changed in any way."""
     after = shown(tree)
     return {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
 
 
-def clean(tree: source.Tree) -> bool:
+def clean(tree: workspace.Tree) -> bool:
     return repositories.git(tree.path, "status", "--porcelain", "--ignored") == ""
 
 
-def names(tree: source.Tree) -> set[str]:
+def names(tree: workspace.Tree) -> set[str]:
     """Return what lies beside a workspace."""
     return {path.name for path in tree.path.parent.iterdir() if path.suffix != ".lock"}
 
 
-def test_a_patch_applies_and_goes_again(tree: source.Tree, author: Author) -> None:
+def test_a_patch_applies_and_goes_again(tree: workspace.Tree, author: Author) -> None:
     made = author.patch("better", {"stable-diffusion.cpp": line(30, "better\n")})
     pristine = repositories.contents(tree.path)
     patched = prepare(tree, made)
@@ -129,7 +131,7 @@ def test_a_patch_applies_and_goes_again(tree: source.Tree, author: Author) -> No
     assert names(tree) == {tree.path.name}
 
 
-def test_applying_twice_is_harmless_and_touches_nothing(tree: source.Tree, author: Author) -> None:
+def test_applying_twice_is_harmless_and_touches_nothing(tree: workspace.Tree, author: Author) -> None:
     made = author.patch("better", {"stable-diffusion.cpp": line(30, "better\n")})
     first = prepare(tree, made)
     before = repositories.listing(tree.path)
@@ -140,7 +142,7 @@ def test_applying_twice_is_harmless_and_touches_nothing(tree: source.Tree, autho
     } == set()
 
 
-def test_only_the_files_that_differ_are_written(tree: source.Tree, author: Author) -> None:
+def test_only_the_files_that_differ_are_written(tree: workspace.Tree, author: Author) -> None:
     first = author.patch("first", {"stable-diffusion.cpp": line(10, "first\n"), "new.cpp": lambda _: "new\n"})
     second = author.patch("second", {"CMakeLists.txt": lambda old: old + "second\n"})
 
@@ -155,7 +157,7 @@ def test_only_the_files_that_differ_are_written(tree: source.Tree, author: Autho
     assert changed() == {"stable-diffusion.cpp", "new.cpp"}
 
 
-def test_commit_ids_are_the_same_everywhere(tree: source.Tree, author: Author) -> None:
+def test_commit_ids_are_the_same_everywhere(tree: workspace.Tree, author: Author) -> None:
     made = author.patch("better", {"stable-diffusion.cpp": line(30, "better\n")})
     first = prepare(tree, made).commit
     for ref in repositories.git(tree.path, "for-each-ref", "--format=%(refname)", "refs/series").split():
@@ -163,7 +165,7 @@ def test_commit_ids_are_the_same_everywhere(tree: source.Tree, author: Author) -
     assert prepare(tree, made).commit == first
 
 
-def test_patches_stand_on_each_other(tree: source.Tree, author: Author) -> None:
+def test_patches_stand_on_each_other(tree: workspace.Tree, author: Author) -> None:
     first = author.patch("first", {"stable-diffusion.cpp": line(30, "first\n")})
     second = author.patch("second", {"stable-diffusion.cpp": lambda old: old.replace("first", "second")})
     assert prepare(tree, first, second).applied == (first, second)
@@ -185,7 +187,7 @@ def test_patches_stand_on_each_other(tree: source.Tree, author: Author) -> None:
     ],
     ids=["CR", "new file", "removed file", "no line end", "trailing space", "odd line", "ignored"],
 )  # fmt: skip
-def test_every_kind_of_change(tree: source.Tree, author: Author, edits: dict[str, Edit | None]) -> None:
+def test_every_kind_of_change(tree: workspace.Tree, author: Author, edits: dict[str, Edit | None]) -> None:
     made = author.patch("kind-of-change", edits)
     assert prepare(tree, made).applied == (made,)
     assert repositories.contents(tree.path) == repositories.contents(author.path)
@@ -196,7 +198,7 @@ def test_every_kind_of_change(tree: source.Tree, author: Author, edits: dict[str
     )
 
 
-def test_a_rename(tree: source.Tree, author: Author) -> None:
+def test_a_rename(tree: workspace.Tree, author: Author) -> None:
     (author.path / "docs" / "lora.md").rename(author.path / "docs" / "adapter.md")
     made = author.patch("rename-file", {})
     assert set(made.files) == {"docs/lora.md", "docs/adapter.md"}
@@ -204,7 +206,7 @@ def test_a_rename(tree: source.Tree, author: Author) -> None:
     assert repositories.contents(tree.path) == repositories.contents(author.path)
 
 
-def test_a_plain_diff_of_the_users(tree: source.Tree, author: Author, tmp_path: Path) -> None:
+def test_a_plain_diff_of_the_users(tree: workspace.Tree, author: Author, tmp_path: Path) -> None:
     repositories.write(author.path, {"stable-diffusion.cpp": "line 1\n"})
     path = tmp_path / "mine.diff"
     path.write_text(repositories.git(author.path, "diff") + "\n")
@@ -215,7 +217,7 @@ def test_a_plain_diff_of_the_users(tree: source.Tree, author: Author, tmp_path: 
     assert repositories.git(tree.path, "log", "-1", "--format=%s") == "mine.diff"
 
 
-def test_a_patch_that_went_through_windows(tree: source.Tree, author: Author) -> None:
+def test_a_patch_that_went_through_windows(tree: workspace.Tree, author: Author) -> None:
     made = author.patch("better", {"stable-diffusion.cpp": line(30, "better\n")})
     made.path.write_bytes(made.path.read_bytes().replace(b"\n", b"\r\n"))
     assert prepare(tree, series.read(made.path)).applied[0].subject == "fix: better"
@@ -228,7 +230,7 @@ def test_already_upstream(author: Author, tmp_path: Path) -> None:
     origin = repositories.sdist(tmp_path / "cache" / "downloads", {
         name: text.decode() for name, text in repositories.contents(author.path).items()
     })  # fmt: skip
-    tree = source.workspace(repositories.revision(origin))
+    tree = workspace.workspace(repositories.revision(origin))
     found = prepare(tree, before, made)
     assert [entry.state for entry in found.states] == [State.UPSTREAM, State.UPSTREAM]
     assert found.commit == tree.base
@@ -254,7 +256,7 @@ def test_where_both_directions_fit_the_nearer_one_counts(tmp_path: Path, author:
         ({"stable-diffusion.cpp": (author.path / "stable-diffusion.cpp").read_text()}, State.UPSTREAM),
     ):
         folder = repositories.write(tmp_path / state.name, {**repositories.TREE, **files})
-        tree = source.workspace(repositories.revision(Folder(path=folder)))
+        tree = workspace.workspace(repositories.revision(Folder(path=folder)))
         assert [entry.state for entry in series.states(tree, [made])] == [state]
 
 
@@ -271,7 +273,7 @@ def test_where_both_directions_fit_the_nearer_one_counts(tmp_path: Path, author:
     ],
 )
 def test_a_patch_is_for_some_revisions(
-    tree: source.Tree, author: Author, revisions: str, state: State
+    tree: workspace.Tree, author: Author, revisions: str, state: State
 ) -> None:
     edits: dict[str, Edit | None] = {"stable-diffusion.cpp": line(30, "better\n")}
     made = author.patch("better", edits, f"Upstream-Status: Pending\nRevisions: {revisions}")
@@ -290,7 +292,9 @@ def spoil(made: Patch) -> Patch:
     return series.read(made.path)
 
 
-def test_a_changed_context_line_is_a_conflict_that_shows_the_hunk(tree: source.Tree, author: Author) -> None:
+def test_a_changed_context_line_is_a_conflict_that_shows_the_hunk(
+    tree: workspace.Tree, author: Author
+) -> None:
     good = author.patch("good", {"CMakeLists.txt": lambda old: old + "good\n"})
     bad = spoil(author.patch("bad", {
         "stable-diffusion.cpp": lambda old: line(30, "better\n")(line(50, "also\n")(old))
@@ -316,13 +320,13 @@ def test_a_changed_context_line_is_a_conflict_that_shows_the_hunk(tree: source.T
     assert prepare(tree).commit == tree.base
 
 
-def test_white_space_counts(tree: source.Tree, author: Author) -> None:
+def test_white_space_counts(tree: workspace.Tree, author: Author) -> None:
     made = author.patch("better", {"stable-diffusion.cpp": line(30, "better\n")})
     made.path.write_text(made.path.read_text().replace("\n line 29\n", "\n line  29\n"))
     assert [entry.state for entry in series.states(tree, [series.read(made.path)])] == [State.CONFLICTS]
 
 
-def test_every_hunk_that_conflicts_is_shown_with_its_file(tree: source.Tree, author: Author) -> None:
+def test_every_hunk_that_conflicts_is_shown_with_its_file(tree: workspace.Tree, author: Author) -> None:
     author.patch("elsewhere", {"absent.cpp": lambda _old: "only here\n"})
     bad = author.patch("bad", {"absent.cpp": lambda _old: "changed\n"})
     with pytest.raises(PatchConflict) as caught:
@@ -330,12 +334,12 @@ def test_every_hunk_that_conflicts_is_shown_with_its_file(tree: source.Tree, aut
     assert "absent.cpp, line 1: the file is not there" in caught.value.remedy
     already = author.patch("already", {"new.cpp": lambda _old: "mine\n"})
     folder = repositories.write(author.path.parent / "taken", {**repositories.TREE, "new.cpp": "theirs\n"})
-    taken = source.workspace(repositories.revision(Folder(path=folder)))
+    taken = workspace.workspace(repositories.revision(Folder(path=folder)))
     with pytest.raises(PatchConflict, match=r"new\.cpp"):
         prepare(taken, already)
 
 
-def test_what_git_am_alone_refuses_is_a_conflict_too(tree: source.Tree, author: Author) -> None:
+def test_what_git_am_alone_refuses_is_a_conflict_too(tree: workspace.Tree, author: Author) -> None:
     made = author.patch("better", {"stable-diffusion.cpp": line(30, "better\n")})
     mail = made.mail.replace(b"@@ -27,7 +27,7 @@", b"@@ -27,70 +27,70 @@")
     broken = Patch(**{name: getattr(made, name) for name in Patch.__slots__} | {"mail": mail})
@@ -346,7 +350,7 @@ def test_what_git_am_alone_refuses_is_a_conflict_too(tree: source.Tree, author: 
     assert prepare(tree, made).applied == (made,)
 
 
-def test_disorder_is_put_right(tree: source.Tree, author: Author) -> None:
+def test_disorder_is_put_right(tree: workspace.Tree, author: Author) -> None:
     made = author.patch("better", {"stable-diffusion.cpp": line(30, "better\n")})
     undisturbed = prepare(tree, made)
     wanted = repositories.contents(tree.path)
@@ -363,7 +367,7 @@ def test_disorder_is_put_right(tree: source.Tree, author: Author) -> None:
     assert repositories.listing(tree.path)["windows.cpp"] == untouched
 
 
-def test_a_restored_backup_is_not_written_again(tree: source.Tree, author: Author) -> None:
+def test_a_restored_backup_is_not_written_again(tree: workspace.Tree, author: Author) -> None:
     made = author.patch("better", {"stable-diffusion.cpp": line(30, "better\n")})
     prepare(tree, made)
     copy = tree.path.with_name("copy")
@@ -378,8 +382,10 @@ def test_a_restored_backup_is_not_written_again(tree: source.Tree, author: Autho
 CHILD = """
 import os, signal, sys
 from pathlib import Path
-from sdcpp import cache, revision, series, source
-from sdcpp.repository import Repository
+from sdcpp import cache
+from sdcpp.git import Repository
+from sdcpp.patching import series
+from sdcpp.source import revision, workspace
 folder, patch, word, when = sys.argv[1:]
 real = Repository.git
 def git(self, *words, **more):
@@ -393,8 +399,8 @@ def git(self, *words, **more):
     return done
 if word:
     Repository.git = git
-tree = source.workspace(revision.from_folder(Path(folder)))
-with cache.locked(tree.path):
+tree = workspace.workspace(revision.from_folder(Path(folder)))
+with cache.lock(tree.path):
     print(series.prepare(tree, [series.read(Path(patch))]).commit)
 """
 
@@ -427,7 +433,7 @@ def test_killed_in_the_middle_it_is_whole_the_next_time(
     made = author.patch("better", {"stable-diffusion.cpp": line(30, "better\n")})
     with child(folder, made, word, when) as killed:
         assert killed.wait() == -signal.SIGKILL
-    tree = source.workspace(from_folder(folder))
+    tree = workspace.workspace(from_folder(folder))
     left = repositories.contents(tree.path)
     assert left in (repositories.contents(folder), repositories.contents(author.path))  # never half
     assert prepare(tree, made).applied == (made,)
@@ -455,6 +461,6 @@ def test_a_file_that_is_no_patch(tmp_path: Path) -> None:
 
 def test_hunks_know_where_they_are() -> None:
     first, second = "@@ -3 +3,2 @@ f()\n-old\n+--- new\n+more", "@@ -9,2 +10 @@\n ctx\n-gone"
-    found = list(patch.hunks(f"--- a/x/y.cpp\n+++ b/x/y.cpp\n{first}\n{second}\n-- \n2.39\n"))
+    found = list(patch_file.hunks(f"--- a/x/y.cpp\n+++ b/x/y.cpp\n{first}\n{second}\n-- \n2.39\n"))
     assert [(hunk.file, hunk.line) for hunk in found] == [("x/y.cpp", 3), ("x/y.cpp", 9)]
     assert [hunk.text for hunk in found] == [first, second]

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from sdcpp import cache, series, source
+from sdcpp import cache
 from sdcpp.errors import NetworkUnavailable, SourceInvalid, UnsafeArchive
-from sdcpp.revision import Folder, Git, from_folder, from_git
+from sdcpp.patching import series
+from sdcpp.source import workspace
+from sdcpp.source.revision import Folder, Git, from_folder, from_git
 from tests.unit import repositories
 
 HOSTILE = """
@@ -47,10 +49,10 @@ def expected() -> dict[str, bytes]:
     return {name: text.encode() for name, text in repositories.TREE.items()}
 
 
-def offline(tmp_path: Path, tag: str | None = None) -> source.Tree:
+def offline(tmp_path: Path, tag: str | None = None) -> workspace.Tree:
     """Return the workspace of an sdist that lies in the cache already."""
     origin = repositories.sdist(tmp_path / "cache" / "downloads")
-    return source.workspace(repositories.revision(origin, tag=tag))
+    return workspace.workspace(repositories.revision(origin, tag=tag))
 
 
 def test_an_sdist_becomes_a_workspace_byte_for_byte(tmp_path: Path) -> None:
@@ -70,14 +72,14 @@ def test_the_same_content_gives_the_same_commit(tmp_path: Path) -> None:
     shutil.rmtree(first.path)
     repositories.write(tmp_path / "plain")
     assert offline(tmp_path).base == first.base
-    assert source.workspace(from_folder(tmp_path / "plain")).base == first.base
+    assert workspace.workspace(from_folder(tmp_path / "plain")).base == first.base
 
 
 def test_a_workspace_is_made_once(tmp_path: Path) -> None:
     tree = offline(tmp_path)
     before = repositories.listing(tree.path)
     (tmp_path / "cache" / "downloads" / "small_upstream-1.0.tar.gz").unlink()
-    assert source.workspace(tree.revision) == tree
+    assert workspace.workspace(tree.revision) == tree
     assert repositories.listing(tree.path) == before
 
 
@@ -85,7 +87,7 @@ def test_an_sdist_that_lacks_the_library_leaves_nothing(tmp_path: Path) -> None:
     files = {"CMakeLists.txt": "", "other.cpp": ""}
     origin = repositories.sdist(tmp_path / "cache" / "downloads", files)
     with pytest.raises(SourceInvalid, match=r"it lacks include/stable-diffusion\.h or"):
-        source.workspace(repositories.revision(origin))
+        workspace.workspace(repositories.revision(origin))
     assert [path.suffix for path in (tmp_path / "cache" / "trees").iterdir()] == [".lock"]
 
 
@@ -93,14 +95,14 @@ def test_an_unsafe_archive_leaves_nothing(tmp_path: Path) -> None:
     files = {**repositories.TREE, "../../../evil": ""}
     origin = repositories.sdist(tmp_path / "cache" / "downloads", files)
     with pytest.raises(UnsafeArchive, match="evil"):
-        source.workspace(repositories.revision(origin))
+        workspace.workspace(repositories.revision(origin))
     assert [path.suffix for path in (tmp_path / "cache" / "trees").iterdir()] == [".lock"]
 
 
 def test_the_generation_comes_from_the_revision_or_the_header(tmp_path: Path) -> None:
     origin = repositories.sdist(tmp_path / "cache" / "downloads")
-    assert source.workspace(repositories.revision(origin, lora_api="C")).lora_api == "C"
-    assert source.workspace(repositories.revision(origin)).lora_api == "B"
+    assert workspace.workspace(repositories.revision(origin, lora_api="C")).lora_api == "C"
+    assert workspace.workspace(repositories.revision(origin)).lora_api == "B"
 
 
 def test_a_git_commit_with_its_submodule(tmp_path: Path) -> None:
@@ -119,7 +121,7 @@ def test_a_git_commit_with_its_submodule(tmp_path: Path) -> None:
     }
     bases = set()
     for url in (os.fspath(upstream), upstream.as_uri()):
-        tree = source.workspace(from_git(url, first))
+        tree = workspace.workspace(from_git(url, first))
         assert repositories.contents(tree.path) == converted | module | ggml
         assert sorted(tree.path.rglob(".git")) == [tree.path / ".git"]
         bases.add(tree.base)
@@ -130,21 +132,21 @@ def test_a_git_commit_with_its_submodule(tmp_path: Path) -> None:
 def test_a_commit_that_is_not_there(tmp_path: Path) -> None:
     repositories.repository(tmp_path / "upstream")
     with pytest.raises(SourceInvalid, match="no such commit"):
-        source.workspace(from_git(os.fspath(tmp_path / "upstream"), "d" * 40))
+        workspace.workspace(from_git(os.fspath(tmp_path / "upstream"), "d" * 40))
     assert [path.suffix for path in (tmp_path / "cache" / "trees").iterdir()] == [".lock"]
 
 
 def test_a_repository_that_is_not_there(tmp_path: Path) -> None:
     for url in (os.fspath(tmp_path / "absent"), "http://127.0.0.1:9/upstream.git"):
         with pytest.raises(NetworkUnavailable, match="cannot be reached"):
-            source.workspace(from_git(url, "d" * 40))
+            workspace.workspace(from_git(url, "d" * 40))
 
 
 def test_a_submodule_that_is_not_there(tmp_path: Path) -> None:
     commit = repositories.with_submodule(tmp_path / "remote")
     shutil.rmtree(tmp_path / "remote" / "ggml")
     with pytest.raises(NetworkUnavailable, match="submodule cannot be brought"):
-        source.workspace(from_git(os.fspath(tmp_path / "remote" / "upstream"), commit))
+        workspace.workspace(from_git(os.fspath(tmp_path / "remote" / "upstream"), commit))
 
 
 @pytest.fixture
@@ -189,8 +191,8 @@ WORK = {
 
 def test_a_users_folder_is_taken_as_it_is_and_never_written_to(checkout: Path) -> None:
     before = repositories.listing(checkout)
-    tree = source.workspace(from_folder(checkout))
-    with cache.locked(tree.path):
+    tree = workspace.workspace(from_folder(checkout))
+    with cache.lock(tree.path):
         series.prepare(tree)
     assert repositories.listing(checkout) == before
     found = repositories.contents(tree.path)
@@ -202,18 +204,18 @@ def test_a_users_folder_is_taken_as_it_is_and_never_written_to(checkout: Path) -
 
 
 def test_only_what_changed_in_the_folder_changes_in_the_workspace(checkout: Path) -> None:
-    first = source.workspace(from_folder(checkout))
+    first = workspace.workspace(from_folder(checkout))
     before = repositories.listing(first.path)
-    assert source.workspace(from_folder(checkout)).base == first.base
+    assert workspace.workspace(from_folder(checkout)).base == first.base
 
     repositories.write(checkout, {"new.cpp": "newer\n", "ggml/src/third.c": "third\n"})
     (checkout / "staged.cpp").unlink()
     (checkout / "ggml" / "src" / "new.c").unlink()
     os.utime(checkout / "CMakeLists.txt")  # touched, not changed
-    second = source.workspace(from_folder(checkout))
+    second = workspace.workspace(from_folder(checkout))
     assert second.path == first.path
     assert second.base != first.base
-    with cache.locked(second.path):
+    with cache.lock(second.path):
         series.prepare(second)
     after = repositories.listing(second.path)
     content = {name for name in before.keys() | after.keys() if not name.startswith(".git/")}
@@ -231,11 +233,11 @@ def test_only_what_changed_in_the_folder_changes_in_the_workspace(checkout: Path
 def test_a_change_that_keeps_size_and_time_is_seen(checkout: Path) -> None:
     path = checkout / "stable-diffusion.cpp"
     time.sleep(0.02)  # away from the time of the index: git then trusts size and times
-    first = source.workspace(from_folder(checkout))
+    first = workspace.workspace(from_folder(checkout))
     stat = path.stat()
     path.write_bytes(b"CHANGED\n")
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    assert source.workspace(from_folder(checkout)).base != first.base
+    assert workspace.workspace(from_folder(checkout)).base != first.base
 
 
 def test_a_folder_that_is_no_checkout_is_taken_whole(tmp_path: Path) -> None:
@@ -244,20 +246,20 @@ def test_a_folder_that_is_no_checkout_is_taken_whole(tmp_path: Path) -> None:
     repositories.write(outer / "upstream")
     repositories.write(outer / "upstream", {"model.bin": "", "thirdparty/.git": "gitdir: ../../../nowhere\n"})
     before = repositories.listing(outer)
-    tree = source.workspace(from_folder(outer / "upstream"))
+    tree = workspace.workspace(from_folder(outer / "upstream"))
     assert repositories.contents(tree.path) == expected() | {"model.bin": b""}
     assert repositories.listing(outer) == before
 
 
 def test_a_file_that_became_a_folder_and_a_folder_that_became_a_link(checkout: Path) -> None:
-    source.workspace(from_folder(checkout))
+    workspace.workspace(from_folder(checkout))
     (checkout / "new.cpp").unlink()
     repositories.write(checkout, {"new.cpp/inside.cpp": "inside\n", "docs2/lora.md": "moved\n"})
     (checkout / "docs").rmdir()
     (checkout / "docs").symlink_to("docs2")
     (checkout / "link.cpp").unlink()
-    tree = source.workspace(from_folder(checkout))
-    with cache.locked(tree.path):
+    tree = workspace.workspace(from_folder(checkout))
+    with cache.lock(tree.path):
         series.prepare(tree)
     assert (tree.path / "new.cpp" / "inside.cpp").read_text() == "inside\n"
     assert (tree.path / "docs").is_symlink()
@@ -279,28 +281,28 @@ def test_a_folder_that_is_something_else(tmp_path: Path, files: dict[str, str], 
     (tmp_path / "folder").mkdir()
     repositories.write(tmp_path / "folder", files)
     with pytest.raises(SourceInvalid) as caught:
-        source.workspace(from_folder(tmp_path / "folder"))
+        workspace.workspace(from_folder(tmp_path / "folder"))
     assert words in caught.value.remedy
     assert not (tmp_path / "cache").exists()
 
 
 def test_a_folder_that_has_gone(tmp_path: Path) -> None:
     with pytest.raises(SourceInvalid, match="no such folder"):
-        source.workspace(repositories.revision(Folder(path=tmp_path / "absent")))
+        workspace.workspace(repositories.revision(Folder(path=tmp_path / "absent")))
 
 
 def test_a_folder_that_git_refuses(tmp_path: Path) -> None:
     repositories.write(tmp_path / "folder")
     (tmp_path / "folder" / ".git").write_text("gitdir: /nowhere/at/all\n")
     with pytest.raises(SourceInvalid, match="git cannot list the folder"):
-        source.workspace(from_folder(tmp_path / "folder"))
+        workspace.workspace(from_folder(tmp_path / "folder"))
 
 
 CHILD = """
 import os, signal, sys
 from pathlib import Path
-from sdcpp import revision, source
-from sdcpp.repository import Repository
+from sdcpp.git import Repository
+from sdcpp.source import revision, workspace
 word = sys.argv[2]
 real = Repository.git
 def git(self, *words, **more):
@@ -309,7 +311,7 @@ def git(self, *words, **more):
         os.kill(os.getpid(), signal.SIGKILL)
     return done
 Repository.git = git
-print(source.workspace(revision.from_folder(Path(sys.argv[1]))).base)
+print(workspace.workspace(revision.from_folder(Path(sys.argv[1]))).base)
 """
 
 
@@ -325,34 +327,34 @@ def test_killed_in_the_middle_it_is_whole_the_next_time(checkout: Path, tmp_path
         assert killed.wait() == -signal.SIGKILL
     trees = tmp_path / "cache" / "trees"
     assert not [path for path in trees.iterdir() if path.is_dir() and path.suffix != ".partial"]
-    tree = source.workspace(from_folder(checkout))
+    tree = workspace.workspace(from_folder(checkout))
     assert repositories.git(tree.path, "status", "--porcelain", "--ignored") == ""
     assert not list(trees.glob(".*.partial"))
 
 
 def test_killed_while_reading_a_folder_again(checkout: Path) -> None:
-    first = source.workspace(from_folder(checkout))
+    first = workspace.workspace(from_folder(checkout))
     repositories.write(checkout, {"new.cpp": "newer\n"})
     (first.path / ".git" / "snapshot-index.lock").touch()
-    assert source.workspace(from_folder(checkout)).base != first.base
+    assert workspace.workspace(from_folder(checkout)).base != first.base
 
 
 def test_two_processes_at_once(checkout: Path) -> None:
     both = [child(checkout), child(checkout)]
     bases = {process.communicate()[0] for process in both}
     assert [process.returncode for process in both] == [0, 0]
-    assert bases == {source.workspace(from_folder(checkout)).base + "\n"}
+    assert bases == {workspace.workspace(from_folder(checkout)).base + "\n"}
 
 
 def test_a_damaged_workspace_is_named(tmp_path: Path) -> None:
     tree = offline(tmp_path)
     shutil.rmtree(tree.path / ".git")
     with pytest.raises(SourceInvalid, match="workspace is damaged"):
-        source.workspace(tree.revision)
+        workspace.workspace(tree.revision)
 
 
 def test_a_git_origin_keeps_its_url_out_of_the_way(tmp_path: Path) -> None:
     commit = repositories.repository(tmp_path / "upstream")
-    tree = source.workspace(from_git(os.fspath(tmp_path / "upstream"), commit))
+    tree = workspace.workspace(from_git(os.fspath(tmp_path / "upstream"), commit))
     assert isinstance(tree.revision.origin, Git)
     assert repositories.git(tree.path, "remote") == ""

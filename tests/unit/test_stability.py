@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.stability import differences, rounds
-from harness.verdict import Verdict
-from sdcpp.built import Build
+from harness.records.verdict import Verdict
+from harness.studies.repeat import differences, rounds
+from sdcpp.binding.build_folder import Build
 from tests.unit import undisturbed
 
 pytestmark = pytest.mark.usefixtures("cache_folder")

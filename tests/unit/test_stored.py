@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from harness import overlay
-from harness.files import AdapterFile
-from harness.matrix import FULL, Fixture, Maker, stored_bases
-from harness.stored import stored
-from harness.use import Use
+from harness.adapters import merged_base
+from harness.adapters.adapter_file import AdapterFile
+from harness.adapters.use import Use
+from harness.cases.matrix import FULL, BlockMaker, Fixture, stored_bases
+from harness.models.quantised_base import stored
 from tests.unit.small import ADAPTER, BASE
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
@@ -49,8 +49,8 @@ def test_an_adapter_is_merged_into_what_is_stored() -> None:
     base, uses = stored(BASE, "Q4_0", None), [Use(file=FILE)]
     change = FILE.changes(1.0)[PLACE]
     whole = base.values(PLACE) + change
-    [exact] = overlay.make(base, uses).values()
-    [again] = overlay.make(base, uses, rounded=True).values()
+    [exact] = merged_base.make(base, uses).values()
+    [again] = merged_base.make(base, uses, rounded=True).values()
     assert exact.suffix == ".safetensors"
     assert again.suffix == ".gguf"
     stored_sum = next(t for t in gguf.GGUFReader(again).tensors if t.name == PLACE[1])
@@ -60,7 +60,7 @@ def test_an_adapter_is_merged_into_what_is_stored() -> None:
 
 
 def test_immediately_wants_the_rounded_sum_and_auto_depends_on_the_base() -> None:
-    fixture = Fixture(base=FULL.bases["C"][0], maker=Maker())
+    fixture = Fixture(base=FULL.bases["C"][0], maker=BlockMaker())
     found = {
         (c.dimensions["base type"], mode): c
         for mode in ("immediately", "at_runtime", "auto")

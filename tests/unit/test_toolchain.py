@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sdcpp import toolchain
+from sdcpp.machine import toolchain
 
 
 def test_the_toolchain_is_told_without_running_cmake(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,16 +7,16 @@ import pytest
 from gguf import GGUFReader
 from safetensors.numpy import load
 
-from harness.bases import FLUX_SMALL
-from harness.broken.recipe import Recipe
-from harness.broken.seed import seed
-from harness.variants import variants
+from harness.malformed.malformed_file import MalformedFile
+from harness.malformed.sound_file import sound_file
+from harness.malformed.unusual import variants
+from harness.models.tiny_models import FLUX_SMALL
 
-SEED = seed(FLUX_SMALL)
+SEED = sound_file(FLUX_SMALL)
 VARIANTS = variants(FLUX_SMALL)
 
 
-def of(container: str, *leaving: str) -> list[Recipe]:
+def of(container: str, *leaving: str) -> list[MalformedFile]:
     return [r for r in VARIANTS if r.container == container and not r.name.endswith(leaving or ("-",))]
 
 
@@ -32,7 +32,7 @@ def test_names_are_unique() -> None:
 @pytest.mark.parametrize(
     "recipe", of("safetensors", "unknown-tensor-of-bool"), ids=lambda recipe: recipe.name
 )
-def test_safetensors_hold_the_same_numbers(recipe: Recipe) -> None:
+def test_safetensors_hold_the_same_numbers(recipe: MalformedFile) -> None:
     assert recipe.content is not None
     back = load(recipe.content())
     for name, array in SEED.tensors.items():
@@ -40,7 +40,7 @@ def test_safetensors_hold_the_same_numbers(recipe: Recipe) -> None:
 
 
 @pytest.mark.parametrize("recipe", of("gguf", "nested-arrays"), ids=lambda recipe: recipe.name)
-def test_ggufs_hold_the_same_numbers(recipe: Recipe, tmp_path: Path) -> None:
+def test_ggufs_hold_the_same_numbers(recipe: MalformedFile, tmp_path: Path) -> None:
     assert recipe.content is not None
     path = tmp_path / "x.gguf"
     path.write_bytes(recipe.content())

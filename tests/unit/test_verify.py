@@ -15,16 +15,18 @@ from typing import Any
 
 import pytest
 
-from harness import record
-from harness.matrix import QUICK, Matrix
-from harness.record import Records
-from harness.verdict import Verdict
-from harness.verify import Question, naming, verify
-from sdcpp import backend, revision
-from sdcpp.__main__ import main
-from sdcpp.built import Build
-from sdcpp.commands.verify import typed
+from harness.cases.matrix import QUICK, Matrix
+from harness.cli.main import main
+from harness.cli.runs import shell_command
+from harness.records import record
+from harness.records.record import Records
+from harness.records.verdict import Verdict
+from harness.verification.run import run_sides
+from harness.verification.sides import RunSpec, revision_arguments
+from sdcpp.binding.build_folder import Build
 from sdcpp.errors import FileInvalid, NothingTried
+from sdcpp.machine import backends
+from sdcpp.source import revision
 from tests.unit import undisturbed
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
@@ -56,7 +58,7 @@ def test_a_finished_run_is_reused_only_if_that_is_asked_for(
     side, path = undisturbed.contender(fake_build("C")), tmp_path / "records.jsonl"
 
     def run(*, reuse: bool) -> Records:
-        return verify([side], tmp_path, title="twice", command="none", jobs=2, reuse=reuse)
+        return run_sides([side], tmp_path, title="twice", command="none", jobs=2, reuse=reuse)
 
     first, before = run(reuse=False), path.read_bytes()
     assert run(reuse=True).cells == first.cells
@@ -113,7 +115,7 @@ def test_two_sides_that_no_patch_tells_apart_are_run_once(
 ) -> None:
     one = undisturbed.contender(fake_build("C"))
     two = dataclasses.replace(one, side=dataclasses.replace(one.side, label="fake patched", patched=True))
-    records = verify([one, two], tmp_path, title="", command="", jobs=2)
+    records = run_sides([one, two], tmp_path, title="", command="", jobs=2)
     assert len(records.observations) == undisturbed.MULTIPLIERS + 1
     assert [c.case for c in records.cells if c.side == "fake"] == [
         c.case for c in records.cells if c.side != "fake"
@@ -123,7 +125,7 @@ def test_two_sides_that_no_patch_tells_apart_are_run_once(
 def test_nothing_tried_is_no_success(fake_build: Callable[..., Build], tmp_path: Path) -> None:
     empty = dataclasses.replace(undisturbed.contender(fake_build("C")), cases=[])
     with pytest.raises(NothingTried):
-        verify([empty], tmp_path, title="nothing", command="", jobs=1)
+        run_sides([empty], tmp_path, title="nothing", command="", jobs=1)
 
 
 def test_a_torn_last_line_is_cut_off(tmp_path: Path) -> None:
@@ -149,15 +151,15 @@ def test_a_broken_line_in_the_middle_is_an_error(tmp_path: Path) -> None:
 def test_the_command_that_asks_again_names_revision_or_folder_backend_and_build_options(
     tmp_path: Path,
 ) -> None:
-    question = Question(
+    spec = RunSpec(
         matrix=QUICK, backend="cuda", command=("sdcpp", "matrix", "--patched"), options={"A": "b c"}
     )
-    assert question.again(*naming(revision.find("2026-05"))) == [
+    assert spec.rerun_command(*revision_arguments(revision.find("2026-05"))) == [
         *("sdcpp", "matrix", "--patched", "--revision", "2026-05", "--backend", "cuda", "-D", "A=b c"),
     ]
-    folder = naming(revision.from_folder(tmp_path))
+    folder = revision_arguments(revision.from_folder(tmp_path))
     assert folder == ("--source", str(tmp_path))
-    assert Question(matrix=QUICK).again(*folder) == ["nox", "-s", "verify", "--", *folder]
+    assert RunSpec(matrix=QUICK).rerun_command(*folder) == ["nox", "-s", "verify", "--", *folder]
 
 
 @pytest.mark.parametrize(
@@ -175,11 +177,11 @@ def test_the_records_keep_the_command_that_was_typed(words: str, monkeypatch: py
     asked: list[str] = []
 
     def contenders(arguments: argparse.Namespace, _: Matrix, command: list[str], *__: object) -> None:
-        asked.append(typed(arguments, command))
+        asked.append(shell_command(arguments, command))
         raise NothingTried("no case", "all", "this is a test")
 
-    monkeypatch.setattr("sdcpp.commands.verify.contenders", contenders)
-    monkeypatch.setattr(backend, "require", lambda _: None)
+    monkeypatch.setattr("harness.cli.runs.all_sides", contenders)
+    monkeypatch.setattr(backends, "require", lambda _: None)
     assert main(shlex.split(words)) == NothingTried.exit_code
     assert main(shlex.split(words.replace("--quick ", ""))) == NothingTried.exit_code
     assert asked == [f"sdcpp {words}"] * 2  # a whole regress begins with the quick matrix

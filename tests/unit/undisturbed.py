@@ -5,20 +5,21 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from harness.adapter import Adapter
-from harness.case import Case, Shot
-from harness.files import AdapterFile
-from harness.record import Records, Side
-from harness.use import Use
-from harness.verify import Contender, verify
-from sdcpp import built
-from sdcpp.built import Build
+from harness.adapters.adapter import Adapter
+from harness.adapters.adapter_file import AdapterFile
+from harness.adapters.use import Use
+from harness.cases.build_under_test import BuildUnderTest
+from harness.cases.case import Case, Shot
+from harness.records.record import Records, Side
+from harness.verification.run import run_sides
+from sdcpp.binding import build_folder
+from sdcpp.binding.build_folder import Build
 from tests.unit.small import BASE
 
 MULTIPLIERS = 40
 
 
-def contender(made: Build) -> Contender:
+def contender(made: Build) -> BuildUnderTest:
     """One side and cases that the fake library passes and fails."""
     file = AdapterFile(
         base=BASE, adapter=Adapter(name="r4", base="small", rank=4), container="safetensors", kind="F32"
@@ -40,13 +41,13 @@ def contender(made: Build) -> Contender:
     side = Side(
         label="fake", revision="fake", patched=False, backend="cpu", identity=made.identity, build=made.record
     )
-    return Contender(side=side, build=made, cases=cases, repeat="none")
+    return BuildUnderTest(side=side, build=made, cases=cases, repeat="none")
 
 
 def run(folder: Path, made: Build) -> Records:
     """Run it."""
-    return verify([contender(made)], folder, title="undisturbed", command="none", jobs=2)
+    return run_sides([contender(made)], folder, title="undisturbed", command="none", jobs=2)
 
 
 if __name__ == "__main__":
-    run(Path(sys.argv[1]), built.read(Path(sys.argv[2])))
+    run(Path(sys.argv[1]), build_folder.read(Path(sys.argv[2])))

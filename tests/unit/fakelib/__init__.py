@@ -8,9 +8,11 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from sdcpp import built, header, layout, project, sanitizer
-from sdcpp.built import Build
-from sdcpp.run import run
+from sdcpp import project
+from sdcpp.binding import build_folder, header, layouts
+from sdcpp.binding.build_folder import Build
+from sdcpp.building import sanitizer
+from sdcpp.process import run
 
 HERE = Path(__file__).parent
 LIBRARY = "fake.dll" if os.name == "nt" else "libfake.so"
@@ -43,10 +45,13 @@ def compile_c(source: Path, result: Path, *options: str | Path) -> Path:
 def table_of(folder: Path) -> str:
     """Return the ABI table that the compiler gives for ``folder``/stable-diffusion.h as it was read."""
     (folder / "abi_entries.h").write_text(
-        layout.entries(header.read(folder / built.HEADER)), encoding="utf-8"
+        layouts.entries(header.read(folder / build_folder.HEADER)), encoding="utf-8"
     )
     program = compile_c(
-        project.ROOT / "sdcpp" / "native" / "abi_table.cpp", folder / "abi-table", f"-I{folder}", "-std=c++11"
+        project.ROOT / "sdcpp" / "binding" / "native" / "abi_table.cpp",
+        folder / "abi-table",
+        f"-I{folder}",
+        "-std=c++11",
     )
     done = run([program], quiet=True)
     assert done.status == 0, done.output
@@ -54,12 +59,12 @@ def table_of(folder: Path) -> str:
 
 
 def make(folder: Path, generation: str = "C", facts: Mapping[str, object] | None = None) -> Build:
-    """Compile the fake into a build folder as ``sdcpp.built.read`` wants it; ``facts`` go into its record."""
+    """Compile the fake into a build folder that ``build_folder.read`` accepts; ``facts`` go into its record."""
     folder.mkdir(parents=True)
-    (folder / built.HEADER).write_text(header_text(generation), encoding="utf-8")
+    (folder / build_folder.HEADER).write_text(header_text(generation), encoding="utf-8")
     options = ["-fsanitize=address,undefined"] if (facts or {}).get("options") == sanitizer.OPTIONS else []
     compile_c(HERE / "fake.c", folder / LIBRARY, "-shared", "-fPIC", f"-I{folder}", *options)
-    (folder / built.TABLE).write_text(table_of(folder), encoding="utf-8")
+    (folder / build_folder.TABLE).write_text(table_of(folder), encoding="utf-8")
     record = {
         "identity": f"fake{generation}".ljust(64, "0"),
         "library": LIBRARY,
@@ -82,15 +87,15 @@ def make(folder: Path, generation: str = "C", facts: Mapping[str, object] | None
         "seconds": 0.0,
         **(facts or {}),
     }
-    (folder / built.RECORD).write_text(json.dumps(record), encoding="utf-8")
-    return built.read(folder)
+    (folder / build_folder.RECORD).write_text(json.dumps(record), encoding="utf-8")
+    return build_folder.read(folder)
 
 
 def tree(folder: Path, generation: str = "C") -> Path:
     """Write a source tree that CMake builds as it does upstream's, the fake inside; return ``folder``."""
     folder.mkdir(parents=True)
     shutil.copy(HERE / "fake.c", folder / "fake.c")
-    (folder / built.HEADER).write_text(header_text(generation), encoding="utf-8")
+    (folder / build_folder.HEADER).write_text(header_text(generation), encoding="utf-8")
     (folder / "CMakeLists.txt").write_text(
         "cmake_minimum_required(VERSION 3.12)\n"
         "project(stable-diffusion C)\n"

@@ -1,0 +1,119 @@
+"""The change ΔW that each kind of adapter means, by the published definitions, in float64.
+
+Nothing is taken from stable-diffusion.cpp. A weight has PyTorch's shape: (out, in), or (out, in, kh, kw) for a
+convolution. Factors go by the names that they have in files: ``down``, ``up``, ``mid``, ``hada_*``, ``lokr_*``,
+``diff``, ``diff_b``, ``dora_scale``. All changes are before scaling by alpha / rank.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+F64 = NDArray[np.float64]
+Shape = tuple[int, ...]
+FactorArrays = Mapping[str, F64]
+
+
+def lora(factors: FactorArrays, shape: Shape) -> F64:
+    """Return up @ down (Hu et al., https://arxiv.org/abs/2106.09685, section 4.1).
+
+    ``down`` is [rank, in] and ``up`` [out, rank]. Of a convolution ``down`` is [rank, in, kh, kw] and ``up``
+    [out, rank, 1, 1]: two convolutions in a row (LyCORIS, Yeh et al., https://arxiv.org/abs/2309.14859, 3.2).
+    """
+    up, down = factors["up"], factors["down"]
+    return (up.reshape(up.shape[0], -1) @ down.reshape(down.shape[0], -1)).reshape(shape)
+
+
+def tucker(factors: FactorArrays, shape: Shape) -> F64:
+    """Return the Tucker decomposition of a kernel: Σ_pq up[o, p] mid[p, q, h, w] down[q, i].
+
+    ``down`` is [rank, in, 1, 1], ``mid`` [rank, rank, kh, kw], ``up`` [out, rank, 1, 1]: three convolutions in a row
+    (LyCORIS, https://arxiv.org/abs/2309.14859, appendix B; ``tucker_weight_from_conv`` of its repository).
+    """
+    up, mid, down = factors["up"], factors["mid"], factors["down"]
+    up, down = up.reshape(up.shape[:2]), down.reshape(down.shape[:2])
+    change: F64 = np.einsum("op,pqhw,qi->oihw", up, mid, down, optimize=True)
+    return change.reshape(shape)
+
+
+def loha(factors: FactorArrays, shape: Shape) -> F64:
+    """Return (w1_a @ w1_b) ∘ (w2_a @ w2_b) (FedPara, https://arxiv.org/abs/2108.06098; LyCORIS' LoHa).
+
+    ``w*_a`` is [out, rank] and ``w*_b`` [rank, in * kh * kw].
+    """
+    first = factors["hada_w1_a"] @ factors["hada_w1_b"]
+    return (first * (factors["hada_w2_a"] @ factors["hada_w2_b"])).reshape(shape)
+
+
+def loha_tucker(factors: FactorArrays, shape: Shape) -> F64:
+    """Return the product of two Tucker decompositions (FedPara, proposition 3; LyCORIS' LoHa with ``use_tucker``).
+
+    ``t*`` is [rank, rank, kh, kw], ``w*_a`` [rank, out] (its first mode), ``w*_b`` [rank, in] (its second).
+    """
+    halves: list[F64] = [
+        np.einsum(
+            "pqhw,po,qi->oihw",
+            factors[f"hada_t{n}"],
+            factors[f"hada_w{n}_a"],
+            factors[f"hada_w{n}_b"],
+            optimize=True,
+        )
+        for n in (1, 2)
+    ]
+    return (halves[0] * halves[1]).reshape(shape)
+
+
+def lokr(factors: FactorArrays, shape: Shape) -> F64:
+    """Return w1 ⊗ w2 (KronA, https://arxiv.org/abs/2212.10650; LyCORIS' LoKr).
+
+    ``w1`` is [a, c] or w1_a [a, rank] @ w1_b [rank, c]; ``w2`` is [b, d, kh, kw] or w2_a [b, rank] @ w2_b
+    [rank, d * kh * kw], or with t2 [rank, rank, kh, kw] the Tucker product of w2_a [rank, b] and w2_b [rank, d];
+    out = a * b and in = c * d.
+    """
+    first = factors["lokr_w1"] if "lokr_w1" in factors else factors["lokr_w1_a"] @ factors["lokr_w1_b"]
+    if "lokr_w2" in factors:
+        second = factors["lokr_w2"]
+    elif "lokr_t2" in factors:
+        second = np.einsum(
+            "pqhw,pb,qd->bdhw",
+            factors["lokr_t2"],
+            factors["lokr_w2_a"],
+            factors["lokr_w2_b"],
+            optimize=True,
+        )
+    else:
+        left, right = factors["lokr_w2_a"], factors["lokr_w2_b"]
+        second = left @ right.reshape(right.shape[0], -1)
+    kernel = shape[2:]
+    b, d = shape[0] // first.shape[0], shape[1] // first.shape[1]
+    second = second.reshape(b, d, *kernel)
+    return np.asarray(np.kron(first.reshape(*first.shape, *(1 for _ in kernel)), second), np.float64)
+
+
+def diff(factors: FactorArrays, shape: Shape) -> F64:
+    """Return the full difference as it is stored, [out, in(, kh, kw)] (LyCORIS' "full"; it has no alpha)."""
+    return factors["diff"].reshape(shape)
+
+
+def diff_b(factors: FactorArrays, shape: Shape) -> F64:
+    """Return the difference of the bias, [out] (LyCORIS' "full" and "norm")."""
+    return factors["diff_b"].reshape(shape)
+
+
+def decompose(weight: F64, delta: F64, magnitude: F64) -> F64:
+    """Return DoRA's change: m (W + ΔW) / ||W + ΔW|| - W (Liu et al., https://arxiv.org/abs/2402.09353, equation 5).
+
+    ``magnitude`` tells the axis along which the norm is taken. [out, 1, ...] or [out]: for each output, over all
+    inputs, as in the authors' code (github.com/NVlabs/DoRA), PEFT and LyCORIS with ``wd_on_out``. [1, in, ...]: for
+    each input, which is the letter of the paper and older LyCORIS. The norm counts as a constant in training
+    only (section 4.3); here it is that of the sum.
+    """
+    whole = weight + delta
+    kept = 1 if magnitude.ndim > 1 and magnitude.shape[0] == 1 and magnitude.shape[1] > 1 else 0
+    axes = tuple(axis for axis in range(whole.ndim) if axis != kept)
+    norm = np.sqrt(np.sum(whole**2, axis=axes, keepdims=True))
+    change: F64 = whole * (magnitude.reshape(norm.shape) / norm) - weight
+    return change

@@ -1,0 +1,1 @@
+"""Pack a run for a machine without network, and unpack it there."""

@@ -1,0 +1,69 @@
+"""What runs on the other side of ``sdcpp bundle``: this file is the archive's ``__main__.py``, standard library only.
+
+    python3 sdcpp-cuda.pyz [ARGUMENTS OF SDCPP INSTEAD OF THE PACKED ONES]
+
+Everything is unpacked into a folder beside the archive, checked against the hashes that were packed, and kept there:
+a second call goes on where the first ended. It starts programs by itself, because it comes before the project.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+
+def main() -> int:
+    """Unpack, install, run; return the exit status of sdcpp."""
+    archive = Path(sys.argv[0]).resolve()
+    folder = archive.with_suffix("")
+    with zipfile.ZipFile(archive) as packed:
+        order = json.loads(packed.read("order.json"))
+        here = f"{sys.version_info.major}.{sys.version_info.minor}"
+        if here != order["python"]:
+            sys.exit(
+                f"this bundle is for Python {order['python']}, this is {here}: ask for one packed with "
+                f"`sdcpp bundle --python {here}`"
+            )
+        for name, wanted in order["sha256"].items():
+            target = (folder / name).resolve()
+            if not target.is_relative_to(folder):
+                sys.exit(f"{archive} holds a path that leaves its folder: {name}")
+            content = packed.read(name)
+            if hashlib.sha256(content).hexdigest() != wanted:
+                sys.exit(f"{name} in {archive} is not what was packed: copy the file again")
+            if not target.exists() or target.read_bytes() != content:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(content)
+    site = folder / "site"
+    wheels = sorted(str(path) for path in (folder / "wheels").glob("*.whl"))
+    if wheels and not site.exists():
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--no-cache-dir"]
+        done = subprocess.run(
+            [*pip, "--disable-pip-version-check", "--target", str(site), *wheels], check=False
+        )
+        if done.returncode:
+            sys.exit(f"pip could not install the wheels of {archive}, see above")
+    reports = folder / "reports"
+    arguments = sys.argv[1:] or [*order["arguments"], "--output", str(reports)]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(folder / "project"), str(site), os.environ.get("PYTHONPATH", "")]),
+        "SDCPP_CACHE": os.environ.get("SDCPP_CACHE", str(folder)),
+    }
+    command = [sys.executable, "-m", "harness", *arguments]
+    status = subprocess.run(command, cwd=archive.parent, env=environment, check=False).returncode
+    if (reports / "records.jsonl").exists():
+        records = archive.with_suffix(".records.jsonl")
+        shutil.copy2(reports / "records.jsonl", records)
+        print(f"send back {records}")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The cases: which pictures are made and what each is compared with."""

@@ -1,0 +1,81 @@
+"""``sdcpp bundle``: hand a run to a machine that you are not at, one without any network included."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from harness.bundle import pack
+from harness.cli import options
+from sdcpp import console
+from sdcpp.machine import backends
+from sdcpp.source import revision
+
+EPILOG = """\
+what comes out
+  One file: upstream's sources (36 MB for the two named revisions), Python packages (59 MB for Python 3.11 on x86-64
+  Linux, less what --omit names), the project as it is here (1 MB). On the other side
+      python3 sdcpp-cuda.pyz
+  does what `sdcpp regress --backend cuda` does, without network, and leaves sdcpp-cuda.records.jsonl beside it: the
+  one file to send back, which `sdcpp merge` joins with others. That machine needs Python of the version that was
+  packed, pip, git and the backend's compilers; `python3 sdcpp-cuda.pyz doctor --backend cuda` says what it lacks.
+  A second call goes on where the first ended.
+
+examples
+  sdcpp bundle --backend cuda                                    for a machine like this one
+  sdcpp bundle --backend cuda --python 3.12 --platform manylinux_2_28_x86_64 --platform manylinux2014_x86_64
+                                                                 for another Python, another system
+  sdcpp bundle --backend cuda --omit numpy --omit cmake          the other side has these already
+  sdcpp bundle --backend cuda -- --quick -D CMAKE_CUDA_ARCHITECTURES=90
+                                                                 with further arguments of `sdcpp regress`
+"""
+
+
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser(
+        "bundle",
+        help="pack a run for another machine into one file",
+        description=__doc__,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--backend", required=True, choices=sorted(backends.BACKENDS))
+    options.add_revisions(parser)
+    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    parser.add_argument("--python", default=here, metavar="X.Y", help=f"the other side's (default: {here})")
+    parser.add_argument(
+        "--platform",
+        action="append",
+        default=[],
+        metavar="TAG",
+        help="a platform tag of wheels, as pip takes it; may be repeated (default: this machine's)",
+    )
+    parser.add_argument(
+        "--omit", action="append", default=[], metavar="NAME", help="a package that the other side has"
+    )
+    parser.add_argument("--output", type=Path, metavar="FILE", help="default: sdcpp-BACKEND.pyz")
+    parser.add_argument("arguments", nargs="*", metavar="ARGUMENT", help="for `sdcpp regress`, after --")
+    parser.set_defaults(main=main, complain=parser.error)
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Run the command."""
+    if arguments.python != f"{sys.version_info.major}.{sys.version_info.minor}" and not arguments.platform:
+        arguments.complain("--python needs --platform: pip asks for both")
+    names = arguments.revision or options.REVISIONS
+    order = ["regress", "--backend", arguments.backend]
+    for name in names:
+        order += ["--revision", name]
+    path = pack.pack(
+        arguments.output or Path(f"sdcpp-{arguments.backend}.pyz"),
+        [*order, *arguments.arguments],
+        [revision.find(name) for name in names],
+        python=arguments.python,
+        platforms=arguments.platform,
+        omit=arguments.omit,
+    )
+    console.note(f"wrote {path}, {path.stat().st_size / 1e6:.0f} MB")
+    console.note(f"there: python3 {path.name}")
+    return 0

@@ -1,0 +1,52 @@
+"""``sdcpp doctor``: what can be built and run here, and what to do about the rest."""
+
+from __future__ import annotations
+
+import argparse
+
+from rich.text import Text
+
+from sdcpp import console
+from sdcpp.errors import ToolMissing
+from sdcpp.machine import backends
+
+EPILOG = """\
+what comes out
+  For each backend its tools with their versions, the devices with their drivers, and for whatever is missing the
+  command that mends it. Exit status 0; with --backend 30 if something is missing for that one.
+
+examples
+  sdcpp doctor
+  sdcpp doctor --backend vulkan
+"""
+STYLES = {"ok": "green", "missing": "bold red", "note": "yellow"}
+
+
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser(
+        "doctor",
+        help="what is missing for which backend",
+        description=__doc__,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--backend", choices=sorted(backends.BACKENDS), help="default: all")
+    parser.set_defaults(main=main)
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Run the command."""
+    from sdcpp.machine import doctor
+
+    names = [arguments.backend] if arguments.backend else list(backends.BACKENDS)
+    found = [doctor.examine(backends.get(name)) for name in names]
+    for health in found:
+        state = "ready" if health.ready else "not ready"
+        console.out.print(Text(f"{health.backend.name}: {state}", style="bold"))
+        for finding in health.findings:
+            line = Text.assemble("  ", (f"{finding.mark:8}", STYLES[finding.mark]), finding.what)
+            console.out.print(line, soft_wrap=True, highlight=False)
+            if finding.remedy:
+                console.out.print(Text(f"          {finding.remedy}"), soft_wrap=True, highlight=False)
+    return ToolMissing.exit_code if arguments.backend and not found[0].ready else 0

@@ -1,0 +1,109 @@
+"""``sdcpp mutants``: build the library with one mistake at a time and see which case catches it."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from harness.cli import options
+from sdcpp import atomic_write, console
+from sdcpp.errors import NothingTried
+from sdcpp.source import revision
+
+#: Exit status of a run in which a mistake was not caught, or a control was.
+NOT_CAUGHT = 3
+
+EPILOG = """\
+what comes out
+  For each mutant the first case that catches it and the one that does so most clearly. The cases it names itself
+  are run first; if none of them catches it, the whole matrix. Records lie in reports/mutants, one folder a mutant:
+  what is finished is not run again. A mutant takes the minute in which one large file is compiled.
+  Exit status 0: all are caught and the controls are not. 3: otherwise; a crash alone does not count as caught.
+
+examples
+  sdcpp mutants                            all
+  sdcpp mutants --list                     what there is, without running it
+  sdcpp mutants --select 'alpha-*' --all   some, on the whole matrix
+  sdcpp mutants --docs docs/mutants.md     all, and write the table
+"""
+
+
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser(
+        "mutants",
+        help="prove that the cases catch mistakes",
+        description=__doc__,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--select",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="only mutants whose name fits this shell wildcard; may be repeated",
+    )
+    cases = parser.add_mutually_exclusive_group()
+    cases.add_argument("--all", action="store_true", help="run the whole matrix on each")
+    cases.add_argument(
+        "--case",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="these cases in the place of those that a mutant names; may be repeated",
+    )
+    parser.add_argument("--list", action="store_true", help="print the mutants and stop")
+    parser.add_argument(
+        "--recorded", action="store_true", help="build and run nothing: tell what finished records say"
+    )
+    parser.add_argument("--restart", action="store_true", help="run finished ones again")
+    parser.add_argument("--docs", type=Path, metavar="FILE", help="write the table here; needs all mutants")
+    options.add_output(parser, "reports/mutants")
+    options.add_workers(parser)
+    parser.set_defaults(main=main, complain=parser.error)
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Run the command."""
+    from harness.cases.matrix import FULL
+    from harness.studies.mutation import mutants
+
+    there = mutants.load()
+    patterns = arguments.select or ["*"]
+    chosen = [m for m in there if any(fnmatchcase(m.name, pattern) for pattern in patterns)]
+    if not chosen:
+        raise NothingTried("no mutant is selected", ", ".join(patterns), "sdcpp mutants --list shows them")
+    if arguments.docs and (len(chosen) < len(there) or arguments.case):
+        arguments.complain("--docs needs all mutants and the cases they name")
+    if arguments.list:
+        for mutant in chosen:
+            files = ", ".join(mutant.patch.files)
+            console.out.print(f"{mutant.name:36} {files:28} {mutant.mistake}", markup=False)
+        return 0
+    wanted = revision.find(mutants.REVISION)
+    laboratory = mutants.MutationRun(
+        revision=wanted,
+        matrix=FULL,
+        folder=arguments.output,
+        hints=arguments.case or sorted({pattern for mutant in there for pattern in mutant.select}),
+        jobs=arguments.jobs,
+    )
+    if not arguments.recorded:
+        mutants.check(wanted, chosen)
+        if arguments.restart:
+            laboratory.forget(chosen)
+    if arguments.case:
+        chosen = [replace(mutant, select=tuple(arguments.case)) for mutant in chosen]
+    if arguments.recorded:
+        outcomes = [laboratory.recorded(mutant) for mutant in chosen]
+    else:
+        outcomes = list(mutants.try_out(laboratory, chosen, whole=arguments.all))
+    for outcome in outcomes:
+        console.out.print(f"{outcome.mutant.name:36} {mutants.describe(outcome)}", markup=False)
+    if arguments.docs:
+        atomic_write.write(arguments.docs, mutants.markdown(outcomes, wanted.name))
+        console.note(f"wrote {arguments.docs}")
+    return 0 if all(outcome.state in mutants.WANTED for outcome in outcomes) else NOT_CAUGHT

@@ -1,0 +1,70 @@
+"""``sdcpp reproduce``: the files of one case, and the command of upstream's own program that shows it."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import nullcontext
+
+from harness.cli import options
+from sdcpp import console
+from sdcpp.errors import NothingTried
+from sdcpp.source import revision
+
+EPILOG = """\
+what comes out
+  The model, the adapter and, merged in numpy, what the adapter should lead to, in a folder; on standard output the
+  commands of upstream's program that make the pictures without the adapter, wanted, and got.
+
+examples
+  sdcpp reproduce 'gguf-Q8_0@immediately'                      on the newest revision
+  sdcpp reproduce gguf-F16@auto --revision 2025-12             as that revision names its adapters
+  sdcpp verify --list                                          the names of the cases
+"""
+
+
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser(
+        "reproduce",
+        help="write one case as files and commands for upstream's own program",
+        description=__doc__,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("case", metavar="CASE@MODE", help="its name, as reports give it")
+    options.add_revision(parser)
+    parser.add_argument("--base-model", metavar="NAME", help="which, where a case is tried on several")
+    parser.add_argument(
+        "--quick", action="store_true", help="as verify tries it on a revision: with more layers, at 64x64"
+    )
+    options.add_output(parser, "reproduce")
+    parser.set_defaults(main=main)
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Run the command."""
+    from harness.cases import upstream_command
+    from harness.cases.case import MODES, select
+    from harness.cases.matrix import FULL, QUICK, BlockMaker
+    from harness.verification.sides import RunSpec, open_block_maker
+    from sdcpp.source import workspace
+
+    wanted, matrix = revision.find(arguments.revision), QUICK if arguments.quick else FULL
+    generation = workspace.workspace(wanted).lora_api
+    where = {"base": arguments.base_model} if arguments.base_model else {}
+    named = [arguments.case]
+    # Some types only a built library can make.
+    plain = select(matrix.cases(generation, MODES, BlockMaker()), named, where)
+    maker = nullcontext(BlockMaker()) if plain else open_block_maker(wanted, RunSpec(matrix=matrix))
+    with maker as made:
+        found = select(matrix.cases(generation, MODES, made), named, where)
+        if not found:
+            raise NothingTried("no such case", arguments.case, "sdcpp matrix --list shows them")
+        case = found[0]
+        for path in upstream_command.write(case, arguments.output):
+            console.note(f"wrote {path}")
+    for picture, command in upstream_command.commands(case, generation).items():
+        console.out.print(f"# {picture}\n{command}", markup=False, highlight=False, soft_wrap=True)
+    if len(case.shot.sequence) > 1:
+        console.note("the case needs several pictures in one context, which upstream's program cannot make")
+    return 0

@@ -1,0 +1,48 @@
+"""Whether the tensors of one module can make a ΔW at all, told from their shapes alone."""
+
+from __future__ import annotations
+
+import math
+
+from harness.converter.cast import is_float
+from harness.converter.modules import Module
+
+
+def complaint(module: Module) -> str:  # noqa: PLR0911 - one return a complaint
+    """Return what is wrong with a module, naming the tensor and its byte, or nothing."""
+    if module.kind == "incomplete":
+        return f"{module.key} lacks {module.lack}"
+    for tensor in module.parts.values():
+        if not tensor.size:
+            return f"tensor {tensor.name} of shape {list(tensor.shape)} is empty, at byte {tensor.offset}"
+        if tensor in (module.parts.get("up"), module.parts.get("down")) and len(tensor.shape) < 2:
+            return f"tensor {tensor.name} of shape {list(tensor.shape)} is no matrix, at byte {tensor.offset}"
+        if tensor.size > 1 and not is_float(tensor.kind):
+            return f"tensor {tensor.name} holds whole numbers ({tensor.kind}), at byte {tensor.offset}"
+    for part in ("alpha", "scale"):
+        if part in module.parts:
+            tensor = module.parts[part]
+            if tensor.size != 1:
+                return (
+                    f"tensor {tensor.name} has {tensor.size} values instead of one, at byte {tensor.offset}"
+                )
+            value = float(tensor.values().reshape(-1)[0])
+            if not math.isfinite(value) or not value:
+                return f"tensor {tensor.name} is {value:g}, at byte {tensor.offset}"
+    for first, second, axes in _PAIRS.get(module.kind, ()):
+        if first in module.parts and second in module.parts:
+            a, b = module.parts[first], module.parts[second]
+            if min(len(a.shape), len(b.shape)) < 2 or a.shape[axes[0]] != b.shape[axes[1]]:
+                return (
+                    f"tensors {a.name} {list(a.shape)} and {b.name} {list(b.shape)} cannot be multiplied, "
+                    f"at byte {b.offset}"
+                )
+    return ""
+
+
+#: Factors of each kind, and the axes that must agree.
+_PAIRS = {
+    "lora": (("up", "down", (1, 0)),),
+    "tucker": (("up", "mid", (1, 0)), ("mid", "down", (1, 0))),
+    "lokr": (("lokr_w1_a", "lokr_w1_b", (1, 0)),),
+}

@@ -1,0 +1,163 @@
+"""Adapters put into a base model: W + multiplier * ΔW, formed in float64 and rounded once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.converter import weight_change
+from harness.converter.base_weights import BaseWeight, BaseWeights
+from harness.converter.cast import cast
+from harness.converter.convert import Conversion, check, check_finite, metadata_for, write
+from harness.converter.modules import Module, layout
+from harness.converter.plan import PLAIN, TensorPlan, plan
+from harness.formats.read import read_tensors
+from harness.formats.tensor import Bytes, Tensor, TensorRows
+from harness.formats.write import container_of
+from harness.quantising.package_quantiser import Quantiser
+from sdcpp.errors import AdapterUnknown
+
+F64 = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightedAdapter:
+    """An adapter's file and its multiplier."""
+
+    path: Path
+    multiplier: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Change:
+    """What one module does to one tensor of the base."""
+
+    module: Module
+    place: BaseWeight
+    multiplier: float
+
+
+def parse_adapter_argument(text: str) -> WeightedAdapter:
+    """Return "file@0.8" as a file and its multiplier; a file whose own name has an @ wins."""
+    path, at, number = text.rpartition("@")
+    if at and not Path(text).exists():
+        try:
+            return WeightedAdapter(path=Path(path), multiplier=float(number))
+        except ValueError:
+            pass
+    return WeightedAdapter(path=Path(text))
+
+
+def merge(
+    base: Path,
+    doses: Sequence[WeightedAdapter],
+    target: Path,
+    wanted: Sequence[str] = (),
+    maker: Quantiser | None = None,
+) -> Conversion:
+    """Write ``base`` with adapters merged in as ``target``, in types of ``wanted`` (see ``plan``), else its own.
+
+    Raises AdapterUnknown if an adapter has a module that the base has no place for, and what ``convert`` raises.
+    """
+    container = container_of(target)
+    file = read_tensors(base)
+    changes = _changes(file.tensors, doses)
+    needs = any(name not in PLAIN for name in wanted)
+    # A base that is quantised already is made again from the sums.
+    stored_types = {file.tensors[name].kind for name in changes if file.tensors[name].kind not in PLAIN}
+    types = maker.types() if maker is not None and (needs or stored_types) else {}
+    fates = plan(list(file.tensors.values()), container, wanted, types)
+    fates = [_again(f, types) if f.tensor.name in changes else f for f in fates]
+
+    made = {
+        f.tensor.name: partial(_made, f, changes[f.tensor.name], maker)
+        for f in fates
+        if f.tensor.name in changes
+    }
+    inputs = [base, *(d.path for d in doses)]
+    metadata = metadata_for(file, container, fates)
+    metadata.pop("adapter.type", None)
+    write(target, container, fates, metadata, maker, inputs=inputs, only_finite=False, made=made)
+    return Conversion(
+        source=base, target=target, fates=fates, before=base.stat().st_size, after=target.stat().st_size
+    )
+
+
+def _again(fate: TensorPlan, types: object) -> TensorPlan:
+    """Return a fate whose blocks are made anew where they would have been copied."""
+    if fate.info is None and fate.kind not in PLAIN:
+        info = types.get(fate.kind) if isinstance(types, dict) else None
+        return TensorPlan(tensor=fate.tensor, kind=fate.kind, why="as stored, made again", info=info)
+    return fate
+
+
+def _changes(tensors: object, doses: Sequence[WeightedAdapter]) -> dict[str, list[_Change]]:
+    assert isinstance(tensors, dict)  # noqa: S101 - a File's are
+    places = BaseWeights(tensors)
+    found: dict[str, list[_Change]] = {}
+    for each in doses:
+        adapter = read_tensors(each.path)
+        check(adapter)
+        for module in layout(adapter.tensors.values()).modules.values():
+            place = places.find(module.key)
+            if place is None:
+                raise AdapterUnknown(
+                    f"the base has no place for {module.key}", each.path, "is it for this model?"
+                )
+            if module.dora:
+                raise AdapterUnknown(
+                    f"{module.key} is a DoRA, which is not merged here", each.path, "let the library apply it"
+                )
+            if module.kind != "bias":
+                _add(
+                    found,
+                    place.name,
+                    tensors,
+                    _Change(module=module, place=place, multiplier=each.multiplier),
+                )
+            if "diff_b" in module.parts:
+                bias = Module(key=module.key, parts={"diff_b": module.parts["diff_b"]}, kind="bias")
+                spot = BaseWeight(name=place.name.removesuffix(".weight") + ".bias")
+                _add(found, spot.name, tensors, _Change(module=bias, place=spot, multiplier=each.multiplier))
+    return found
+
+
+def _add(found: dict[str, list[_Change]], name: str, tensors: dict[str, Tensor], change: _Change) -> None:
+    if name not in tensors:
+        raise AdapterUnknown(f"the base has no {name}", change.module.key, "is it for this model?")
+    shape, value = tensors[name].shape, weight_change.weight_change(change.module)
+    first, last = change.place.rows(shape)
+    if value.shape[0] != last - first or math.prod(value.shape) != (last - first) * math.prod(shape[1:]):
+        raise AdapterUnknown(
+            f"{change.module.key} changes {list(value.shape)}, the base has {[last - first, *shape[1:]]} at {name}",
+            next(iter(change.module.parts.values())).path,
+            "is it for this model?",
+        )
+    found.setdefault(name, []).append(change)
+
+
+def _sum(tensor: Tensor, changes: Sequence[_Change]) -> F64:
+    """Return W + Σ multiplier * ΔW as a matrix [out, the rest]."""
+    total = tensor.values().astype(np.float64).reshape(tensor.shape[0], -1)
+    for change in changes:
+        first, last = change.place.rows(tensor.shape)
+        total[first:last] += change.multiplier * weight_change.rows(
+            weight_change.weight_change(change.module), 0, last - first
+        )
+    return total
+
+
+def _made(fate: TensorPlan, changes: Sequence[_Change], maker: Quantiser | None) -> Bytes:
+    total = _sum(fate.tensor, changes)
+    if fate.info is None:
+        return cast(total, fate.kind)
+    assert maker is not None  # noqa: S101 - its types were asked for
+    values = total.reshape(-1, fate.tensor.row)
+    check_finite(TensorRows(tensor=fate.tensor, start=0, count=len(values)), values)
+    return maker.nearest(values, fate.kind).reshape(-1)

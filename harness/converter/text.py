@@ -1,0 +1,83 @@
+"""What the commands of ``sdcpp lora`` print."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from harness.converter.compare import AdapterComparison, snr
+from harness.converter.convert import Conversion
+from harness.converter.inspect import AdapterSummary
+from harness.formats.write import DERIVED
+from harness.text import listed
+
+
+def conversion(done: Conversion, *, verbose: bool = False) -> str:
+    """Return which types were given and why, and what that saves."""
+    lines = []
+    if verbose:
+        width = max((len(f.tensor.name) for f in done.fates), default=0)
+        for fate in done.fates:
+            shape = "x".join(map(str, fate.tensor.shape)) or "scalar"
+            lines.append(
+                f"{fate.tensor.name:{width}}  {shape:>12}  {fate.tensor.kind} -> {fate.kind}  {fate.why}"
+            )
+    counted: Counter[tuple[str, str, str]] = Counter()
+    sizes: Counter[tuple[str, str, str]] = Counter()
+    for fate in done.fates:
+        row = fate.tensor.kind, fate.kind, fate.why
+        counted[row] += 1
+        sizes[row] += fate.nbytes
+    for (before, after, why), count in counted.most_common():
+        size = size_text(sizes[before, after, why])
+        lines.append(f"{count:6} {before:>8} -> {after:8} {size:>10}  {why}")
+    saved = f", {done.after / done.before:.0%}" if done.before else ""
+    lines.append(
+        f"{done.target}: {size_text(done.after)} of {size_text(done.before)}{saved}, "
+        f"{done.bits:.2f} bits a weight"
+    )
+    return "\n".join(lines)
+
+
+def size_text(count: int) -> str:
+    """Return a number of bytes with a unit."""
+    return f"{count / 1e6:.2f} MB" if count >= 100_000 else f"{count / 1e3:.2f} kB"
+
+
+def findings(found: AdapterSummary) -> str:
+    """Return what an inspection found."""
+    lines = [
+        f"{found.path}: {found.container}, names of {found.scheme}, {found.tensors} tensors, "
+        f"{size_text(found.bytes)}, {found.bits:.2f} bits a weight"
+    ]
+    for group in found.groups:
+        rank = f"rank {group.rank}" if group.rank is not None else "no rank"
+        alpha = f"alpha {group.alpha:g}" if group.alpha is not None else "no alpha"
+        extra = (", convolution" if group.convolution else "") + (", DoRA" if group.dora else "")
+        lines.append(
+            f"{group.count:6} {group.kind} of the {group.where}: {rank}, {alpha}, {group.types}{extra}"
+        )
+    for key, value in found.metadata.items():
+        if key == DERIVED:
+            continue
+        text = str(value).replace("\n", " ")
+        lines.append(f"  {key} = {text if len(text) <= 80 else text[:77] + '...'}")
+    lines += [f"  ! {complaint}" for complaint in found.complaints]
+    if not found.complaints:
+        lines.append("nothing to complain about" + (f"; it fits {found.base}" if found.base else ""))
+    return "\n".join(lines)
+
+
+def comparison(found: AdapterComparison) -> str:
+    """Return the error in all and the worst ten modules."""
+    total = found.relative
+    lines = [
+        f"{found.b.name} against {found.a.name}: relative error of ΔW {total:.4%}, SNR {snr(total):.1f} dB, "
+        f"{len(found.differences)} modules"
+    ]
+    for difference in found.worst():
+        relative = difference.relative
+        lines.append(f"{relative:10.4%} {snr(relative):7.1f} dB  {difference.types:12} {difference.key}")
+    for label, names in (("A", found.only_a), ("B", found.only_b)):
+        if names:
+            lines.append(f"only in {label}: {listed(names, 3)}")
+    return "\n".join(lines)

@@ -1,0 +1,237 @@
+"""What an adapter's tensors mean: ΔW, how large it is, and how far two of them are apart.
+
+Low-rank changes are compared by the Gram matrices of their factors, rank x rank: ΔW itself is not formed.
+Everything is computed in float64.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.converter.modules import Module
+from sdcpp.errors import AdapterUnknown
+
+F64 = NDArray[np.float64]
+#: Rows of a formed ΔW are held in pieces of this many bytes.
+PIECE = 1 << 26
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LowRank:
+    """ΔW = left @ right, [out, r] and [r, inner]; ``shape`` is the weight's, inner = the rest of it."""
+
+    left: F64
+    right: F64
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kronecker:
+    """ΔW = kron(first, second) (https://arxiv.org/abs/2212.10650, section 4.2); ``second`` may be a kernel."""
+
+    first: F64
+    second: F64
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Product:
+    """ΔW = (a.left @ a.right) * (b.left @ b.right), element by element (https://arxiv.org/abs/2108.06098)."""
+
+    a: LowRank
+    b: LowRank
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dense:
+    """ΔW itself."""
+
+    value: F64
+    shape: tuple[int, ...]
+
+
+WeightChange = LowRank | Kronecker | Product | Dense
+
+
+def scale(module: Module) -> float:
+    """Return what the product of the factors is multiplied by: alpha / rank, or ``scale`` where it is given.
+
+    For LoKr, alpha counts only where a factor is itself factored (lycoris/modules/lokr.py).
+    """
+    if "scale" in module.parts:
+        return _scalar(module, "scale")
+    if "alpha" not in module.parts or module.rank is None:
+        return 1.0
+    return _scalar(module, "alpha") / module.rank
+
+
+def _scalar(module: Module, part: str) -> float:
+    tensor = module.parts[part]
+    if tensor.size != 1:
+        raise AdapterUnknown(f"{part} has {tensor.size} values", tensor.name, "it must have one")
+    return float(tensor.values().reshape(-1)[0])
+
+
+def weight_change(module: Module) -> WeightChange:
+    """Return a module's ΔW, scale included, in the form that its kind has.
+
+    Raises AdapterUnknown for parts that are missing or do not fit together. ``dora`` is left aside: it needs
+    the weight that is changed.
+    """
+    maker: dict[str, Callable[[Module], WeightChange]] = {
+        "lora": _lora,
+        "tucker": _lora,
+        "loha": _loha,
+        "lokr": _lokr,
+        "full": _full,
+        "bias": _full,
+    }
+    if module.kind not in maker:
+        raise AdapterUnknown(f"adapter lacks {module.lack}", module.key, "is the file complete?")
+    try:
+        return maker[module.kind](module)
+    except (ValueError, IndexError) as error:
+        shapes = ", ".join(f"{part} {list(t.shape)}" for part, t in module.parts.items())
+        raise AdapterUnknown(f"tensors do not fit together ({shapes})", module.key, str(error)) from error
+
+
+def _values(module: Module, part: str) -> F64:
+    return module.parts[part].values().astype(np.float64)
+
+
+def _lora(module: Module) -> LowRank:
+    up, down = _values(module, "up"), _values(module, "down")
+    left = up.reshape(up.shape[0], -1)
+    if "mid" in module.parts:
+        # lycoris: einsum("m n k l, i m, n j -> i j k l"), the kernel between up and down.
+        mid, flat = _values(module, "mid"), down.reshape(down.shape[0], -1)
+        right = np.einsum("mnk,nj->mjk", mid.reshape(*mid.shape[:2], -1), flat, optimize=True)
+        shape: tuple[int, ...] = (left.shape[0], flat.shape[1], *mid.shape[2:])
+        right = right.reshape(right.shape[0], -1)
+    else:
+        right = down.reshape(down.shape[0], -1)
+        shape = (left.shape[0], *down.shape[1:])
+    if left.shape[1] != right.shape[0]:
+        raise ValueError(f"the inner widths are {left.shape[1]} and {right.shape[0]}")
+    return LowRank(left=scale(module) * left, right=right, shape=shape)
+
+
+def _loha(module: Module) -> Product:
+    pairs = []
+    for i in (1, 2):
+        a, b = _values(module, f"hada_w{i}_a"), _values(module, f"hada_w{i}_b")
+        kernel: tuple[int, ...] = ()
+        if f"hada_t{i}" in module.parts:
+            # lycoris: einsum("i j k l, j r, i p -> p r k l"), w_a is [rank, out] here.
+            core = _values(module, f"hada_t{i}")
+            kernel = core.shape[2:]
+            right = np.einsum("ijk,jr->irk", core.reshape(*core.shape[:2], -1), b, optimize=True)
+            a, right = a.T, right.reshape(right.shape[0], -1)
+        else:
+            right = b
+        if a.shape[1] != right.shape[0]:
+            raise ValueError(f"the inner widths are {a.shape[1]} and {right.shape[0]}")
+        pairs.append(LowRank(left=a, right=right, shape=(a.shape[0], b.shape[1], *kernel)))
+    first, second = pairs
+    if first.left.shape[0] != second.left.shape[0] or first.right.shape[1] != second.right.shape[1]:
+        raise ValueError("both products must have one shape")
+    scaled = LowRank(left=scale(module) * first.left, right=first.right, shape=first.shape)
+    return Product(a=scaled, b=second, shape=first.shape)
+
+
+def _lokr(module: Module) -> Kronecker:
+    first = _lokr_factor(module, 1)
+    second = _lokr_factor(module, 2)
+    factored = "lokr_w1_b" in module.parts or "lokr_w2_b" in module.parts
+    shape = (first.shape[0] * second.shape[0], first.shape[1] * second.shape[1], *second.shape[2:])
+    return Kronecker(first=(scale(module) if factored else 1.0) * first, second=second, shape=shape)
+
+
+def _lokr_factor(module: Module, number: int) -> F64:
+    whole, a, b = (f"lokr_w{number}{part}" for part in ("", "_a", "_b"))
+    if whole in module.parts:
+        return _values(module, whole)
+    left, right = _values(module, a), _values(module, b)
+    if number == 2 and "lokr_t2" in module.parts:
+        core = _values(module, "lokr_t2")
+        whole_core: F64 = np.einsum("ijkl,ip,jr->prkl", core, left, right, optimize=True)
+        return whole_core
+    found: F64 = left.reshape(left.shape[0], -1) @ right.reshape(right.shape[0], -1)
+    return found.reshape(left.shape[0], *right.shape[1:])
+
+
+def _full(module: Module) -> Dense:
+    value = _values(module, "diff" if "diff" in module.parts else "diff_b")
+    return Dense(value=value, shape=value.shape)
+
+
+def norm(change: WeightChange) -> float:
+    """Return the Frobenius norm of ΔW."""
+    if isinstance(change, LowRank):
+        gram = (change.left.T @ change.left) * (change.right @ change.right.T)
+        return math.sqrt(max(0.0, float(gram.sum())))
+    if isinstance(change, Kronecker):
+        return float(np.linalg.norm(change.first) * np.linalg.norm(change.second))
+    return math.sqrt(sum(float((piece**2).sum()) for piece in _pieces(change)))
+
+
+def distance(a: WeightChange, b: WeightChange) -> float:
+    """Return the Frobenius norm of the difference of two ΔW of one shape. Raises AdapterUnknown."""
+    if math.prod(a.shape) != math.prod(b.shape) or a.shape[:1] != b.shape[:1]:
+        raise AdapterUnknown(
+            f"ΔW is {list(a.shape)} here and there", list(b.shape), "are these the same adapter?"
+        )
+    if isinstance(a, LowRank) and isinstance(b, LowRank):
+        # a - b = (La - Lb) Ra + Lb (Ra - Rb): small terms stay small, nothing large is taken from another.
+        rank = max(a.left.shape[1], b.left.shape[1])
+        la, lb = (np.pad(x.left, ((0, 0), (0, rank - x.left.shape[1]))) for x in (a, b))
+        ra, rb = (np.pad(x.right, ((0, rank - x.right.shape[0]), (0, 0))) for x in (a, b))
+        return norm(LowRank(left=np.hstack([la - lb, lb]), right=np.vstack([ra, ra - rb]), shape=a.shape))
+    if (
+        isinstance(a, Kronecker)
+        and isinstance(b, Kronecker)
+        and (a.first.shape, a.second.shape) == (b.first.shape, b.second.shape)
+    ):
+        return _kronecker_distance(a, b)
+    total = 0.0
+    for x, y in zip(_pieces(a), _pieces(b), strict=True):
+        total += float(((x - y) ** 2).sum())
+    return math.sqrt(total)
+
+
+def _kronecker_distance(a: Kronecker, b: Kronecker) -> float:
+    """‖(A-C)⊗B + C⊗(B-D)‖ from inner products: ⟨A⊗B, C⊗D⟩ = ⟨A, C⟩⟨B, D⟩."""
+    first, second = a.first - b.first, a.second - b.second
+    cross = float(np.vdot(first, b.first) * np.vdot(a.second, second))
+    square = float(np.vdot(first, first) * np.vdot(a.second, a.second))
+    square += float(np.vdot(b.first, b.first) * np.vdot(second, second)) + 2 * cross
+    return math.sqrt(max(0.0, square))
+
+
+def rows(change: WeightChange, start: int, stop: int) -> F64:
+    """Return rows ``start`` to ``stop`` of ΔW as a matrix [rows, inner]."""
+    if isinstance(change, LowRank):
+        return change.left[start:stop] @ change.right
+    if isinstance(change, Product):
+        return (change.a.left[start:stop] @ change.a.right) * (change.b.left[start:stop] @ change.b.right)
+    if isinstance(change, Dense):
+        return change.value.reshape(change.shape[0], -1)[start:stop]
+    height = change.second.shape[0]
+    index = np.arange(start, min(stop, change.shape[0]))
+    left, right = change.first[index // height], change.second[index % height]
+    # kron puts the second factor's columns inside of the first one's; a kernel's axes come last.
+    found: F64 = np.einsum("ra,r...->ra...", left, right).reshape(len(index), -1)
+    return found
+
+
+def _pieces(change: WeightChange) -> Iterator[F64]:
+    """Yield ΔW in pieces of rows, made one at a time."""
+    step = max(1, PIECE // (8 * max(1, math.prod(change.shape[1:]))))
+    for start in range(0, change.shape[0], step):
+        yield rows(change, start, start + step)

@@ -1,0 +1,224 @@
+"""Writers of the three containers: told all names, shapes and types first, given the data one tensor at a time."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import struct
+import zipfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import gguf
+import numpy as np
+
+from harness.formats import pickle_opcodes, read_ckpt, read_gguf, torch_pickle
+from harness.formats.tensor import SAFETENSORS, Bytes, Metadata, TensorHeader, stored_bytes
+from sdcpp.errors import FileInvalid, TypeUnavailable
+
+ALIGNMENT = 32
+#: stable-diffusion.cpp builds ggml with GGML_MAX_NAME=128, which counts the final zero.
+LONGEST_NAME = 127
+#: The metadata of a GGUF file that this project added itself, so that it can be left out on the way back.
+DERIVED = "sdcpp.derived"
+#: The types of metadata that is no text, where the container holds texts only.
+TYPES = "sdcpp.types"
+SUFFIXES = {".safetensors": "safetensors", ".gguf": "gguf", ".ckpt": "ckpt", ".pt": "ckpt", ".pth": "ckpt"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spec:
+    """A tensor to be written; ``number`` is ggml's number of a type that the gguf package does not know."""
+
+    name: str
+    shape: tuple[int, ...]
+    kind: str
+    number: int | None = None
+    bytes: int | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """The number of bytes that will be written."""
+        return stored_bytes(self.kind, math.prod(self.shape)) if self.bytes is None else self.bytes
+
+
+Data = Iterable[Bytes]
+Fill = Callable[[Spec, int | None], Data | None]
+
+
+def container_of(path: Path) -> str:
+    """Return the container that a file's name asks for; raises FileInvalid for an unknown suffix."""
+    try:
+        return SUFFIXES[path.suffix.lower()]
+    except KeyError:
+        raise FileInvalid(
+            f"suffix {path.suffix!r} names no container", path, f"use one of {', '.join(SUFFIXES)}"
+        ) from None
+
+
+def write_container(
+    path: Path, container: str, specs: Sequence[Spec], metadata: Metadata, fill: Fill
+) -> None:
+    """Write a file; ``fill(spec, at)`` yields the stored bytes of one tensor, in pieces, when its turn comes.
+
+    Or it returns None and has them written at byte ``at`` of the file by somebody else: by another process, while this
+    one goes on. ``at`` is None in a ckpt, which keeps its places to itself.
+    Raises TypeUnavailable for a type that the container does not hold.
+    """
+    _WRITERS[container](path, specs, metadata, fill)
+
+
+def _safetensors(path: Path, specs: Sequence[Spec], metadata: Metadata, fill: Fill) -> None:
+    header: dict[str, Any] = {}
+    texts = as_texts(metadata)
+    if texts:
+        header["__metadata__"] = texts
+    at = 0
+    for spec in specs:
+        if spec.kind not in SAFETENSORS:
+            raise TypeUnavailable("safetensors cannot hold a type", spec.kind, "choose F32, F16 or BF16")
+        header[spec.name] = {
+            "dtype": spec.kind,
+            "shape": list(spec.shape),
+            "data_offsets": [at, at + spec.nbytes],
+        }
+        at += spec.nbytes
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    with path.open("wb") as out:
+        out.write(struct.pack("<Q", len(text)) + text)
+        for spec in specs:
+            _pour(out, spec, fill)
+
+
+def _gguf(path: Path, specs: Sequence[Spec], metadata: Metadata, fill: Fill) -> None:
+    shapes: dict[str, list[int]] = {}
+    infos = bytearray()
+    at = 0
+    for spec in specs:
+        if len(spec.name.encode()) > LONGEST_NAME:
+            raise FileInvalid(
+                f"its {len(spec.name.encode())} bytes are more than ggml reads",
+                f"tensor name {spec.name[:40]}...",
+                "write safetensors",
+            )
+        shape = list(spec.shape)
+        if not 1 <= len(shape) <= read_gguf.MOST_DIMENSIONS:
+            shapes[spec.name] = shape
+            spare = len(shape) - read_gguf.MOST_DIMENSIONS
+            shape = [math.prod(shape[: spare + 1]), *shape[spare + 1 :]] if shape else [1]
+        number = spec.number if spec.number is not None else _number(spec.kind)
+        infos += _text(spec.name) + struct.pack("<I", len(shape))
+        infos += struct.pack(f"<{len(shape)}Q", *reversed(shape)) + struct.pack("<IQ", number, at)
+        at += spec.nbytes + -spec.nbytes % ALIGNMENT
+    entries = as_entries(metadata)
+    if shapes:
+        entries[read_gguf.SHAPES] = TensorHeader(
+            type="STRING", value=json.dumps(shapes, separators=(",", ":"))
+        )
+    head = bytearray(b"GGUF" + struct.pack("<IQQ", 3, len(specs), len(entries)))
+    for key, entry in entries.items():
+        head += _text(key) + _packed(entry)
+    head += infos
+    head += bytes(-len(head) % ALIGNMENT)
+    with path.open("wb") as out:
+        out.write(head)
+        for spec in specs:
+            _pour(out, spec, fill)
+            out.write(bytes(-spec.nbytes % ALIGNMENT))
+
+
+def _number(kind: str) -> int:
+    try:
+        return int(gguf.GGMLQuantizationType[kind])
+    except KeyError:
+        raise TypeUnavailable("GGUF cannot hold a type", kind, "choose another --type") from None
+
+
+def _text(value: str) -> bytes:
+    raw = value.encode()
+    return struct.pack("<Q", len(raw)) + raw
+
+
+_CODES = {name: (code, layout) for code, (name, layout) in read_gguf.SCALARS.items()}
+
+
+def _packed(entry: TensorHeader) -> bytes:
+    """Return a metadata value as GGUF stores it, its type number first."""
+    array, _, inner = entry.type.partition(":")
+    if not inner:
+        return struct.pack("<I", _code(array)) + _plain(array, entry.value)
+    values = list(entry.value)  # type: ignore[call-overload]
+    head = struct.pack("<IIQ", 9, _code(inner), len(values))
+    return head + b"".join(_plain(inner, value) for value in values)
+
+
+def _code(kind: str) -> int:
+    return 8 if kind == "STRING" else _CODES[kind][0]
+
+
+def _plain(kind: str, value: Any) -> bytes:
+    return _text(str(value)) if kind == "STRING" else struct.pack(_CODES[kind][1], value)
+
+
+def _ckpt(path: Path, specs: Sequence[Spec], metadata: Metadata, fill: Fill) -> None:
+    kinds = {kind: storage for storage, kind in pickle_opcodes.STORAGES.items()}
+    for spec in specs:
+        if spec.kind not in kinds:
+            raise TypeUnavailable("a ckpt cannot hold a type", spec.kind, "choose F32, F16 or BF16")
+    words = torch_pickle.state_dict([(spec.name, spec.shape, kinds[spec.kind]) for spec in specs])
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("archive/data.pkl", words)
+        for number, spec in enumerate(specs):
+            with archive.open(f"archive/data/{number}", "w", force_zip64=spec.nbytes > 1 << 31) as out:
+                _pour(out, spec, fill)
+        archive.writestr("archive/version", "3\n")
+        if metadata:
+            stored = {key: [entry.type, entry.value] for key, entry in metadata.items()}
+            archive.writestr(f"archive/{read_ckpt.METADATA}", json.dumps(stored))
+
+
+_WRITERS = {"safetensors": _safetensors, "gguf": _gguf, "ckpt": _ckpt}
+
+
+def _pour(out: IO[bytes], spec: Spec, fill: Fill) -> None:
+    written = 0
+    data = fill(spec, out.tell() if out.seekable() else None)
+    if data is None:
+        out.seek(spec.nbytes, os.SEEK_CUR)
+        return
+    for piece in data:
+        out.write(np.ascontiguousarray(piece).data.cast("B"))
+        written += piece.nbytes
+    if written != spec.nbytes:
+        raise FileInvalid(f"tensor {spec.name}: {written} bytes instead of {spec.nbytes}", spec.kind, "a bug")
+
+
+def as_texts(metadata: Metadata) -> dict[str, str]:
+    """Return metadata as safetensors holds it: texts. What is no text becomes JSON and its type is noted."""
+    texts, types = {}, {}
+    for key, entry in metadata.items():
+        if entry.type == "STRING":
+            texts[key] = str(entry.value)
+        else:
+            texts[key], types[key] = json.dumps(entry.value), entry.type
+    if types:
+        texts[TYPES] = json.dumps(types)
+    return texts
+
+
+def as_entries(metadata: Metadata) -> dict[str, TensorHeader]:
+    """Return metadata with the types that ``as_texts`` noted put back."""
+    entries = dict(metadata)
+    noted = entries.pop(TYPES, None)
+    if noted is not None:
+        try:
+            for key, kind in json.loads(str(noted.value)).items():
+                entries[key] = TensorHeader(type=kind, value=json.loads(str(entries[key].value)))
+                _packed(entries[key])
+        except (ValueError, TypeError, KeyError, AttributeError, struct.error):
+            return dict(metadata)  # another program's key of that name
+    return entries

@@ -1,0 +1,1 @@
+"""Judge observations: oracles, expectations, verdicts."""

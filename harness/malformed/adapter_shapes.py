@@ -1,0 +1,185 @@
+"""Well-formed files whose tensors make no adapter: ranks, shapes, names, pairs and numbers that do not fit.
+
+What a pair is: https://github.com/kohya-ss/sd-scripts, networks/lora.py. A pair of a linear layer is
+``lora_down`` [rank, in] and ``lora_up`` [out, rank]. The first pair is odd, the second healthy, unless the
+name says "all".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.malformed.fields import ckpt, gguf, safetensors
+from harness.malformed.fields.pieces import concatenate
+from harness.malformed.malformed_file import REST, WHOLE, WITHOUT, MalformedFile
+from harness.malformed.sound_file import RANK, SoundFile, Tensors
+
+Array = NDArray[np.generic]
+#: What is tried in all three containers; the others are in safetensors only, since one loader follows them all.
+_EVERYWHERE = frozenset(
+    {
+        "up-of-other-rank",
+        "down-wider",
+        "up-narrower",
+        "both-transposed",
+        "up-missing",
+        "up-flat",
+        "nan-everywhere",
+        "nan-once",
+        "infinity-once",
+        "alpha-nan",
+        "alpha-zero",
+        "up-empty",
+        "no-tensors",
+    }
+)
+
+
+def recipes(seed: SoundFile) -> Iterator[MalformedFile]:
+    """Yield them all."""
+    for name, (why, tensors, accept, quietly) in _odd(seed).items():
+        for container in ("safetensors", "gguf", "ckpt") if name in _EVERYWHERE else ("safetensors",):
+            yield MalformedFile(
+                name=f"{container}-{name}",
+                container=container,
+                why=why,
+                content=lambda container=container, tensors=tensors: written(seed, container, tensors),  # type: ignore[misc]
+                accept=accept,
+                quietly=quietly,
+                in_every_mode=True,
+            )
+
+
+def written(seed: SoundFile, container: str, tensors: Tensors) -> bytes:
+    """Return a file of a container with these tensors."""
+    if container == "gguf":
+        return gguf.build_file(seed.gguf(tensors))
+    if container == "safetensors":
+        return safetensors.build_file(seed.safetensors(tensors))
+    return concatenate(ckpt.zipped(ckpt.entries(concatenate(seed.pickle(tensors)), tensors)))
+
+
+_Odd = dict[str, tuple[str, Tensors, frozenset[str], frozenset[str]]]
+
+
+def _odd(seed: SoundFile) -> _Odd:
+    found: _Odd = {}
+    good = dict(seed.tensors)
+    a, d, u = (f"{seed.first}.{part}" for part in ("alpha", "lora_down.weight", "lora_up.weight"))
+    down, up = good[d], good[u]
+
+    def add(
+        name: str,
+        why: str,
+        *,
+        quietly: frozenset[str] = frozenset(),
+        accept: frozenset[str] = REST,
+        gone: tuple[str, ...] = (),
+        **new: Array,
+    ) -> None:
+        keys = {"alpha": a, "down": d, "up": u}
+        tensors = {**good, **{keys[part]: array for part, array in new.items()}}
+        found[name] = why, {n: t for n, t in tensors.items() if n not in gone}, accept, quietly
+
+    _shapes(add, down, up)
+    _numbers(add, down, up)
+    pairs = {"up": u, "down": d, "alpha": a}
+    for part in ("up", "down"):
+        add(f"{part}-missing", "half a pair", gone=(pairs[part],))
+        add(f"alpha-and-{part}-missing", "half a pair without alpha", gone=(a, pairs[part]))
+    add("alpha-only", "alpha without a pair", gone=(u, d))
+    add("pair-swapped", "down is called up and up down", down=up, up=down)
+    odd: dict[str, tuple[str, Tensors]] = {
+        "no-tensors": ("a file of no tensors", {}),
+        "all-ups-missing": ("only halves of pairs", {n: t for n, t in good.items() if "lora_up" not in n}),
+        "all-alphas-only": ("alphas without pairs", {n: t for n, t in good.items() if n.endswith(".alpha")}),
+        "all-of-another-model": ("names that no model has", {f"x_{n}": t for n, t in good.items()}),
+        "all-wider": ("an adapter for a wider model", {n: _wider(t) for n, t in good.items()}),
+        "all-transposed": ("every matrix transposed", {n: t.T for n, t in good.items()}),
+        "all-images": ("one picture and no adapter", {"image": np.zeros((3, 64, 64), np.float16)}),
+    }
+    for name, (why, tensors) in odd.items():
+        found[name] = why, tensors, WITHOUT, frozenset()
+    others = {
+        "mid-of-wrong-rank": ("lora_mid.weight", np.ones((RANK + 1, RANK + 1), np.float16)),
+        "mid-for-convolution": ("lora_mid.weight", np.ones((RANK, RANK, 3, 3), np.float16)),
+        "scale-nan": ("scale", np.full(1, np.nan, np.float16)),
+        "dora-scale-of-wrong-shape": ("dora_scale", np.ones((7, 7), np.float16)),
+        "diff-of-wrong-shape": ("diff", np.ones((7, 5), np.float16)),
+        "diff-b-of-wrong-shape": ("diff_b", np.ones(7, np.float16)),
+        "loha-of-wrong-shape": ("hada_w1_a", np.ones((7, RANK), np.float16)),
+        "lokr-of-wrong-shape": ("lokr_w1", np.ones((7, 7), np.float16)),
+    }
+    for name, (part, array) in others.items():
+        tensors = {**good, f"{seed.first}.{part}": array}
+        # A tensor that belongs to another kind of adapter may be left aside, with a word.
+        found[name] = (
+            f"a healthy pair and a {part} beside it that fits nothing",
+            tensors,
+            REST | WHOLE,
+            frozenset(),
+        )
+    return found
+
+
+def _wider(array: Array) -> Array:
+    return np.concatenate([array, array], axis=-1) if array.ndim == 2 else array
+
+
+def _shapes(add, down: Array, up: Array) -> None:  # type: ignore[no-untyped-def]
+    out, inner = up.shape[0], down.shape[1]
+    ones = np.ones
+    add("up-of-other-rank", "down has rank 4, up 8", up=np.concatenate([up, up], axis=1))
+    add("down-of-rank-1", "down has rank 1, up 4", down=down[:1])
+    add("up-of-rank-1", "down has rank 4, up 1", up=up[:, :1])
+    add("down-wider", "twice as many inputs as the layer has", down=np.concatenate([down, down], axis=1))
+    add("up-narrower", "half as many outputs as the layer has", up=up[: out // 2])
+    add("up-of-one-output", "one output: could be broadcast to all", up=up[:1])
+    add("down-of-one-input", "one input", down=down[:, :1])
+    add("up-transposed", "up is [rank, out]", up=up.T)
+    add("down-transposed", "down is [in, rank]", down=down.T)
+    add("both-transposed", "both the other way round", up=up.T, down=down.T)
+    add("up-flat", "up has one dimension", up=up.reshape(-1))
+    add("down-flat", "down has one dimension", down=down.reshape(-1))
+    add("both-flat", "both have one dimension", up=up.reshape(-1), down=down.reshape(-1))
+    add(
+        "up-reshaped", "up is [rank, out] by its shape, its data are not transposed", up=up.reshape(RANK, out)
+    )
+    add("up-scalar", "up has no dimension", up=ones((), np.float16))
+    add("up-empty", "up is [0, rank]", up=ones((0, RANK), np.float16))
+    add("down-empty", "down is [rank, 0]", down=ones((RANK, 0), np.float16))
+    add("rank-0", "a pair of rank 0", up=ones((out, 0), np.float16), down=ones((0, inner), np.float16))
+    add("up-of-3-dimensions", "up is [1, out, rank]", up=up[None], quietly=WHOLE)
+    add("down-of-3-dimensions", "down is [2, rank / 2, in]", down=down.reshape(2, RANK // 2, inner))
+    convolution = down.reshape(RANK, inner // 16, 4, 4)
+    add(
+        "down-for-convolution",
+        "down is a 4x4 convolution of as many numbers",
+        down=convolution,
+        quietly=WHOLE,
+    )
+    add("up-for-convolution", "up is a 3x3 convolution", up=ones((out, RANK, 3, 3), np.float16))
+    add("down-of-5-dimensions", "down is [1, 1, rank, 1, in]", down=down[None, None, :, None], quietly=WHOLE)
+
+
+def _numbers(add, down: Array, up: Array) -> None:  # type: ignore[no-untyped-def]
+    half = np.float16
+    for word, value in (("nan", np.nan), ("infinity", np.inf), ("minus-infinity", -np.inf)):
+        add(f"{word}-everywhere", f"all of up is {value}", up=np.full_like(up, value))
+        once = up.copy()
+        once[3, 1] = value
+        add(f"{word}-once", f"one number of up is {value}", up=once)
+        add(f"alpha-{word}", f"alpha is {value}", alpha=np.full(1, value, half))
+    add("nan-in-down", "all of down is not a number", down=np.full_like(down, np.nan))
+    # kohya takes an alpha of 0 for the rank, the formula for no change at all.
+    add("alpha-zero", "alpha is 0", alpha=np.zeros(1, half), quietly=WHOLE | {"second"})
+    add("alpha-negative", "alpha is -4", alpha=np.full(1, -RANK, half), quietly=frozenset({"negated"}))
+    add("alpha-of-two", "alpha has two elements", alpha=np.full(2, RANK, half), quietly=WHOLE)
+    add("alpha-empty", "alpha has no element", alpha=np.zeros(0, half), quietly=WHOLE)
+    add("alpha-matrix", "alpha is a matrix", alpha=np.full((4, 4), RANK, half), quietly=WHOLE)
+    add("alpha-int64", "alpha is an integer", alpha=np.full(1, RANK, np.int64), quietly=WHOLE)
+    add("alpha-float64", "alpha has 64 bits", alpha=np.full(1, RANK, np.float64), quietly=WHOLE)
+    add("up-int32", "up is of integers", up=np.ones(up.shape, np.int32))

@@ -1,0 +1,216 @@
+"""Broken ckpt files: the pickle. Sources of the format: see ``harness.malformed.fields.ckpt``."""
+
+from __future__ import annotations
+
+import pickle
+import struct
+from collections.abc import Iterator, Mapping
+
+from harness.malformed.fields import ckpt
+from harness.malformed.fields.pieces import concatenate, ends
+from harness.malformed.malformed_file import REST, WHOLE, WITHOUT, MalformedFile
+from harness.malformed.sound_file import SoundFile
+
+
+def recipes(seed: SoundFile) -> Iterator[MalformedFile]:
+    """Yield the recipes of broken pickles in a healthy archive."""
+    yield from _cut(seed)
+    yield from _opcodes(seed)
+    yield from _numbers(seed)
+
+
+def pickled(
+    seed: SoundFile,
+    name: str,
+    why: str,
+    stream: bytes,
+    *,
+    accept: frozenset[str] = WITHOUT,
+    quietly: frozenset[str] = frozenset(),
+) -> MalformedFile:
+    """Return the recipe of a healthy archive with another pickle."""
+    return MalformedFile(
+        name=f"ckpt-{name}",
+        container="ckpt",
+        why=why,
+        content=lambda: concatenate(ckpt.zipped(seed.ckpt(stream))),
+        accept=accept,
+        quietly=quietly,
+    )
+
+
+def changed(
+    seed: SoundFile,
+    name: str,
+    why: str,
+    fields: Mapping[str, bytes],
+    *,
+    accept: frozenset[str] = WITHOUT,
+    quietly: frozenset[str] = frozenset(),
+) -> MalformedFile:
+    """Return the recipe of a healthy file in which some pieces of the pickle are others."""
+    parts = seed.pickle()
+    if unknown := set(fields) - set(parts):
+        raise KeyError(f"no pieces {unknown}")
+    return pickled(seed, name, why, concatenate({**parts, **fields}), accept=accept, quietly=quietly)
+
+
+def _cut(seed: SoundFile) -> Iterator[MalformedFile]:
+    """The pickle ends after each field of the first tensor; the archive around it is healthy."""
+    parts = seed.pickle()
+    stream, places = concatenate(parts), ends(parts)
+    ended = [label for label in parts if label.startswith("t1-") and not label.endswith("-end")]
+    labels = ["proto", "dict", "mark", *ended, "t2-reduce"]
+    cuts = {f"after-{label}": places[label] for label in [*labels, "setitems"]}
+    cuts |= {
+        "inside-proto": 1,
+        "inside-t1-name": places["t1-name"] - 9,
+        "inside-t1-count": places["t1-count"] - 1,
+    }
+    for name, place in cuts.items():
+        yield pickled(
+            seed,
+            f"pickle-truncated-{name}",
+            f"only the first {place} of {len(stream)} bytes of the pickle are there",
+            stream[:place],
+            # What is complete before the cut may be used, alpha alone is nothing.
+            accept=WITHOUT | ({"first", "whole"} if place >= places["t2-reduce"] else set()),
+        )
+
+
+def _opcodes(seed: SoundFile) -> Iterator[MalformedFile]:
+    parts = seed.pickle()
+    stream, body = concatenate(parts), concatenate(parts)[2:]
+    for protocol in (0, 1, 255):
+        yield pickled(
+            seed,
+            f"pickle-protocol-{protocol}",
+            "torch.save writes protocol 2",
+            pickle.PROTO + bytes([protocol]) + body,
+            quietly=WHOLE,
+        )
+    streams = {
+        "empty": b"",
+        "stop-only": pickle.PROTO + b"\x02" + pickle.STOP,
+        "no-proto": body,
+        "none": pickle.PROTO + b"\x02" + pickle.NONE + pickle.STOP,
+        "list": pickle.PROTO + b"\x02" + pickle.EMPTY_LIST + pickle.STOP,
+        "empty-dict": pickle.PROTO + b"\x02" + pickle.EMPTY_DICT + pickle.STOP,
+        "unknown-opcode-ff": stream[:2] + b"\xff" + body,
+        "unknown-opcode-z": stream[:2] + b"Z" + body,
+        "tuple-without-mark": stream[:2] + pickle.TUPLE + body,
+        "reduce-on-nothing": stream[:2] + pickle.REDUCE + body,
+        "setitems-without-mark": stream[:2] + pickle.SETITEMS + body,
+        "pop-on-nothing": stream[:2] + pickle.POP + body,
+        "get-of-nothing": stream[:2] + pickle.BINGET + b"\xfe" + body,
+        "global-without-end": stream[:2] + pickle.GLOBAL + b"torch",
+        "global-of-64-kib": stream[:2] + pickle.GLOBAL + b"m" * 65536 + b"\nn\n" + pickle.POP + body,
+        "other-callable": stream.replace(b"_rebuild_tensor_v2", b"_rebuild_nothing_2"),
+        "dicts-nested-2000": stream[:2] + pickle.EMPTY_DICT * 2000 + pickle.STOP,
+        "tuples-nested-20000": stream[:2] + pickle.EMPTY_TUPLE + pickle.TUPLE1 * 20_000 + pickle.STOP,
+        "doubling-18": stream[:2] + pickle.EMPTY_TUPLE + (pickle.DUP + pickle.TUPLE2) * 18 + pickle.STOP,
+    }
+    for word, value in streams.items():
+        good = word == "global-of-64-kib"
+        yield pickled(
+            seed,
+            f"pickle-{word}",
+            "no pickle that torch.save writes",
+            value,
+            # Where the tensors stand behind a few wrong opcodes, a reader that skips those does no harm.
+            accept=WITHOUT if word == "other-callable" else WITHOUT | WHOLE,
+            quietly=WHOLE if good else frozenset(),
+        )
+    lengths = {"zero": 0, "one-more": 1 + len(seed.first) + 17, "64-kib": 65536, "2p31-1": (1 << 31) - 1}
+    lengths |= {"2p31": 1 << 31, "2p32-1": (1 << 32) - 1}
+    for word, length in lengths.items():
+        name = parts["t1-name"]
+        yield changed(
+            seed,
+            f"pickle-string-length-{word}",
+            f"the name of lora_down says {length} bytes",
+            {"t1-name": name[:1] + struct.pack("<I", length) + name[5:]},
+            accept=REST,
+        )
+    for word, length in {"511": 511, "512": 512, "64-kib": 65536}.items():
+        yield changed(
+            seed,
+            f"pickle-name-of-{word}-bytes",
+            "lora_down of the first pair is not called so",
+            {"t1-name": ckpt.text("n" * length)},
+            accept=REST,
+        )
+
+
+def _numbers(seed: SoundFile) -> Iterator[MalformedFile]:
+    parts, array = seed.pickle(), seed.tensors[f"{seed.first}.lora_down.weight"]
+    rank, inner = array.shape
+    counts = {"zero": 0, "negative": -array.size, "one-less": array.size - 1, "one-more": array.size + 1}
+    counts |= {"2p31-1": (1 << 31) - 1, "2p63-1": (1 << 63) - 1}
+    for word, count in counts.items():
+        yield changed(
+            seed,
+            f"storage-count-{word}",
+            f"the storage of {array.size} elements is said to have {count}",
+            {"t1-count": ckpt.integer(count)},
+            accept=REST,
+            quietly=WHOLE,
+        )
+    offsets = {"one": 1, "negative": -1, "at-end": array.size, "past-end": array.size + 65535}
+    offsets |= {"2p31-1": (1 << 31) - 1, "2p63-1": (1 << 63) - 1}
+    for word, offset in offsets.items():
+        yield changed(
+            seed,
+            f"storage-offset-{word}",
+            f"data begin at element {offset} of a storage that they fill",
+            {"t1-offset": ckpt.integer(offset)},
+            accept=REST,
+        )
+    for word, offset in {"one": -1, "one-row": -inner, "2p20": -(1 << 20)}.items():
+        stream = concatenate({**parts, "t1-offset": ckpt.integer(offset)})
+        members = seed.ckpt(stream)
+        members["archive/data/1"] += bytes(64)
+        yield MalformedFile(
+            name=f"ckpt-storage-offset-minus-{word}-in-longer-storage",
+            container="ckpt",
+            why=f"data begin at element {offset} of a storage that is longer than they are",
+            content=lambda members=members: concatenate(ckpt.zipped(members)),  # type: ignore[misc]
+            accept=REST,
+        )
+    shapes = {
+        "empty": (),
+        "zero": (0, inner),
+        "negative": (-rank, inner),
+        "smaller": (rank - 1, inner),
+        "larger": (rank + 1, inner),
+        "flat": (rank * inner,),
+        "five": (rank, inner, 1, 1, 1),
+        "six": (rank, inner, 1, 1, 1, 1),
+        "2p31-1": ((1 << 31) - 1, inner),
+        "wraps": ((1 << 63) // inner * 2 + rank, inner),
+    }
+    for word, shape in shapes.items():
+        yield changed(
+            seed,
+            f"tensor-shape-{word}",
+            f"a shape of {shape} over data of {array.shape}",
+            {"t1-shape": ckpt.numbers(shape)},
+            accept=REST,
+        )
+    strides = {"transposed": (1, rank), "zero": (0, 0), "negative": (-inner, -1), "double": (2 * inner, 2)}
+    for word, stride in (strides | {"one": (1,), "none": (), "huge": ((1 << 31) - 1, 1)}).items():
+        yield changed(
+            seed,
+            f"tensor-stride-{word}",
+            f"strides of {stride} over data of {array.shape}",
+            {"t1-stride": ckpt.numbers(stride)},
+            accept=REST,
+        )
+    for word in ("ByteStorage", "FloatStorage", "LongStorage", "NoStorage"):
+        yield changed(
+            seed,
+            f"storage-class-{word}",
+            f"F16 data called {word}",
+            {"t1-class": pickle.GLOBAL + f"torch\n{word}\n".encode()},
+            accept=REST,
+        )

@@ -1,0 +1,173 @@
+"""Broken ckpt files: the zip around the pickle, and things that are called .ckpt and are none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from harness.malformed.fields import ckpt
+from harness.malformed.fields.pieces import Pieces, concatenate, ends
+from harness.malformed.malformed_file import REST, WHOLE, WITHOUT, MalformedFile
+from harness.malformed.sound_file import SoundFile
+
+
+def recipes(seed: SoundFile) -> Iterator[MalformedFile]:
+    """Yield them all."""
+    yield from _not_one(seed)
+    yield from _cut(seed)
+    yield from _members(seed)
+    yield from _fields(seed)
+
+
+def _plain(
+    name: str,
+    why: str,
+    content: bytes,
+    accept: frozenset[str] = WITHOUT,
+    quietly: frozenset[str] = frozenset(),
+) -> MalformedFile:
+    return MalformedFile(
+        name=f"ckpt-{name}",
+        container="ckpt",
+        why=why,
+        content=lambda: content,
+        accept=accept,
+        quietly=quietly,
+    )
+
+
+def _not_one(seed: SoundFile) -> Iterator[MalformedFile]:
+    noise = np.random.default_rng(5).bytes(4096)
+    page = b"<!DOCTYPE html>\n<html><head><title>Log in</title></head><body>401</body></html>\n"
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 151112\n"
+    pickled = concatenate(seed.pickle())
+    magic = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+    contents = {
+        "empty": b"",
+        "one-byte": b"P",
+        "noise": noise,
+        "zeros": bytes(4096),
+        "html-page": page,
+        "git-lfs-pointer": pointer,
+        "text": "Sorry, this file has moved.\n".encode("utf-8-sig"),
+        "pickle-without-zip": pickled,
+        "legacy-magic-only": magic,
+        "legacy-without-storages": magic
+        + b"\x80\x02M\xe9\x03."
+        + b"\x80\x02}q\0."
+        + pickled
+        + b"\x80\x02]q\0.",
+        "tar": b"archive/data.pkl" + bytes(241) + b"ustar\x0000" + bytes(248) + pickled,
+        "gzip": b"\x1f\x8b\x08\0\0\0\0\0\0\x03" + noise,
+        "rar": b"Rar!\x1a\x07\x01\0" + noise,
+    }
+    for word, content in contents.items():
+        yield _plain(word, "no ckpt at all, though called so", content)
+
+
+def _cut(seed: SoundFile) -> Iterator[MalformedFile]:
+    parts = ckpt.zipped(seed.ckpt())
+    file, places = concatenate(parts), ends(parts)
+    labels = ("local0-header", "local0-name", "local0-data", "local2-header", "local2-data", "local7-data")
+    cuts = {f"after-{label}": places[label] for label in (*labels, "central0", "central7")}
+    cuts |= {
+        "inside-local0-header": 17,
+        "inside-pickle": places["local0-data"] - 40,
+        "inside-local2-data": places["local2-data"] - 9,
+        "inside-central3": places["central3"] - 5,
+        "inside-end": len(file) - 9,
+        "one-byte-short": len(file) - 1,
+    }
+    for name, place in cuts.items():
+        yield _plain(f"zip-truncated-{name}", f"only the first {place} of {len(file)} bytes", file[:place])
+    yield _plain("zip-begins-late", "100 bytes stand before the zip", bytes(100) + file, quietly=WHOLE)
+    yield _plain("zip-begins-cut", "the first 10 bytes are missing", file[10:], accept=REST)
+    yield _plain("zip-followed-by-4-kib", "bytes follow the zip", file + bytes(4096), quietly=WHOLE)
+
+
+def _members(seed: SoundFile) -> Iterator[MalformedFile]:
+    members = seed.ckpt()
+    down = "archive/data/1"
+
+    def archive(
+        name: str,
+        why: str,
+        changed: dict[str, bytes],
+        accept: frozenset[str] = REST,
+        quietly: frozenset[str] = frozenset(),
+    ) -> MalformedFile:
+        return _plain(f"zip-{name}", why, concatenate(ckpt.zipped(changed)), accept, quietly)
+
+    kept = {name: data for name, data in members.items() if name != down}
+    none = {name: data for name, data in members.items() if "/data/" not in name}
+    yield archive("no-members", "an empty archive", {})
+    yield archive("no-pickle", "data.pkl is missing", {n: d for n, d in members.items() if ".pkl" not in n})
+    yield archive("no-storages", "no tensor has its data", none, WITHOUT)
+    yield archive("storage-missing", "the data of lora_down are missing", kept)
+    for word, data in {
+        "empty": b"",
+        "one-byte": members[down][:1],
+        "half": members[down][: len(members[down]) // 2],
+        "one-byte-short": members[down][:-1],
+    }.items():
+        yield archive(f"storage-{word}", "lora_down needs more data", members | {down: data})
+    longer = members | {down: members[down] + bytes(64)}
+    yield archive("storage-longer", "more data than lora_down needs", longer, REST, WHOLE)
+    renamed = {name.replace("data.pkl", "other.pkl"): data for name, data in members.items()}
+    yield archive("pickle-renamed", "no data.pkl", renamed)
+    elsewhere = {name.replace("archive/data/", "data/"): data for name, data in members.items()}
+    yield archive("storages-elsewhere", "storages lie outside the pickle's folder", elsewhere)
+    climbing = kept | {"archive/data/../data/1": members[down]}
+    yield archive("storage-name-climbs", "a storage is called ../", climbing)
+    folder = kept | {"archive/data/1/": b""}
+    yield archive("storage-is-folder", "a folder in the place of a storage", folder)
+    second = {"archive/data.pkl": members["archive/data.pkl"], "b/data.pkl": b"\x80\x02.", **members}
+    yield archive("second-pickle", "two pickles, one of them of nothing", second, REST, WHOLE)
+    long_name = members | {"archive/" + "x" * 60000: b""}
+    yield archive(
+        "member-name-of-60-kb", "a member of no importance with a long name", long_name, REST, WHOLE
+    )
+    many = members | {f"archive/none/{number}": b"" for number in range(3000)}
+    yield archive("3000-more-members", "members of no importance", many, REST, WHOLE)
+
+
+def _fields(seed: SoundFile) -> Iterator[MalformedFile]:
+    """Member 2 is the storage of the first pair's lora_down."""
+
+    def patched(
+        name: str, why: str, change: Callable[[Pieces], Pieces], accept: frozenset[str] = REST
+    ) -> MalformedFile:
+        parts = ckpt.zipped(seed.ckpt())
+        return _plain(f"zip-{name}", why, concatenate({**parts, **change(parts)}), accept, WHOLE)
+
+    for label, field, value in (
+        ("central2", "size", 0x7FFFFFFF),
+        ("central2", "size", 0xFFFFFFFF),
+        ("central2", "packed", 0),
+        ("central2", "packed", 0x7FFFFFFF),
+        ("central2", "offset", 7),
+        ("central2", "offset", 0x7FFFFFFF),
+        ("central2", "method", 8),
+        ("central2", "name-length", 0xFFFF),
+        ("central2", "extra-length", 0xFFFF),
+        ("central0", "size", 0),
+        ("central0", "size", 0x7FFFFFFF),
+        ("central0", "offset", 0x7FFFFFFF),
+        ("end", "entries", 0),
+        ("end", "entries", 0xFFFF),
+        ("end", "size", 0xFFFFFFFF),
+        ("end", "offset", 0),
+        ("end", "offset", 0xFFFFFFFF),
+        ("end", "disk", 7),
+        ("end", "comment-length", 0xFFFF),
+    ):
+        place = (ckpt.END if label == "end" else ckpt.CENTRAL)[field]
+        yield patched(
+            f"{label}-{field}-{value:#x}",
+            f"the field {field} of {label} says {value}",
+            lambda parts, label=label, place=place, value=value: {  # type: ignore[misc]
+                label: ckpt.field(parts[label], place, value)
+            },
+            REST if label == "central2" else WITHOUT,
+        )

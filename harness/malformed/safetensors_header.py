@@ -1,0 +1,155 @@
+"""Broken safetensors files. Format: https://huggingface.co/docs/safetensors/index#format."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator, Mapping
+
+from harness.malformed.edge_values import LIMITS
+from harness.malformed.fields import safetensors
+from harness.malformed.fields.pieces import concatenate, ends
+from harness.malformed.malformed_file import WHOLE, WITHOUT, MalformedFile
+from harness.malformed.sound_file import SoundFile
+
+
+def recipes(seed: SoundFile) -> Iterator[MalformedFile]:
+    """Yield all recipes but those for a tensor's own entry, which ``safetensors_entries`` has."""
+    yield from _cut(seed)
+    yield from _length(seed)
+    yield from _json(seed)
+
+
+def changed(
+    seed: SoundFile,
+    name: str,
+    why: str,
+    fields: Mapping[str, bytes],
+    *,
+    accept: frozenset[str] = WITHOUT,
+    quietly: frozenset[str] = frozenset(),
+) -> MalformedFile:
+    """Return the recipe of a healthy file in which some pieces are others; the header's length stays true."""
+
+    def content() -> bytes:
+        parts = seed.safetensors()
+        if unknown := set(fields) - set(parts):
+            raise KeyError(f"no pieces {unknown}")
+        return safetensors.build_file({**parts, **fields})
+
+    return MalformedFile(
+        name=f"safetensors-{name}",
+        container="safetensors",
+        why=why,
+        content=content,
+        accept=accept,
+        quietly=quietly,
+    )
+
+
+def _cut(seed: SoundFile) -> Iterator[MalformedFile]:
+    parts = seed.safetensors()
+    file, places = concatenate(parts), ends(parts)
+    inner = ("t1-", "t2-", "t3-", "t4-")
+    cuts = {f"after-{label}": place for label, place in places.items() if not label.startswith(inner)}
+    if not parts[safetensors.LAST]:
+        del cuts[f"after-{safetensors.LAST}"]
+    head = places[safetensors.LAST]
+    cuts |= {
+        "inside-length": 4,
+        "inside-t0-name": places["t0-name"] - 4,
+        "inside-t0-shape": places["t0-shape"] - 1,
+        "one-byte-into-data": head + 1,
+        "inside-t1-data": places["t1-data"] - len(parts["t1-data"]) // 2,
+        "after-t2-data": places["t2-data"],
+        "inside-t5-data": places["t5-data"] - len(parts["t5-data"]) // 2,
+        "one-byte-short": places["t5-data"] - 1,
+    }
+    for name, place in cuts.items():
+        if place < len(file):
+            yield MalformedFile(
+                name=f"safetensors-truncated-{name}",
+                container="safetensors",
+                why=f"only the first {place} of {len(file)} bytes are there",
+                content=lambda place=place: file[:place],  # type: ignore[misc]
+                accept=WITHOUT | ({"first"} if places["t2-data"] <= place else set()),
+            )
+    yield MalformedFile(
+        name="safetensors-4096-bytes-too-long",
+        container="safetensors",
+        why="bytes follow the last tensor; the file holds all it should",
+        content=lambda: file + b"\xa5" * 4096,
+        quietly=WHOLE,
+    )
+
+
+def _length(seed: SoundFile) -> Iterator[MalformedFile]:
+    parts = seed.safetensors()
+    file, true = concatenate(parts), ends(parts)[safetensors.LAST] - 8
+    values = {
+        "0": 0,
+        "1": 1,
+        "2": 2,
+        "one-less": true - len(parts[safetensors.LAST]) - 1,
+        "one-more": true + 1,
+        "eight-more": true + 8,
+        "to-file-end": len(file) - 8,
+        "of-file": len(file),
+        "100-mb": 100_000_001,
+        **{word: LIMITS[word] for word in ("2p32", "2p63-1", "2p64-1")},
+        "minus-8": (1 << 64) - 8,
+    }
+    for word, value in values.items():
+        yield MalformedFile(
+            name=f"safetensors-header-length-{word}",
+            container="safetensors",
+            why=f"says that the header has {value} bytes; it has {true}",
+            content=lambda value=value: struct.pack("<Q", value) + file[8:],  # type: ignore[misc]
+        )
+
+
+def _json(seed: SoundFile) -> Iterator[MalformedFile]:
+    parts = seed.safetensors()
+    labels = list(parts)
+    head = concatenate({label: parts[label] for label in labels[1 : labels.index("close") + 1]})
+    data = concatenate({label: parts[label] for label in labels[labels.index(safetensors.LAST) + 1 :]})
+    header = json.loads(head)
+    entry = next(name for name in header if name.endswith(".alpha"))
+    texts = {
+        "garbage": b"\x80\x02}q\0(X\x05" + head[8:],
+        "empty-object": b"{}",
+        "array": b"[" + head + b"]",
+        "string": json.dumps(head.decode()).encode(),
+        "null": b"null",
+        "not-closed": head[:-1],
+        "trailing-comma": head[:-1] + b",}",
+        "single-quotes": head.replace(b'"', b"'"),
+        "nan": head.replace(b'"format":"pt"', b'"format":NaN'),
+        "not-utf8-key": head.replace(b'"format"', b'"\xff\xfe"'),
+        "not-utf8-name": head.replace(entry.encode(), b"\xff\xfe\x80"),
+        "lone-surrogate": head.replace(b'"pt"', b'"\\ud800"'),
+        "nul-in-middle": head.replace(b",", b",\0", 1),
+        "deep": b'{"a":' * 50_000 + b"1" + b"}" * 50_000,
+        "deep-arrays": b"[" * 200_000,
+        "entry-null": json.dumps(header | {entry: None}).encode(),
+        "entry-array": json.dumps(header | {entry: [1, 2]}).encode(),
+        "entry-empty": json.dumps(header | {entry: {}}).encode(),
+        "entry-nested": json.dumps({"lora": header}).encode(),
+    }
+    harmless = {
+        "metadata-not-strings": json.dumps(header | {"__metadata__": {"a": [1, {"b": 2}]}}).encode(),
+        "metadata-array": json.dumps(header | {"__metadata__": [1]}).encode(),
+        "extra-field": head.replace(b'"dtype"', b'"note":[],"dtype"', 1),
+        "byte-order-mark": b"\xef\xbb\xbf" + head,
+        "entry-twice": head[:-1] + b"," + json.dumps({entry: header[entry]}).encode()[1:],
+        "leading-spaces": b" " * 64 + head,
+    }
+    for word, text in (texts | harmless).items():
+        yield MalformedFile(
+            name=f"safetensors-json-{word}",
+            container="safetensors",
+            why="the header breaks JSON or the format's rules for it",
+            content=lambda text=text: struct.pack("<Q", len(text)) + text + data,  # type: ignore[misc]
+            quietly=WHOLE if word in harmless else frozenset(),
+            accept=WITHOUT | (WHOLE if word.startswith("entry-") else frozenset()),
+        )

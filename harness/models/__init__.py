@@ -1,0 +1,1 @@
+"""Small random base models, made from a seed."""

@@ -1,0 +1,119 @@
+"""Who makes the blocks: the built library where there is one, the gguf package for the few types it knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import gguf
+import numpy as np
+from gguf import quants
+from numpy.typing import NDArray
+
+from harness.formats.tensor import Bytes, Tensor
+from harness.quantising.finite import finite
+from harness.quantising.library_quantiser import LibraryQuantiser, RowsNotFinite, Take, TypeInfo
+from sdcpp.building.finished import newest_build
+from sdcpp.errors import TypeUnavailable
+
+
+class Quantiser(Protocol):
+    """What quantises; ``harness.quantising.library_quantiser.Quantiser`` says what the methods do."""
+
+    def begin(self) -> None: ...  # noqa: D102
+
+    def types(self) -> Mapping[str, TypeInfo]: ...  # noqa: D102
+
+    def info(self, name: str) -> TypeInfo: ...  # noqa: D102
+
+    def quantise(  # noqa: D102
+        self, values: NDArray[np.floating], name: str, importance: NDArray[np.floating] | None = None
+    ) -> Bytes: ...
+
+    def nearest(self, values: NDArray[np.floating], name: str) -> Bytes: ...  # noqa: D102
+
+    def dequantise(self, blocks: Bytes, name: str) -> NDArray[np.float32]: ...  # noqa: D102
+
+    def into(self, target: Path) -> AbstractContextManager[Take]: ...  # noqa: D102
+
+
+class PackageQuantiser:
+    """The gguf package's quantisers: slow, few, and equal to ggml's reference to the bit."""
+
+    NAMES = ("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "TQ1_0", "TQ2_0", "MXFP4")
+
+    def begin(self) -> None:
+        """There is nothing to wait for."""
+
+    def types(self) -> Mapping[str, TypeInfo]:
+        """Return the types that the package can make."""
+        sizes = {name: gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[name]] for name in self.NAMES}
+        return {
+            name: TypeInfo(
+                name=name,
+                number=int(gguf.GGMLQuantizationType[name]),
+                block=block,
+                bytes=size,
+                needs_imatrix=False,
+            )
+            for name, (block, size) in sizes.items()
+        }
+
+    def info(self, name: str) -> TypeInfo:
+        """Return one type; raises TypeUnavailable."""
+        try:
+            return self.types()[name]
+        except KeyError:
+            raise TypeUnavailable(
+                "without a built library this type cannot be made",
+                name,
+                f"run sdcpp build first, or choose one of {', '.join(self.NAMES)}",
+            ) from None
+
+    def quantise(
+        self,
+        values: NDArray[np.floating],
+        name: str,
+        importance: NDArray[np.floating] | None = None,  # noqa: ARG002 - no type here can make use of it
+    ) -> Bytes:
+        """Return rows of values as blocks."""
+        self.info(name)
+        found: Bytes = quants.quantize(values.astype(np.float32), gguf.GGMLQuantizationType[name])
+        return found
+
+    def nearest(self, values: NDArray[np.floating], name: str) -> Bytes:
+        """Return rows of values as blocks; there is one way only."""
+        return self.quantise(values, name)
+
+    def dequantise(self, blocks: Bytes, name: str) -> NDArray[np.float32]:
+        """Return the values of rows of blocks."""
+        found: NDArray[np.float32] = quants.dequantize(blocks, gguf.GGMLQuantizationType[name])
+        return found
+
+    @contextmanager
+    def into(self, target: Path) -> Iterator[Take]:
+        """Yield what takes tensors and writes their blocks into the file ``target``. Raises Refused."""
+
+        def take(tensor: Tensor, name: str, at: int) -> None:
+            with target.open("r+b") as file:
+                file.seek(at)
+                for piece in tensor.slices():
+                    values = piece.values()
+                    if not finite(values):
+                        raise RowsNotFinite(piece)
+                    file.write(self.quantise(values, name).data)
+
+        yield take
+
+
+@contextmanager
+def open_quantiser(folder: Path | None = None) -> Iterator[Quantiser]:
+    """Yield the library in the build ``folder``, else the cache's newest build, else the gguf package."""
+    folder = folder or newest_build()
+    if folder is None:
+        yield PackageQuantiser()
+    else:
+        with LibraryQuantiser(folder) as quantiser:
+            yield quantiser

@@ -1,0 +1,1 @@
+"""Records of a run: what was observed and how it was judged."""

@@ -1,0 +1,1 @@
+"""Write records as terminal tables, HTML, Markdown and JUnit XML."""

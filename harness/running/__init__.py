@@ -1,0 +1,1 @@
+"""Run shots in worker processes that may crash."""

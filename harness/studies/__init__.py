@@ -1,0 +1,1 @@
+"""Studies that ask questions of many runs."""

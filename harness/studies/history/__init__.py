@@ -1,0 +1,1 @@
+"""Core cases on every revision in the registry."""

@@ -1,0 +1,79 @@
+"""What can be said of every sdist of the registry without building it: how it is called, and what patches do on it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.studies.history import run
+from sdcpp import atomic_write, console
+from sdcpp.binding import abi_check
+from sdcpp.building import finished
+from sdcpp.errors import FileInvalid, HeaderUnsupported, LayoutMismatch
+from sdcpp.patching import series
+from sdcpp.source import workspace
+from sdcpp.source.revision import Revision
+
+RESULT = run.RESULTS / "survey.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SurveyedSdist:
+    """One sdist: ``tree`` identifies its content; ``binding`` is an AbiCheck, or ``unbound`` says why there is none.
+
+    ``patches`` has the state of each of history.PATCHES.
+    """
+
+    revision: str
+    tree: str
+    binding: Mapping[str, Any] = field(default_factory=dict)
+    unbound: str = ""
+    patches: Mapping[str, str] = field(default_factory=dict)
+
+
+def examine(wanted: Revision) -> SurveyedSdist:
+    """Fetch a revision, have the compiler prove its binding, and try the patches on it."""
+    tree = workspace.workspace(wanted)
+    proved: dict[str, Any] = {}
+    unbound = ""
+    try:
+        proved = asdict(abi_check.check_abi(tree.path))
+    except (HeaderUnsupported, LayoutMismatch) as error:
+        unbound = str(error)
+    states = series.states(tree, run.patches())
+    return SurveyedSdist(
+        revision=wanted.name,
+        tree=tree.base,
+        binding=proved,
+        unbound=unbound,
+        patches={state.patch.name: state.state.value for state in states},
+    )
+
+
+def survey(wanted: Sequence[Revision], *, keep: bool) -> Iterator[SurveyedSdist]:
+    """Examine revisions that are not examined yet, write all that is known after each, and yield it."""
+    known = load()
+    for number, one in enumerate(wanted, 1):
+        if one.name in known:
+            continue
+        console.note(f"{one.name}: {number} of {len(wanted)}")
+        entry = known[one.name] = examine(one)
+        entries = [asdict(known[other.name]) for other in wanted if other.name in known]
+        atomic_write.write(RESULT, json.dumps(entries, indent=1) + "\n")
+        if not keep:
+            finished.remove_build(one)
+        yield entry
+
+
+def load(path: Path = RESULT) -> dict[str, SurveyedSdist]:
+    """Return what is known, by revision; raises FileInvalid."""
+    if not path.exists():
+        return {}
+    try:
+        found = [SurveyedSdist(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
+    except (ValueError, TypeError) as error:
+        raise FileInvalid("not a survey", f"{path} ({error})", "remove it and make it again") from error
+    return {entry.revision: entry for entry in found}

@@ -1,0 +1,1 @@
+"""Builds with one deliberate mistake each, to test the harness itself."""

@@ -1,0 +1,1 @@
+"""Build the sides, run the cases, judge and record them."""

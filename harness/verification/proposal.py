@@ -1,0 +1,142 @@
+"""A change that somebody proposes: both states of the source built, and what the change is, for the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from harness.cases.build_under_test import BuildUnderTest
+from harness.cases.case import MODES, select
+from harness.cases.matrix import BlockMaker
+from harness.text import plural
+from harness.verification.sides import RunSpec, build_under_test, revision_arguments
+from sdcpp import console
+from sdcpp.building import build
+from sdcpp.errors import BuildFailed, NothingTried
+from sdcpp.patching import series
+from sdcpp.patching.patch_file import Patch, hunks
+from sdcpp.patching.series import State
+from sdcpp.source import checkout, workspace
+from sdcpp.source.checkout import Checkout
+from sdcpp.source.revision import Revision
+from sdcpp.source.workspace import Tree
+
+BEFORE, AFTER = "before", "after"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """Two states of one workspace, ``before`` and ``after``: trees, each with patches on it.
+
+    ``again`` are the words of the command line that propose it again. ``facts`` say in text what it is:
+
+    - "before" and "after": which state that is;
+    - "commits": what it consists of, as (id, subject), the newest first;
+    - "uncommitted": files with work that is in no commit;
+    - "files": all it changes, as (name, lines added, lines removed), None for a binary file.
+    """
+
+    before: tuple[Tree, Sequence[Patch]]
+    after: tuple[Tree, Sequence[Patch]]
+    again: Sequence[str]
+    facts: Mapping[str, Any]
+
+
+def of_checkout(folder: Path, base: str | None = None) -> Proposal:
+    """Return what a checkout changes; raises what ``sdcpp.source.checkout.compare`` does."""
+    found: Checkout = checkout.compare(folder, base)
+    head = found.commits[0] if found.commits else found.base
+    work = f" and uncommitted work in {plural(len(found.uncommitted), 'file')}" if found.uncommitted else ""
+    return Proposal(
+        before=(found.before, ()),
+        after=(found.after, ()),
+        again=("--source", str(folder), *(("--base", base) if base else ())),
+        facts={
+            "before": f"{found.base}: merge base with {found.upstream}",
+            "after": f"{head}{work}",
+            "commits": [[commit.id, commit.subject] for commit in found.commits],
+            "uncommitted": list(found.uncommitted),
+            "files": [list(file) for file in found.files],
+        },
+    )
+
+
+def of_patches(wanted: Revision, patches: Sequence[Patch]) -> Proposal:
+    """Return what patch files change in a revision.
+
+    Raises PatchConflict, with the hunk, for one that does not apply, and NothingTried if none changes anything.
+    """
+    tree = workspace.workspace(wanted)
+    states = series.states(tree, patches)
+    for state in states:
+        console.note(f"   patch {state.patch.name}: {state.state.value} {state.detail}".rstrip())
+    applied = series.patches_to_apply(states)
+    if not applied:
+        why = "; ".join(f"{state.patch.name}: {state.state.value}, {state.detail}" for state in states)
+        raise NothingTried(f"nothing to compare on {wanted.name}", why, "choose another --revision")
+    for state in states:
+        if state.state is State.CONFLICTS:
+            raise series.conflict(tree, state.patch, state.detail)
+    origin = f"upstream {wanted.tag or wanted.commit or 'source'} ({wanted.name})"
+    return Proposal(
+        before=(tree, ()),
+        after=(tree, applied),
+        again=(
+            *(word for patch in patches for word in ("--patch", str(patch.path))),
+            *revision_arguments(wanted),
+        ),
+        facts={
+            "before": origin,
+            "after": f"with {', '.join(patch.path.name for patch in applied)}",
+            "commits": [[patch.sha256, patch.subject] for patch in applied],
+            "uncommitted": [],
+            "files": _counts(applied),
+        },
+    )
+
+
+def _counts(patches: Sequence[Patch]) -> list[list[Any]]:
+    counts: dict[str, list[Any]] = {}
+    for patch in patches:
+        for name in patch.files:
+            counts.setdefault(name, [name, 0, 0])
+        for hunk in hunks(patch.diff.decode("utf-8", "replace")):
+            entry = counts[hunk.file]
+            entry[1] += sum(line.startswith("+") for line in hunk.text.split("\n"))
+            entry[2] += sum(line.startswith("-") for line in hunk.text.split("\n"))
+    return list(counts.values())
+
+
+def contend(
+    proposal: Proposal, spec: RunSpec, maker: BlockMaker
+) -> tuple[list[BuildUnderTest], Mapping[str, Any]]:
+    """Build both states; return them as sides with the spec's cases, and the facts with what building adds:
+
+    "same", the number of cases that need not be run, because the compiler makes the same of both states, as it does
+    of a change to documents or to the width of a space. No case can tell such libraries apart, so the sides have none.
+    Raises BuildFailed, which says in which state, and NothingTried where no case is selected.
+    """
+    generation = proposal.before[0].lora_api
+    if not select(spec.matrix.cases(generation, MODES, maker), spec.select, spec.where):
+        raise NothingTried(
+            "no case is selected", ", ".join(spec.select), "widen --select; --list shows the cases"
+        )
+    found: list[BuildUnderTest] = []
+    for label, (tree, patches) in ((BEFORE, proposal.before), (AFTER, proposal.after)):
+        console.note(f"== {label}: {proposal.facts[label]}")
+        try:
+            made = build.build(tree, patches, spec.backend, options=spec.options)
+        except BuildFailed as error:
+            where = "with the change" if label == AFTER else "the base, without the change"
+            raise BuildFailed(f"{error.what} {where}", error.subject, error.remedy) from error
+        again = spec.rerun_command(*proposal.again)
+        side = build_under_test(made, label, spec, maker, patched=label == AFTER, again=again)
+        found.append(replace(side, baseline=f"{tree.revision.name} {BEFORE}"))
+    contents = {side.build.record.get("content") for side in found}
+    same = len(found[0].cases) if len(contents) == 1 and None not in contents else 0
+    if same:
+        console.note(f"   the compiler makes the same of both: {same} cases need no run")
+        found = [replace(side, cases=()) for side in found]
+    return found, {**proposal.facts, "same": same}

@@ -1,0 +1,1 @@
+"""Call a built library: read its header, check the struct layouts, bind the functions."""

@@ -1,0 +1,41 @@
+"""Generation C (sdists 0.4.2 to 0.4.7): a list of sd_lora_t {is_high_noise, multiplier, path}."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from sdcpp.binding.api.interface import Generation
+from sdcpp.binding.api.param_structs import IMAGE, ParamsApi
+from sdcpp.binding.declarations import Header, Named, Pointer
+
+
+def matches_header(header: Header) -> bool:
+    """Return whether this is the header of the generation."""
+    function = header.functions.get("generate_image")
+    # Since 2026-07 it returns a bool and gives its images through a parameter: another generation.
+    returns_images = (
+        function is not None
+        and isinstance(function.result, Pointer)
+        and isinstance(function.result.target, Named)
+        and function.result.target.kind == "struct"
+    )
+    return header.has_field(IMAGE, "loras") and returns_images
+
+
+class GenerationC(ParamsApi):
+    """Gives adapters by path."""
+
+    generation = "C"
+
+    def name_loras(self, params: Any, generation: Generation, lora_dir: Path) -> list[Any]:  # noqa: ARG002
+        """Fill the list of adapters."""
+        params.prompt = generation.prompt.encode()
+        loras = (self.library.struct("sd_lora_t") * len(generation.loras))()
+        for entry, lora in zip(loras, generation.loras, strict=True):
+            entry.is_high_noise = False
+            entry.multiplier = lora.multiplier
+            entry.path = os.fsencode(lora.path)
+        params.loras, params.lora_count = loras, len(generation.loras)
+        return [loras]

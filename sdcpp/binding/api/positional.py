@@ -1,0 +1,130 @@
+"""Generation A with positional arguments (sdists 0.1.0 to 0.3.0).
+
+``new_sd_ctx`` takes 17, 20, 21, 22 or 25 arguments and ``txt2img`` 16 to 23, always from the same set of names.
+So arguments are given by the names that the revision's own header has, in its order; a name that is not known
+here is refused, never guessed. The functions build std::string from every text: NULL crashes, empty means none.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sdcpp.binding.api.apply_modes import apply_modes, require_only_mode
+from sdcpp.binding.api.context import NativeContext, open_context
+from sdcpp.binding.api.interface import FILES, Generation, ModelFiles
+from sdcpp.binding.api.lora_tags import prompt_with_tags
+from sdcpp.binding.declarations import Header
+from sdcpp.binding.library import Library
+from sdcpp.errors import HeaderUnsupported
+
+#: Texts that are left empty.
+_UNUSED = ("control_net_path_c_str", "embed_dir_c_str", "stacked_id_embed_dir_c_str")
+
+
+def matches_header(header: Header) -> bool:
+    """Return whether this is the header of the generation."""
+    return {
+        "new_sd_ctx",
+        "txt2img",
+    } <= header.functions.keys() and "sd_ctx_params_init" not in header.functions
+
+
+class Positional:
+    """Opens contexts by new_sd_ctx with a list of arguments; adapters are named in the prompt."""
+
+    generation = "A"
+
+    def __init__(self, library: Library) -> None:
+        self.library = library
+        library.require(("new_sd_ctx", "free_sd_ctx", "txt2img"))
+        self.modes = apply_modes(library.header)
+
+    def arguments(self, function: str, values: Mapping[str, Any]) -> list[Any]:
+        """Return the values in the order of the function's own declaration.
+
+        Raises HeaderUnsupported for an argument that ``values`` does not have.
+        """
+        names = [argument.name for argument in self.library.header.functions[function].arguments]
+        unknown = [name for name in names if name not in values]
+        if unknown:
+            raise HeaderUnsupported(
+                f"{function} has arguments that are not known",
+                ", ".join(unknown),
+                "say in sdcpp/binding/api/positional.py what to give for them",
+            )
+        return [values[name] for name in names]
+
+    def open(
+        self,
+        files: ModelFiles,
+        *,
+        mode: str,
+        threads: int,
+        lora_dir: Path,
+        options: Mapping[str, Any] | None = None,
+    ) -> NativeContext:
+        """Load a base model; see Api.open. ``options`` are further arguments by name."""
+        require_only_mode(mode)
+        paths = {argument: getattr(files, name) for name, argument in FILES.items()}
+        declared = {argument.name for argument in self.library.header.functions["new_sd_ctx"].arguments}
+        for name in [*(name for name, path in paths.items() if path), *(options or {})]:
+            if name not in declared:
+                raise HeaderUnsupported("new_sd_ctx has no argument", name, "leave it out for this revision")
+        values = {
+            **dict.fromkeys(_UNUSED, b""),
+            **{name: os.fsencode(path) if path else b"" for name, path in paths.items()},
+            "lora_model_dir": os.fsencode(lora_dir),
+            "vae_decode_only": True,
+            "vae_tiling": False,
+            "free_params_immediately": False,
+            "n_threads": threads,
+            "wtype": self.library.enum("SD_TYPE_COUNT"),
+            "rng_type": self.library.enum("CUDA_RNG"),
+            "s": self.library.enum("DISCRETE"),
+            "keep_clip_on_cpu": False,
+            "keep_control_net_cpu": False,
+            "keep_vae_on_cpu": False,
+            "diffusion_flash_attn": False,
+            "chroma_use_dit_mask": True,
+            "chroma_use_t5_mask": False,
+            "chroma_t5_mask_pad": 1,
+            **(options or {}),
+        }
+        return open_context(
+            self,
+            lambda: self.library.call("new_sd_ctx", *self.arguments("new_sd_ctx", values)),
+            lambda pointer, generation: self.paint(pointer, generation, lora_dir),
+            "txt2img",
+        )
+
+    def paint(self, pointer: Any, generation: Generation, lora_dir: Path) -> Any:
+        """Return the list of images, or nothing."""
+        values = {
+            "sd_ctx": pointer,
+            "prompt": prompt_with_tags(generation, lora_dir),
+            "negative_prompt": b"",
+            "clip_skip": generation.clip_skip or -1,
+            "cfg_scale": generation.cfg_scale,
+            "guidance": 3.5,
+            "eta": 0.0,
+            "width": generation.width,
+            "height": generation.height,
+            "sample_method": self.library.enum("EULER"),
+            "sample_steps": generation.steps,
+            "seed": generation.seed,
+            "batch_count": 1,
+            "control_cond": None,
+            "control_strength": 0.9,
+            "style_strength": 20.0,
+            "normalize_input": False,
+            "input_id_images_path": b"",
+            "skip_layers": None,
+            "skip_layers_count": 0,
+            "slg_scale": 0.0,
+            "skip_layer_start": 0.01,
+            "skip_layer_end": 0.2,
+        }
+        return self.library.call("txt2img", *self.arguments("txt2img", values))

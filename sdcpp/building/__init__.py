@@ -1,0 +1,1 @@
+"""Build a prepared source tree with CMake and keep the result."""

@@ -1,0 +1,227 @@
+"""A build: revision, patches, backend, options and toolchain, made once and kept under a hash of all five."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import platform
+import re
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sdcpp import cache, project
+from sdcpp.binding import api, header, layouts
+from sdcpp.binding.build_folder import HEADER, RECORD, TABLE, Build, read
+from sdcpp.binding.declarations import Header
+from sdcpp.building import cmake
+from sdcpp.errors import BuildFailed, LayoutMismatch
+from sdcpp.machine import backends, toolchain
+from sdcpp.patching import series
+from sdcpp.patching.series import Patch, Prepared
+from sdcpp.process import run
+from sdcpp.source import workspace
+from sdcpp.source.workspace import Tree
+
+LOG = "build.log"
+#: What upstream's CMake calls its library.
+TARGET = "stable-diffusion"
+#: Part of every identity; another number after a change in what a build folder holds.
+_FORMAT = 1
+#: The project's own files that shape a build, by labels that stay when a file moves: a change in the content of one
+#: makes another identity.
+_SHAPING = {
+    "superproject": "CMakeLists.txt",
+    "presets": "CMakePresets.json",
+    "ABI table": "sdcpp/binding/native/abi_table.cpp",
+    "Vulkan headers": "sdcpp/building/vulkan-headers/vulkan/vulkan.hpp",
+    "declarations": "sdcpp/binding/declarations.py",
+    "header": "sdcpp/binding/header.py",
+    "layouts": "sdcpp/binding/layouts.py",
+    "preprocessor": "sdcpp/binding/preprocessor.py",
+}
+
+
+def identify(
+    tree: Tree, patches: Sequence[Patch], name: str, options: Mapping[str, str], tools: Mapping[str, str]
+) -> str:
+    """Return the hash that a build of these would have: 64 hexadecimal digits."""
+    shaping = {
+        label: hashlib.sha256((project.ROOT / path).read_bytes()).hexdigest()
+        for label, path in _SHAPING.items()
+    }
+    parts = {
+        "format": _FORMAT,
+        "revision": [tree.revision.name, tree.revision.commit, tree.revision.tag, tree.revision.ggml_commit],
+        "base": tree.base,
+        "patches": [[patch.name, patch.sha256] for patch in patches],
+        "backend": name,
+        "options": dict(sorted(options.items())),
+        "tools": dict(tools),
+        "shaping": shaping,
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def build(
+    tree: Tree,
+    patches: Sequence[Patch] = (),
+    name: str = "cpu",
+    *,
+    options: Mapping[str, str] | None = None,
+    jobs: int | None = None,
+) -> Build:
+    """Return the build of a workspace with patches for a backend, making it if it is not there yet.
+
+    ``options`` are further CMake cache entries, which stand above what the backend detects. Objects are
+    shared by all patched states of a workspace, so that only what the patches touch is compiled again.
+    Raises UnknownBackend, ToolMissing, PatchConflict, BuildFailed, HeaderUnsupported, LayoutMismatch or
+    CacheBusy.
+    """
+    wanted = backends.get(name)
+    options = {**wanted.detected(), **(options or {})}
+    tools = toolchain.describe(name)
+    identity = identify(tree, patches, name, options, tools)
+    state = "patched" if patches else "pristine"
+    folder = cache.root() / "builds" / f"{tree.revision.name}-{name}-{state}-{identity[:12]}"
+    if not folder.exists():
+        backends.require(wanted)
+        objects = _objects(tree, name, options, tools)
+
+        def make(partial: Path) -> None:
+            with cache.lock(tree.path):
+                start = time.monotonic()
+                prepared = series.prepare(tree, patches)
+                record = _make(prepared, objects, partial, name=name, options=options, jobs=jobs)
+            record |= {"identity": identity, "tools": tools, "seconds": round(time.monotonic() - start, 1)}
+            (partial / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+        cache.get_or_create(folder, make)
+    return read(folder)
+
+
+def _objects(tree: Tree, name: str, options: Mapping[str, str], tools: Mapping[str, str]) -> Path:
+    # CMake goes on only with the project in the place where it began, and clones of this project share the cache.
+    facts = [options, tools, str(project.ROOT)]
+    key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
+    # Inside the workspace, where git does not look: the way from here to a source file is then the same in every
+    # workspace, and the compiler's cache knows again what a neighbouring revision has not changed.
+    return tree.repository.folder / "sdcpp-objects" / f"{name}-{key}"
+
+
+def program(tree: Tree, *, jobs: int | None = None) -> Path:
+    """Return upstream's own command-line program, built for the CPU from an unpatched workspace.
+
+    It runs where it was built, with the library beside it. Raises what ``build`` raises, and BuildFailed for a tree
+    without the program.
+    """
+    backends.require(backends.get("cpu"))
+    options, tools = {"SD_BUILD_EXAMPLES": "ON"}, toolchain.describe("cpu")
+    maker = cmake.Project(source=project.ROOT, folder=_objects(tree, "cpu", options, tools))
+    with cache.lock(tree.path):
+        prepared = series.prepare(tree, ())
+        recipe = prepared.path / "examples" / "cli" / "CMakeLists.txt"
+        found = (
+            re.search(r"set\(TARGET +(\S+)\)", recipe.read_text(encoding="utf-8"))
+            if recipe.exists()
+            else None
+        )
+        if found is None:
+            raise BuildFailed("no command-line program in", prepared.path, "choose another revision")
+        maker.configure("cpu", {**_values(prepared), **options})
+        maker.build([found[1]], jobs=jobs)
+    return maker.artifact(found[1])
+
+
+def _values(prepared: Prepared) -> dict[str, str]:
+    return {
+        "SDCPP_SOURCE_DIR": prepared.path.as_posix(),
+        "SDCPP_GGML_COMMIT": prepared.tree.revision.ggml_commit or "unknown",
+        **cmake.launcher_values(cmake.launcher()),
+    }
+
+
+def _make(
+    prepared: Prepared,
+    objects: Path,
+    result: Path,
+    *,
+    name: str,
+    options: Mapping[str, str],
+    jobs: int | None,
+) -> dict[str, Any]:
+    """Compile a prepared tree and fill the result folder, all but its record, which is returned."""
+    public = workspace.locate_header(prepared.path)
+    parsed = header.read(public)
+    abi = objects / "abi"
+    abi.mkdir(parents=True, exist_ok=True)
+    _write_if_changed(abi / "abi_entries.h", layouts.entries(parsed))
+    revision, compiler_cache = prepared.tree.revision, cmake.launcher()
+    values = {
+        **_values(prepared),
+        "SDCPP_ABI_DIR": abi.as_posix(),
+        **revision.options(backends.get(name).options),
+        **options,
+    }
+    maker = cmake.Project(source=project.ROOT, folder=objects)
+    maker.configure(name, values, env=toolchain.environment(name))
+    try:
+        maker.build([TARGET, "abi-table"], jobs=jobs)
+    except BuildFailed as error:
+        if "abi_entries.h" in error.subject:
+            raise LayoutMismatch(
+                "the compiler contradicts what was read from the header", error.subject, error.remedy
+            ) from error
+        # As the file is called in the tree, by whatever path a compiler cache gave it to the compiler.
+        place = re.compile(rf"\S*{re.escape(prepared.path.name)}/|(?:\.\./)+")
+        raise BuildFailed(error.what, place.sub("", error.subject), error.remedy) from error
+    table = _ask(maker.artifact("abi-table"), parsed)
+    library = maker.artifact(TARGET)
+    shutil.copy2(library, result / library.name)
+    shutil.copy2(public, result / HEADER)
+    shutil.copy2(objects / "build.log", result / LOG)
+    (result / TABLE).write_text(table, encoding="utf-8")
+    return {
+        "library": library.name,
+        "revision": revision.name,
+        "commit": revision.commit,
+        "tag": revision.tag,
+        "ggml_commit": revision.ggml_commit,
+        "base": prepared.tree.base,
+        "inner_commit": prepared.commit,
+        "patches": [
+            {"name": s.patch.name, "sha256": s.patch.sha256, "state": s.state.value} for s in prepared.states
+        ],
+        "backend": name,
+        "options": {**backends.get(name).options, **options},
+        "compilers": {c.language: f"{c.id} {c.version}" for c in maker.compilers()},
+        "cmake": toolchain.cmake_versions(),
+        "generator": "Ninja",
+        "launcher": compiler_cache.name if compiler_cache else None,
+        "generation": api.name_generation(parsed),
+        "content": maker.content(TARGET),
+        "platform": platform.platform(),
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _ask(program: Path, parsed: Header) -> str:
+    """Run the ABI table's program and return its words, having compared them with the parsed header."""
+    done = run([program], quiet=True)
+    try:
+        table = json.loads(done.output)
+    except ValueError as error:
+        raise LayoutMismatch(
+            f"the compiler's table cannot be read (status {done.status})", program, "run it by hand"
+        ) from error
+    layouts.compare(layouts.Types(parsed), table)
+    return done.output
+
+
+def _write_if_changed(path: Path, text: str) -> None:
+    # An untouched file keeps its time, and ninja has nothing to do.
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        path.write_text(text, encoding="utf-8")

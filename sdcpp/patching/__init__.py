@@ -1,0 +1,1 @@
+"""The patch series: read, check, apply, edit and export it."""

@@ -1,0 +1,1 @@
+"""Fetch upstream's source at a revision and keep it as a git workspace."""

@@ -1,0 +1,223 @@
+"""One state of upstream's source: what it is called, where it comes from, which commit it is."""
+
+from __future__ import annotations
+
+import datetime
+import difflib
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from sdcpp import git, project
+from sdcpp.errors import RevisionsInvalid, SourceInvalid, UnknownRevision
+
+#: How a LoRA is named to the library; see the top of revisions.toml.
+GENERATIONS = ("A", "B", "C")
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_SDIST_FIELDS = ("package", "version", "sha256", "folder")
+_FIELDS = frozenset(
+    (*_SDIST_FIELDS, "git", "commit", "date", "tag", "ggml_commit", "lora_api", "evidence", "renamed")
+)
+#: How the commit of a revision is known; see the top of revisions.toml.
+EVIDENCE = ("exact", "metadata", "inferred")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sdist:
+    """A source distribution in a package registry; ``folder`` is upstream's tree inside it."""
+
+    package: str
+    version: str
+    sha256: str
+    folder: str
+
+    @property
+    def filename(self) -> str:
+        """The archive's name, as PEP 625 spells it."""
+        return f"{re.sub(r'[-_.]+', '_', self.package).lower()}-{self.version}.tar.gz"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Git:
+    """A commit of a git repository, submodules included."""
+
+    url: str
+    commit: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folder:
+    """A folder of the user's, uncommitted work included; it is never written to."""
+
+    path: Path
+
+
+Origin = Sdist | Git | Folder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revision:
+    """One state of upstream's source. What is not known is None.
+
+    ``evidence`` is one of EVIDENCE; ``renamed`` maps a CMake option to what this revision calls it.
+    """
+
+    name: str
+    origin: Origin
+    commit: str | None
+    date: str | None
+    tag: str | None
+    ggml_commit: str | None
+    lora_api: str | None
+    evidence: str | None = None
+    renamed: tuple[tuple[str, str], ...] = ()
+
+    def options(self, wanted: Mapping[str, str]) -> dict[str, str]:
+        """Return CMake cache entries under the names that this revision knows them by, where those differ."""
+        names = dict(self.renamed)
+        return {names[name]: value for name, value in wanted.items() if name in names}
+
+
+def load(path: Path = project.REVISIONS) -> dict[str, Revision]:
+    """Return the named revisions in the order of the file.
+
+    The file is checked as a whole; RevisionsInvalid carries every complaint at once.
+    """
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RevisionsInvalid("revisions cannot be read", path, f"mend the file: {error}") from error
+    complaints = [
+        f"{name}: {complaint}" for name, entry in document.items() for complaint in _check(name, entry)
+    ]
+    if complaints:
+        raise RevisionsInvalid("unusable entries", path, "mend these:\n    " + "\n    ".join(complaints))
+    return {name: _revision(name, entry) for name, entry in document.items()}
+
+
+def find(name: str, path: Path = project.REVISIONS) -> Revision:
+    """Return the revision of that name or, of an sdist, that version; UnknownRevision names those that there are."""
+    known = load(path)
+    if name in known:
+        return known[name]
+    versions = {r.origin.version: r for r in known.values() if isinstance(r.origin, Sdist)}
+    if name in versions:
+        return versions[name]
+    near = difflib.get_close_matches(name, known)
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    raise UnknownRevision("no such revision", name, f"{hint}revisions.toml has: {', '.join(known)}")
+
+
+def from_folder(path: Path) -> Revision:
+    """Return a revision named ``local`` for a folder of the user's; its commit is known if it is a checkout.
+
+    Raises SourceInvalid when there is no such folder.
+    """
+    folder = path.expanduser().resolve()
+    if not folder.is_dir():
+        raise SourceInvalid("no such folder", folder, "give the folder that holds upstream's CMakeLists.txt")
+    return _unnamed("local", Folder(path=folder), git.head(folder))
+
+
+def from_git(url: str, commit: str) -> Revision:
+    """Return a revision for a commit of a repository, named after its first ten digits.
+
+    Raises SourceInvalid when ``commit`` is not a full commit id: a branch would be another source tomorrow.
+    """
+    if not _COMMIT.fullmatch(commit):
+        raise SourceInvalid(
+            "not a full commit id", commit, "give all 40 hexadecimal digits: git rev-parse NAME in a checkout"
+        )
+    return _unnamed(f"git-{commit[:10]}", Git(url=url, commit=commit), commit)
+
+
+def generation(header: str) -> str:
+    """Return the generation of the LoRA API that the text of upstream's public header shows.
+
+    C brought the struct ``sd_lora_t`` (sdist 0.4.2), B the choice of ``lora_apply_mode`` (sdist 0.3.8).
+    """
+    if re.search(r"\bsd_lora_t\b", header):
+        return "C"
+    return "B" if re.search(r"\blora_apply_mode\b", header) else "A"
+
+
+def _unnamed(name: str, origin: Origin, commit: str | None) -> Revision:
+    return Revision(
+        name=name, origin=origin, commit=commit, date=None, tag=None, ggml_commit=None, lora_api=None
+    )
+
+
+def _check(name: str, entry: object) -> list[str]:
+    """Return what is wrong with one entry of revisions.toml."""
+    if not isinstance(entry, dict):
+        return ["is not a table"]
+    complaints = [f"unknown field {field}" for field in sorted(entry.keys() - _FIELDS)]
+    if not _NAME.fullmatch(name):
+        complaints.append("its name may have letters, digits, '.', '_' and '-' only")
+    complaints += [
+        f"{field} must be a text that is not empty"
+        for field in sorted(_FIELDS - {"date", "renamed"} & entry.keys())
+        if not (isinstance(entry[field], str) and entry[field])
+    ]
+    if complaints:
+        return complaints
+    if "git" in entry:
+        complaints += [
+            f"{field} belongs to an sdist, not to git" for field in _SDIST_FIELDS if field in entry
+        ]
+        if "commit" not in entry:
+            complaints.append("git without commit: give all 40 digits")
+    else:
+        complaints += [f"{field} is missing" for field in _SDIST_FIELDS if field not in entry]
+        complaints += _check_folder(entry.get("folder", "."))
+        if not _SHA256.fullmatch(entry.get("sha256", "0" * 64)):
+            complaints.append("sha256 must be 64 lower-case hexadecimal digits")
+    for field in ("commit", "ggml_commit"):
+        if not _COMMIT.fullmatch(entry.get(field, "0" * 40)):
+            complaints.append(f"{field} must be all 40 lower-case hexadecimal digits")
+    if not isinstance(entry.get("date", datetime.date.min), datetime.date):
+        complaints.append("date must be a date, unquoted: 2026-05-06")
+    return complaints + _check_choices(entry)
+
+
+def _check_choices(entry: Mapping[str, Any]) -> list[str]:
+    complaints = [
+        f"{field} must be one of {', '.join(values)}"
+        for field, values in (("lora_api", GENERATIONS), ("evidence", EVIDENCE))
+        if entry.get(field, values[0]) not in values
+    ]
+    renamed = entry.get("renamed", {})
+    if not isinstance(renamed, dict) or not all(isinstance(new, str) and new for new in renamed.values()):
+        complaints.append('renamed must be a table of names: { SD_CUDA = "SD_CUBLAS" }')
+    return complaints
+
+
+def _check_folder(folder: str) -> list[str]:
+    parts = PurePosixPath(folder)
+    return ["folder must stay inside the sdist"] if parts.is_absolute() or ".." in parts.parts else []
+
+
+def _revision(name: str, entry: Mapping[str, Any]) -> Revision:
+    texts = {field: str(value) for field, value in entry.items()}
+    origin: Origin
+    if "git" in texts:
+        origin = Git(url=texts["git"], commit=texts["commit"])
+    else:
+        origin = Sdist(**{field: texts[field] for field in _SDIST_FIELDS})
+    return Revision(
+        name=name,
+        origin=origin,
+        commit=texts.get("commit"),
+        date=texts.get("date"),
+        tag=texts.get("tag"),
+        ggml_commit=texts.get("ggml_commit"),
+        lora_api=texts.get("lora_api"),
+        evidence=texts.get("evidence"),
+        renamed=tuple(entry.get("renamed", {}).items()),
+    )
