@@ -49,7 +49,7 @@ class TypeInfo:
         return 8 * self.bytes / self.block
 
 
-class RowsNotFinite(Exception):  # noqa: N818 - says what is wrong with a piece; the caller knows whose fault that is
+class RowsNotFinite(Exception):
     """A piece of a tensor that was to be quantised holds NaN or infinity, or cannot be read."""
 
     def __init__(self, piece: TensorRows) -> None:

@@ -23,7 +23,7 @@ from harness.studies.mutation.mutants import FOLDER
 from sdcpp import cache
 from sdcpp.source import revision, workspace
 from tests.regress.conftest import PATIENT
-from tests.unit.repositories import git
+from tests.unit.git_repositories import git
 
 pytestmark = PATIENT
 

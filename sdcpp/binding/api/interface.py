@@ -11,7 +11,7 @@ from typing import Any, Protocol, Self
 from sdcpp.errors import BackendMismatch
 
 
-class GenerationFailed(Exception):  # noqa: N818 - an outcome to observe, not an error of this project
+class GenerationFailed(Exception):
     """The library declined: it returned NULL and, mostly, said why in its log.
 
     ``call`` is the function that declined, ``log`` the warnings and errors it logged meanwhile.

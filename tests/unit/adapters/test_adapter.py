@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+from harness.adapters.adapter import Adapter, changes, merge
+from harness.models.base_model import Base, Weight
+from tests.unit.fake_models import ADAPTER, BASE
+
+KEY = "lora_unet_block_proj"
+PLACE = ("model", "block.proj.weight")
+#: A base of flux's shape, in which a fused matrix has three parts, and a convolution and a bias.
+SPLIT = Base(
+    name="split",
+    architecture="flux",
+    files={
+        "model": {
+            "qkv.weight": Weight(shape=(24, 8), std=0.1, dtype="F32"),
+            "qkv.bias": Weight(shape=(24,), std=0.1, dtype="F32"),
+            "plain.weight": Weight(shape=(8, 8), std=0.1, dtype="F32"),
+            "kernel.weight": Weight(shape=(6, 4, 3, 3), std=0.1),
+        }
+    },
+    targets={
+        "double_blocks.0.img_attn.qkv": ("model", "qkv.weight"),
+        "double_blocks.0.img_attn.proj": ("model", "plain.weight"),
+    },
+    groups={"conv3x3": {"kernel": ("model", "kernel.weight")}},
+)
+SPLIT_ADAPTER = Adapter(name="x", base="split", rank=2, alpha=1.0, scheme="diffusers-flux")
+STEM = "transformer.transformer_blocks.0.attn"
+
+
+def test_shapes_and_names_are_kohyas() -> None:
+    tensors = ADAPTER.tensors(BASE)
+    assert tensors[f"{KEY}.lora_down.weight"].shape == (4, 32)
+    assert tensors[f"{KEY}.lora_up.weight"].shape == (64, 4)
+    assert tensors[f"{KEY}.alpha"].tolist() == [2.0]
+    assert len(tensors) == 3 * len(BASE.targets)
+
+
+def test_a_plain_recipe_still_means_the_numbers_that_figures_were_measured_with() -> None:
+    wanted = {}
+    for number, (target, out, inner) in enumerate((("block_proj", 64, 32), ("block_out", 32, 64))):
+        draw = np.random.default_rng((7, number))
+        down = draw.standard_normal((4, inner)) / math.sqrt(inner)
+        up = draw.standard_normal((out, 4))
+        up *= 1.0 * 0.1 * math.sqrt(out * inner) / (2.0 / 4 * math.sqrt(out * 4))
+        wanted[f"lora_unet_{target}.lora_down.weight"] = down.astype(np.float32)
+        wanted[f"lora_unet_{target}.lora_up.weight"] = up.astype(np.float32)
+        wanted[f"lora_unet_{target}.alpha"] = np.array([2.0], np.float32)
+    tensors = ADAPTER.tensors(BASE)
+    assert list(tensors) == list(wanted)
+    assert all(np.array_equal(array, wanted[name]) for name, array in tensors.items())
+
+
+def test_strength_is_the_norm_of_the_change_over_that_of_the_weight() -> None:
+    tensors = {k: v.astype(np.float64) for k, v in ADAPTER.tensors(BASE).items()}
+    change = 2.0 / 4 * tensors[f"{KEY}.lora_up.weight"] @ tensors[f"{KEY}.lora_down.weight"]
+    assert np.linalg.norm(change) / np.linalg.norm(BASE.weight("block.proj")) == pytest.approx(1.0, rel=0.35)
+
+
+def test_merging_follows_the_definition_element_by_element() -> None:
+    tensors = ADAPTER.tensors(BASE)
+    merged = merge(BASE, tensors, multiplier=0.5)[PLACE]
+    up, down = tensors[f"{KEY}.lora_up.weight"], tensors[f"{KEY}.lora_down.weight"]
+    for row, column in ((0, 0), (63, 31), (17, 5)):
+        change = sum(float(up[row, r]) * float(down[r, column]) for r in range(4)) * 0.5 * 2.0 / 4
+        assert merged[row, column] == pytest.approx(BASE.weight("block.proj")[row, column] + change, rel=1e-6)
+
+
+def test_without_alpha_the_scale_is_one() -> None:
+    plain = dataclasses.replace(ADAPTER, alpha=None)
+    tensors = plain.tensors(BASE)
+    assert f"{KEY}.alpha" not in tensors
+    with_alpha = tensors | {f"{KEY}.alpha": np.array([4.0], np.float32)}
+    assert np.array_equal(merge(BASE, tensors)[PLACE], merge(BASE, with_alpha)[PLACE])
+
+
+def test_alpha_may_be_the_rank_of_each_target() -> None:
+    mixed = dataclasses.replace(ADAPTER, rank=(1, 8), alpha="rank")
+    tensors = mixed.tensors(BASE)
+    assert tensors[f"{KEY}.lora_down.weight"].shape == (1, 32)
+    assert tensors["lora_unet_block_out.lora_down.weight"].shape == (8, 64)
+    assert tensors[f"{KEY}.alpha"].tolist() == [1.0]
+    assert tensors["lora_unet_block_out.alpha"].tolist() == [8.0]
+
+
+def test_alpha_over_rank_may_be_stored_as_a_scale() -> None:
+    scaled = dataclasses.replace(ADAPTER, form="scale")
+    tensors = scaled.tensors(BASE)
+    assert f"{KEY}.alpha" not in tensors
+    assert tensors[f"{KEY}.scale"].tolist() == [0.5]
+    assert np.array_equal(
+        merge(BASE, tensors, adapter=scaled)[PLACE], merge(BASE, ADAPTER.tensors(BASE))[PLACE]
+    )
+
+
+def test_only_scalars_have_a_type_of_their_own() -> None:
+    assert ADAPTER.types(BASE) == {}
+    typed = dataclasses.replace(ADAPTER, alpha_type="BF16")
+    assert typed.types(BASE) == {f"{KEY}.alpha": "BF16", "lora_unet_block_out.alpha": "BF16"}
+    assert dataclasses.replace(typed, alpha=None).types(BASE) == {}
+    assert set(dataclasses.replace(typed, form="scale").types(BASE)) == {
+        f"{KEY}.scale",
+        "lora_unet_block_out.scale",
+    }
+
+
+def test_parts_of_a_fused_weight_change_their_own_rows() -> None:
+    tensors = SPLIT_ADAPTER.tensors(SPLIT)
+    assert tensors[f"{STEM}.to_k.lora_B.weight"].shape == (8, 2)
+    change = changes(SPLIT, tensors, 1.0, SPLIT_ADAPTER)["model", "qkv.weight"]
+    for part, start in (("to_q", 0), ("to_k", 8), ("to_v", 16)):
+        up, down = (tensors[f"{STEM}.{part}.lora_{x}.weight"].astype(np.float64) for x in "BA")
+        assert np.allclose(change[start : start + 8], 0.5 * up @ down)
+    assert not np.allclose(change[:8], change[8:16])
+
+
+def test_a_part_that_the_file_lacks_is_not_changed() -> None:
+    tensors = {n: a for n, a in SPLIT_ADAPTER.tensors(SPLIT).items() if ".to_k." not in n}
+    change = changes(SPLIT, tensors, 1.0, SPLIT_ADAPTER)["model", "qkv.weight"]
+    assert not change[8:16].any()
+    assert change[:8].any()
+    assert change[16:].any()
+
+
+def test_a_bias_is_changed_where_there_is_one() -> None:
+    adapter = Adapter(name="x", base="split", kind="diff-b")
+    tensors = adapter.tensors(SPLIT)
+    assert set(tensors) == {"lora_unet_double_blocks_0_img_attn_qkv.diff_b"}
+    [(place, merged)] = merge(SPLIT, tensors, 2.0, adapter=adapter).items()
+    assert place == ("model", "qkv.bias")
+    [stored] = tensors.values()
+    assert np.allclose(merged, SPLIT.values(place) + 2.0 * stored)
+
+
+def test_the_kernel_of_a_convolution_is_changed() -> None:
+    adapter = Adapter(name="x", base="split", rank=2, alpha=None, kind="tucker", targets=("conv3x3",))
+    tensors = adapter.tensors(SPLIT)
+    change = changes(SPLIT, tensors, 1.0, adapter)["model", "kernel.weight"]
+    up, mid, down = (tensors[f"lora_unet_kernel.lora_{x}.weight"] for x in ("up", "mid", "down"))
+    wanted = sum(
+        float(up[5, p, 0, 0]) * float(mid[p, q, 2, 1]) * float(down[q, 3, 0, 0])
+        for p in range(2)
+        for q in range(2)
+    )
+    assert change[5, 3, 2, 1] == pytest.approx(wanted)
+    assert adapter.tensors(dataclasses.replace(SPLIT, groups={"conv3x3": SPLIT.targets})) == {}
+
+
+def test_flat_factors_mean_the_same_change() -> None:
+    usual = Adapter(name="x", base="split", rank=2, alpha=1.0, targets=("conv3x3",))
+    flat = dataclasses.replace(usual, form="flat")
+    shapes = {name.rpartition("kernel")[2]: array.shape for name, array in flat.tensors(SPLIT).items()}
+    assert shapes == {".lora_down.weight": (2, 36), ".lora_up.weight": (6, 2), ".alpha": (1,)}
+    one, other = (changes(SPLIT, a.tensors(SPLIT), 1.0, a)["model", "kernel.weight"] for a in (usual, flat))
+    assert np.array_equal(one, other)
+
+
+def test_alpha_does_not_scale_a_lokr_without_a_rank() -> None:
+    adapter = Adapter(name="x", base="small", rank=4, alpha=2.0, kind="lokr")
+    tensors = adapter.tensors(BASE)
+    assert tensors[f"{KEY}.alpha"].tolist() == [2.0]
+    change = changes(BASE, tensors, 1.0, adapter)[PLACE]
+    first, second = tensors[f"{KEY}.lokr_w1"], tensors[f"{KEY}.lokr_w2"]
+    assert change[0, 0] == pytest.approx(float(first[0, 0]) * float(second[0, 0]))
+
+
+@pytest.mark.parametrize("scheme", ["kohya", "peft"])
+def test_dora_leads_to_the_stored_magnitudes_and_a_multiplier_part_of_the_way(scheme: str) -> None:
+    adapter = Adapter(name="x", base="small", rank=4, alpha=2.0, kind="dora", scheme=scheme)
+    tensors = adapter.tensors(BASE)
+    stem = {"kohya": f"{KEY}.dora_scale", "peft": "unet.block.proj.lora_magnitude_vector"}[scheme]
+    magnitude = tensors[stem]
+    assert magnitude.shape == {"kohya": (64, 1), "peft": (64,)}[scheme]
+    weight = BASE.weight("block.proj").astype(np.float64)
+    whole = merge(BASE, tensors, adapter=adapter)[PLACE].astype(np.float64)
+    for row in (0, 17, 63):
+        length = math.sqrt(sum(v * v for v in whole[row].tolist()))
+        assert length == pytest.approx(float(magnitude.reshape(-1)[row]), rel=1e-5)
+    half = merge(BASE, tensors, 0.5, adapter=adapter)[PLACE]
+    assert np.allclose(half, (weight + whole) / 2, atol=1e-6)
+
+
+def test_a_target_that_the_adapter_lacks_is_left_out() -> None:
+    tensors = {name: array for name, array in ADAPTER.tensors(BASE).items() if name.startswith(KEY)}
+    assert set(merge(BASE, tensors)) == {PLACE}
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"rank": 8},
+        {"rank": (4, 8)},
+        {"alpha": None},
+        {"alpha": "rank"},
+        {"kind": "loha"},
+        {"scheme": "peft"},
+        {"form": "scale"},
+        {"alpha_type": "BF16"},
+        {"targets": ("linear", "text")},
+    ],
+)
+def test_the_digest_tells_recipes_apart(field: dict[str, object]) -> None:
+    assert ADAPTER.digest == dataclasses.replace(ADAPTER).digest
+    assert ADAPTER.digest != dataclasses.replace(ADAPTER, **field).digest  # type: ignore[arg-type]

@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from harness.cases import malformed_file_case
+from harness.cases.malformed_file_case import MalformedFileCase, malformed_file_cases
+from harness.judging import oracle
+from harness.judging.survival import judge_malformed_file
+from harness.malformed.malformed_file import MalformedFile
+from harness.records.record import Observation, Pixels
+from harness.records.verdict import Verdict
+from tests.unit.fake_models import BASE
+
+pytestmark = pytest.mark.usefixtures("cache_folder")
+
+SHADES = {"without": 100, "whole": 140, "first": 120, "second": 130, "negated": 60, "bf16": 141}
+
+
+def recipe(
+    accept: frozenset[str] = frozenset({"without"}), quietly: frozenset[str] = frozenset()
+) -> MalformedFile:
+    return MalformedFile(
+        name="odd", container="gguf", why="a test", content=lambda: b"odd", accept=accept, quietly=quietly
+    )
+
+
+def trial(**more: frozenset[str]) -> MalformedFileCase:
+    [found] = malformed_file_cases(BASE, ["at_runtime"], [recipe(**more)], any_suffix=True)
+    return found
+
+
+def shade(value: int) -> Pixels:
+    return np.full((8, 8, 3), value, np.uint8)
+
+
+def judged(
+    tried: MalformedFileCase, own: Observation | Pixels, *, complaints: int = 0, usual: int = 0
+) -> oracle.Comparison:
+    """Judge with references of one shade each; ``usual`` complaints come with every picture."""
+    observed, pictures = {}, {}
+    for label, shot in tried.references.items():
+        pictures[label] = shade(SHADES[label])
+        observed[shot.name] = Observation(
+            build="b", shot=shot.name, outcome="picture", picture=label, complaints=usual
+        )
+    if isinstance(own, Observation):
+        observed[tried.shot.name] = own
+    else:
+        pictures["got"] = own
+        observed[tried.shot.name] = Observation(
+            build="b",
+            shot=tried.shot.name,
+            outcome="picture",
+            picture="got",
+            complaints=usual + complaints,
+        )
+    return judge_malformed_file(tried, observed, pictures)
+
+
+def ended(outcome: str, **more: str) -> Observation:
+    return Observation(build="b", shot="x", outcome=outcome, **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("own", "verdict"),
+    [
+        (ended("crashed", signal="SIGABRT", text="GGML_ASSERT(x) failed"), Verdict.ABORT),
+        (ended("hung", text="no answer within 20 s"), Verdict.TIMEOUT),
+        (ended("misdirected", text="another device"), Verdict.MISDIRECTED),
+        (ended("failed", text="out of memory"), Verdict.UNJUDGED),
+    ],
+)
+def test_what_ends_without_a_picture(own: Observation, verdict: Verdict) -> None:
+    finding = judged(trial(), own)
+    assert finding.verdict is verdict
+    assert own.text in finding.evidence
+
+
+def test_a_refusal_is_right_for_a_broken_file_and_wrong_for_a_good_one() -> None:
+    refusal = ended("refused", text="no picture")
+    assert judged(trial(), refusal).verdict is Verdict.PASS
+    good = trial(accept=frozenset(), quietly=frozenset({"whole"}))
+    assert judged(good, refusal).verdict is Verdict.REFUSED
+
+
+def test_the_picture_without_needs_a_warning() -> None:
+    assert judged(trial(), shade(100), complaints=1).verdict is Verdict.PASS
+    assert judged(trial(), shade(100), complaints=1, usual=2).verdict is Verdict.PASS
+    silent = judged(trial(), shade(100), usual=2)
+    assert silent.verdict is Verdict.NO_EFFECT
+    assert "no warning" in silent.evidence
+
+
+def test_a_recipe_may_do_without_a_warning() -> None:
+    assert judged(trial(quietly=frozenset({"without"})), shade(100)).verdict is Verdict.PASS
+
+
+def test_the_picture_of_the_good_part_is_right_only_where_there_is_one() -> None:
+    part = trial(accept=frozenset({"without", "second"}))
+    assert judged(part, shade(130), complaints=1).verdict is Verdict.PASS
+    assert judged(part, shade(130)).verdict is Verdict.NO_EFFECT
+    assert judged(part, shade(120), complaints=1).verdict is Verdict.WRONG
+    assert judged(trial(), shade(130), complaints=1).verdict is Verdict.WRONG
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [(99, "of one colour"), (0, "of one colour, 0"), (140, "healthy file")]
+)
+def test_any_other_picture_is_wrong_with_or_without_a_warning(value: int, words: str) -> None:
+    for complaints in (0, 3):
+        finding = judged(trial(), shade(value), complaints=complaints)
+        assert finding.verdict is Verdict.WRONG
+        assert words in finding.evidence
+    assert finding.error == pytest.approx(abs(value - 100) / 40)
+
+
+def test_a_wrong_picture_is_measured_against_the_references() -> None:
+    noise = np.random.default_rng(1).integers(0, 255, (8, 8, 3)).astype(np.uint8)
+    assert "grey levels from that without the adapter" in judged(trial(), noise).evidence
+
+
+def test_a_good_file_that_is_left_aside_has_no_effect() -> None:
+    good = trial(accept=frozenset(), quietly=frozenset({"whole"}))
+    for complaints in (0, 1):
+        assert judged(good, shade(100), complaints=complaints).verdict is Verdict.NO_EFFECT
+    assert judged(good, shade(140)).verdict is Verdict.PASS
+
+
+def test_one_pixel_is_enough() -> None:
+    almost = shade(100)
+    almost[0, 0, 0] += 1
+    assert judged(trial(), almost, complaints=1).verdict is Verdict.WRONG
+
+
+def test_a_reference_that_could_not_be_made_leaves_the_trial_unjudged() -> None:
+    tried = trial()
+    observed = {shot.name: ended("crashed", signal="SIGSEGV", text="dead") for shot in tried.shots}
+    observed[tried.shot.name] = Observation(build="b", shot="x", outcome="picture", picture="got")
+    assert judge_malformed_file(tried, observed, {"got": shade(1)}).verdict is Verdict.UNJUDGED
+
+
+def test_a_trial_asks_for_the_references_of_its_recipe_only() -> None:
+    assert set(trial().references) == {"without", "whole"}
+    assert set(trial(accept=frozenset({"without", "first"})).references) == {"without", "whole", "first"}
+    assert len(trial().shots) == 3
+
+
+def test_trials_are_made_for_each_mode_that_can_matter_and_have_names_of_their_own() -> None:
+    modes = ["immediately", "at_runtime"]
+    [once] = malformed_file_cases(BASE, modes, [recipe()], any_suffix=False)
+    assert once.dimensions["mode"] == "at_runtime"
+    found = malformed_file_cases(BASE, modes, [replace(recipe(), in_every_mode=True)], any_suffix=False)
+    assert [t.dimensions["mode"] for t in found] == ["at_runtime", "immediately"]
+    assert len({shot.name for t in found for shot in t.shots}) == 6
+    assert found[0].shot.request(1)["sequence"][0][0][0].endswith("odd.safetensors")
+
+
+def test_a_file_that_an_old_library_would_not_look_for_is_not_tried_on_it() -> None:
+    def named(name: str) -> MalformedFile:
+        make: Callable[[], bytes] = lambda: b"x"  # noqa: E731
+        return MalformedFile(name="n", container="gguf", why="w", content=make, file_name=name)
+
+    for name, count in {"x.gguf": 0, "x": 0, "a b.safetensors": 1, "x.ckpt": 1}.items():
+        assert len(malformed_file_cases(BASE, ["auto"], [named(name)], any_suffix=False)) == count
+        assert len(malformed_file_cases(BASE, ["auto"], [named(name)], any_suffix=True)) == 1
+
+
+def test_limits_are_set() -> None:
+    assert malformed_file_case.TIMEOUT <= 30
+    assert malformed_file_case.MEMORY >= 4 << 30

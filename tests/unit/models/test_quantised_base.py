@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import gguf
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from harness.adapters import merged_base
+from harness.adapters.adapter_file import AdapterFile
+from harness.adapters.use import Use
+from harness.cases.matrix import FULL, BlockMaker, Fixture, stored_bases
+from harness.models.quantised_base import stored
+from tests.unit.fake_models import ADAPTER, BASE
+
+pytestmark = pytest.mark.usefixtures("cache_folder")
+PLACE = BASE.targets["block.out"]
+FILE = AdapterFile(base=BASE, adapter=ADAPTER, container="safetensors", kind="F32")
+
+
+def rounded(values: NDArray[np.float32], kind: gguf.GGMLQuantizationType) -> NDArray[np.float32]:
+    return np.asarray(gguf.quants.dequantize(gguf.quants.quantize(values, kind), kind))
+
+
+def test_the_targets_and_nothing_else_are_stored_as_the_type() -> None:
+    base = stored(BASE, "Q8_0", None)
+    files = base.make()
+    assert set(files) == {"model", "diffusion_model"}
+    assert files["model"] == BASE.make()["model"]
+    tensors = gguf.GGUFReader(files["diffusion_model"]).tensors
+    assert {t.name: t.tensor_type.name for t in tensors} == {n: "Q8_0" for _, n in BASE.targets.values()}
+    wanted = rounded(BASE.values(PLACE), gguf.GGMLQuantizationType.Q8_0)
+    assert np.array_equal(base.values(PLACE), wanted)
+    assert not np.array_equal(wanted, BASE.values(PLACE))
+    assert np.array_equal(base.values(("model", "block.bias")), BASE.values(("model", "block.bias")))
+
+
+def test_rows_that_are_no_whole_blocks_stay_f16() -> None:
+    def quantise(values: NDArray[np.float32], kind: str) -> NDArray[np.uint8]:
+        raise AssertionError(f"{kind} of rows of {values.shape[1]}")
+
+    [kind] = {
+        t.tensor_type.name
+        for t in gguf.GGUFReader(stored(BASE, "Q4_K", quantise).make()["diffusion_model"]).tensors
+    }
+    assert kind == "F16"
+
+
+def test_an_adapter_is_merged_into_what_is_stored() -> None:
+    base, uses = stored(BASE, "Q4_0", None), [Use(file=FILE)]
+    change = FILE.changes(1.0)[PLACE]
+    whole = base.values(PLACE) + change
+    [exact] = merged_base.make(base, uses).values()
+    [again] = merged_base.make(base, uses, rounded=True).values()
+    assert exact.suffix == ".safetensors"
+    assert again.suffix == ".gguf"
+    stored_sum = next(t for t in gguf.GGUFReader(again).tensors if t.name == PLACE[1])
+    got = gguf.quants.dequantize(stored_sum.data, stored_sum.tensor_type)
+    assert np.array_equal(got, rounded(whole.astype(np.float32), gguf.GGMLQuantizationType.Q4_0))
+    assert np.abs(got - whole).max() > 1e-3
+
+
+def test_immediately_wants_the_rounded_sum_and_auto_depends_on_the_base() -> None:
+    fixture = Fixture(base=FULL.bases["C"][0], maker=BlockMaker())
+    found = {
+        (c.dimensions["base type"], mode): c
+        for mode in ("immediately", "at_runtime", "auto")
+        for c in stored_bases(fixture, mode)
+    }
+    wants = {key: case.wanted is not None and case.wanted.rounded for key, case in found.items()}
+    assert wants["Q8_0", "immediately"]
+    assert wants["F16", "auto"]
+    assert not wants["Q8_0", "at_runtime"]
+    assert not wants["Q8_0", "auto"]
+    assert {kind for kind, _ in found} == {
+        "F32",
+        "F16",
+        "BF16",
+        "Q8_0",
+        "Q4_0",
+    }  # no library makes others here
+    shots = [shot for case in found.values() for shot in case.shots]
+    names = {shot.name for shot in shots}
+    assert len(names) == len({(s.base.name, s.mode, s.rounded, s.merged, s.sequence) for s in shots})

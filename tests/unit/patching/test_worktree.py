@@ -1,0 +1,193 @@
+"""The round of a patch: from its file to a commit, and from the commit to its file."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from sdcpp import cache, project
+from sdcpp.errors import OutputRefused, PatchConflict, SeriesInvalid
+from sdcpp.patching import series, worktree
+from sdcpp.patching.worktree import Exported
+from sdcpp.source import workspace
+from tests.unit import git_repositories
+
+TRAILERS = "Upstream-Status: Pending\nRevisions: small\n"
+
+
+@pytest.fixture(autouse=True)
+def _surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(cache.VARIABLE, os.fspath(tmp_path / "cache"))
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> workspace.Tree:
+    origin = git_repositories.sdist(tmp_path / "cache" / "downloads")
+    return workspace.workspace(git_repositories.revision(origin))
+
+
+@pytest.fixture
+def patches(tmp_path: Path) -> Path:
+    folder = tmp_path / "patches"
+    folder.mkdir()
+    (folder / "series").write_text("# in order\n")
+    return folder
+
+
+@pytest.fixture
+def started(tree: workspace.Tree, patches: Path, tmp_path: Path) -> Path:
+    """A working tree from which two patches were exported, beside one for another revision."""
+    folder = tmp_path / "work"
+    worktree.start(tree, [], folder)
+    commit(folder, "line 10\n", "ten\n", "fix: say ten in words\n\nWhy so.\n\n" + TRAILERS)
+    commit(folder, "line 30\n", "thirty\n", "fix: thirty, too\n\nWhy.\n\n" + TRAILERS)
+    assert worktree.export(folder, patches).written == ("say-ten-in-words.patch", "thirty-too.patch")
+    other = (patches / "thirty-too.patch").read_text().replace("Revisions: small", "Revisions: generation A")
+    (patches / "of-another.patch").write_text(other)
+    (patches / "series").write_text(
+        "# in order\nsay-ten-in-words.patch\nof-another.patch\nthirty-too.patch\n"
+    )
+    return folder
+
+
+def commit(folder: Path, old: str, new: str, message: str) -> None:
+    place = folder / "stable-diffusion.cpp"
+    place.write_text(place.read_text().replace(old, new))
+    git_repositories.git(folder, "commit", "--quiet", "--all", f"--message={message}")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def order(patches: Path) -> list[str]:
+    return [name.removesuffix(".patch") for name in series.entries(patches)]
+
+
+def subjects(folder: Path) -> list[str]:
+    return git_repositories.git(folder, "log", "--reverse", "--format=%s").splitlines()[1:]
+
+
+def test_exporting_twice_changes_nothing(started: Path, patches: Path) -> None:
+    before = contents(patches)
+    for _ in range(2):
+        done = worktree.export(started, patches)
+        assert done == Exported(written=(), removed=(), same=("say-ten-in-words.patch", "thirty-too.patch"))
+        assert contents(patches) == before
+
+
+def test_starting_and_exporting_changes_nothing(
+    tree: workspace.Tree, started: Path, patches: Path, tmp_path: Path
+) -> None:
+    before = contents(patches)
+    again = tmp_path / "again"
+    applied = worktree.start(tree, series.load(patches), again)
+    assert [patch.name for patch in applied] == ["say-ten-in-words", "thirty-too"]
+    assert subjects(again) == subjects(started) == ["fix: say ten in words", "fix: thirty, too"]
+    assert worktree.export(again, patches).written == ()
+    assert contents(patches) == before
+
+
+def test_what_is_exported_applies_and_keeps_the_rules(
+    tree: workspace.Tree, started: Path, patches: Path
+) -> None:
+    with cache.lock(tree.path):
+        prepared = series.prepare(tree, series.load(patches))
+    assert [patch.name for patch in prepared.applied] == ["say-ten-in-words", "thirty-too"]
+    assert (tree.path / "stable-diffusion.cpp").read_text() == (started / "stable-diffusion.cpp").read_text()
+    assert "Patch-Filename" not in (patches / "thirty-too.patch").read_text()
+
+
+def test_a_working_tree_outlives_the_cache(started: Path, patches: Path, tmp_path: Path) -> None:
+    shutil.rmtree(tmp_path / "cache")
+    git_repositories.git(started, "fsck", "--full")
+    assert worktree.export(started, patches).written == ()
+
+
+@pytest.mark.usefixtures("started")
+def test_changing_dropping_and_adding_commits(tree: workspace.Tree, patches: Path, tmp_path: Path) -> None:
+    work = tmp_path / "again"
+    worktree.start(tree, series.load(patches), work)
+    git_repositories.git(work, "reset", "--quiet", "--hard", "HEAD~1")
+    place = work / "stable-diffusion.cpp"
+    place.write_text(place.read_text().replace("ten\n", "TEN\n"))
+    git_repositories.git(work, "commit", "--quiet", "--all", "--amend", "--no-edit")
+    commit(
+        work, "line 50\n", "fifty\n", f"fix: fifty\n\nWhy.\n\n{TRAILERS}Patch-Filename: fifty-at-last.patch\n"
+    )
+    done = worktree.export(work, patches)
+    assert done.written == ("say-ten-in-words.patch", "fifty-at-last.patch")
+    assert done.removed == ("thirty-too.patch",)
+    assert order(patches) == ["say-ten-in-words", "fifty-at-last", "of-another"]
+    assert b"+TEN" in (patches / "say-ten-in-words.patch").read_bytes()
+    assert (patches / "series").read_text().startswith("# in order\n")
+    assert not (patches / "thirty-too.patch").exists()
+    assert worktree.export(work, patches).same == ("say-ten-in-words.patch", "fifty-at-last.patch")
+
+
+def test_another_order_keeps_the_place_of_patches_for_other_revisions(started: Path, patches: Path) -> None:
+    git_repositories.git(started, "checkout", "--quiet", "HEAD~2")
+    git_repositories.git(started, "cherry-pick", "series", "series~1")
+    worktree.export(started, patches)
+    assert order(patches) == ["thirty-too", "of-another", "say-ten-in-words"]
+
+
+@pytest.mark.usefixtures("started")
+def test_other_line_numbers_alone_leave_a_file_as_it_is(
+    tree: workspace.Tree, patches: Path, tmp_path: Path
+) -> None:
+    name = patches / "thirty-too.patch"
+    moved = name.read_text().replace("@@ -29,3 +29,3 @@", "@@ -27,3 +27,3 @@")
+    assert moved != name.read_text()
+    name.write_text(moved)
+    worktree.start(tree, series.load(patches), tmp_path / "again")
+    assert worktree.export(tmp_path / "again", patches).written == ()
+    assert name.read_text() == moved
+
+
+def test_nothing_is_written_where_something_is_wrong(
+    tree: workspace.Tree, started: Path, patches: Path, tmp_path: Path
+) -> None:
+    before = contents(patches)
+    with pytest.raises(SeriesInvalid, match="sdcpp patch start"):
+        worktree.export(tmp_path, patches)
+    (started / "CMakeLists.txt").write_text("changed\n")
+    with pytest.raises(SeriesInvalid, match="without a commit"):
+        worktree.export(started, patches)
+    git_repositories.git(started, "checkout", "--quiet", "CMakeLists.txt")
+    commit(started, "line 5\n", "five\n", f"fix: say ten, in words\n\nWhy.\n\n{TRAILERS}")
+    commit(started, "line 6\n", "six\n", f"fix: say ten in words!\n\nWhy.\n\n{TRAILERS}")
+    with pytest.raises(SeriesInvalid, match="two commits"):
+        worktree.export(started, patches)
+    assert contents(patches) == before
+    with pytest.raises(OutputRefused):
+        worktree.start(tree, [], started)
+
+
+@pytest.mark.usefixtures("started")
+def test_a_conflict_is_told_before_a_folder_is_made(
+    tree: workspace.Tree, patches: Path, tmp_path: Path
+) -> None:
+    name = patches / "thirty-too.patch"
+    name.write_text(name.read_text().replace("-line 30", "-line thirty"))
+    with pytest.raises(PatchConflict, match="thirty-too"):
+        worktree.start(tree, series.load(patches), tmp_path / "again")
+    assert not (tmp_path / "again").exists()
+
+
+def test_the_projects_own_patches_are_written_as_export_writes_them() -> None:
+    for path in project.PATCHES.glob("*.patch"):
+        text = path.read_text(encoding="utf-8")
+        assert text.startswith(f"From {'0' * 40} Mon Sep 17 00:00:00 2001\n"), path.name
+        assert "Patch-Filename" not in text, path.name
+
+
+def test_the_page_of_patches_has_a_row_for_each() -> None:
+    page = (project.ROOT / "docs" / "patches.md").read_text(encoding="utf-8")
+    rows = [line.partition("[")[2].partition("]")[0] for line in page.splitlines() if line.startswith("| [")]
+    names = [name.removesuffix(".patch").removesuffix("-generation-b") for name in series.entries()]
+    assert rows == list(dict.fromkeys(rows))
+    assert set(rows) == set(names)

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.judging import combined, expectation
+from harness.records.verdict import Verdict
+from harness.reports import support_matrix
+from sdcpp import project
+from tests.unit.judging.test_combined import joined, machine, with_cell
+
+FILES = sorted(project.ROOT.glob("results/*.jsonl*"))
+
+
+def test_the_page_is_what_the_records_say() -> None:
+    found = combined.combine(
+        combined.read([path.relative_to(project.ROOT) for path in FILES]), expectation.load()
+    )
+    page = (project.ROOT / "docs" / "support.md").read_text(encoding="utf-8")
+    assert page == support_matrix.page(found), f"run {support_matrix.COMMAND}"
+
+
+@pytest.fixture(autouse=True)
+def _at_the_top(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project.ROOT)
+
+
+def row(page: str, kind: str, state: str = "2026-05 patched") -> list[str]:
+    table = page.partition(f"## {state}\n")[2].partition("\n## ")[0]
+    line = next(line for line in table.splitlines() if line.startswith(f"| {kind} "))
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_a_difference_from_what_was_documented_is_marked() -> None:
+    cpu, cuda = machine("cpu", "A processor"), machine("cuda", "A card")
+    page = support_matrix.page(joined(cpu, cuda))
+    # type, cpu immediately, at_runtime, cuda immediately, at_runtime, documented
+    assert row(page, "Q4_K") == ["Q4_K", "✓ 0.003", "✓ 0.004", "✓ 0.003", "✓ 0.004", "no **≠**"]
+    assert row(page, "F16") == ["F16", "✓ 0.003", "✓ 0.004", "✓ 0.003", "✓ 0.004", "yes"]
+    assert row(page, "I32") == ["I32", "–", "–", "–", "–", "yes"]
+    with_cell(cuda, "gguf-F16", "immediately", verdict=Verdict.WRONG)
+    assert row(support_matrix.page(joined(cpu, cuda)), "F16")[3:] == ["WRONG", "✓ 0.004", "yes **≠**"]
+
+
+def test_what_nobody_ran_is_said() -> None:
+    page = support_matrix.page(joined(machine("cpu", "A processor")))
+    assert "- metal: never run." in page
+    assert "- cuda: not among these records." in page
+
+
+def test_the_later_records_of_a_device_count() -> None:
+    first, later = machine("cpu", "A processor"), machine("cpu", "A processor")
+    later.run = replace(later.run, started="2027-01-01T00:00:00+00:00")
+    with_cell(later, "gguf-F32", "immediately", verdict=Verdict.WRONG)
+    found = combined.combine([(Path("a"), later), (Path("b"), first)], ())
+    assert row(support_matrix.page(found), "F32")[1] == "WRONG"

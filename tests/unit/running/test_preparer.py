@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.adapters.adapter_file import AdapterFile
+from harness.adapters.use import Use
+from harness.cases.case import Shot
+from harness.running.preparer import Preparer
+from sdcpp.errors import FileInvalid
+from tests.unit.fake_models import ADAPTER, BASE
+
+pytestmark = pytest.mark.usefixtures("cache_folder")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Odd(AdapterFile):
+    """A file that says which process was asked for it, or does something worse."""
+
+    fault: str = ""
+
+    def make(self) -> Path:
+        if self.fault == "error":
+            raise FileInvalid("not made", "the file", "make another")
+        if self.fault == "death":
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.path.write_text(str(os.getpid()))
+        return self.path
+
+
+def shot(fault: str = "", seed: int = 7) -> Shot:
+    adapter = replace(ADAPTER, name=f"lora-{seed}", seed=seed)
+    file = Odd(base=BASE, adapter=adapter, container="gguf", kind="F32", fault=fault)
+    return Shot(base=BASE, mode="at_runtime", sequence=((Use(file=file),),))
+
+
+def made_by(request: dict[str, Any]) -> int:
+    return int(Path(request["sequence"][0][0][0]).read_text())
+
+
+def test_threads_are_given_what_a_shot_itself_would_say() -> None:
+    shots = [shot(seed=n) for n in range(12)]
+    with Preparer(shots, 2) as prepare, ThreadPoolExecutor(4) as threads:
+        requests = list(threads.map(lambda one: prepare(one, 42), shots))
+        makers = {made_by(request) for request in requests}
+    assert requests == [one.request(42) for one in shots]
+    if sys.platform == "linux":
+        assert os.getpid() not in makers
+        assert 1 <= len(makers) <= 2
+        for maker in makers:
+            with pytest.raises(ProcessLookupError):
+                os.kill(maker, 0)
+
+
+def test_what_making_raises_is_raised_where_it_was_wanted() -> None:
+    with Preparer([shot("error"), shot()], 1) as prepare:
+        with pytest.raises(FileInvalid) as caught:
+            prepare(shot("error"), 1)
+        assert caught.value.remedy == "make another"
+        assert prepare(shot(), 1)["generation"]["seed"] == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="files are made in this process")
+def test_a_death_is_told() -> None:
+    with Preparer([shot("death")], 1) as prepare, pytest.raises(ChildProcessError, match="at_runtime"):
+        prepare(shot("death"), 1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="files are made in this process")
+def test_they_end_with_the_process_that_wanted_them() -> None:
+    reading, writing = os.pipe()
+    parent = os.fork()
+    if parent == 0:
+        with Preparer([shot()], 2) as prepare:
+            os.write(writing, str(made_by(prepare(shot(), 1))).encode())
+            time.sleep(60)
+        os._exit(0)
+    maker = int(os.read(reading, 100))
+    os.kill(parent, signal.SIGKILL)
+    os.waitpid(parent, 0)
+    for _ in range(100):
+        if not Path(f"/proc/{maker}").exists() or ") Z " in Path(f"/proc/{maker}/stat").read_text():
+            break
+        time.sleep(0.1)
+    else:
+        pytest.fail(f"process {maker} outlives its parent")

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.adapters.adapter_file import AdapterFile
+from harness.adapters.use import Use
+from harness.cases.case import MODES, Shot, select
+from harness.cases.malformed_file_case import MalformedFileCase
+from harness.cases.matrix import FULL, BlockMaker
+from harness.reports import cost
+from harness.studies import benchmark
+from harness.studies.benchmark import BenchRound, Measurement
+from tests.unit.example_records import example
+from tests.unit.fake_models import ADAPTER, BASE
+
+pytestmark = pytest.mark.usefixtures("cache_folder")
+
+
+def test_the_program_is_asked_for_the_same_picture() -> None:
+    file = AdapterFile(base=BASE, adapter=ADAPTER, container="gguf", kind="F16")
+    shot = Shot(
+        base=replace(BASE, clip_skip=3), mode="at_runtime", sequence=((Use(file=file, multiplier=0.5),),)
+    )
+    words = benchmark.command(Path("sd-cli"), shot, Path("out.png"))
+    asked = dict(zip(words[1::2], words[2::2], strict=True))
+    assert asked["--prompt"] == f"{BASE.prompt}<lora:{file.path.stem}:0.5>"
+    assert asked["--lora-model-dir"] == str(file.folder)
+    assert asked["--lora-apply-mode"] == "at_runtime"
+    assert asked["--clip-skip"] == "3"
+    assert asked["--seed"] == "42"
+    assert Path(asked["--model"]).is_file()
+
+
+def test_only_what_the_program_can_be_asked_is_compared() -> None:
+    found = list(benchmark.comparable(FULL.cases("C", MODES, BlockMaker())))
+    names = {case.name for case in found}
+    assert {"none", "gguf-F16", "lora-r16-safetensors-F32"} <= names
+    assert not {"A-and-B", "A-then-B"} & names
+    assert not any(isinstance(case, MalformedFileCase) for case in found)
+    assert select(found, ["lora-r16-*"])
+
+
+def test_rates_and_their_ratio_are_medians() -> None:
+    rounds = [BenchRound(harness=h, program=p) for h, p in ((10.0, 100.0), (12.0, 144.0), (10.0, 110.0))]
+    measured = Measurement(cases=20, shots=30, same=20, rounds=rounds, records=example())
+    assert measured.ratio == pytest.approx(11.0)
+    assert measured.rates(lambda r: r.harness) == [120.0, 100.0, 120.0]
+    page = benchmark.markdown(measured, "nox -s bench")
+    assert "| harness | 10.0, 12.0, 10.0 | 120 |" in page
+    assert "**11.0 times**" in page
+
+
+def test_the_cost_of_a_run_names_its_parts() -> None:
+    made = example()
+    made.observations = {
+        key: replace(seen, seconds={"files": 1.0, "open": 1.0, "generate": 2.0}, memory=5_000_000)
+        for key, seen in made.observations.items()
+    }
+    count = len(made.observations)
+    made.finished = made.run.started
+    text = cost.line(made)
+    assert text.startswith(
+        f"{count} shots in 0 s: making files 25%, opening base models 25%, making pictures 50%"
+    )
+    assert text.endswith(f"of the workers' {4 * count} s; a worker took 5 MB at most")
