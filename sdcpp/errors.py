@@ -187,3 +187,9 @@ class NotComparable(Error):
     """Records of builds or base models that differ in what must be equal."""
 
     exit_code = 61
+
+
+class CheckoutNeeded(Error):
+    """A command that changes files of the project was run from an installed package."""
+
+    exit_code = 70

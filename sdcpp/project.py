@@ -1,27 +1,46 @@
-"""Where this project's own files lie: it is run from a checkout, never from a wheel alone."""
+"""The project's own files: in a checkout they are beside the packages, in a wheel inside ``sdcpp``."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from sdcpp import __version__
+from sdcpp.errors import CheckoutNeeded
 from sdcpp.process import run
 
-#: The top level of the checkout: revisions.toml, patches/ and CMakeLists.txt are beside the package.
-ROOT = Path(__file__).resolve().parent.parent
+#: The folder of the package ``sdcpp``.
+PACKAGE = Path(__file__).resolve().parent
+#: The folder into which a wheel packs what a checkout has at its top level; pyproject.toml lists the files.
+_PACKED = PACKAGE / "project_files"
+#: The folder that has revisions.toml, patches/, CMakeLists.txt, CMakePresets.json and results/history/.
+ROOT = _PACKED if _PACKED.is_dir() else PACKAGE.parent
 #: The named revisions.
 REVISIONS = ROOT / "revisions.toml"
 #: The patch series.
 PATCHES = ROOT / "patches"
-#: What `sdcpp bundle` writes in place of a repository: the commit that was packed.
-STAMP = ROOT / "COMMIT"
+#: A file that `sdcpp bundle` writes, because a bundle has no repository: the version that was packed.
+STAMP = ROOT / "VERSION"
+
+
+def checkout() -> Path:
+    """Return the top folder of the checkout, for code that writes there; raises CheckoutNeeded in a wheel."""
+    if ROOT == _PACKED:
+        raise CheckoutNeeded(
+            "this command changes files of the project, but sdcpp runs from an installed package",
+            PACKAGE,
+            "clone the project, install the clone with `pip install -e .` and run the command again",
+        )
+    return ROOT
 
 
 def version() -> str:
-    """Return the project's own commit, with a plus sign if there are changes, or "unknown"."""
+    """Return the version; in a git checkout with its commit, "0.1.0+91ab0c23d4ef", and ".dirty" after changes."""
     if STAMP.exists():
         return STAMP.read_text(encoding="utf-8").strip()
+    if not (ROOT / ".git").exists():  # git would find a repository around this folder and tell its commit
+        return __version__
     head = run(["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT, quiet=True)
     if head.status:
-        return "unknown"
-    dirty = run(["git", "status", "--porcelain"], cwd=ROOT, quiet=True).output.strip()
-    return head.output.strip() + ("+" if dirty else "")
+        return __version__
+    changed = run(["git", "status", "--porcelain"], cwd=ROOT, quiet=True).output.strip()
+    return f"{__version__}+{head.output.strip()}{'.dirty' if changed else ''}"

@@ -10,11 +10,14 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from sdcpp import process, project
+from sdcpp import process
 from sdcpp.binding import api, header, layouts
 from sdcpp.errors import HeaderUnsupported, LayoutMismatch
 from sdcpp.machine import toolchain
 from sdcpp.source import workspace
+
+#: The source of the program that prints the compiler's layouts of a header.
+ABI_TABLE = Path(__file__).parent / "native" / "abi_table.cpp"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,9 +61,8 @@ def _table(include: Path, entries: str) -> str:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         (folder / "abi_entries.h").write_text(entries, encoding="utf-8")
-        table = project.ROOT / "sdcpp" / "binding" / "native" / "abi_table.cpp"
         done = process.run(
-            [compiler, f"-I{folder}", f"-I{include}", "-o", folder / "table", table], quiet=True
+            [compiler, f"-I{folder}", f"-I{include}", "-o", folder / "table", ABI_TABLE], quiet=True
         )
         if done.status:
             raise LayoutMismatch(

@@ -15,6 +15,7 @@ from typing import Any
 
 from sdcpp import cache, project
 from sdcpp.binding import api, header, layouts
+from sdcpp.binding.abi_check import ABI_TABLE
 from sdcpp.binding.build_folder import HEADER, RECORD, TABLE, Build, read
 from sdcpp.binding.declarations import Header
 from sdcpp.building import cmake
@@ -31,17 +32,17 @@ LOG = "build.log"
 TARGET = "stable-diffusion"
 #: Part of every identity; another number after a change in what a build folder holds.
 _FORMAT = 1
-#: The project's own files that shape a build, by labels that stay when a file moves: a change in the content of one
-#: makes another identity.
+#: The project's own files that shape a build. When the content of one changes, builds get another identity. Paths do
+#: not count, only these labels, so that a checkout and a wheel with the same files give the same identities.
 _SHAPING = {
-    "superproject": "CMakeLists.txt",
-    "presets": "CMakePresets.json",
-    "ABI table": "sdcpp/binding/native/abi_table.cpp",
-    "Vulkan headers": "sdcpp/building/vulkan-headers/vulkan/vulkan.hpp",
-    "declarations": "sdcpp/binding/declarations.py",
-    "header": "sdcpp/binding/header.py",
-    "layouts": "sdcpp/binding/layouts.py",
-    "preprocessor": "sdcpp/binding/preprocessor.py",
+    "superproject": project.ROOT / "CMakeLists.txt",
+    "presets": project.ROOT / "CMakePresets.json",
+    "ABI table": ABI_TABLE,
+    "Vulkan headers": Path(__file__).parent / "vulkan-headers" / "vulkan" / "vulkan.hpp",
+    "declarations": project.PACKAGE / "binding" / "declarations.py",
+    "header": project.PACKAGE / "binding" / "header.py",
+    "layouts": project.PACKAGE / "binding" / "layouts.py",
+    "preprocessor": project.PACKAGE / "binding" / "preprocessor.py",
 }
 
 
@@ -49,10 +50,7 @@ def identify(
     tree: Tree, patches: Sequence[Patch], name: str, options: Mapping[str, str], tools: Mapping[str, str]
 ) -> str:
     """Return the hash that a build of these would have: 64 hexadecimal digits."""
-    shaping = {
-        label: hashlib.sha256((project.ROOT / path).read_bytes()).hexdigest()
-        for label, path in _SHAPING.items()
-    }
+    shaping = {label: hashlib.sha256(path.read_bytes()).hexdigest() for label, path in _SHAPING.items()}
     parts = {
         "format": _FORMAT,
         "revision": [tree.revision.name, tree.revision.commit, tree.revision.tag, tree.revision.ggml_commit],
