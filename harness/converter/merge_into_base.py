@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,8 +20,9 @@ from harness.converter.plan import PLAIN, TensorPlan, plan
 from harness.formats.read import read_tensors
 from harness.formats.tensor import Bytes, Tensor, TensorRows
 from harness.formats.write import container_of
+from harness.quantising.library_quantiser import TypeInfo
 from harness.quantising.package_quantiser import Quantiser
-from sdcpp.errors import AdapterUnknown
+from sdcpp.errors import AdapterUnknown, TypeUnavailable
 
 F64 = NDArray[np.float64]
 
@@ -63,7 +64,8 @@ def merge(
 ) -> Conversion:
     """Write ``base`` with adapters merged in as ``target``, in types of ``wanted`` (see ``plan``), else its own.
 
-    Raises AdapterUnknown if an adapter has a module that the base has no place for, and what ``convert`` raises.
+    Raises AdapterUnknown if an adapter has a module that the base has no place for, TypeUnavailable if a changed weight
+    is stored in a type that ``maker`` cannot make, and what ``convert`` raises.
     """
     container = container_of(target)
     file = read_tensors(base)
@@ -71,7 +73,7 @@ def merge(
     needs = any(name not in PLAIN for name in wanted)
     # A base that is quantised already is made again from the sums.
     stored_types = {file.tensors[name].kind for name in changes if file.tensors[name].kind not in PLAIN}
-    types = maker.types() if maker is not None and (needs or stored_types) else {}
+    types: Mapping[str, TypeInfo] = maker.types() if maker is not None and (needs or stored_types) else {}
     fates = plan(list(file.tensors.values()), container, wanted, types)
     fates = [_again(f, types) if f.tensor.name in changes else f for f in fates]
 
@@ -89,12 +91,18 @@ def merge(
     )
 
 
-def _again(fate: TensorPlan, types: object) -> TensorPlan:
-    """Return a fate whose blocks are made anew where they would have been copied."""
-    if fate.info is None and fate.kind not in PLAIN:
-        info = types.get(fate.kind) if isinstance(types, dict) else None
-        return TensorPlan(tensor=fate.tensor, kind=fate.kind, why="as stored, made again", info=info)
-    return fate
+def _again(fate: TensorPlan, types: Mapping[str, TypeInfo]) -> TensorPlan:
+    """Return the plan of a changed tensor: its blocks are quantised again, not copied. Raises TypeUnavailable."""
+    if fate.info is not None or fate.kind in PLAIN:
+        return fate
+    info = types.get(fate.kind)
+    if info is None:
+        raise TypeUnavailable(
+            f"the adapter changes {fate.tensor.name}, which cannot be quantised again",
+            fate.kind,
+            f"run sdcpp build first, or choose a --type of {', '.join((*PLAIN, *types))}",
+        )
+    return TensorPlan(tensor=fate.tensor, kind=fate.kind, why="as stored, made again", info=info)
 
 
 def _changes(tensors: object, doses: Sequence[WeightedAdapter]) -> dict[str, list[_Change]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.converter.cast import IN_GGUF, is_float, overflows
@@ -65,13 +65,9 @@ def plan(
     Raises TypeUnavailable for types that ``types`` or the container does not have.
     """
     types = types or {}
-    for name in (*wanted, *(chosen or {}).values()):
-        if name not in PLAIN and name not in types:
-            raise TypeUnavailable(
-                "a type that is unknown or cannot be made",
-                name,
-                f"choose one of {', '.join((*PLAIN, *types))}",
-            )
+    names = [*wanted, *(chosen or {}).values()]
+    require_types(names, types)
+    for name in names:
         if name in types and container != "gguf":
             raise TypeUnavailable(
                 f"a {container} file cannot hold a type", name, "write a .gguf, or a float type"
@@ -82,6 +78,17 @@ def plan(
         )
         for tensor in tensors
     ]
+
+
+def require_types(names: Iterable[str], types: Mapping[str, TypeInfo]) -> None:
+    """Raise TypeUnavailable for a name that is neither a float type nor one of the quantised ``types``."""
+    for name in names:
+        if name not in PLAIN and name not in types:
+            raise TypeUnavailable(
+                "a type that is unknown or cannot be made",
+                name,
+                f"choose one of {', '.join((*PLAIN, *types))}",
+            )
 
 
 def _plan_tensor(  # noqa: PLR0911 - one return a rule

@@ -12,7 +12,7 @@ from harness.converter.cast import cast
 from harness.converter.modules import Layout, Module
 from harness.converter.plan import PLAIN, TensorPlan
 from harness.converter.rebalance import METHODS, LoraPair, rebalance_pair
-from harness.formats.tensor import Bytes
+from harness.formats.tensor import Bytes, Tensor
 from harness.quantising.package_quantiser import Quantiser
 
 #: The rank is padded to a multiple of this, the block of the types that short rows can have.
@@ -41,9 +41,14 @@ class Rebalancer:
         #: Which method was best, by module.
         self.methods: dict[str, str] = {}
         for module in found.modules.values():
-            if module.kind == "lora" and all(len(module.parts[p].shape) == 2 for p in ("up", "down")):
+            if module.kind == "lora" and all(self._can_make(module.parts[p]) for p in ("up", "down")):
                 self._take(module, wanted, pad=pad)
         self.fates = list(self._by_name.values())
+
+    def _can_make(self, factor: Tensor) -> bool:
+        """Return whether a factor is a matrix whose planned type can be made from other values."""
+        kind = self._by_name[factor.name].kind
+        return len(factor.shape) == 2 and (kind in PLAIN or kind in self._maker.types())
 
     def _take(self, module: Module, wanted: Sequence[str], *, pad: bool) -> None:
         up, down = module.parts["up"], module.parts["down"]

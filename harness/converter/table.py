@@ -10,6 +10,7 @@ from pathlib import Path
 from harness.converter import picture_loss
 from harness.converter.compare import compare
 from harness.converter.convert import convert
+from harness.converter.plan import PLAIN, require_types
 from harness.models.base_model import Base
 from harness.quantising.package_quantiser import Quantiser
 
@@ -33,7 +34,7 @@ class TypeRow:
 def type_rows(
     source: Path,
     maker: Quantiser,
-    kinds: Sequence[str] = USUAL,
+    kinds: Sequence[str] = (),
     base: Base | None = None,
     library: Path | None = None,
     *,
@@ -41,9 +42,13 @@ def type_rows(
 ) -> list[TypeRow]:
     """Return a line for each type, plain and rebalanced, in the order of ``kinds``.
 
-    A type of 256 to the block is followed by one of 32 for short rows: "Q4_K,Q4_0". With ``base`` and ``library``
-    the effect error in pictures is measured too.
+    Without ``kinds`` these are the types of USUAL that ``maker`` can make. A type of 256 to the block is followed by
+    one of 32 for short rows: "Q4_K,Q4_0". With ``base`` and ``library`` the effect error in pictures is measured too.
+    Raises TypeUnavailable before anything is converted if one of ``kinds`` cannot be made.
     """
+    types = maker.types()
+    require_types((name for kind in kinds for name in kind.split(",")), types)
+    kinds = kinds or [name for name in USUAL if name in PLAIN or name in types]
     found = []
     with tempfile.TemporaryDirectory() as folder:
         paths: list[Path] = []

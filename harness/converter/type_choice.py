@@ -22,7 +22,7 @@ from harness.converter.cast import cast, overflows
 from harness.converter.compare import compare
 from harness.converter.convert import Conversion, convert
 from harness.converter.modules import Module, layout
-from harness.converter.plan import PLAIN
+from harness.converter.plan import PLAIN, require_types
 from harness.formats.read import read_tensors
 from harness.formats.tensor import Tensor, decoded
 from harness.quantising.package_quantiser import Quantiser
@@ -109,8 +109,14 @@ def convert_within_loss(
 def error_options(
     source: Path, maker: Quantiser, names: Sequence[str] = ()
 ) -> tuple[dict[str, list[Option]], float]:
-    """Return the options of each tensor that can be quantised, and the norm of all ΔW."""
-    names = [n for n in (names or USUAL) if n in maker.types()]
+    """Return the options of each tensor that can be quantised, and the norm of all ΔW.
+
+    Raises TypeUnavailable for a name that is unknown or that ``maker`` cannot make; without ``names`` it chooses among
+    those of USUAL that ``maker`` can make.
+    """
+    types = maker.types()
+    require_types(names, types)
+    names = names or [name for name in USUAL if name in types]
     options: dict[str, list[Option]] = {}
     norm = 0.0
     for module in layout(read_tensors(source).tensors.values()).modules.values():
@@ -128,9 +134,10 @@ def _options(
     tensor = module.parts[part]
     values = tensor.values()
     found = []
-    for name in (*names, "F16", tensor.kind):
+    widest = "F32" if overflows(tensor) else "F16"
+    for name in dict.fromkeys((*names, widest, tensor.kind)):
         if name in PLAIN:
-            if name == "F16" and overflows(tensor):
+            if name == "F16" and widest != "F16":
                 continue
             raw = cast(values, name)
             size, rounded = raw.nbytes, decoded(raw, name)

@@ -15,38 +15,24 @@ from harness.formats.tensor import SIZES
 from harness.formats.write import Spec, container_of, write_container
 from harness.quantising.package_quantiser import PackageQuantiser
 from sdcpp.errors import TypeUnavailable
+from tests.unit.converter.lora_files import KEY, pair, save
 
-KEY = "lora_unet_block_proj"
 WEIGHT = "model.diffusion_model.block.proj.weight"
 #: The package decodes these types and makes none of them.
 UNAVAILABLE = ("Q2_K", "Q4_K", "Q6_K", "IQ4_NL")
 
 
-def save(path: Path, arrays: dict[str, np.ndarray], kinds: dict[str, str] | None = None) -> Path:  # type: ignore[type-arg]
-    """Write float32 arrays; a tensor in ``kinds`` becomes blocks of zeros of that type."""
-    kinds = kinds or {}
-    specs = [Spec(name=name, shape=a.shape, kind=kinds.get(name, "F32")) for name, a in arrays.items()]
-
-    def fill(spec: Spec, _at: int | None) -> list[np.ndarray]:  # type: ignore[type-arg]
-        array = np.zeros(spec.nbytes, np.uint8) if spec.name in kinds else arrays[spec.name]
-        return [np.ascontiguousarray(array).reshape(-1).view(np.uint8)]
-
-    write_container(path, container_of(path), specs, {}, fill)
+def save_blocks(path: Path, shapes: dict[str, tuple[int, ...]], kinds: dict[str, str]) -> Path:
+    """Write tensors of zeros: F32, or blocks of ``kinds``, by name."""
+    specs = [Spec(name=name, shape=shape, kind=kinds.get(name, "F32")) for name, shape in shapes.items()]
+    write_container(path, container_of(path), specs, {}, lambda spec, _at: [np.zeros(spec.nbytes, np.uint8)])
     return path
 
 
-def adapter(path: Path, rank: int = 4, inner: int = 256, kinds: dict[str, str] | None = None) -> Path:
-    draw = np.random.default_rng(1)
-    arrays = {
-        f"{KEY}.lora_down.weight": draw.standard_normal((rank, inner)).astype(np.float32),
-        f"{KEY}.lora_up.weight": draw.standard_normal((64, rank)).astype(np.float32),
-    }
-    return save(path, arrays, kinds)
-
-
-def base(path: Path, kind: str) -> Path:
-    arrays = {WEIGHT: np.zeros((64, 256), np.float32), "other.weight": np.zeros((64, 256), np.float32)}
-    return save(path, arrays, {WEIGHT: kind, "other.weight": kind})
+def base(path: Path, kind: str, inner: int = 256) -> Path:
+    return save_blocks(
+        path, {WEIGHT: (64, inner), "other.weight": (64, 256)}, {WEIGHT: kind, "other.weight": kind}
+    )
 
 
 @pytest.mark.parametrize("kind", UNAVAILABLE)
@@ -55,7 +41,7 @@ def test_merging_into_a_base_that_cannot_be_quantised_again(
     tmp_path: Path, kind: str, maker: PackageQuantiser | None
 ) -> None:
     model = base(tmp_path / "base.gguf", kind)
-    doses = [WeightedAdapter(path=adapter(tmp_path / "a.safetensors"))]
+    doses = [WeightedAdapter(path=save(tmp_path / "a.safetensors", pair(inner=256)))]
     before = sorted(tmp_path.iterdir())
     with pytest.raises(TypeUnavailable, match=rf"{WEIGHT}.*: {kind}; run sdcpp build first, or choose"):
         merge(model, doses, tmp_path / "m.gguf", (), maker)
@@ -69,8 +55,8 @@ def test_merging_into_a_base_that_cannot_be_quantised_again(
 
 def test_merging_into_rows_that_stay_in_their_type(tmp_path: Path) -> None:
     # Rows of 96 are no whole blocks of TQ1_0, so the weight stays IQ4_NL, which has blocks of 32.
-    model = save(tmp_path / "base.gguf", {WEIGHT: np.zeros((64, 96), np.float32)}, {WEIGHT: "IQ4_NL"})
-    doses = [WeightedAdapter(path=adapter(tmp_path / "a.safetensors", inner=96))]
+    model = base(tmp_path / "base.gguf", "IQ4_NL", inner=96)
+    doses = [WeightedAdapter(path=save(tmp_path / "a.safetensors", pair()))]
     with pytest.raises(TypeUnavailable, match="IQ4_NL; run sdcpp build first"):
         merge(model, doses, tmp_path / "m.gguf", ["TQ1_0"], PackageQuantiser())
     merge(model, doses, tmp_path / "m.gguf", ["TQ1_0", "Q8_0"], PackageQuantiser())
@@ -87,21 +73,21 @@ def test_a_base_that_cannot_be_quantised_again_is_copied_where_nothing_changes(
     assert (found.kind, found.nbytes) == (kind, 64 * 256 // SIZES[kind][0] * SIZES[kind][1])
 
 
-@pytest.mark.parametrize("pad", [False, True])
-@pytest.mark.parametrize("rank", [32, 40])
+@pytest.mark.parametrize(("rank", "pad"), [(256, False), (250, True)])
 def test_rebalancing_leaves_a_factor_that_cannot_be_quantised_again(
     tmp_path: Path, rank: int, pad: bool
 ) -> None:
-    down = f"{KEY}.lora_down.weight"
-    source = adapter(tmp_path / "a.gguf", rank=rank, inner=96, kinds={down: "IQ4_NL"})
-    # Rows of 96 are no whole blocks of TQ1_0, so the factor stays as it is, and so does its partner's form.
-    done = convert(source, tmp_path / "b.gguf", ["TQ1_0"], PackageQuantiser(), rebalance=True, pad=pad)
-    assert {fate.tensor.name: fate.kind for fate in done.fates}[down] == "IQ4_NL"
-    assert read_tensors(tmp_path / "b.gguf").tensors[down].shape == (rank, 96)
+    # Rows of 96 are no whole blocks of TQ1_0: down stays IQ4_NL, while up, alone or padded, would become TQ1_0.
+    down, up = f"{KEY}.lora_down.weight", f"{KEY}.lora_up.weight"
+    source = save_blocks(tmp_path / "a.gguf", {down: (rank, 96), up: (64, rank)}, {down: "IQ4_NL"})
+    convert(source, tmp_path / "b.gguf", ["TQ1_0"], PackageQuantiser(), rebalance=True, pad=pad)
+    found = read_tensors(tmp_path / "b.gguf").tensors
+    assert (found[down].kind, found[down].shape) == ("IQ4_NL", (rank, 96))
+    assert found[up].kind == ("F16" if pad else "TQ1_0")
 
 
 def test_choosing_among_types_that_are_named(tmp_path: Path) -> None:
-    source = adapter(tmp_path / "a.safetensors", rank=32)
+    source = save(tmp_path / "a.safetensors", pair())
     for name in ("Q2_K", "Q9_Z"):
         with pytest.raises(TypeUnavailable, match=rf"{name}; choose one of F64, F32, F16, BF16, Q4_0"):
             type_choice.convert_within_loss(
@@ -113,7 +99,7 @@ def test_choosing_among_types_that_are_named(tmp_path: Path) -> None:
 
 
 def test_the_table_has_the_types_at_hand(tmp_path: Path) -> None:
-    source = adapter(tmp_path / "a.safetensors", rank=32)
+    source = save(tmp_path / "a.safetensors", pair())
     rows = table.type_rows(source, PackageQuantiser())
     assert {row.kind for row in rows} == {"F16", "Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0", "MXFP4"}
     with pytest.raises(TypeUnavailable, match="Q2_K; choose one of"):
