@@ -12,8 +12,10 @@ from sdcpp.process import run
 PACKAGE = Path(__file__).resolve().parent
 #: The folder into which a wheel packs what a checkout has at its top level; pyproject.toml lists the files.
 _PACKED = PACKAGE / "project_files"
+#: Whether sdcpp runs from an installed wheel. An editable install runs from its checkout.
+INSTALLED = _PACKED.is_dir()
 #: The folder that has revisions.toml, patches/, CMakeLists.txt, CMakePresets.json and results/history/.
-ROOT = _PACKED if _PACKED.is_dir() else PACKAGE.parent
+ROOT = _PACKED if INSTALLED else PACKAGE.parent
 #: The named revisions.
 REVISIONS = ROOT / "revisions.toml"
 #: The patch series.
@@ -23,8 +25,8 @@ STAMP = ROOT / "VERSION"
 
 
 def checkout() -> Path:
-    """Return the top folder of the checkout, for code that writes there; raises CheckoutNeeded in a wheel."""
-    if ROOT == _PACKED:
+    """Return the top folder of the checkout, for code that writes there. Raises CheckoutNeeded if INSTALLED."""
+    if INSTALLED:
         raise CheckoutNeeded(
             "this command changes files of the project, but sdcpp runs from an installed package",
             PACKAGE,

@@ -1,8 +1,8 @@
-"""Everything that a run needs in one file, for a machine without any network.
+"""Pack everything that a run needs into one file, for a machine without network.
 
-The file is a Python archive (a zip with a ``__main__.py``): ``python3 FILE`` unpacks it beside itself, installs the
-wheels into a folder of its own, runs ``sdcpp`` with the arguments that were packed, and leaves one records file. What
-it needs from its machine: Python, pip, git, the compilers of the backend.
+The file is a Python archive (a zip with a ``__main__.py``). ``python3 FILE`` unpacks it beside itself, installs the
+wheels into a folder of the bundle, runs ``sdcpp`` with the packed arguments and writes one records file. The machine
+needs Python, pip, git and the compilers of the backend.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import json
 import re
 import sys
 import tempfile
-import tomllib
 import zipfile
 from collections.abc import Iterable, Sequence
+from importlib import metadata
 from pathlib import Path
 
+import harness
 from harness.bundle import unpack
 from sdcpp import console, process, project
 from sdcpp.atomic_write import atomic_write
@@ -26,11 +27,13 @@ from sdcpp.source.revision import Revision, Sdist
 
 #: Folders inside the archive.
 PROJECT, WHEELS, DOWNLOADS = "project", "wheels", "downloads"
-#: What the other side is to run.
+#: The member with the arguments to run and the hashes of the other members.
 ORDER = "order.json"
+#: The name under which the project is installed.
+_DISTRIBUTION = "sdcpp-lora-harness"
 #: Dependencies that only downloading needs.
 _FOR_DOWNLOADING = frozenset({"pip", "scikit-build-core"})
-#: Members that are compressed already.
+#: Suffixes of members that are compressed already.
 _DENSE = (".whl", ".gz", ".png")
 
 
@@ -45,10 +48,10 @@ def pack(
 ) -> Path:
     """Write the archive to ``path`` and return it.
 
-    ``arguments`` are sdcpp's. Wheels are fetched for a version of Python ("3.12") and any of the ``platforms`` (tags
-    as pip takes them; none means this machine's), all but those of the packages in ``omit``, which the other side
-    has. Raises NetworkUnavailable, OutputRefused, SourceInvalid for revisions that are no sdist, and what downloading
-    one raises.
+    ``arguments`` are those of sdcpp. Wheels are fetched for the version ``python`` ("3.12") and for any of the
+    ``platforms``, which are tags as pip takes them; without any, for this machine. Packages in ``omit`` are left out.
+    Raises NetworkUnavailable, OutputRefused, SourceInvalid for a revision that is not an sdist, and what
+    ``sdist.download`` raises.
     """
     sources = []
     for revision in revisions:
@@ -59,10 +62,11 @@ def pack(
         sources.append(revision.origin)
     with tempfile.TemporaryDirectory() as scratch:
         wheels = _wheels(Path(scratch), python, platforms, frozenset(map(_canonical, omit)))
-        members = {f"{PROJECT}/{name}": project.ROOT / name for name in _project()}
+        folder = project.PACKAGE.parent
+        members = {f"{PROJECT}/{file.relative_to(folder).as_posix()}": file for file in _project()}
         stamp = Path(scratch) / project.STAMP.name
         stamp.write_text(project.version() + "\n", encoding="utf-8")
-        members[f"{PROJECT}/{stamp.name}"] = stamp
+        members[f"{PROJECT}/{project.STAMP.relative_to(folder).as_posix()}"] = stamp
         members |= {f"{WHEELS}/{wheel.name}": wheel for wheel in wheels}
         for archive in map(sdist.download, sources):
             members[f"{DOWNLOADS}/{archive.name}"] = archive
@@ -79,20 +83,24 @@ def pack(
     return path
 
 
-def _project() -> list[str]:
-    """Return the project's own files, uncommitted ones included, as git lists them."""
+def _project() -> list[Path]:
+    """Return the files of the project: those that git lists in a checkout, otherwise those of the two packages."""
+    if project.INSTALLED:
+        packages = (project.PACKAGE, Path(harness.__file__).parent)
+        found = [file for package in packages for file in sorted(package.rglob("*")) if file.is_file()]
+        return [file for file in found if file.parent.name != "__pycache__"]
     done = process.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"], cwd=project.ROOT, quiet=True
     )
     if done.status:
         raise SourceInvalid("not a git checkout", project.ROOT, "clone the project and pack from there")
-    return [name for name in done.output.split("\0") if name and (project.ROOT / name).is_file()]
+    return [project.ROOT / name for name in done.output.split("\0") if name and (project.ROOT / name).is_file()]
 
 
 def _wheels(scratch: Path, python: str, platforms: Sequence[str], omit: frozenset[str]) -> list[Path]:
     """Download the project's dependencies and theirs; return those of the packages that are not omitted."""
-    settings = tomllib.loads((project.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    wanted = [line for line in settings["dependencies"] if _canonical(line) not in _FOR_DOWNLOADING | omit]
+    dependencies = metadata.requires(_DISTRIBUTION) or ()
+    wanted = [line for line in dependencies if _canonical(line) not in _FOR_DOWNLOADING | omit]
     options = ["--only-binary=:all:", "--disable-pip-version-check", "--no-input", "--progress-bar=off"]
     options += [f"--python-version={python}", "--implementation=cp"] if platforms else []
     options += [f"--platform={name}" for name in platforms]

@@ -1,9 +1,9 @@
-"""What runs on the other side of ``sdcpp bundle``: this file is the archive's ``__main__.py``, standard library only.
+"""Unpack and run an archive of ``sdcpp bundle``: this file is its ``__main__.py`` and needs the standard library only.
 
     python3 sdcpp-cuda.pyz [ARGUMENTS OF SDCPP INSTEAD OF THE PACKED ONES]
 
-Everything is unpacked into a folder beside the archive, checked against the hashes that were packed, and kept there:
-a second call goes on where the first ended. It starts programs by itself, because it comes before the project.
+Everything is checked against the packed hashes, unpacked into a folder beside the archive and kept there, so that a
+second call continues the first. This file starts programs itself, because it runs before the project is unpacked.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def main() -> int:
                 sys.exit(f"{archive} holds a path that leaves its folder: {name}")
             content = packed.read(name)
             if hashlib.sha256(content).hexdigest() != wanted:
-                sys.exit(f"{name} in {archive} is not what was packed: copy the file again")
+                sys.exit(f"{name} in {archive} is not what was packed: copy the archive again")
             if not target.exists() or target.read_bytes() != content:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(content)

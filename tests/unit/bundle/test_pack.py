@@ -42,7 +42,7 @@ def test_the_other_side_runs_the_packed_project_with_the_packed_downloads(packed
     assert "nothing to complain about" in done.stdout
     folder = packed.with_suffix("")
     assert (folder / "downloads" / "stable_diffusion_cpp_python-0.4.7.tar.gz").read_bytes() == b"an sdist"
-    assert (folder / "project" / "COMMIT").read_text(encoding="utf-8").strip() == project.version()
+    assert (folder / "project" / project.STAMP.name).read_text(encoding="utf-8").strip() == project.version()
 
 
 def test_packed_arguments_are_what_runs_when_nothing_is_said(packed: Path) -> None:
