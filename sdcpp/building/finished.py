@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from sdcpp import cache
-from sdcpp.errors import (
-    LibraryUnusable,
-)
+from sdcpp import cache, console
+from sdcpp.errors import LibraryUnusable
+from sdcpp.source import revision
 from sdcpp.source.revision import Revision
 
 
@@ -16,32 +15,40 @@ def require_build(*, patched: bool = False) -> Path:
     """Return ``newest_build``; raises LibraryUnusable if there is none."""
     found = newest_build(patched=patched)
     if found is None:
-        raise LibraryUnusable("no library is built", "the cache", "run sdcpp build first")
+        raise LibraryUnusable(
+            "no library of a named revision is built", cache.root(), "run `sdcpp build` first"
+        )
     return found
 
 
 def newest_build(*, patched: bool = False) -> Path | None:
-    """Return the folder of the newest revision's newest build for the CPU in the cache, or None if there is none.
+    """Return the folder of the build to use where none is named, or None if the cache has none; say which it is.
 
-    ``patched`` prefers one with patches, otherwise one without is preferred.
+    Only builds of the revisions in revisions.toml count: for the CPU and without further options, as mutants and
+    sanitized builds have. The revision with the newest commit wins. Of its builds, those with patches win if
+    ``patched`` is true and those without otherwise, then the one that was built last.
     """
+    named = revision.load()
     found = []
     for path in (cache.root() / "builds").glob("*/build.json"):
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        if (
-            record.get("backend") == "cpu" and not record["options"]
-        ):  # a mutant's has some, a sanitizer's, too
-            found.append(
-                (record["revision"], bool(record["patches"]) == patched, record["date"], path.parent)
-            )
-    return max(found)[-1] if found else None
+            name, has_patches, built = record["revision"], bool(record["patches"]), record["date"]
+            if name in named and record["backend"] == "cpu" and not record["options"]:
+                found.append(
+                    (named[name].date or "", has_patches == patched, built, path.parent, name, has_patches)
+                )
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # a broken record: what reads the build itself says so
+    if not found:
+        return None
+    *_, folder, name, has_patches = max(found)
+    console.note(f"using the library of {name} ({'patched' if has_patches else 'pristine'}, cpu)")
+    return folder
 
 
 def remove_build(wanted: Revision) -> None:
-    """Remove what building a revision left in the cache, its tree and its builds, but for its download."""
+    """Remove a revision's source trees and builds from the cache, but not its download."""
     root = cache.root()
     for folder in ("trees", "builds"):
         for path in (root / folder).glob(f"{wanted.name}-*"):
