@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from harness.records.record import Records
 from sdcpp import cache
 from sdcpp.binding.build_folder import Build
 from tests.unit import fakelib
+from tests.unit.combined_records import machine
 
 
 @pytest.fixture(scope="session")
@@ -45,3 +47,15 @@ def model(tmp_path: Path) -> Path:
     path = tmp_path / "model.gguf"
     path.write_bytes(b"model")
     return path
+
+
+@pytest.fixture
+def cpu_run() -> Records:
+    """Return the example's newest revision as a run on a processor."""
+    return machine("cpu", "A processor")
+
+
+@pytest.fixture
+def cuda_run() -> Records:
+    """Return the same run on a card, with the same pictures."""
+    return machine("cuda", "A card")

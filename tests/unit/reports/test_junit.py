@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from pathlib import Path
 
 import pytest
 
-from harness.reports import junit, write
+from harness.reports import junit
 from harness.reports.table import arrange
 from tests.unit.example_records import QUANTISED, example
 
@@ -81,13 +80,3 @@ def test_what_xml_cannot_hold_is_replaced(root: ET.Element) -> None:
         failure.text
         == "</script><script>alert('evidence')</script> <b>bold</b> | pipes & `ticks` \ufffd[31m \ufffd"
     )
-
-
-def test_reports_are_written_as_whole_files(tmp_path: Path) -> None:
-    records = example()
-    paths = write.write(records, tmp_path / "new")
-    assert [path.name for path in paths] == ["report.md", "report.html", "junit.xml", "bugs.md"]
-    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == sorted(path.name for path in paths)
-    before = [path.read_bytes() for path in paths]
-    assert [path.read_bytes() for path in write.write(records, tmp_path / "new")] == before
-    assert ET.fromstring(before[2]).get("tests") == "168"  # noqa: S314 - our own

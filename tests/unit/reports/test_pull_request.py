@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from harness.records.record import Cell, Records
-from harness.records.verdict import Status, Verdict, worse
+from harness.records.verdict import Status, Verdict
 from harness.reports import before_after, html, junit, pull_request, terminal
 from harness.reports.table import arrange
 from tests.unit.example_records import example, side
@@ -109,29 +110,9 @@ def test_an_unfinished_run_says_so() -> None:
 
 
 def test_the_other_reports_speak_of_before_and_after(capsys: pytest.CaptureFixture[str]) -> None:
-    from rich.console import Console
-
     records = proposed((DEAD, GOOD))
     terminal.table(records, Console(width=120))
     assert f"{NAME}, before -> after: 1 fixed, 0 regressed" in capsys.readouterr().out
     shown = arrange(records)
     assert f"{NAME}, before → after" in html.render(shown)
     assert f'classname="{NAME} before"' in junit.render(shown)
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "expected"),
-    [
-        (GOOD, Verdict.WRONG, True),
-        (GOOD, Verdict.UNSUPPORTED, True),
-        (LOST, DEAD, True),
-        (Verdict.REFUSED, Verdict.TIMEOUT, True),
-        (DEAD, Verdict.TIMEOUT, False),
-        (DEAD, LOST, False),
-        (LOST, Verdict.WRONG, False),
-        (DEAD, DEAD, False),
-        (DEAD, GOOD, False),
-    ],
-)
-def test_what_is_worse(before: Verdict, after: Verdict, expected: bool) -> None:
-    assert worse(before, after) is expected

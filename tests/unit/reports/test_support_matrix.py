@@ -9,7 +9,7 @@ from harness.judging import combined, expectation
 from harness.records.verdict import Verdict
 from harness.reports import support_matrix
 from sdcpp import project
-from tests.unit.judging.test_combined import joined, machine, with_cell
+from tests.unit.combined_records import joined, machine, with_cell
 
 FILES = sorted(project.ROOT.glob("results/*.jsonl*"))
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from io import StringIO
+from io import BytesIO, StringIO, TextIOWrapper
 
 import pytest
 from rich.console import Console
 
 from harness.records.record import Records
-from harness.reports import progress as module
 from harness.reports import terminal
-from harness.reports.terminal import Progress
 from tests.unit.example_records import example, many
 
 
@@ -63,8 +61,6 @@ def test_piped_it_is_plain_and_on_a_terminal_coloured() -> None:
 
 
 def test_a_console_without_unicode_gets_ascii() -> None:
-    from io import BytesIO, TextIOWrapper
-
     buffer = BytesIO()
     console = Console(file=TextIOWrapper(buffer, encoding="ascii", errors="strict"), width=100, _environ={})
     records = example(broken=True)
@@ -87,40 +83,3 @@ def test_brackets_in_names_are_not_markup() -> None:
     dimensions = ({"type": type_, "mode": "[b]"} for type_ in ("[red]x[/red]", "F16"))
     records.cells[:] = [replace(cell, dimensions=each) for each in dimensions]
     assert "[red]x[/red]" in show(records)
-
-
-def test_progress_in_a_pipe_is_a_line_now_and_then() -> None:
-    console = Console(file=StringIO(), width=80, _environ={})
-    with Progress(60, console) as progress:
-        for number in range(60):
-            progress.update(f"shot {number}", ["ABORT" if number % 20 == 0 else "PASS"])
-    assert progress.summary == "PASS 57, ABORT 3"
-    assert console.file.getvalue().splitlines() == [  # type: ignore[attr-defined]
-        "25/60  PASS 23, ABORT 2  shot 24",
-        "50/60  PASS 47, ABORT 3  shot 49",
-        "60/60  PASS 57, ABORT 3",
-    ]
-
-
-def test_progress_in_a_pipe_shows_life_when_shots_are_slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SECONDS", 0.0)
-    console = Console(file=StringIO(), width=80, _environ={})
-    with Progress(2, console) as progress:
-        progress.update("first", [])
-        progress.say("a [word] on the way")
-        progress.update("second", ["PASS", "PASS"])
-    assert console.file.getvalue().splitlines() == [  # type: ignore[attr-defined]
-        "1/2  first",
-        "a [word] on the way",
-        "2/2  PASS 2  second",
-    ]
-
-
-def test_progress_on_a_terminal_is_one_bar() -> None:
-    console = Console(file=StringIO(), width=120, force_terminal=True, color_system=None, _environ={})
-    with Progress(2, console) as progress:
-        progress.update("[first]", ["PASS"])
-        progress.update("second", ["TIMEOUT"])
-    shown = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "2/2" in shown
-    assert "PASS 1, TIMEOUT 1" in shown

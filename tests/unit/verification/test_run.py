@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import os
 import random
-import shlex
 import signal
 import subprocess
 import sys
@@ -15,18 +13,11 @@ from typing import Any
 
 import pytest
 
-from harness.cases.matrix import QUICK, Matrix
-from harness.cli.main import main
-from harness.cli.runs import shell_command
-from harness.records import record
 from harness.records.record import Records
 from harness.records.verdict import Verdict
 from harness.verification.run import run_sides
-from harness.verification.sides import RunSpec, revision_arguments
 from sdcpp.binding.build_folder import Build
-from sdcpp.errors import FileInvalid, NothingTried
-from sdcpp.machine import backends
-from sdcpp.source import revision
+from sdcpp.errors import NothingTried
 from tests.unit import killable_run
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
@@ -126,62 +117,3 @@ def test_nothing_tried_is_no_success(fake_build: Callable[..., Build], tmp_path:
     empty = dataclasses.replace(killable_run.contender(fake_build("C")), cases=[])
     with pytest.raises(NothingTried):
         run_sides([empty], tmp_path, title="nothing", command="", jobs=1)
-
-
-def test_a_torn_last_line_is_cut_off(tmp_path: Path) -> None:
-    path = tmp_path / "records.jsonl"
-    with record.Writer(path) as writer:
-        writer.run(record.Run(plan="p", title="", command="", machine={}, started="", project=""))
-    whole = path.read_bytes()
-    path.write_bytes(whole + b'{"record":"observ')
-    record.drop_torn_line(path)
-    assert path.read_bytes() == whole
-    assert record.read(path).run.plan == "p"
-
-
-def test_a_broken_line_in_the_middle_is_an_error(tmp_path: Path) -> None:
-    path = tmp_path / "records.jsonl"
-    path.write_text(
-        '{"record":"run","plan":"","title":"","command":"","machine":{},"started":"","project":""}\n{\n{}\n'
-    )
-    with pytest.raises(FileInvalid, match=r"records\.jsonl:2"):
-        record.read(path)
-
-
-def test_the_command_that_asks_again_names_revision_or_folder_backend_and_build_options(
-    tmp_path: Path,
-) -> None:
-    spec = RunSpec(
-        matrix=QUICK, backend="cuda", command=("sdcpp", "matrix", "--patched"), options={"A": "b c"}
-    )
-    assert spec.rerun_command(*revision_arguments(revision.find("2026-05"))) == [
-        *("sdcpp", "matrix", "--patched", "--revision", "2026-05", "--backend", "cuda", "-D", "A=b c"),
-    ]
-    folder = revision_arguments(revision.from_folder(tmp_path))
-    assert folder == ("--source", str(tmp_path))
-    assert RunSpec(matrix=QUICK).rerun_command(*folder) == ["nox", "-s", "verify", "--", *folder]
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        "matrix --revision 2026-05 --select 'lora-*'",
-        "matrix --both",
-        "matrix --patched --revision 0.2.9 --sanitize",
-        "regress --quick --patched --backend cuda -D CMAKE_CUDA_ARCHITECTURES=90",
-        "regress --quick --pristine --where mode=auto",
-        "stability --full --revision 2026-05",
-    ],
-)
-def test_the_records_keep_the_command_that_was_typed(words: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
-
-    def contenders(arguments: argparse.Namespace, _: Matrix, command: list[str], *__: object) -> None:
-        asked.append(shell_command(arguments, command))
-        raise NothingTried("no case", "all", "this is a test")
-
-    monkeypatch.setattr("harness.cli.runs.all_sides", contenders)
-    monkeypatch.setattr(backends, "require", lambda _: None)
-    assert main(shlex.split(words)) == NothingTried.exit_code
-    assert main(shlex.split(words.replace("--quick ", ""))) == NothingTried.exit_code
-    assert asked == [f"sdcpp {words}"] * 2  # a whole regress begins with the quick matrix

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.cases.build_under_test import BuildUnderTest
+from harness.judging.judgement import judge
+from harness.records.record import Records
+from harness.records.verdict import Status, Verdict
+from harness.verification.run import run_sides
+from sdcpp.binding.build_folder import Build
+from tests.unit import killable_run
+
+pytestmark = pytest.mark.usefixtures("cache_folder")
+
+
+@pytest.fixture
+def sides(fake_build: Callable[..., Build]) -> list[BuildUnderTest]:
+    """A side before and one after that are one build of the fake library."""
+    before = dataclasses.replace(killable_run.contender(fake_build("C")), baseline="fake")
+    side = dataclasses.replace(before.side, label="fake after", patched=True, identity="another")
+    return [before, dataclasses.replace(before, side=side)]
+
+
+def both(records: Records) -> Records:
+    """Give the side after the observations of the side before."""
+    for (_, shot), seen in list(records.observations.items()):
+        records.observations["another", shot] = dataclasses.replace(seen, build="another")
+    return records
+
+
+def test_what_fails_without_the_change_too_is_known(sides: list[BuildUnderTest], tmp_path: Path) -> None:
+    records = both(run_sides(sides[:1], tmp_path, title="", command="", jobs=2))
+    cells = list(judge(sides, records, []))
+    assert {cell.verdict for cell in cells} == {Verdict.PASS, Verdict.WRONG}
+    for cell in cells:
+        assert cell.status is (Status.PASS if cell.verdict is Verdict.PASS else Status.XFAIL)
+        assert bool(cell.reason) == (cell.verdict is not Verdict.PASS)
+
+
+def test_what_passed_without_the_change_and_fails_with_it_is_red(
+    sides: list[BuildUnderTest], tmp_path: Path
+) -> None:
+    records = both(run_sides(sides[:1], tmp_path, title="", command="", jobs=2))
+    good = next(case for case in sides[0].cases if case.name == "times-0")
+    bad = next(case for case in sides[0].cases if case.name == "times-1")
+    seen = records.observations
+    lost = dataclasses.replace(seen["another", bad.shot.name], picture=None, outcome="crashed", text="gone")
+    seen["another", good.shot.name] = lost
+    seen["another", bad.shot.name] = lost
+    cells = {cell.case: cell for cell in judge(sides, records, []) if cell.side == "fake after"}
+    assert (cells["times-0"].verdict, cells["times-0"].status) == (Verdict.ABORT, Status.UNEXPECTED)
+    assert cells["times-1"].status is Status.UNEXPECTED, "a wrong picture before, no process now"
+    assert cells["times-2"].status is Status.XFAIL

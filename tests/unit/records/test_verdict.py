@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import pytest
+
+from harness.records.verdict import Verdict, worse
+
+GOOD, DEAD, LOST = Verdict.PASS, Verdict.ABORT, Verdict.NO_EFFECT
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (GOOD, Verdict.WRONG, True),
+        (GOOD, Verdict.UNSUPPORTED, True),
+        (LOST, DEAD, True),
+        (Verdict.REFUSED, Verdict.TIMEOUT, True),
+        (DEAD, Verdict.TIMEOUT, False),
+        (DEAD, LOST, False),
+        (LOST, Verdict.WRONG, False),
+        (DEAD, DEAD, False),
+        (DEAD, GOOD, False),
+    ],
+)
+def test_what_is_worse(before: Verdict, after: Verdict, expected: bool) -> None:
+    assert worse(before, after) is expected

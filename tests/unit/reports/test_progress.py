@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from harness.reports import progress as module
+from harness.reports.terminal import Progress
+
+
+def test_progress_in_a_pipe_is_a_line_now_and_then() -> None:
+    console = Console(file=StringIO(), width=80, _environ={})
+    with Progress(60, console) as progress:
+        for number in range(60):
+            progress.update(f"shot {number}", ["ABORT" if number % 20 == 0 else "PASS"])
+    assert progress.summary == "PASS 57, ABORT 3"
+    assert console.file.getvalue().splitlines() == [  # type: ignore[attr-defined]
+        "25/60  PASS 23, ABORT 2  shot 24",
+        "50/60  PASS 47, ABORT 3  shot 49",
+        "60/60  PASS 57, ABORT 3",
+    ]
+
+
+def test_progress_in_a_pipe_shows_life_when_shots_are_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SECONDS", 0.0)
+    console = Console(file=StringIO(), width=80, _environ={})
+    with Progress(2, console) as progress:
+        progress.update("first", [])
+        progress.say("a [word] on the way")
+        progress.update("second", ["PASS", "PASS"])
+    assert console.file.getvalue().splitlines() == [  # type: ignore[attr-defined]
+        "1/2  first",
+        "a [word] on the way",
+        "2/2  PASS 2  second",
+    ]
+
+
+def test_progress_on_a_terminal_is_one_bar() -> None:
+    console = Console(file=StringIO(), width=120, force_terminal=True, color_system=None, _environ={})
+    with Progress(2, console) as progress:
+        progress.update("[first]", ["PASS"])
+        progress.update("second", ["TIMEOUT"])
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "2/2" in shown
+    assert "PASS 1, TIMEOUT 1" in shown
