@@ -1,0 +1,20 @@
+"""A malformed file of three bytes and its case, for tests in which no library reads it."""
+
+from __future__ import annotations
+
+from harness.cases.malformed_file_case import MalformedFileCase, malformed_file_cases
+from harness.malformed.malformed_file import MalformedFile
+from tests.unit.fake_models import BASE
+
+
+def recipe(
+    accept: frozenset[str] = frozenset({"without"}), quietly: frozenset[str] = frozenset()
+) -> MalformedFile:
+    return MalformedFile(
+        name="odd", container="gguf", why="a test", content=lambda: b"odd", accept=accept, quietly=quietly
+    )
+
+
+def trial(**more: frozenset[str]) -> MalformedFileCase:
+    [found] = malformed_file_cases(BASE, ["at_runtime"], [recipe(**more)], any_suffix=True)
+    return found
