@@ -89,3 +89,50 @@ def test_a_folder_that_is_not_ours_to_write_to_is_refused(
     monkeypatch.setattr(os, "access", lambda path, mode: (path, mode) != (tmp_path, os.W_OK))
     with pytest.raises(OutputRefused, match="may not be written to"):
         atomic_write.ensure_folder(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["n" * 256, "n" * 5000])
+def test_a_name_that_is_too_long_is_refused(tmp_path: Path, name: str) -> None:
+    for path in (tmp_path / name, tmp_path / name / "file"):
+        with pytest.raises(OutputRefused, match=r"File name too long.*choose a shorter name"):
+            atomic_write.write(path, "")
+        with pytest.raises(OutputRefused, match="File name too long"), atomic_write.atomic_write(path):
+            pass
+    with pytest.raises(OutputRefused, match="File name too long"):
+        atomic_write.ensure_folder(tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("letter", ["n", "Δ", "漢"])
+def test_a_name_may_be_as_long_as_the_file_system_allows(tmp_path: Path, letter: str) -> None:
+    path = tmp_path / (letter * (255 // len(letter.encode())))
+    atomic_write.write(path, "content")
+    assert path.read_text(encoding="utf-8") == "content"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("device", [os.devnull, "/dev/full", "/dev/stdout", "fifo", "link"])
+def test_a_device_or_a_pipe_is_not_replaced_by_a_file(tmp_path: Path, device: str) -> None:
+    path = tmp_path / device
+    if device == "fifo":
+        os.mkfifo(path)
+    elif device == "link":
+        path.symlink_to(os.devnull)
+    if not path.exists() or path.is_file():
+        pytest.skip(f"{device} is no device here")
+    kind = path.lstat().st_mode
+    for write in (lambda: atomic_write.write(path, ""), atomic_write.atomic_write(path).__enter__):
+        with pytest.raises(OutputRefused, match="a device or a pipe"):
+            write()
+    assert path.lstat().st_mode == kind
+
+
+def test_the_target_of_a_symbolic_link_is_replaced_and_the_link_stays(tmp_path: Path) -> None:
+    target, link = tmp_path / "disk" / "target", tmp_path / "link"
+    target.parent.mkdir()
+    link.symlink_to(target)
+    for content in ("first", "second"):
+        atomic_write.write(link, content)
+        assert target.read_text(encoding="utf-8") == content
+        assert link.is_symlink()
+    assert list(target.parent.iterdir()) == [target]

@@ -1,17 +1,20 @@
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import platformdirs
 import pytest
 
 from sdcpp import cache
-from sdcpp.errors import CacheBusy
+from sdcpp.errors import CacheBusy, CacheUnusable
 
 
 def start(program: str, *words: Path) -> subprocess.Popen[str]:
@@ -116,7 +119,7 @@ with cache.lock(Path(sys.argv[1])):
     with start(program, tmp_path / "entry") as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(CacheBusy, match="held by another process"), cache.lock(tmp_path / "entry", 0.1):
+        with pytest.raises(CacheBusy, match="locked by another process"), cache.lock(tmp_path / "entry", 0.1):
             pass
         holder.kill()
         holder.wait()
@@ -164,3 +167,96 @@ def test_the_longest_unused_entries_go_first(tmp_path: Path) -> None:
     os.utime(tmp_path / "oldest", (1, 1))
     cache.evict_oldest(tmp_path / "newest", 10)
     assert {path.name for path in tmp_path.iterdir()} == {".oldest.partial", "newest"}
+
+
+@pytest.mark.parametrize("below", ["", "cache", "deep/er"])
+def test_a_file_in_place_of_the_cache_folder_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, below: str
+) -> None:
+    taken = tmp_path / "file"
+    taken.write_text("mine", encoding="utf-8")
+    monkeypatch.setenv(cache.VARIABLE, os.fspath(taken / below))
+    with pytest.raises(
+        CacheUnusable, match=f"is not a folder: {taken}\n  use another cache with SDCPP_CACHE"
+    ):
+        cache.root()
+    for use in (cache.lock(taken / below / "entry"), cache.lock(taken / below / "builds" / "entry")):
+        with pytest.raises(CacheUnusable), use:
+            pass
+    with pytest.raises(CacheUnusable):
+        cache.get_or_create(taken / below / "entry", lambda _: None)
+
+
+def test_a_cache_path_that_no_folder_can_have_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    for wrong, words in (
+        (tmp_path / ("long" * 100), "File name too long"),
+        (loop, "cache folder is unknown"),
+        (Path("~no-such-user-here/cache"), "cache folder is unknown"),
+    ):
+        monkeypatch.setenv(cache.VARIABLE, os.fspath(wrong))
+        with pytest.raises(CacheUnusable, match=words):
+            cache.root()
+
+
+def test_without_a_home_folder_the_cache_must_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(cache.VARIABLE, raising=False)
+    monkeypatch.setattr(platformdirs, "user_cache_path", lambda name: Path("~") / name)
+    with pytest.raises(
+        CacheUnusable, match=r"no home folder.*: ~\n  use another cache with SDCPP_CACHE=FOLDER"
+    ):
+        cache.root()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EIO])
+def test_what_the_disk_refuses_names_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    entry = tmp_path / "cache" / "entry"
+
+    def fail(name: str | None) -> Callable[..., None]:
+        def raise_it(*_: object, **__: object) -> None:
+            raise OSError(number, os.strerror(number), name)
+
+        return raise_it
+
+    for name in (os.fspath(entry.parent / "half"), None):  # None: of a write to an open file
+        with pytest.raises(CacheUnusable, match=f"{os.strerror(number)}.*{entry.parent}") as caught:
+            cache.get_or_create(entry, fail(name))
+        assert cache.VARIABLE in caught.value.remedy
+    with pytest.raises(OSError, match="elsewhere") as other:  # a file that is not in the cache
+        cache.get_or_create(entry, fail("/elsewhere/file"))
+    assert not isinstance(other.value, CacheUnusable)
+    assert [path.name for path in entry.parent.iterdir()] == ["entry.lock"]
+    monkeypatch.setattr(Path, "mkdir", fail(os.fspath(entry.parent)))
+    with pytest.raises(CacheUnusable, match=os.strerror(number)), cache.lock(entry):
+        pass
+
+
+def test_a_bug_in_what_creates_an_entry_stays_what_it_is(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        cache.get_or_create(tmp_path / "entry", lambda partial: (partial / "a" / "b").touch())
+
+
+def test_a_file_system_without_locks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def acquire(*_: object, **__: object) -> None:
+        raise NotImplementedError("no flock")
+
+    monkeypatch.setattr("filelock.FileLock.acquire", acquire)
+    with pytest.raises(CacheUnusable, match=r"cannot be locked \(no flock\)"), cache.lock(tmp_path / "entry"):
+        pass
+
+
+def test_an_entry_that_cannot_be_marked_as_used_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), os.fspath(tmp_path))
+
+    (tmp_path / "entry").mkdir()
+    monkeypatch.setattr(os, "utime", refuse)
+    cache.evict_oldest(tmp_path / "entry", 0)
+    assert (tmp_path / "entry").is_dir()

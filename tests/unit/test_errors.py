@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Iterator
 
 import pytest
 
-from sdcpp import errors
+from sdcpp import errors, project
 
 
 def kinds(base: type[errors.Error] = errors.Error) -> Iterator[type[errors.Error]]:
@@ -34,6 +35,23 @@ def test_a_message_says_what_happened_to_what_and_what_to_do() -> None:
         "2025-13",
         "did you mean 2025-12?",
     )
+
+
+@pytest.mark.parametrize("kind", [errors.UnknownRevision, errors.FileInvalid])
+def test_a_name_cannot_command_the_terminal(kind: type[errors.Error]) -> None:
+    text = str(kind("not there", "a\x1b[31m\udcffb", "give another"))
+    assert r"a\x1b[31m\udcffb" in text
+    assert text.encode("ascii")
+
+
+def test_the_contributing_page_lists_every_exit_code() -> None:
+    page = (project.ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("## Exit statuses")[2]
+    listed: set[int] = set()
+    for row in re.findall(r"^\| ([0-9, to]+) \|", page, re.MULTILINE):
+        for part in row.split(", "):
+            first, _, last = part.partition(" to ")
+            listed |= set(range(int(first), int(last or first) + 1))
+    assert {kind.exit_code for kind in kinds()} <= listed
 
 
 @pytest.mark.parametrize("kind", list(kinds()), ids=lambda kind: kind.__name__)
