@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 
-from harness.cases import malformed_file_case
 from harness.cases.malformed_file_case import malformed_file_cases
 from harness.malformed.malformed_file import MalformedFile
 from tests.unit.fake_malformed_files import recipe, trial
@@ -38,8 +37,3 @@ def test_a_file_that_an_old_library_would_not_look_for_is_not_tried_on_it() -> N
     for name, count in {"x.gguf": 0, "x": 0, "a b.safetensors": 1, "x.ckpt": 1}.items():
         assert len(malformed_file_cases(BASE, ["auto"], [named(name)], any_suffix=False)) == count
         assert len(malformed_file_cases(BASE, ["auto"], [named(name)], any_suffix=True)) == 1
-
-
-def test_limits_are_set() -> None:
-    assert malformed_file_case.TIMEOUT <= 30
-    assert malformed_file_case.MEMORY >= 4 << 30

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 import pytest
 
-from harness.cases.case import MODES, Case, plan_digest, select, unique_shots
-from harness.cases.matrix import QUICK, BlockMaker
+from harness.cases.case import MODES, Case, unique_shots
+from harness.cases.matrix import FULL, QUICK, BlockMaker, Fixture, base_types
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
 
@@ -36,14 +36,6 @@ def test_names_with_their_mode_are_unique() -> None:
     assert len({(case.name, case.dimensions["mode"]) for case in found}) == len(found)
 
 
-@pytest.mark.parametrize(
-    ("patterns", "count"),
-    [([], 30), (["gguf-Q*"], 6), (["gguf-Q8_0@auto"], 1), (["none", "ckpt*"], 6), (["x"], 0)],
-)
-def test_selection_by_name_and_mode(patterns: list[str], count: int) -> None:
-    assert len(select(cases(MODES), patterns)) == count
-
-
 def test_a_float_file_has_a_twin_that_it_must_equal_and_a_quantised_one_has_none() -> None:
     found = {case.name: case for case in cases(["auto"])}
     twin = found["gguf-F16"].equal
@@ -69,6 +61,25 @@ def test_files_that_hold_the_same_numbers_share_a_reference() -> None:
     assert len({shot.name for shot in shots}) == len(shots)
 
 
-def test_another_plan_has_another_digest() -> None:
-    assert plan_digest(["a", "b"]) == plan_digest(["a", "b"])
-    assert plan_digest(["a", "b"]) != plan_digest(["ab"])
+def test_immediately_wants_the_rounded_sum_and_auto_depends_on_the_base() -> None:
+    fixture = Fixture(base=FULL.bases["C"][0], maker=BlockMaker())
+    found = {
+        (c.dimensions["base type"], mode): c
+        for mode in ("immediately", "at_runtime", "auto")
+        for c in base_types(fixture, mode)
+    }
+    wants = {key: case.wanted is not None and case.wanted.rounded for key, case in found.items()}
+    assert wants["Q8_0", "immediately"]
+    assert wants["F16", "auto"]
+    assert not wants["Q8_0", "at_runtime"]
+    assert not wants["Q8_0", "auto"]
+    assert {kind for kind, _ in found} == {
+        "F32",
+        "F16",
+        "BF16",
+        "Q8_0",
+        "Q4_0",
+    }  # no library makes others here
+    shots = [shot for case in found.values() for shot in case.shots]
+    names = {shot.name for shot in shots}
+    assert len(names) == len({(s.base.name, s.mode, s.rounded, s.merged, s.sequence) for s in shots})

@@ -1,36 +1,18 @@
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from harness.cases import malformed_file_case
-from harness.cases.malformed_file_case import MalformedFileCase, malformed_file_cases
+from harness.cases.malformed_file_case import MalformedFileCase
 from harness.judging import oracle
 from harness.judging.survival import judge_malformed_file
-from harness.malformed.malformed_file import MalformedFile
 from harness.records.record import Observation, Pixels
 from harness.records.verdict import Verdict
-from tests.unit.fake_models import BASE
+from tests.unit.fake_malformed_files import trial
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
 
 SHADES = {"without": 100, "whole": 140, "first": 120, "second": 130, "negated": 60, "bf16": 141}
-
-
-def recipe(
-    accept: frozenset[str] = frozenset({"without"}), quietly: frozenset[str] = frozenset()
-) -> MalformedFile:
-    return MalformedFile(
-        name="odd", container="gguf", why="a test", content=lambda: b"odd", accept=accept, quietly=quietly
-    )
-
-
-def trial(**more: frozenset[str]) -> MalformedFileCase:
-    [found] = malformed_file_cases(BASE, ["at_runtime"], [recipe(**more)], any_suffix=True)
-    return found
 
 
 def shade(value: int) -> Pixels:
@@ -141,34 +123,3 @@ def test_a_reference_that_could_not_be_made_leaves_the_trial_unjudged() -> None:
     observed = {shot.name: ended("crashed", signal="SIGSEGV", text="dead") for shot in tried.shots}
     observed[tried.shot.name] = Observation(build="b", shot="x", outcome="picture", picture="got")
     assert judge_malformed_file(tried, observed, {"got": shade(1)}).verdict is Verdict.UNJUDGED
-
-
-def test_a_trial_asks_for_the_references_of_its_recipe_only() -> None:
-    assert set(trial().references) == {"without", "whole"}
-    assert set(trial(accept=frozenset({"without", "first"})).references) == {"without", "whole", "first"}
-    assert len(trial().shots) == 3
-
-
-def test_trials_are_made_for_each_mode_that_can_matter_and_have_names_of_their_own() -> None:
-    modes = ["immediately", "at_runtime"]
-    [once] = malformed_file_cases(BASE, modes, [recipe()], any_suffix=False)
-    assert once.dimensions["mode"] == "at_runtime"
-    found = malformed_file_cases(BASE, modes, [replace(recipe(), in_every_mode=True)], any_suffix=False)
-    assert [t.dimensions["mode"] for t in found] == ["at_runtime", "immediately"]
-    assert len({shot.name for t in found for shot in t.shots}) == 6
-    assert found[0].shot.request(1)["sequence"][0][0][0].endswith("odd.safetensors")
-
-
-def test_a_file_that_an_old_library_would_not_look_for_is_not_tried_on_it() -> None:
-    def named(name: str) -> MalformedFile:
-        make: Callable[[], bytes] = lambda: b"x"  # noqa: E731
-        return MalformedFile(name="n", container="gguf", why="w", content=make, file_name=name)
-
-    for name, count in {"x.gguf": 0, "x": 0, "a b.safetensors": 1, "x.ckpt": 1}.items():
-        assert len(malformed_file_cases(BASE, ["auto"], [named(name)], any_suffix=False)) == count
-        assert len(malformed_file_cases(BASE, ["auto"], [named(name)], any_suffix=True)) == 1
-
-
-def test_limits_are_set() -> None:
-    assert malformed_file_case.TIMEOUT <= 30
-    assert malformed_file_case.MEMORY >= 4 << 30

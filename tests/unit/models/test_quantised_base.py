@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from harness.adapters import merged_base
 from harness.adapters.adapter_file import AdapterFile
 from harness.adapters.use import Use
-from harness.cases.matrix import FULL, BlockMaker, Fixture, stored_bases
 from harness.models.quantised_base import stored
 from tests.unit.fake_models import ADAPTER, BASE
 
@@ -57,27 +56,3 @@ def test_an_adapter_is_merged_into_what_is_stored() -> None:
     got = gguf.quants.dequantize(stored_sum.data, stored_sum.tensor_type)
     assert np.array_equal(got, rounded(whole.astype(np.float32), gguf.GGMLQuantizationType.Q4_0))
     assert np.abs(got - whole).max() > 1e-3
-
-
-def test_immediately_wants_the_rounded_sum_and_auto_depends_on_the_base() -> None:
-    fixture = Fixture(base=FULL.bases["C"][0], maker=BlockMaker())
-    found = {
-        (c.dimensions["base type"], mode): c
-        for mode in ("immediately", "at_runtime", "auto")
-        for c in stored_bases(fixture, mode)
-    }
-    wants = {key: case.wanted is not None and case.wanted.rounded for key, case in found.items()}
-    assert wants["Q8_0", "immediately"]
-    assert wants["F16", "auto"]
-    assert not wants["Q8_0", "at_runtime"]
-    assert not wants["Q8_0", "auto"]
-    assert {kind for kind, _ in found} == {
-        "F32",
-        "F16",
-        "BF16",
-        "Q8_0",
-        "Q4_0",
-    }  # no library makes others here
-    shots = [shot for case in found.values() for shot in case.shots]
-    names = {shot.name for shot in shots}
-    assert len(names) == len({(s.base.name, s.mode, s.rounded, s.merged, s.sequence) for s in shots})

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from sdcpp import cache
-from sdcpp.errors import PatchConflict, SeriesInvalid
-from sdcpp.patching import patch_file, series
+from sdcpp.errors import PatchConflict
+from sdcpp.patching import series
 from sdcpp.patching.series import Patch, Prepared, State
 from sdcpp.source import workspace
 from sdcpp.source.revision import Folder, from_folder
@@ -453,18 +453,3 @@ def test_two_processes_at_once(tmp_path: Path, author: Author) -> None:
     commits = [process.communicate()[0] for process in both]
     assert [process.returncode for process in both] == [0, 0]
     assert commits[0] == commits[1] != ""
-
-
-def test_a_file_that_is_no_patch(tmp_path: Path) -> None:
-    (tmp_path / "text.patch").write_text("Subject: nothing\nFrom: nobody\n\njust words\n")
-    with pytest.raises(SeriesInvalid, match="holds no change"):
-        series.read(tmp_path / "text.patch")
-    with pytest.raises(SeriesInvalid, match="cannot be read"):
-        series.read(tmp_path / "absent.patch")
-
-
-def test_hunks_know_where_they_are() -> None:
-    first, second = "@@ -3 +3,2 @@ f()\n-old\n+--- new\n+more", "@@ -9,2 +10 @@\n ctx\n-gone"
-    found = list(patch_file.hunks(f"--- a/x/y.cpp\n+++ b/x/y.cpp\n{first}\n{second}\n-- \n2.39\n"))
-    assert [(hunk.file, hunk.line) for hunk in found] == [("x/y.cpp", 3), ("x/y.cpp", 9)]
-    assert [hunk.text for hunk in found] == [first, second]

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from harness.adapters import merged_base
+from harness.adapters.adapter import Adapter
+from harness.adapters.adapter_file import AdapterFile
+from harness.adapters.use import Use
+from harness.models.base_model import Base, Weight
+from sdcpp import cache
+from sdcpp.errors import CacheBusy
+from tests.unit.fake_models import ADAPTER, BASE
+
+pytestmark = pytest.mark.usefixtures("cache_folder")
+
+
+def test_merged_tensors_come_in_files_by_role_and_in_the_types_of_the_base() -> None:
+    base = Base(
+        name="two",
+        architecture="none",
+        files={
+            "model": {
+                "model.diffusion_model.a.weight": Weight(shape=(8, 8), std=0.1, dtype="F32"),
+                "model.diffusion_model.k.weight": Weight(shape=(4, 4, 3, 3), std=0.1),
+                "encoder.t.weight": Weight(shape=(8, 8), std=0.1, dtype="F32"),
+            }
+        },
+        targets={"a": ("model", "model.diffusion_model.a.weight")},
+        groups={
+            "conv3x3": {"k": ("model", "model.diffusion_model.k.weight")},
+            "text": {"t": ("model", "encoder.t.weight")},
+        },
+    )
+    adapter = Adapter(
+        name="x", base="two", rank=2, alpha=None, kind="diff", targets=("linear", "conv3x3", "text")
+    )
+    file = AdapterFile(base=base, adapter=adapter, container="safetensors", kind="F32")
+    paths = merged_base.make(base, [Use(file=file)])
+    assert set(paths) == {"diffusion_model", "clip_l"}
+    found = {role: load_file(path) for role, path in paths.items()}
+    assert set(found["clip_l"]) == {"encoder.t.weight"}
+    kernel = found["diffusion_model"]["k.weight"]
+    assert kernel.dtype == np.float16
+    change = file.values()["lora_unet_k.diff"]
+    assert np.allclose(kernel, base.weight("k") + change, rtol=2**-10)
+    linear = found["diffusion_model"]["a.weight"]
+    assert linear.dtype == np.float32
+    assert np.allclose(linear, base.weight("a") + file.values()["lora_unet_a.diff"])
+    assert merged_base.make(base, [Use(file=file)]) == paths
+    alone = merged_base.make(dataclasses.replace(base, name="alone", whole=True), [Use(file=file)])
+    (whole,) = (load_file(path) for path in alone.values())
+    assert list(alone) == ["model"]
+    assert set(whole) == set(base.files["model"])
+    for name in ("a", "k"):
+        assert np.array_equal(
+            whole[f"model.diffusion_model.{name}.weight"], found["diffusion_model"][f"{name}.weight"]
+        )
+    for path in paths.values():
+        path.unlink()
+    with pytest.raises(CacheBusy, match="merged tensors are gone"):
+        merged_base.make(base, [Use(file=file)])
+
+
+def test_merged_tensors_that_another_process_removes_are_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    uses = [Use(file=AdapterFile(base=BASE, adapter=ADAPTER, container="safetensors", kind="F32"))]
+    made = merged_base.make(BASE, uses)
+    trim, times = cache.evict_oldest, 0
+
+    def remove_first(entry: Path, limit: int) -> None:
+        nonlocal times
+        times += 1
+        if times == 1:
+            cache.remove(entry)
+        else:
+            trim(entry, limit)
+
+    monkeypatch.setattr(cache, "evict_oldest", remove_first)
+    assert merged_base.make(BASE, uses) == made
+    assert all(path.exists() for path in made.values())
+    assert times == 2

@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+
+from harness.cases.case import MODES, Case, plan_digest, select
+from harness.cases.matrix import QUICK, BlockMaker
+
+pytestmark = pytest.mark.usefixtures("cache_folder")
+
+
+def cases(modes: Iterable[str]) -> list[Case]:
+    return [case for case in QUICK.cases("C", modes, BlockMaker()) if isinstance(case, Case)]
+
+
+@pytest.mark.parametrize(
+    ("patterns", "count"),
+    [([], 30), (["gguf-Q*"], 6), (["gguf-Q8_0@auto"], 1), (["none", "ckpt*"], 6), (["x"], 0)],
+)
+def test_selection_by_name_and_mode(patterns: list[str], count: int) -> None:
+    assert len(select(cases(MODES), patterns)) == count
+
+
+def test_another_plan_has_another_digest() -> None:
+    assert plan_digest(["a", "b"]) == plan_digest(["a", "b"])
+    assert plan_digest(["a", "b"]) != plan_digest(["ab"])

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import io
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.formats import torch_pickle
+from harness.formats.read import read_tensors
+from harness.formats.tensor import TensorHeader
+from sdcpp.errors import FileInvalid
+from tests.unit.formats.tensor_files import archive
+
+
+def test_a_nested_state_dict_and_the_texts_beside_it(tmp_path: Path) -> None:
+    words = torch_pickle.state_dict([("w", (2, 3), "FloatStorage")])
+    # {"state_dict": <the dict>, "epoch": 3}, around the dict that is there.
+    nested = pickle.PROTO + b"\x02}(X\x0a\0\0\0state_dict" + words[2:-1] + b"X\x05\0\0\0epochK\x03u."
+    data = np.arange(6, dtype=np.float32)
+    file = read_tensors(archive(tmp_path / "x.ckpt", nested, {"data/0": data.tobytes()}))
+    assert np.array_equal(file.tensors["w"].values(), data.reshape(2, 3))
+    assert file.metadata == {"epoch": TensorHeader(type="STRING", value="3")}
+
+
+def test_a_transposed_tensor_is_gathered(tmp_path: Path) -> None:
+    words = torch_pickle.state_dict([("w", (3, 2), "FloatStorage")])
+    # Shape (3, 2) and strides (2, 1), pushed as two numbers each; swap the strides.
+    swapped = words.replace(b"K\x02K\x01\x86", b"K\x01K\x03\x86")
+    assert swapped != words
+    data = np.arange(6, dtype=np.float32)
+    file = read_tensors(archive(tmp_path / "x.ckpt", swapped, {"data/0": data.tobytes()}))
+    assert np.array_equal(file.tensors["w"].values(), data.reshape(2, 3).T)
+
+
+def test_an_older_checkpoint_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "x.ckpt"
+    stream = io.BytesIO()
+    pickle.dump(119547037146038801333356, stream, protocol=2)
+    path.write_bytes(stream.getvalue())
+    with pytest.raises(FileInvalid, match=r"before PyTorch 1\.6"):
+        read_tensors(path)

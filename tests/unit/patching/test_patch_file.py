@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sdcpp.errors import SeriesInvalid
+from sdcpp.patching import patch_file, series
+from tests.unit.patching.good_patch import GOOD, replacing
+
+
+def test_an_encoded_mail_is_decoded(series_folder: Path) -> None:
+    text = replacing("Subject: ", "MIME-Version: 1.0\nContent-Type: text/plain; charset=UTF-8\n"
+               "Content-Transfer-Encoding: quoted-printable\nSubject: ")(GOOD)  # fmt: skip
+    text = text.replace("+better", "+gr=C3=BC=C3=9Fe =3D 1").replace(
+        "fix: make", "=?UTF-8?q?fix=3A_m=C3=A4ke?="
+    )
+    (series_folder / "small-thing.patch").write_text(text)
+    found = patch_file.read(series_folder / "small-thing.patch")
+    assert found.subject == "fix: mäke the small thing better"
+    assert "+grüße = 1\n" in found.diff.decode()
+
+
+def test_a_file_that_is_no_patch(tmp_path: Path) -> None:
+    (tmp_path / "text.patch").write_text("Subject: nothing\nFrom: nobody\n\njust words\n")
+    with pytest.raises(SeriesInvalid, match="holds no change"):
+        series.read(tmp_path / "text.patch")
+    with pytest.raises(SeriesInvalid, match="cannot be read"):
+        series.read(tmp_path / "absent.patch")
+
+
+def test_hunks_know_where_they_are() -> None:
+    first, second = "@@ -3 +3,2 @@ f()\n-old\n+--- new\n+more", "@@ -9,2 +10 @@\n ctx\n-gone"
+    found = list(patch_file.hunks(f"--- a/x/y.cpp\n+++ b/x/y.cpp\n{first}\n{second}\n-- \n2.39\n"))
+    assert [(hunk.file, hunk.line) for hunk in found] == [("x/y.cpp", 3), ("x/y.cpp", 9)]
+    assert [hunk.text for hunk in found] == [first, second]
