@@ -1,0 +1,90 @@
+"""Decide from the verdicts on a mutant whether a case catches its mistake."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from harness.records.record import Cell
+from harness.records.verdict import Verdict
+from harness.studies.mutation.mutants import Mutant
+
+#: Verdicts that catch a mistake. A crash or a timeout does not: it says nothing about the picture.
+CATCHING = frozenset({Verdict.WRONG, Verdict.NO_EFFECT, Verdict.REFUSED, Verdict.MISDIRECTED})
+
+
+class State(StrEnum):
+    """The outcome of a mutant."""
+
+    CAUGHT = "caught"
+    CRASHED = "crashed"  # cases crash or hang, and no case catches it
+    SURVIVED = "survived"
+    WAITING = "waiting"  # the matrix has no case that its Select: line fits
+    NOT_RUN = "not run"  # there are no finished records of its file as it is now
+    SILENT = "silent"  # a control that no case reports
+    NOISY = "noisy"  # a control that a case reports
+
+
+#: The states that a harness has which can be trusted.
+WANTED = frozenset({State.CAUGHT, State.SILENT})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """A mutant's state, and the cells that differ from those of the unmutated library, in the matrix's order."""
+
+    mutant: Mutant
+    state: State
+    cells: tuple[Cell, ...] = ()
+    tried: int = 0
+    date: str = ""
+
+    @property
+    def first(self) -> Cell | None:
+        """The first case that catches it; if none does, the first that crashes."""
+        return next((c for c in self.cells if c.verdict in CATCHING), self.cells[0] if self.cells else None)
+
+    @property
+    def strongest(self) -> Cell | None:
+        """The case whose error exceeds its tolerance most."""
+        return max((c for c in self.cells if c.verdict in CATCHING), key=_excess, default=None)
+
+
+def _excess(cell: Cell) -> float:
+    """Return the error of a cell divided by its tolerance; 1 if it has no error."""
+    return cell.error / cell.tolerance if cell.error is not None and cell.tolerance else 1.0
+
+
+def compare(mutant: Mutant, plain: Iterable[Cell], mutated: Sequence[Cell]) -> Outcome:
+    """Return a mutant's outcome from its cells and from those of the unmutated library."""
+    before = {_place(cell): cell.verdict for cell in plain}
+    differing = tuple(cell for cell in mutated if cell.verdict is not before[_place(cell)])
+    if mutant.control:
+        state = State.NOISY if differing else State.SILENT
+    elif any(cell.verdict in CATCHING for cell in differing):
+        state = State.CAUGHT
+    else:
+        state = State.CRASHED if differing else State.SURVIVED
+    return Outcome(mutant=mutant, state=state, cells=differing, tried=len(mutated))
+
+
+def describe(outcome: Outcome) -> str:
+    """Return one line about an outcome."""
+    words = [f"{outcome.state.upper()} after {outcome.tried} cells"]
+    if outcome.first:
+        words.append(f"by {_place(outcome.first)}: {_numbers(outcome.first)}")
+    if outcome.strongest and outcome.strongest is not outcome.first:
+        words.append(f"; most clearly by {_place(outcome.strongest)}: {_numbers(outcome.strongest)}")
+    return " ".join(words)
+
+
+def _place(cell: Cell) -> str:
+    """Return ``case@mode (base model)`` of a cell."""
+    return f"{cell.case}@{cell.dimensions['mode']} ({cell.dimensions['base']})"
+
+
+def _numbers(cell: Cell) -> str:
+    if cell.error is None:
+        return f"{cell.verdict}: {cell.evidence.partition(chr(10))[0]}" if cell.evidence else cell.verdict
+    return f"{cell.verdict}, error {cell.error:.2g}, tolerance {cell.tolerance:g}"

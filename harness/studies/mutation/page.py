@@ -1,0 +1,129 @@
+"""The page docs/mutants.md and the figures that it is made of, results/mutants.json."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.records.record import Cell
+from harness.studies.mutation.mutants import REVISION, Mutant
+from harness.studies.mutation.outcome import WANTED, Outcome, State
+from sdcpp import atomic_write, project
+
+PAGE = project.ROOT / "docs" / "mutants.md"
+RESULTS = project.ROOT / "results" / "mutants.json"
+COMMAND = "sdcpp mutants --docs"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catch:
+    """A case that reports a mutant; ``error`` and ``tolerance`` are the cell's, None if it has none."""
+
+    case: str
+    mode: str
+    base: str
+    verdict: str
+    error: float | None = None
+    tolerance: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageRow:
+    """The outcome of one mutant: the first case that catches it, and the one whose error is largest."""
+
+    mutant: str
+    state: State
+    date: str = ""
+    first: Catch | None = None
+    strongest: Catch | None = None
+
+
+def page_row(outcome: Outcome) -> PageRow:
+    """Return what the page keeps of an outcome."""
+    return PageRow(
+        mutant=outcome.mutant.name,
+        state=outcome.state,
+        date=outcome.date,
+        first=_catch(outcome.first),
+        strongest=_catch(outcome.strongest),
+    )
+
+
+def _catch(cell: Cell | None) -> Catch | None:
+    if cell is None:
+        return None
+    return Catch(
+        case=cell.case,
+        mode=cell.dimensions["mode"],
+        base=cell.dimensions["base"],
+        verdict=cell.verdict.value,
+        error=None if cell.error is None else round(cell.error, 4),
+        tolerance=cell.tolerance,
+    )
+
+
+def write(rows: Sequence[PageRow], mutants: Iterable[Mutant]) -> tuple[Path, Path]:
+    """Write the figures and the page and return their paths; raises CheckoutNeeded in an installed sdcpp."""
+    project.checkout()
+    atomic_write.write(RESULTS, "[\n" + ",\n".join(json.dumps(asdict(row)) for row in rows) + "\n]\n")
+    atomic_write.write(PAGE, page(rows, mutants))
+    return RESULTS, PAGE
+
+
+def read(path: Path = RESULTS) -> list[PageRow]:
+    """Return the figures that ``write`` kept."""
+    return [_row(entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
+
+
+def _row(entry: dict[str, Any]) -> PageRow:
+    catches = {key: Catch(**entry[key]) if entry[key] else None for key in ("first", "strongest")}
+    return PageRow(mutant=entry["mutant"], state=State(entry["state"]), date=entry["date"], **catches)
+
+
+def page(rows: Sequence[PageRow], mutants: Iterable[Mutant]) -> str:
+    """Return the page as Markdown."""
+    known = {mutant.name: mutant for mutant in mutants}
+    run = [row for row in rows if row.state is not State.NOT_RUN]
+    mistakes = [row for row in run if not known[row.mutant].control]
+    caught = sum(row.state is State.CAUGHT for row in mistakes)
+    silent = sum(row.state is State.SILENT for row in run)
+    waiting = len(rows) - len(run)
+    lines = [
+        "# Mutants",
+        "",
+        "A mutant is the library with one plausible mistake on its LoRA path, made by a file of",
+        "`harness/studies/mutation/mutants/`. A case catches it if its verdict differs from the verdict on the library",
+        "without the mistake; crashes and hangs do not count. A control is a change without effect, which no case may",
+        "report. The first number after a verdict is the effect error, the second the tolerance that it exceeds.",
+        "",
+        f"Revision {REVISION} with the patch series, CPU: {caught} of the {len(mistakes)} mistakes tried are caught,"
+        f" {silent} of the {len(run) - len(mistakes)} controls are not reported"
+        + (f"; {waiting} of the {len(rows)} mutants have not been run yet." if waiting else "."),
+        "",
+        f"`{COMMAND}` writes this page and [results/mutants.json](../results/mutants.json), which it is made of."
+        " With `--recorded` it reads finished records and runs nothing. `sdcpp mutants --select NAME` runs one row.",
+        "",
+        "| mutant | mistake | file | first caught by | most clearly by | date |",
+        "|---|---|---|---|---|---|",
+    ]
+    lines += [_line(row, known[row.mutant]) for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def _line(row: PageRow, mutant: Mutant) -> str:
+    first = _cell(row.first) if row.first else "no case"
+    if row.state not in WANTED or mutant.control:
+        added = f": {first}" if row.first else ""
+        first = row.state.value if row.state in WANTED else f"**{row.state}**{added}"
+    strongest = _cell(row.strongest) if row.strongest else ""
+    files = ", ".join(f"`{Path(file).name}`" for file in mutant.patch.files)
+    words = [f"`{mutant.name}`", mutant.mistake, files, first, strongest, row.date]
+    return "| " + " | ".join(word.replace("|", "\\|") for word in words) + " |"
+
+
+def _cell(catch: Catch) -> str:
+    number = f" {catch.error:.2g} > {catch.tolerance:g}" if catch.error is not None else ""
+    return f"`{catch.case}@{catch.mode}` {catch.base}: {catch.verdict}{number}"

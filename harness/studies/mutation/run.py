@@ -1,0 +1,126 @@
+"""Build mutants and run the cases on them, or read the outcome from finished records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from harness.cases.case import MODES, Case, plan_digest
+from harness.cases.case import select as selected
+from harness.cases.malformed_file_case import MalformedFileCase
+from harness.cases.matrix import BlockMaker, Matrix
+from harness.records.record import Records, read
+from harness.studies.mutation.mutants import FOLDER, Mutant
+from harness.studies.mutation.outcome import WANTED, Outcome, State, compare, describe
+from harness.verification.run import RECORDS, run_sides
+from harness.verification.sides import RunSpec, build_sides
+from sdcpp import console
+from sdcpp.patching import series
+from sdcpp.process import quoted
+from sdcpp.source import workspace
+from sdcpp.source.revision import Revision
+
+COMMAND = ("sdcpp", "mutants")
+#: Further CMake entries of the builds; upstream's CMake project reads the file.
+_QUICK = {"CMAKE_PROJECT_stable-diffusion_INCLUDE": (FOLDER / "quick.cmake").as_posix()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MutationRun:
+    """Runs mutants: a revision with the project's patches, a matrix, and a folder for the records.
+
+    ``hints`` are the selections of all mutants together. The unmutated library runs these cases once for all.
+    """
+
+    revision: Revision
+    matrix: Matrix
+    folder: Path
+    hints: Sequence[str]
+    jobs: int | None = None
+
+    def forget(self, mutants: Iterable[Mutant]) -> None:
+        """Remove the records of these mutants and of the unmutated library, so that they run again."""
+        for name in ("unmutated", *(mutant.name for mutant in mutants)):
+            for path in (self.folder / name).glob(f"*/{RECORDS}"):
+                path.unlink()
+
+    def outcome(self, mutant: Mutant, *, whole: bool = False) -> Outcome:
+        """Build a mutant and run the cases that should catch it, then the whole matrix if they do not.
+
+        With ``whole`` the matrix runs at once. A control runs its selection only, unless ``whole``. Existing records
+        are reused.
+        """
+        outcome = self._stage(mutant, () if whole else mutant.select)
+        missed = outcome.state in (State.CRASHED, State.SURVIVED)
+        return self._stage(mutant, ()) if missed and not whole else outcome
+
+    def _stage(self, mutant: Mutant, select: Sequence[str]) -> Outcome:
+        mutated = self.records(mutant, select)
+        if mutated is None:
+            return Outcome(mutant=mutant, state=State.WAITING)
+        plain = self.records(None, self.hints if select else ())
+        found = compare(mutant, plain.cells if plain else (), mutated.cells)
+        return replace(found, date=mutated.finished[:10])
+
+    def recorded(self, mutant: Mutant) -> Outcome:
+        """Return the outcome that finished records give; nothing is built or run.
+
+        Records of an earlier content of the mutant's file do not count. The library's build is not checked.
+        """
+        for select, hints in ((mutant.select, self.hints), ((), ())):
+            mutated, plain = self._finished(mutant.name, select), self._finished("unmutated", hints)
+            if mutated and plain and mutant.patch.sha256 in _patches(mutated):
+                found = compare(mutant, plain.cells, mutated.cells)
+                if found.state in WANTED or not select:
+                    return replace(found, date=mutated.finished[:10])
+        return Outcome(mutant=mutant, state=State.NOT_RUN)
+
+    def _finished(self, name: str, select: Sequence[str]) -> Records | None:
+        path = self._part(name, select) / RECORDS
+        records = read(path) if path.exists() else None
+        return records if records and records.finished else None
+
+    def _part(self, name: str, select: Sequence[str]) -> Path:
+        return self.folder / name / (plan_digest(select)[:8] if select else "whole")
+
+    def records(self, mutant: Mutant | None, select: Sequence[str]) -> Records | None:
+        """Run the selected cases on a mutant, or with None on the unmutated library, and return the records.
+
+        Returns None, and builds nothing, if no case is selected.
+        """
+        if not cases(self.matrix, workspace.workspace(self.revision).lora_api, select):
+            return None
+        name = mutant.name if mutant else "unmutated"
+        command = [*COMMAND, "--select", name] if mutant else [*COMMAND]
+        patches = [*series.load(), *([mutant.patch] if mutant else ())]
+        spec = RunSpec(matrix=self.matrix, select=select, sides=("patched",), options=_QUICK)
+        [contender] = build_sides(self.revision, patches, spec, BlockMaker())
+        side = replace(contender.side, label=name)
+        repeat = quoted([*command, "--case"])
+        return run_sides(
+            [replace(contender, side=side, repeat=repeat)],
+            self._part(name, select),
+            title=f"mutant {name}" if mutant else "the library without a mistake",
+            command=quoted(command),
+            jobs=self.jobs,
+            reuse=True,
+        )
+
+
+def _patches(records: Records) -> set[str]:
+    return {patch["sha256"] for side in records.sides.values() for patch in side.build["patches"]}
+
+
+def cases(matrix: Matrix, generation: str, select: Sequence[str]) -> list[Case | MalformedFileCase]:
+    """Return those cases of a matrix that a selection fits, in any mode."""
+    return selected(matrix.cases(generation, MODES, BlockMaker()), select)
+
+
+def try_out(study: MutationRun, mutants: Sequence[Mutant], *, whole: bool = False) -> Iterator[Outcome]:
+    """Run mutants one after another, print the progress and yield their outcomes."""
+    for number, mutant in enumerate(mutants, 1):
+        console.note(f"mutant {number} of {len(mutants)}: {mutant.name}: {mutant.mistake}")
+        outcome = study.outcome(mutant, whole=whole)
+        console.note(f"   {describe(outcome)}")
+        yield outcome

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.records.verdict import Verdict
+from harness.studies.mutation import mutants, page
+from harness.studies.mutation.outcome import Outcome, State
+from sdcpp import project
+from sdcpp.errors import CheckoutNeeded
+from tests.unit.studies.mutation.mutant_records import cell
+
+MUTANTS = mutants.load()
+
+
+def test_the_page_is_made_of_the_kept_figures_and_has_every_mutant() -> None:
+    rows = page.read()
+    assert page.PAGE.read_text(encoding="utf-8") == page.page(rows, MUTANTS), f"run `{page.COMMAND}`"
+    assert [row.mutant for row in rows] == [mutant.name for mutant in MUTANTS]
+
+
+def test_figures_are_read_as_they_were_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page, "PAGE", tmp_path / "docs" / "mutants.md")
+    monkeypatch.setattr(page, "RESULTS", tmp_path / "results" / "mutants.json")
+    cells = (cell("a", Verdict.WRONG, 0.123456), cell("b", Verdict.NO_EFFECT))
+    caught = Outcome(mutant=MUTANTS[0], state=State.CAUGHT, cells=cells, date="2026-01-02")
+    rows = [page.page_row(one) for one in (caught, Outcome(mutant=MUTANTS[1], state=State.NOT_RUN))]
+    results, written = page.write(rows, MUTANTS)
+    assert page.read(results) == rows
+    assert rows[0].first == rows[0].strongest
+    assert rows[0].first is not None
+    assert rows[0].first.error == 0.1235
+    assert "1 of the 2 mutants have not been run yet" in written.read_text(encoding="utf-8")
+
+
+def test_an_installed_sdcpp_writes_neither(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(project, "INSTALLED", True)
+    with pytest.raises(CheckoutNeeded, match="clone the project"):
+        page.write([], MUTANTS)
+
+
+def test_the_table_has_a_row_for_each_outcome() -> None:
+    outcomes = [
+        Outcome(
+            mutant=MUTANTS[0], state=State.CAUGHT, cells=(cell("a", Verdict.WRONG, 0.5),), date="2026-01-02"
+        ),
+        Outcome(mutant=MUTANTS[1], state=State.SURVIVED),
+        Outcome(mutant=replace(MUTANTS[2], control=True), state=State.SILENT),
+    ]
+    known = [*MUTANTS[:2], replace(MUTANTS[2], control=True)]
+    text = page.page([page.page_row(outcome) for outcome in outcomes], known)
+    rows = [line for line in text.splitlines() if line.startswith("| `")]
+    assert [row.split("`")[1] for row in rows] == [m.name for m in MUTANTS[:3]]
+    assert "`a@auto` small: WRONG 0.5 > 0.04" in rows[0]
+    assert "| **survived** |" in rows[1]
+    assert "| silent |" in rows[2]
+    assert "1 of the 2 mistakes tried" in text
+    assert "are caught, 1 of the 1 controls are not reported." in text
