@@ -1,4 +1,4 @@
-"""git, run so that neither the user's settings nor an outer repository change what it does."""
+"""Run git so that neither the user's settings nor an outer repository change what it does."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pathlib import Path
 from sdcpp import process
 from sdcpp.errors import SourceInvalid
 
-#: Who made the commits of an inner repository, and when: always the same, so that the same content always
-#: gives the same commit id.
+#: Author and date of every commit in a repository of this project: always the same, so that the same content gives
+#: the same commit id.
 IDENTITY = {
     f"GIT_{role}_{field}": value
     for role in ("AUTHOR", "COMMITTER")
@@ -23,8 +23,8 @@ IDENTITY = {
         ("DATE", "2000-01-01T00:00:00+0000"),
     )
 }
-#: What points git at another repository than the one in the current folder (git rev-parse --local-env-vars);
-#: a git hook sets some of it, and the project may well be run from one.
+#: Variables that make git use another repository than that of the current folder (git rev-parse --local-env-vars).
+#: git sets some of them for its hooks, and this project may run in a hook.
 _POINTERS = (
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
     "GIT_COMMON_DIR",
@@ -38,8 +38,8 @@ _POINTERS = (
     "GIT_SHALLOW_FILE",
     "GIT_WORK_TREE",
 )
-#: The settings of an inner repository. Nothing may change a byte of the content, start a background job, or
-#: wait for a disk: what a power cut destroys is fetched again.
+#: The settings of a repository of this project. They change no byte of the content and start no background job. git
+#: does not wait for the disk, because the source can be fetched again after a power cut.
 _SETTINGS = {
     "core.autocrlf": "false",
     "core.compression": "1",  # 42 MB instead of 168 MB for 0.5 s
@@ -53,23 +53,24 @@ _SETTINGS = {
     "maintenance.auto": "false",
     "advice.detachedHead": "false",
 }
-#: Stands above every .gitattributes of the content: no conversion of line ends, no filters.
+#: Overrides every .gitattributes of the content: no conversion of line ends, no filters.
 _ATTRIBUTES = "* !text !eol !ident !filter !working-tree-encoding !diff !merge\n"
 
 
 def users_environment() -> dict[str, str | None]:
-    """Return what to change in the environment for git in a place of the user's: nothing points elsewhere.
+    """Return the changes to the environment for git in a folder of the user's.
 
-    The user's own configuration holds (credentials, proxies, what to ignore); nothing asks for a password.
+    git uses the repository of that folder, and it asks for no password. The user's configuration applies:
+    credentials, proxies, ignored files.
     """
     cleared: dict[str, str | None] = dict.fromkeys(_POINTERS)
     return cleared | {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
 
 
 def query(folder: Path, *words: str) -> process.Completed:
-    """Ask git something about a folder of the user's, writing nothing there."""
+    """Run a git command that only reads, in a folder of the user's."""
     return process.run(
-        # a file-system monitor would be started by the question and leave files behind
+        # git would start a file-system monitor, which creates files
         ["git", "-c", "core.fsmonitor=false", *words],
         cwd=folder,
         env=users_environment(),
@@ -79,8 +80,8 @@ def query(folder: Path, *words: str) -> process.Completed:
 
 
 def head(folder: Path) -> str | None:
-    """Return the commit that is checked out in ``folder``, or None if it is no checkout itself."""
-    if not (folder / ".git").exists():  # what an outer repository has checked out says nothing
+    """Return the commit that is checked out in ``folder``, or None if it is not the top folder of a checkout."""
+    if not (folder / ".git").exists():  # git would use the repository around it
         return None
     answer = query(folder, "rev-parse", "--verify", "--quiet", "HEAD")
     commit = answer.output.strip()
@@ -89,10 +90,10 @@ def head(folder: Path) -> str | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repository:
-    """A git repository of this project's own, with the folder ``path`` as its content.
+    """A git repository that this project creates in the folder ``path``.
 
-    ``index`` names another index file than the repository's own, ``content`` another folder to read files
-    from. Every call names the repository outright: found by looking upwards it could be another one.
+    ``index`` is an index file to use instead of the repository's. ``content`` is a folder to read the files from
+    instead of ``path``. Every call gives git the path of the repository, so that it never searches parent folders.
     """
 
     path: Path
@@ -101,7 +102,7 @@ class Repository:
 
     @property
     def folder(self) -> Path:
-        """Where git keeps its things."""
+        """The folder with git's own files."""
         return self.path / ".git"
 
     def git(
@@ -110,7 +111,7 @@ class Repository:
         env: Mapping[str, str] | None = None,
         stdin: Path | None = None,
     ) -> process.Completed:
-        """Run git and return what came of it, whatever that was."""
+        """Run git and return its status and output."""
         ours: dict[str, str | None] = {name: None for name in os.environ if name.startswith("GIT_")}
         ours |= {"GIT_EXEC_PATH": os.environ.get("GIT_EXEC_PATH"), "LC_ALL": "C"}
         ours |= {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "GIT_ATTR_NOSYSTEM": "1"}
@@ -131,13 +132,17 @@ class Repository:
         env: Mapping[str, str] | None = None,
         stdin: Path | None = None,
     ) -> str:
-        """Run git where failing means that a folder is damaged; return the output less its last line end.
+        """Run a git command that fails only if a folder is damaged; return its output without the last line break.
 
-        Raises SourceInvalid with git's words.
+        Raises SourceInvalid with git's message.
         """
         done = self.git(*words, env=env, stdin=stdin)
         if done.status:
-            remedy = "see that all of it can be read" if self.content else "remove that folder and try again"
+            remedy = (
+                "check that all files in it can be read"
+                if self.content
+                else "remove that folder and try again"
+            )
             said = (done.errors or done.output).strip()
             raise SourceInvalid(
                 f"git {words[0]} failed", self.content or self.path, f"{remedy}; git says: {said}"
@@ -145,7 +150,7 @@ class Repository:
         return done.output.strip("\n")
 
     def create(self) -> None:
-        """Make the repository, empty."""
+        """Create the repository, without a commit."""
         self.check_git("init", "--quiet", "--template=", "--initial-branch=base")
         with (self.folder / "config").open("a", encoding="utf-8") as config:
             for name, value in _SETTINGS.items():
@@ -156,20 +161,20 @@ class Repository:
         (info / "attributes").write_text(_ATTRIBUTES, encoding="utf-8")
 
     def resolve(self, name: str) -> str | None:
-        """Return the commit that a name stands for, or None."""
+        """Return the commit that a name refers to, or None."""
         answer = self.git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
         return answer.output.strip() if answer.status == 0 else None
 
     def commit_all(self) -> str:
-        """Commit every file of the content, ignored or not, and return the commit; the index holds it."""
+        """Commit all files of the content, also ignored ones, and return the commit. The index has the same files."""
         self.check_git("add", "--all", "--force")
         return self.commit_index()
 
     def commit_listed(self, names: Iterable[str]) -> str:
-        """Commit exactly the files of that list, and return the commit; the index holds it.
+        """Commit exactly the files with these names, and return the commit. The index has the same files.
 
-        Names are relative to the content, with slashes. git's own index tells which have changed, so only
-        those are read. A name whose file is gone is left out.
+        Names are relative to the content and have slashes. git reads only files that have changed since they were
+        added to the index. A name without a file is skipped.
         """
         wanted = set(names)
         self.update_index(self.names() - wanted, "--force-remove")
@@ -177,18 +182,18 @@ class Repository:
         return self.commit_index()
 
     def names(self) -> set[str]:
-        """Return the names of all files in the index."""
+        """Return the names of the files in the index."""
         return set(self.check_git("ls-files", "-z").split("\0")) - {""}
 
     def update_index(self, names: Iterable[str], *actions: str) -> None:
-        """Do something to files of the index: ``git update-index`` with a list of any length."""
+        """Run ``git update-index`` with these actions on a list of names of any length."""
         with tempfile.TemporaryDirectory() as scratch:
             listing = Path(scratch) / "names"
             listing.write_bytes(b"".join(os.fsencode(name) + b"\0" for name in sorted(names)))
             self.check_git("update-index", *actions, "-z", "--stdin", stdin=listing)
 
     def commit_index(self) -> str:
-        """Commit what the index holds, and return the commit: the same for the same files."""
+        """Commit the files of the index and return the commit, which is the same for the same files."""
         tree = self.check_git("write-tree")
         return self.check_git(
             "commit-tree", "--no-gpg-sign", "-m", "upstream's source, as it was found", tree

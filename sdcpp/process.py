@@ -1,7 +1,11 @@
-"""The only door to other programs: a list of arguments, printed before it runs, never a shell."""
+"""Start other programs: always with a list of arguments, never through a shell.
+
+No other module of the project starts a program.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shlex
@@ -13,15 +17,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from sdcpp import cache, console
+from sdcpp import cache, console, os_errors
 from sdcpp.errors import ToolMissing
+
+#: Errors of starting a program that are about the program, not about this machine.
+_PROGRAM_ERRORS = frozenset(
+    {errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ENOEXEC, errno.ELOOP}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completed:
-    """How a program ended: its exit status and all that it printed (both streams, in order).
+    """A program that has ended: its arguments, its exit status and everything that it printed, in order.
 
-    Where standard error was asked for apart, it is in ``errors`` and not in ``output``.
+    ``output`` has both streams, unless ``run`` was called with ``apart``; then ``errors`` has standard error.
     """
 
     argv: tuple[str, ...]
@@ -46,14 +55,13 @@ def run(
     apart: bool = False,
     stdin: Path | None = None,
 ) -> Completed:
-    """Run a program to its end and return what came of it; a non-zero status is the caller's to judge.
+    """Run a program until it ends and return its status and output. A non-zero status is not an error here.
 
-    ``env`` is added to this process's environment; None takes a variable out of it. ``show`` passes each
-    line of output on as progress while it arrives, ``only`` those that begin so. ``quiet`` leaves the
-    command itself unprinted, for questions asked in passing. ``apart`` keeps standard error out of
-    ``output``, for output that is to be parsed; bytes that are no UTF-8 then survive as os.fsdecode would
-    have them. ``stdin`` is a file for the program to read; otherwise it reads nothing.
-    Raises ToolMissing when the program does not exist.
+    The command is printed first, unless ``quiet``. ``env`` changes environment variables; None removes one.
+    ``show`` shows each line of output as progress, or, with ``only``, the lines that match it from their start.
+    ``apart`` returns standard error separately, for output that is parsed; bytes that are not UTF-8 are then decoded
+    as os.fsdecode does. ``stdin`` is a file for the program to read; without one it reads nothing.
+    Raises ToolMissing if the program does not exist or cannot be started.
     """
     words = [os.fspath(part) for part in argv]
     if not quiet:
@@ -73,12 +81,12 @@ def run(
                 errors="surrogateescape" if apart else "replace",
                 pass_fds=cache.lock_descriptors(),
             )
-        except FileNotFoundError as error:
-            if cwd is not None and not cwd.is_dir():  # the same exception for two causes
-                raise
-            raise ToolMissing("program not found", words[0], f"install {words[0]} and try again") from error
+        except OSError as error:
+            if unusable := _unusable(error, words[0], cwd):
+                raise unusable from error
+            raise
         lines: list[str] = []
-        assert process.stdout is not None  # noqa: S101 - PIPE was asked for
+        assert process.stdout is not None  # noqa: S101 - because of PIPE
         with process, console.progress_lines(enabled=show) as progress:
             for line in process.stdout:
                 lines.append(line)
@@ -89,12 +97,25 @@ def run(
     return Completed(argv=tuple(words), status=process.returncode, output="".join(lines), errors=complaints)
 
 
+def _unusable(error: OSError, program: str, cwd: Path | None) -> ToolMissing | None:
+    """Return what to raise if an error of starting a program in the folder ``cwd`` is about the program, or None."""
+    if error.errno not in _PROGRAM_ERRORS or (cwd is not None and not cwd.is_dir()):
+        return None
+    if isinstance(error, FileNotFoundError):
+        return ToolMissing("program not found", program, f"install {program} and try again")
+    return ToolMissing(
+        f"program cannot be started ({os_errors.reason(error)})",
+        program,
+        "install it again for this machine, or remove it from PATH",
+    )
+
+
 def start(
     argv: Sequence[str | os.PathLike[str]], *, env: Mapping[str, str] | None = None, stderr: IO[bytes]
 ) -> subprocess.Popen[bytes]:
-    """Start a program that is talked to over its standard input and output, without waiting for it.
+    """Start a program and return without waiting for it; its standard input and output are pipes.
 
-    It leads a session of its own, so that it can be ended together with the processes it starts.
+    It gets a session of its own, so that it can be ended together with the processes that it starts.
     """
     words = [os.fspath(part) for part in argv]
     return subprocess.Popen(
@@ -108,7 +129,7 @@ def start(
 
 
 def which(name: str, *folders: Path) -> Path | None:
-    """Return where a program is, looking into ``folders`` first and then along PATH, or None."""
+    """Return the path of a program, searching ``folders`` first and then PATH, or None."""
     for folder in folders:
         found = shutil.which(name, path=os.fspath(folder))
         if found:
@@ -118,5 +139,5 @@ def which(name: str, *folders: Path) -> Path | None:
 
 
 def cores() -> int:
-    """Return how many processors this process may use."""
+    """Return the number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -66,6 +68,24 @@ def test_a_missing_program_is_named(tmp_path: Path) -> None:
         process.run(["no-such-program", "--version"])
     with pytest.raises(FileNotFoundError):  # a missing folder is another matter
         process.run([sys.executable, "--version"], cwd=tmp_path / "absent")
+
+
+def test_a_program_that_cannot_be_started_is_named(tmp_path: Path) -> None:
+    program = tmp_path / "tool"
+    program.write_bytes(b"\x7fELF of another machine")
+    program.chmod(0o755)
+    for broken in (program, tmp_path, program / "below"):
+        with pytest.raises(ToolMissing, match=f"^program .*: {broken}\n  .*install"):
+            process.run([broken], quiet=True)
+
+
+def test_what_the_machine_refuses_is_not_blamed_on_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    with pytest.raises(BlockingIOError):
+        process.run(["git", "--version"], quiet=True)
 
 
 def test_which_prefers_the_given_folders(tmp_path: Path) -> None:
