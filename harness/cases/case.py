@@ -1,7 +1,7 @@
-"""What is tried: cases, and the shots that they need.
+"""Test cases and the shots that they need.
 
-A *shot* is one picture to be made; a *case* is one question, answered by comparing the picture of its own shot
-with those of reference shots. Cases share references, and each shot is run once.
+A *shot* is one picture that the library makes. A *case* is one test: it compares the picture of its own shot with the
+pictures of reference shots. Several cases may share a reference shot; each shot runs only once for each build.
 """
 
 from __future__ import annotations
@@ -11,24 +11,28 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from harness.adapters import merged_base
 from harness.adapters.adapter_file import AdapterFile
 from harness.adapters.use import AnyFile, Use
+from harness.cases.shot_request import ShotRequest
 from harness.models.base_model import Base
+from sdcpp.binding.api.interface import Lora
 
-#: In the order in which the report shows them.
+#: The apply modes, in the order of the report's columns.
 MODES = ("immediately", "at_runtime", "auto")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shot:
-    """One picture: a base model, possibly with adapters merged into it, and what is generated with it.
+    """One picture: the base model, the apply mode and the adapters that it is made with.
 
-    ``merged`` are the adapters whose stored values are merged into the base in numpy, for a reference; ``rounded``
-    says that the sums are stored in the type of the base's weights (see ``overlay.make``).
-    ``sequence`` lists the adapters of each generation in one context; the last picture counts.
+    ``merged`` lists the adapters that numpy merges into the base model before the library loads it; a reference shot
+    has them. If ``rounded`` is true, the merged weights are stored in the tensor type of the base model (see
+    ``merged_base.make``).
+    ``sequence`` lists the adapters of each generation. All generations run in one context, and the shot's picture is
+    that of the last generation.
     """
 
     base: Base
@@ -39,45 +43,48 @@ class Shot:
 
     @property
     def name(self) -> str:
-        """A readable identity: equal for shots that make the same picture."""
-        words = [self.base.name, self.mode]
+        """A readable name. Two shots have the same name if and only if they make the same picture."""
+        parts = [self.base.name, self.mode]
         if self.merged:
-            words.append(f"merged-{merged_base.digest(self.merged)[:12]}{'-rounded' if self.rounded else ''}")
+            parts.append(f"merged-{merged_base.digest(self.merged)[:12]}{'-rounded' if self.rounded else ''}")
         for uses in self.sequence:
-            words.append("+".join(f"{use.file.name}@{use.multiplier:g}" for use in uses) or "none")
-        return "/".join(words)
+            parts.append("+".join(f"{use.file.name}@{use.multiplier:g}" for use in uses) or "none")
+        return "/".join(parts)
 
     @property
     def fresh(self) -> bool:
-        """Whether a context of its own is needed: adding an adapter to weights and taking it away rounds them."""
+        """Whether the shot needs a new context.
+
+        Outside mode at_runtime the library adds an adapter to the weights and subtracts it again, which leaves rounding
+        errors in the weights of that context.
+        """
         return self.mode != "at_runtime" and any(self.sequence)
 
-    def request(self, seed: int) -> dict[str, Any]:
-        """Return the worker's request for this shot; the files it names exist afterwards."""
+    def request(self, seed: int) -> ShotRequest:
+        """Create the files that the shot needs and return the request for the worker."""
         base = self.base
-        files = {role: str(path) for role, path in base.make().items()}
+        files = dict(base.make())
         if self.merged:
-            files |= {
-                role: str(path)
-                for role, path in merged_base.make(base, self.merged, rounded=self.rounded).items()
-            }
+            files |= merged_base.make(base, self.merged, rounded=self.rounded)
         uses = [use for generation in self.sequence for use in generation]
         for use in uses:
             use.file.make()
-        folder = uses[0].file.folder if uses else base.folder
-        return {
-            "files": files,
-            "mode": self.mode,
-            "lora_dir": str(folder),
-            "fresh": self.fresh,
-            "sequence": [[[str(use.file.path), use.multiplier] for use in g] for g in self.sequence],
-            "generation": {**base.generation, "seed": seed},
-        }
+        return ShotRequest(
+            files=files,
+            mode=self.mode,
+            lora_dir=uses[0].file.folder if uses else base.folder,
+            fresh=self.fresh,
+            sequence=tuple(
+                tuple(Lora(path=use.file.path, multiplier=use.multiplier) for use in generation)
+                for generation in self.sequence
+            ),
+            generation={**base.generation, "seed": seed},
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tolerance:
-    """A bound on the effect error, and why it is what it is."""
+    """The largest effect error with which a case passes, and the reason for that bound."""
 
     bound: float
     why: str
@@ -85,12 +92,18 @@ class Tolerance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One question to a library.
+    """One test: ``shot`` makes the picture that is judged, the other shots make the pictures to compare with.
 
-    ``without`` is the picture without an adapter, ``wanted`` the one that the adapter should lead to;
-    ``equal`` is a shot whose picture must be the same to the byte; ``source`` is the wanted picture of the float
-    adapter that a quantised one was made from, by which the loss is told. Errors are relative to what ``scale``
-    differs from ``without``: the wanted picture, unless that is no different.
+    - ``without``: the picture without an adapter.
+    - ``wanted``: the picture that the adapter should lead to, within ``tolerance``.
+    - ``equal``: the case passes only if the picture equals that of this shot byte for byte.
+    - ``source``: for a quantised adapter, the wanted picture of the float adapter that it was made from. The loss is
+      measured against it.
+    - ``scale``: the effect error is divided by the difference between this picture and ``without``. It is set where
+      ``wanted`` equals ``without``; otherwise ``wanted`` is used.
+
+    ``name`` is unique among the cases of one base model and one mode. ``dimensions`` says what is varied, and always
+    contains "base" and "mode".
     """
 
     name: str
@@ -105,59 +118,60 @@ class Case:
 
     @property
     def shots(self) -> tuple[Shot, ...]:
-        """All the shots that judging this case needs."""
+        """All shots that this case needs."""
         return tuple(
             s for s in (self.shot, self.without, self.wanted, self.equal, self.source, self.scale) if s
         )
 
 
 class AnyCase(Protocol):
-    """What every case has, whatever it is judged by."""
+    """The attributes that all kinds of cases share."""
 
     @property
     def name(self) -> str:
-        """Its name: with the base model and the mode it is unique."""
+        """The name, unique among the cases of one base model and one mode."""
 
     @property
     def shot(self) -> Shot:
-        """Its own shot."""
+        """The shot that is judged."""
 
     @property
     def shots(self) -> tuple[Shot, ...]:
-        """All the shots that judging it needs."""
+        """All shots that the case needs, references included."""
 
     @property
     def dimensions(self) -> Mapping[str, str]:
-        """What is varied; "mode" and "base" are always there."""
+        """What is varied, as dimension and value. "mode" and "base" are always present."""
 
 
 A = TypeVar("A", bound=AnyCase)
 
 
 def select(cases: Iterable[A], patterns: Sequence[str], where: Mapping[str, str] | None = None) -> list[A]:
-    """Return the cases whose name or ``name@mode`` fits one of the patterns and whose dimensions fit ``where``.
+    """Return the cases whose name or ``name@mode`` matches a pattern and whose dimensions match ``where``.
 
-    All are shell wildcards; without patterns every name fits.
+    Patterns are shell wildcards. Without ``patterns`` every name matches. ``where`` maps a dimension to the pattern for
+    its value; a dimension that a case does not have counts as the empty string.
     """
 
-    def fits(case: A) -> bool:
+    def matches(case: A) -> bool:
         names = (case.name, f"{case.name}@{case.dimensions['mode']}")
         named = not patterns or any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
         return named and all(fnmatchcase(case.dimensions.get(key, ""), p) for key, p in (where or {}).items())
 
-    return [case for case in cases if fits(case)]
+    return [case for case in cases if matches(case)]
 
 
 def plan_digest(parts: Iterable[object]) -> str:
-    """Return a digest that two runs share when they make the same pictures with the same builds."""
+    """Return the SHA-256 of the parts' text, in order. Runs with equal digests make the same pictures."""
     return hashlib.sha256(json.dumps([str(part) for part in parts]).encode()).hexdigest()
 
 
 def unique_shots(cases: Iterable[AnyCase]) -> list[Shot]:
-    """Return each shot once, those that share a context next to each other."""
+    """Return every shot of the cases once, sorted so that shots that share a context are adjacent."""
     shots = {shot.name: shot for case in cases for shot in case.shots}
     return sorted(shots.values(), key=lambda s: (s.base.name, s.mode, bool(s.merged), s.fresh, s.name))
 
 
-#: Every picture starts from this noise.
+#: The seed of the noise that every picture starts from.
 SEED = 42

@@ -1,28 +1,28 @@
-"""A case as commands of upstream's own program, and the files that they need: what a bug report asks for."""
+"""Reproduce a case with upstream's own program: its command lines, and the files that they need."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from harness.cases.case import SEED, Case, Shot
 from harness.cases.malformed_file_case import MalformedFileCase
+from harness.cases.shot_request import ShotRequest
 from sdcpp import atomic_write
 from sdcpp.process import quoted
 
-#: What upstream's program is called, by the generation of the LoRA API, for those whose options are known to be these
-#: (tests/regress/test_reproduction.py). It was renamed in 2025-12.
+#: The name of upstream's program, by generation of the LoRA API, where its options are those below
+#: (tests/regress/test_reproduction.py checks that). Upstream renamed it in 2025-12.
 PROGRAMS = {"B": "sd", "C": "sd-cli"}
-#: Its options for the files of ``Shot.request`` and for what that asks of the library.
-_FILES = {
+#: The program's options for the files and the generation parameters of ``Shot.request``.
+_FILE_OPTIONS = {
     "model": "--model",
     "diffusion_model": "--diffusion-model",
     "clip_l": "--clip_l",
     "taesd": "--taesd",
 }
-_GENERATION = {
+_GENERATION_OPTIONS = {
     "width": "--width",
     "height": "--height",
     "steps": "--steps",
@@ -32,35 +32,41 @@ _GENERATION = {
 }
 
 
-def words(program: str, request: Mapping[str, Any], picture: str) -> list[str]:
-    """Return the program's command line for a worker's request of one picture, which goes to a PNG file."""
-    found = [program]
-    for role, path in request["files"].items():
-        found += [_FILES[role], path]
-    asked = dict(request["generation"])
-    prompt = asked.pop("prompt")
-    for path, multiplier in request["sequence"][0]:
-        name = Path(path).relative_to(request["lora_dir"]).with_suffix("").as_posix()
-        prompt += f"<lora:{name}:{multiplier:g}>"
-    for name, value in asked.items():
+def program_arguments(program: str, request: ShotRequest, picture: str) -> list[str]:
+    """Return the command line that makes one picture, for a request of ``Shot.request``.
+
+    ``picture`` is the path of the PNG file to write.
+    """
+    arguments = [program]
+    for role, path in request.files.items():
+        arguments += [_FILE_OPTIONS[role], str(path)]
+    parameters = dict(request.generation)
+    prompt = parameters.pop("prompt")
+    for lora in request.sequence[0]:
+        name = lora.path.relative_to(request.lora_dir).with_suffix("").as_posix()
+        prompt += f"<lora:{name}:{lora.multiplier:g}>"
+    for name, value in parameters.items():
         if value or name != "clip_skip":
-            found += [_GENERATION[name], str(value)]
-    found += ["--sampling-method", "euler", "--scheduler", "discrete", "--prompt", prompt]
-    found += ["--lora-model-dir", request["lora_dir"], "--lora-apply-mode", request["mode"]]
-    return [*found, "--output", picture]
+            arguments += [_GENERATION_OPTIONS[name], str(value)]
+    arguments += ["--sampling-method", "euler", "--scheduler", "discrete", "--prompt", prompt]
+    arguments += ["--lora-model-dir", str(request.lora_dir), "--lora-apply-mode", request.mode]
+    return [*arguments, "--output", picture]
 
 
 def command(case: Case | MalformedFileCase, generation: str) -> str:
-    """Return the command that shows a case, in the folder that ``write`` fills; "" where there is none.
+    """Return the shell command that reproduces a case in the folder that ``write`` fills, or "" if there is none.
 
-    Upstream's program makes all its pictures with the same adapters, so a case of several pictures has none.
+    There is none for a case of several generations: upstream's program uses the same adapters for all its pictures.
     """
-    known = generation in PROGRAMS and len(case.shot.sequence) == 1
-    return _command(case.shot, generation, "got") if known else ""
+    supported = generation in PROGRAMS and len(case.shot.sequence) == 1
+    return _command(case.shot, generation, "got") if supported else ""
 
 
 def commands(case: Case | MalformedFileCase, generation: str) -> dict[str, str]:
-    """Return the commands of the pictures by which a case is judged: "without", "wanted" and "got", if there are."""
+    """Return the shell commands for the pictures that a case compares, by "without", "wanted" and "got".
+
+    A picture that upstream's program cannot make is missing from the result.
+    """
     if generation not in PROGRAMS:
         return {}
     found = {"without": _command(case.without, generation, "without")}
@@ -71,11 +77,14 @@ def commands(case: Case | MalformedFileCase, generation: str) -> dict[str, str]:
 
 
 def write(case: Case | MalformedFileCase, folder: Path) -> list[Path]:
-    """Copy all that the commands of a case name into a folder and return what is there then; raises OutputRefused."""
+    """Copy the files that the commands of a case name into a folder and return their paths there.
+
+    Raises OutputRefused if the folder cannot be written.
+    """
     shots = [case.without, case.shot, *([case.wanted] if isinstance(case, Case) and case.wanted else [])]
     written = []
-    for path, name in {path: name for shot in shots for path, name in _names(shot).items()}.items():
-        if path.is_file():  # a case may be about one that is missing
+    for path, name in {path: name for shot in shots for path, name in _file_names(shot).items()}.items():
+        if path.is_file():  # a case of a missing file has none
             copy = folder / name
             atomic_write.ensure_folder(copy.parent)
             with atomic_write.atomic_write(copy) as partial:
@@ -84,24 +93,25 @@ def write(case: Case | MalformedFileCase, folder: Path) -> list[Path]:
     return written
 
 
-def _names(shot: Shot) -> dict[Path, str]:
-    """Return the files of a shot and what each is called in the folder; they exist afterwards."""
-    request, own = shot.request(SEED), shot.base.make()
-    found = {}
-    for role, text in request["files"].items():
-        path = Path(text)
-        found[path] = path.name if own.get(role) == path else f"merged-{path.name}"
-    for uses in request["sequence"]:
-        found |= {Path(path): Path(path).relative_to(request["lora_dir"]).as_posix() for path, _ in uses}
-    return found
+def _file_names(shot: Shot) -> dict[Path, str]:
+    """Create the files of a shot and return the name of each in the folder of the commands."""
+    request, base_files = shot.request(SEED), shot.base.make()
+    names = {}
+    for role, path in request.files.items():
+        names[path] = path.name if base_files.get(role) == path else f"merged-{path.name}"
+    for loras in request.sequence:
+        names |= {lora.path: lora.path.relative_to(request.lora_dir).as_posix() for lora in loras}
+    return names
 
 
 def _command(shot: Shot, generation: str, picture: str) -> str:
-    request, names = shot.request(SEED), _names(shot)
-    here = {
-        **request,
-        "files": {role: names[Path(path)] for role, path in request["files"].items()},
-        "sequence": [[[names[Path(path)], times] for path, times in uses] for uses in request["sequence"]],
-        "lora_dir": ".",
-    }
-    return quoted(words(f"./{PROGRAMS[generation]}", here, f"{picture}.png"))
+    request, names = shot.request(SEED), _file_names(shot)
+    relative = replace(
+        request,
+        files={role: Path(names[path]) for role, path in request.files.items()},
+        sequence=tuple(
+            tuple(replace(lora, path=Path(names[lora.path])) for lora in loras) for loras in request.sequence
+        ),
+        lora_dir=Path(),
+    )
+    return quoted(program_arguments(f"./{PROGRAMS[generation]}", relative, f"{picture}.png"))

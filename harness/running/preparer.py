@@ -1,4 +1,4 @@
-"""Processes that make the files of shots: numpy's work in threads of one process waits for one lock."""
+"""Create the files of shots in separate processes, because numpy threads contend for the GIL."""
 
 from __future__ import annotations
 
@@ -11,75 +11,83 @@ from types import TracebackType
 from typing import Any
 
 from harness.cases.case import Shot
+from harness.cases.shot_request import ShotRequest
 
 
 class Preparer:
-    """Makes the requests of ``shots``, and the files they name, in ``processes`` copies of this process.
+    """Makes the requests of ``shots``, and the files they name, in up to ``processes`` forks of this process.
 
-    A context manager and, inside, a function that threads may call: a shot and a seed go in, the worker's request
-    comes out (see ``Shot.request``). What making raises is raised there. The copies are forked, because shots hold
-    functions, which no pickle carries, and have to be made while no other thread runs. They end with this process.
-    Where the system does not fork safely, files are made in the calling thread.
+    A context manager. Within its block it is a function that several threads may call: it takes a shot and a seed and
+    returns the worker's request (see ``Shot.request``), and it raises what making the files raises. Enter the block
+    while no other thread runs. On systems other than Linux, where forking is unsafe, the calling thread makes the
+    files.
+
+    The processes are forks because shots hold functions, which cannot be pickled. Unlike
+    ``harness.child_process.fork.in_fork``, which runs one function and is gone, each serves many shots: opening base
+    models and quantisers once for each process saves more time than the fork costs.
+    ``concurrent.futures.ProcessPoolExecutor`` is not used, because its processes wait for work for ever if their parent
+    is killed. These end when their pipe to the parent closes.
     """
 
     def __init__(self, shots: Sequence[Shot], processes: int) -> None:
         self._numbers = {shot: number for number, shot in enumerate(shots)}
         self._shots = shots
-        self._processes = min(processes, len(shots)) if sys.platform == "linux" else 0
-        self._free: queue.SimpleQueue[Connection] = queue.SimpleQueue()
-        self._copies: list[tuple[Any, Connection]] = []
+        self._count = min(processes, len(shots)) if sys.platform == "linux" else 0
+        self._idle: queue.SimpleQueue[Connection] = queue.SimpleQueue()
+        self._processes: list[tuple[Any, Connection]] = []
 
     def __enter__(self) -> Preparer:
-        fork = multiprocessing.get_context("fork") if self._processes else None
-        for _ in range(self._processes):
-            assert fork is not None  # noqa: S101 - there are processes to be forked
-            ours, theirs = fork.Pipe()
-            copy = fork.Process(target=_serve, args=(self._shots, theirs, ours), daemon=True)
-            copy.start()
+        if not self._count:
+            return self
+        context = multiprocessing.get_context("fork")
+        for _ in range(self._count):
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_serve, args=(self._shots, theirs, ours), daemon=True)
+            process.start()
             theirs.close()
-            self._copies.append((copy, ours))
-            self._free.put(ours)
+            self._processes.append((process, ours))
+            self._idle.put(ours)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # The last one holds the ends of those before it, so that it has to end first.
-        for copy, ours in reversed(self._copies):
-            ours.close()
-            copy.join(timeout=1.0)
-            if copy.is_alive():
-                copy.terminate()
-                copy.join()
+        # A later fork holds copies of the pipes to earlier ones, so the last one has to end first.
+        for process, pipe in reversed(self._processes):
+            pipe.close()
+            process.join(timeout=1.0)
+            if process.is_alive():
+                process.terminate()
+                process.join()
 
-    def __call__(self, shot: Shot, seed: int) -> dict[str, Any]:
-        """Return the worker's request for a shot; the files it names exist."""
-        if not self._copies:
+    def __call__(self, shot: Shot, seed: int) -> ShotRequest:
+        """Return the worker's request for a shot, after making the files it names.
+
+        Raises ChildProcessError if the process that makes them dies, and what ``Shot.request`` raises.
+        """
+        if not self._processes:
             return shot.request(seed)
-        copy = self._free.get()
+        pipe = self._idle.get()
         try:
-            copy.send((self._numbers[shot], seed))
-            made = copy.recv()
+            pipe.send((self._numbers[shot], seed))
+            made: ShotRequest | Exception = pipe.recv()
         except EOFError as error:
-            raise ChildProcessError(
-                f"the process that makes files died making those of {shot.name}"
-            ) from error
-        self._free.put(copy)
-        if isinstance(made, BaseException):
+            raise ChildProcessError(f"the process that makes the files of {shot.name} died") from error
+        self._idle.put(pipe)
+        if isinstance(made, Exception):
             raise made
-        request: dict[str, Any] = made
-        return request
+        return made
 
 
-def _serve(shots: Sequence[Shot], orders: Connection, other_end: Connection) -> None:
-    """Answer orders until the other end is closed, by will or because its process is no more."""
-    other_end.close()
+def _serve(shots: Sequence[Shot], pipe: Connection, parents_end: Connection) -> None:
+    """Make the files of shots until the parent closes its end of the pipe or dies."""
+    parents_end.close()
     while True:
         try:
-            number, seed = orders.recv()
+            number, seed = pipe.recv()
         except (EOFError, KeyboardInterrupt):
             return
         try:
-            orders.send(shots[number].request(seed))
+            pipe.send(shots[number].request(seed))
         except Exception as error:
-            orders.send(error)
+            pipe.send(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from harness.cases.case import Shot
 from harness.records.record import Observation
-from harness.running import pool
+from harness.running.worker_process import WorkerProcess
 from sdcpp.binding.build_folder import Build
 from sdcpp.building import sanitizer
 from tests.unit.fake_models import BASE
@@ -51,9 +52,7 @@ def test_a_usual_build_needs_nothing(fake_build: Callable[..., Build]) -> None:
 
 
 def test_no_memory_limit_for_a_sanitized_worker(fake_build: Callable[..., Build]) -> None:
-    hand = pool.WorkerProcess(fake_build("C", options=dict(sanitizer.OPTIONS)), "cpu", 1, 4 << 30)
-    try:
-        limits = Path(f"/proc/{hand._process.pid}/limits").read_text(encoding="utf-8")
+    build = fake_build("C", options=dict(sanitizer.OPTIONS))
+    with contextlib.closing(WorkerProcess(build, "cpu", 1, 4 << 30)) as worker:
+        limits = Path(f"/proc/{worker.begin().pid}/limits").read_text(encoding="utf-8")
         assert "4294967296" not in limits
-    finally:
-        hand.close()

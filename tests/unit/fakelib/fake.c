@@ -5,7 +5,7 @@
  *   FAKE_FREED, FAKE_OVERFLOW          likewise: when to read what is freed, or to overflow an int; both go unseen
  *                                      without a sanitizer
  *   FAKE_ONCE                          a file: FAKE_HANG holds while it is there, and whoever hangs takes it away
- *   FAKE_SLOW                          "open" or "generate" takes seven seconds
+ *   FAKE_SLOW                          "open" or "generate" takes three seconds
  *   FAKE_BACKEND                       what the log says it runs on (default CPU)
  *   FAKE_DEVICES                       name of the one device that ggml lists (default CPU, "" for none)
  *   FAKE_GGUF                          set: generation B also looks for NAME.gguf
@@ -62,7 +62,7 @@ static bool trouble(const char* where) {
     if (wanted("FAKE_HANG", where) && !(once && remove(once))) {
         for (;;) sleep(1);
     }
-    if (!strcmp(where, setting("FAKE_SLOW", ""))) sleep(7);
+    if (!strcmp(where, setting("FAKE_SLOW", ""))) sleep(3);
     if (wanted("FAKE_FREED", where)) {
         volatile char* block = calloc(8, 1);
         volatile char last   = 0;

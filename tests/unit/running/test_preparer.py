@@ -7,13 +7,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from harness.adapters.adapter_file import AdapterFile
 from harness.adapters.use import Use
 from harness.cases.case import Shot
+from harness.cases.shot_request import ShotRequest
 from harness.running.preparer import Preparer
 from sdcpp.errors import FileInvalid
 from tests.unit.fake_models import ADAPTER, BASE
@@ -22,8 +22,8 @@ pytestmark = pytest.mark.usefixtures("cache_folder")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Odd(AdapterFile):
-    """A file that says which process was asked for it, or does something worse."""
+class TracedFile(AdapterFile):
+    """A file that holds the id of the process that made it, or a file that cannot be made."""
 
     fault: str = ""
 
@@ -39,15 +39,15 @@ class Odd(AdapterFile):
 
 def shot(fault: str = "", seed: int = 7) -> Shot:
     adapter = replace(ADAPTER, name=f"lora-{seed}", seed=seed)
-    file = Odd(base=BASE, adapter=adapter, container="gguf", kind="F32", fault=fault)
+    file = TracedFile(base=BASE, adapter=adapter, container="gguf", kind="F32", fault=fault)
     return Shot(base=BASE, mode="at_runtime", sequence=((Use(file=file),),))
 
 
-def made_by(request: dict[str, Any]) -> int:
-    return int(Path(request["sequence"][0][0][0]).read_text())
+def made_by(request: ShotRequest) -> int:
+    return int(request.sequence[0][0].path.read_text())
 
 
-def test_threads_are_given_what_a_shot_itself_would_say() -> None:
+def test_threads_get_the_requests_that_the_shots_themselves_make() -> None:
     shots = [shot(seed=n) for n in range(12)]
     with Preparer(shots, 2) as prepare, ThreadPoolExecutor(4) as threads:
         requests = list(threads.map(lambda one: prepare(one, 42), shots))
@@ -61,22 +61,22 @@ def test_threads_are_given_what_a_shot_itself_would_say() -> None:
                 os.kill(maker, 0)
 
 
-def test_what_making_raises_is_raised_where_it_was_wanted() -> None:
+def test_an_error_in_a_process_is_raised_in_the_calling_thread() -> None:
     with Preparer([shot("error"), shot()], 1) as prepare:
         with pytest.raises(FileInvalid) as caught:
             prepare(shot("error"), 1)
         assert caught.value.remedy == "make another"
-        assert prepare(shot(), 1)["generation"]["seed"] == 1
+        assert prepare(shot(), 1).generation["seed"] == 1
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="files are made in this process")
-def test_a_death_is_told() -> None:
+def test_the_death_of_a_process_is_an_error() -> None:
     with Preparer([shot("death")], 1) as prepare, pytest.raises(ChildProcessError, match="at_runtime"):
         prepare(shot("death"), 1)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="files are made in this process")
-def test_they_end_with_the_process_that_wanted_them() -> None:
+def test_the_processes_end_with_their_parent() -> None:
     reading, writing = os.pipe()
     parent = os.fork()
     if parent == 0:

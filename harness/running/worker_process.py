@@ -1,0 +1,100 @@
+"""The parent's side of a worker: send requests, and turn crashes and timeouts into replies."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+
+from harness.cases.shot_request import ShotRequest
+from harness.child_process.driver import ChildProcess
+from harness.child_process.ended import ChildEnded
+from harness.child_process.memory import limit_address_space
+from harness.running.crash_report import crash_report
+from harness.running.protocol import CLOSING, OPENED, READY, STAGES, ShotReply
+from sdcpp.binding.build_folder import Build
+from sdcpp.building import sanitizer
+from sdcpp.machine.backends import get as get_backend
+
+#: The seconds that each of these may take: starting a worker, opening a base model, making a picture.
+TIMEOUT = 300.0
+
+
+class WorkerProcess:
+    """A worker process for one build and backend, which is started when it is needed and again after it died.
+
+    ``threads`` is the library's number of threads. ``memory`` limits the address space to so many bytes, on Linux and
+    for builds without sanitizers, which reserve terabytes of it.
+    """
+
+    def __init__(self, build: Build, backend: str, threads: int, memory: int | None = None) -> None:
+        self._build, self._backend, self._threads = build, backend, threads
+        self._memory = None if sanitizer.is_sanitized(build) else memory
+        self._child: ChildProcess | None = None
+        self._ready = False
+
+    def begin(self) -> ChildProcess:
+        """Start the process unless it runs; it loads the library while the caller does something else."""
+        if self._child is not None and self._child.alive:
+            return self._child
+        self.close()
+        self._child = ChildProcess(
+            [
+                sys.executable,
+                "-m",
+                "harness.running.worker",
+                self._build.folder,
+                self._backend,
+                str(self._threads),
+            ],
+            env={
+                **get_backend(self._backend).environment(),
+                # ggml would start a debugger on itself to print the backtrace of an assertion.
+                "GGML_NO_BACKTRACE": "1",
+                "PYTHONUNBUFFERED": "1",
+                **sanitizer.environment(self._build),
+            },
+        )
+        if self._memory:
+            limit_address_space(self._child.pid, self._memory)
+        return self._child
+
+    def request(self, request: ShotRequest, timeout: float) -> ShotReply:
+        """Return the reply to a request; the outcome is "crashed" or "hung" if the worker gives none.
+
+        ``timeout`` is the seconds that the picture may take. Starting the worker and opening the base model take
+        longer on a busy machine; each may take TIMEOUT. A worker that is hung is killed.
+        """
+        child = self.begin()
+        stage = ""
+        try:
+            if not self._ready:
+                reply = ShotReply.from_line(child.receive(TIMEOUT))
+                if reply.outcome != READY:
+                    self.close()
+                    return reply
+                self._ready = True
+            child.skip_stderr()
+            child.send(request.line())
+            while True:
+                reply = ShotReply.from_line(child.receive(timeout if stage == OPENED else TIMEOUT))
+                if reply.outcome not in STAGES:
+                    break
+                stage = reply.outcome
+        except TimeoutError as error:
+            reply = ShotReply(outcome="hung", text=str(error))
+        except ChildEnded as ended:
+            reply = ShotReply(outcome="crashed", signal=ended.cause)
+        if reply.outcome == "crashed":
+            text = crash_report(child.stderr_tail()) or f"ended by {reply.signal}"
+            reply = replace(reply, text=text)
+        # After a crash in a fork the worker goes on, with its base model open.
+        if not child.alive:
+            self.close()
+        return replace(reply, while_closing=stage == CLOSING)
+
+    def close(self) -> None:
+        """Kill the process and its forks."""
+        child, self._child = self._child, None
+        self._ready = False
+        if child is not None:
+            child.close()
