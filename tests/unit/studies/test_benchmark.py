@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +25,7 @@ def test_the_program_is_asked_for_the_same_picture() -> None:
     shot = Shot(
         base=replace(BASE, clip_skip=3), mode="at_runtime", sequence=((Use(file=file, multiplier=0.5),),)
     )
-    words = benchmark.command(Path("sd-cli"), shot, Path("out.png"))
+    words = benchmark.program_command(Path("sd-cli"), shot, Path("out.png"))
     asked = dict(zip(words[1::2], words[2::2], strict=True))
     assert asked["--prompt"] == f"{BASE.prompt}<lora:{file.path.stem}:0.5>"
     assert asked["--lora-model-dir"] == str(file.folder)
@@ -43,14 +44,47 @@ def test_only_what_the_program_can_be_asked_is_compared() -> None:
     assert select(found, ["lora-r16-*"])
 
 
+def measured(rounds: Sequence[tuple[float, float]]) -> Measurement:
+    return Measurement(
+        command="nox -s bench",
+        revision="2026-05",
+        processor="A processor",
+        cores=2,
+        date="2026-01-02",
+        cases=20,
+        shots=30,
+        same=20,
+        rounds=[BenchRound(harness=h, program=p) for h, p in rounds],
+        cost="30 shots in 10 s",
+    )
+
+
+def test_the_page_is_made_of_the_kept_measurement() -> None:
+    page = benchmark.PAGE.read_text(encoding="utf-8")
+    assert page == benchmark.page(benchmark.read()), "run `sdcpp bench --docs`"
+
+
 def test_rates_and_their_ratio_are_medians() -> None:
-    rounds = [BenchRound(harness=h, program=p) for h, p in ((10.0, 100.0), (12.0, 144.0), (10.0, 110.0))]
-    measured = Measurement(cases=20, shots=30, same=20, rounds=rounds, records=example())
-    assert measured.ratio == pytest.approx(11.0)
-    assert measured.rates(lambda r: r.harness) == [120.0, 100.0, 120.0]
-    page = benchmark.markdown(measured, "nox -s bench")
+    found = measured([(10.0, 100.0), (12.0, 144.0), (10.0, 110.0)])
+    assert found.ratio == pytest.approx(11.0)
+    assert found.rates(lambda r: r.harness) == [120.0, 100.0, 120.0]
+    page = benchmark.page(found)
     assert "| harness | 10.0, 12.0, 10.0 | 120 |" in page
     assert "**11.0 times**" in page
+
+
+def test_the_page_says_whether_the_goal_is_reached() -> None:
+    assert "The goal of 10 times is reached." in benchmark.page(measured([(10.0, 100.0)]))
+    assert "The goal of 10 times is not reached." in benchmark.page(measured([(10.0, 99.0)]))
+
+
+def test_a_measurement_is_read_as_it_was_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(benchmark, "PAGE", tmp_path / "docs" / "benchmark.md")
+    monkeypatch.setattr(benchmark, "RESULTS", tmp_path / "results" / "benchmark.json")
+    found = measured([(10.25, 100.5)])
+    results, page = benchmark.write(found)
+    assert benchmark.read(results) == found
+    assert page.read_text(encoding="utf-8") == benchmark.page(found)
 
 
 def test_the_cost_of_a_run_names_its_parts() -> None:
