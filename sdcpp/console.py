@@ -1,4 +1,4 @@
-"""What the user sees while something runs: rich on a terminal, plain lines in CI and pipes."""
+"""Results on standard output, messages and progress on standard error: with rich on a terminal, else plain lines."""
 
 from __future__ import annotations
 
@@ -11,39 +11,39 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-#: Progress and messages go to standard error, so that standard output holds results only.
+#: Messages and progress.
 err = Console(stderr=True, highlight=False, soft_wrap=True)
-#: Results. Where there is no terminal to ask for its width, tables may use 100 columns.
-out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 100)
+#: Results. Tables are as wide as the terminal, or 100 columns without one. sys.stdout is None if it is closed.
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout and sys.stdout.isatty() else 100)
 
 
 def command(line: str, cwd: Path | None) -> None:
-    """Show a command that is about to run."""
+    """Print a command that is about to run, and the folder it runs in."""
     where = f"  [dim](in {escape(os.fspath(cwd))})[/dim]" if cwd else ""
     err.print(f"[bold blue]$[/bold blue] {escape(line)}{where}")
 
 
 def note(text: str) -> None:
-    """Show one line about what is being done."""
+    """Print a message."""
     err.print(escape(text))
 
 
 def warn(text: str) -> None:
-    """Show one line that deserves attention but stops nothing."""
+    """Print a warning, after which the command goes on."""
     err.print(f"[yellow]warning:[/yellow] {escape(text)}")
 
 
 @contextmanager
 def progress_lines(*, enabled: bool) -> Iterator[Callable[[str], None]]:
-    """Yield a function that shows the latest line of a long job.
+    """Yield a function that shows a line of output of a long job; if not ``enabled``, it does nothing.
 
-    On a terminal one status line is rewritten in place; elsewhere only every fortieth line and the last
-    are printed, so that a CI log shows life without drowning in it.
+    On a terminal, each line overwrites the one before. Elsewhere, every fortieth line and the last one are printed,
+    which shows in the log of a CI run that the job is alive.
     """
     if not enabled:
         yield lambda _line: None
     elif err.is_terminal:
-        with err.status("") as status:
+        with err.status("", spinner="line" if err.options.ascii_only else "dots") as status:
             yield lambda line: status.update(escape(line[: max(20, err.width - 4)]))
     else:
         count, last = 0, ""
@@ -60,5 +60,5 @@ def progress_lines(*, enabled: bool) -> Iterator[Callable[[str], None]]:
 
 
 def error(problem: Exception) -> None:
-    """Show what ended a command."""
+    """Print the error that ended a command."""
     err.print(f"[bold red]error:[/bold red] {escape(str(problem))}")
