@@ -43,7 +43,7 @@ class StoredBase(Base):
             tensors = {name: self.plain.values((role, name)) for role, name in self.targets.values()}
             gguf_types.write(partial / "diffusion_model.gguf", tensors, self.kind, quantise=self.quantise)
 
-        folder = cache.root() / "models" / f"{self.plain.name}-{self.digest}"
+        folder = cache.root() / cache.MODELS / f"{self.plain.name}-{self.digest}"
         return cache.get_or_create(folder, write) / "diffusion_model.gguf"
 
     def values(self, place: TensorId) -> NDArray[np.float32]:

@@ -84,7 +84,7 @@ def build(
     tools = toolchain.describe(name)
     identity = identify(tree, patches, name, options, tools)
     state = "patched" if patches else "pristine"
-    folder = cache.root() / "builds" / f"{tree.revision.name}-{name}-{state}-{identity[:12]}"
+    folder = cache.root() / cache.BUILDS / f"{tree.revision.name}-{name}-{state}-{identity[:12]}"
     if not folder.exists():
         backends.require(wanted)
         objects = _objects(tree, name, options, tools)

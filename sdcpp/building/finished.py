@@ -30,7 +30,7 @@ def newest_build(*, patched: bool = False) -> Path | None:
     """
     named = revision.load()
     found = []
-    for path in (cache.root() / "builds").glob("*/build.json"):
+    for path in (cache.root() / cache.BUILDS).glob("*/build.json"):
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
             name, has_patches, built = record["revision"], bool(record["patches"]), record["date"]
@@ -50,7 +50,7 @@ def newest_build(*, patched: bool = False) -> Path | None:
 def remove_build(wanted: Revision) -> None:
     """Remove a revision's source trees and builds from the cache, but not its download."""
     root = cache.root()
-    for folder in ("trees", "builds"):
+    for folder in (cache.TREES, cache.BUILDS):
         for path in (root / folder).glob(f"{wanted.name}-*"):
             if path.is_dir():
                 cache.remove(path)

@@ -82,7 +82,7 @@ def _architectures() -> dict[str, str]:
 
 
 def _vulkan_environment() -> dict[str, str]:
-    shaders = str(cache.root() / "shaders")
+    shaders = str(cache.root() / cache.SHADERS)
     told = {"MESA_SHADER_CACHE_DIR": shaders, "__GL_SHADER_DISK_CACHE_PATH": shaders}
     # A software device takes every core in each of several workers.
     told |= {"LP_NUM_THREADS": "1"}

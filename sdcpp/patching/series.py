@@ -124,7 +124,7 @@ def prepare(tree: Tree, patches: Sequence[Patch] = ()) -> Prepared:
     everywhere. A workspace that a killed process left in disorder is put right first, and files that
     belong to no commit are removed.
 
-    The caller holds ``cache.locked(tree.path)`` from before this call until it is done with the files.
+    The caller holds ``cache.lock(tree.path)`` from before this call until it is done with the files.
 
     Raises PatchConflict, with the hunk, when a patch does not apply to a revision that it is for; the
     workspace then shows the state that it had, whole.

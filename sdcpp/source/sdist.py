@@ -25,7 +25,7 @@ def download(sdist: Sdist) -> Path:
 
     Raises HashMismatch, NetworkUnavailable, ToolMissing.
     """
-    folder = cache.root() / "downloads"
+    folder = cache.root() / cache.DOWNLOADS
     target = folder / sdist.filename
     with cache.lock(target):
         if not target.exists():

@@ -58,7 +58,7 @@ def workspace(revision: Revision) -> Tree:
     Raises HashMismatch, UnsafeArchive, NetworkUnavailable, SourceInvalid, ToolMissing, CacheBusy.
     """
     origin = revision.origin
-    path = cache.root() / "trees" / _key(revision)
+    path = cache.root() / cache.TREES / _key(revision)
     if isinstance(origin, Folder):
         _require(origin.path)
     cache.get_or_create(path, lambda partial: _make(revision, partial))

@@ -144,7 +144,7 @@ def test_a_compile_error_names_its_line_and_leaves_no_build(tmp_path: Path) -> N
     with pytest.raises(BuildFailed, match=r"fake\.c:\d+: .*ctxx") as caught:
         build.build(broken)
     assert Path(caught.value.remedy.rsplit(": ", 1)[1]).is_file()
-    assert not list((cache.root() / "builds").glob("local-*[0-9a-f]"))
+    assert not list((cache.root() / cache.BUILDS).glob("local-*[0-9a-f]"))
 
 
 @pytest.mark.usefixtures("cache_folder")
@@ -161,7 +161,7 @@ def test_a_header_that_the_compiler_reads_otherwise_is_a_mismatch(tmp_path: Path
     hidden = "#ifdef __GNUC__\n    int hidden;\n#endif\n    bool vae_decode_only;"
     with pytest.raises(LayoutMismatch, match=r"compiled as offset .*: sd_ctx_params_t\.vae_decode_only"):
         build.build(local(tmp_path, replacing("stable-diffusion.h", "    bool vae_decode_only;", hidden)))
-    assert not list((cache.root() / "builds").glob("local-*[0-9a-f]"))
+    assert not list((cache.root() / cache.BUILDS).glob("local-*[0-9a-f]"))
 
 
 @pytest.mark.usefixtures("cache_folder")
