@@ -1,1 +1,1 @@
-"""The cases: which pictures are made and what each is compared with."""
+"""The test cases: which pictures are made, and what each picture is compared with."""

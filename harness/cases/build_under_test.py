@@ -1,4 +1,4 @@
-"""A build together with the cases that it is put to."""
+"""A build together with the cases to run on it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from sdcpp.binding.build_folder import Build
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildUnderTest:
-    """A side of the comparison with the cases it is put to.
+    """One side of a comparison: a build and the cases to run on it.
 
-    ``repeat`` is the command that runs one case of it again, but for the case at its end. ``baseline`` is the label
-    of the side whose verdicts are what is expected of this one, possibly its own; without it, expectations.toml is.
+    ``repeat`` is the start of a shell command that reruns one case on this side; the caller appends the quoted id
+    of the case. ``baseline`` is the label of a side, possibly this one: each case is expected to do no worse than
+    the same case on that side. If ``baseline`` is empty, expectations.toml says what is expected.
     """
 
     side: Side
@@ -27,5 +28,5 @@ class BuildUnderTest:
 
     @property
     def patches(self) -> frozenset[str]:
-        """The names of the patches that the build has."""
+        """The names of the patches that the build contains."""
         return frozenset(patch["name"] for patch in self.build.record["patches"])

@@ -1,8 +1,8 @@
-"""Broken and odd files put to a library: what is wanted of it, and whether it did that.
+"""Cases of malformed and unusual adapter files: one file, and the pictures that are right for it.
 
-A file that is broken is refused, or the picture is made without it and the log says so; where a well-defined
-part of a file is sound, the picture with that part is right too. Wrong is to abort, to hang, to make any other
-picture, or to leave a file aside without a word.
+The library must refuse a malformed file, or log a warning and make the picture without it. Where a well-defined part of
+the file is valid, the picture with that part alone is right too. It is a failure to abort, to hang, to make any other
+picture, or to ignore a file without a warning.
 """
 
 from __future__ import annotations
@@ -19,20 +19,21 @@ from harness.malformed.malformed_file import MalformedFile, WrittenMalformedFile
 from harness.malformed.sound_file import SoundFile, Tensors, sound_file
 from harness.models.base_model import Base
 
-#: Seconds for a picture with a file of a few kilobytes.
+#: The time limit for one picture, in seconds. The adapter files are a few kilobytes long.
 TIMEOUT = 20.0
-#: Bytes of address space for a worker: several times what a healthy one needs. Some broken files make a library
-#: ask for tens of gigabytes, which must not become this machine's trouble.
+#: The limit on a worker's address space, in bytes: several times what a valid file needs. Some malformed files make the
+#: library allocate tens of gigabytes.
 MEMORY = 4 << 30
-#: At run time first: there, reading a file and using it are apart, and a picture is cheapest.
+#: The apply modes, the preferred one first. At run time, reading the file and applying it are separate steps, and a
+#: picture takes the least time.
 _MODES = ("at_runtime", *(mode for mode in MODES if mode != "at_runtime"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MalformedFileCase:
-    """One file put to a library: a case whose answer is one of several pictures, equal to the byte.
+    """A case of one malformed or unusual file. The picture must equal one of several references byte for byte.
 
-    ``references`` maps the names that a recipe uses to shots: "without", "whole" and so on.
+    ``references`` maps the names that the recipe accepts, such as "without" and "whole", to shots.
     """
 
     recipe: MalformedFile
@@ -42,35 +43,37 @@ class MalformedFileCase:
 
     @property
     def name(self) -> str:
-        """The recipe's name."""
+        """The name of the recipe."""
         return self.recipe.name
 
     @property
     def without(self) -> Shot:
-        """The picture without the file."""
+        """The shot without the file."""
         return self.references["without"]
 
     @property
     def shots(self) -> tuple[Shot, ...]:
-        """All the shots that judging this trial needs."""
+        """All shots that this case needs."""
         return (self.shot, *self.references.values())
 
 
 def malformed_file_cases(
     base: Base, modes: Iterable[str], recipes: Iterable[MalformedFile], *, any_suffix: bool
 ) -> list[MalformedFileCase]:
-    """Return a trial for every recipe, in every mode where the mode can matter and in the first one elsewhere.
+    """Return the cases of the recipes, in the given apply modes.
 
-    ``any_suffix`` says that the library takes a path with any suffix (LoRA API generation C); for others the
-    files are named so that their content is looked at. A recipe with a file name of its own that such a library
-    would not look for is left out.
+    A recipe with ``in_every_mode`` has a case for each mode, the others have one for the preferred mode only.
+
+    ``any_suffix`` says whether the library loads an adapter from a path with any suffix (LoRA API generation C). Other
+    libraries look for two suffixes only: the files are named accordingly, and a recipe that asks for a file name with
+    another suffix has no case.
     """
-    wanted = list(recipes)
-    found = []
-    for place, mode in enumerate(m for m in _MODES if m in set(modes)):
-        known = references(base, mode, any_suffix=any_suffix)
-        for recipe in wanted:
-            if place and not recipe.in_every_mode:
+    recipes = list(recipes)
+    cases = []
+    for index, mode in enumerate(m for m in _MODES if m in set(modes)):
+        shots = reference_shots(base, mode, any_suffix=any_suffix)
+        for recipe in recipes:
+            if index and not recipe.in_every_mode:
                 continue
             if (
                 not any_suffix
@@ -79,13 +82,13 @@ def malformed_file_cases(
             ):
                 continue
             file = WrittenMalformedFile(base=base, recipe=recipe, any_suffix=any_suffix)
-            # The whole is always needed: differences are told relative to its effect.
+            # "whole" is always needed: differences are divided by the effect of the whole adapter.
             needed = {"without", "whole", *recipe.accept, *recipe.quietly}
-            found.append(
+            cases.append(
                 MalformedFileCase(
                     recipe=recipe,
                     shot=Shot(base=base, mode=mode, sequence=((Use(file=file),),)),
-                    references={label: shot for label, shot in known.items() if label in needed},
+                    references={label: shot for label, shot in shots.items() if label in needed},
                     dimensions={
                         "base": base.name,
                         "mode": mode,
@@ -94,40 +97,43 @@ def malformed_file_cases(
                     },
                 )
             )
-    return found
+    return cases
 
 
-def references(base: Base, mode: str, *, any_suffix: bool) -> dict[str, Shot]:
-    """Return the shots by the names that recipes use: healthy safetensors files with part of the seed.
+def reference_shots(base: Base, mode: str, *, any_suffix: bool) -> dict[str, Shot]:
+    """Return the reference shots by the names that recipes use. Each loads a valid safetensors file.
 
-    "whole" has both pairs, "first" and "second" one of them, "negated" both with the first one's sign turned,
-    "f32" both in 32 bits, "bf16" both as bfloat16 and without alpha.
+    - "without": no file
+    - "whole": both pairs of the adapter
+    - "first", "second": one of the two pairs
+    - "negated": both pairs, with the sign of the first changed
+    - "f32": both pairs in 32 bits
+    - "bf16": both pairs as bfloat16, without alpha
     """
-    healthy = sound_file(base)
-    turned = f"{healthy.first}.lora_up.weight"
-    parts: dict[str, Tensors] = {
-        "whole": dict(healthy.tensors),
-        "first": healthy.only(healthy.first),
-        "second": healthy.only(healthy.second),
-        "negated": {**healthy.tensors, turned: np.negative(healthy.tensors[turned])},
-        "f32": {name: array.astype(np.float32) for name, array in healthy.tensors.items()},
-        "bf16": healthy.bfloat16(),
+    valid = sound_file(base)
+    up = f"{valid.first}.lora_up.weight"
+    contents: dict[str, Tensors] = {
+        "whole": dict(valid.tensors),
+        "first": valid.only(valid.first),
+        "second": valid.only(valid.second),
+        "negated": {**valid.tensors, up: np.negative(valid.tensors[up])},
+        "f32": {name: array.astype(np.float32) for name, array in valid.tensors.items()},
+        "bf16": valid.bfloat16(),
     }
     shots = {"without": Shot(base=base, mode=mode)}
-    for label, tensors in parts.items():
-        file = WrittenMalformedFile(
-            base=base, recipe=_healthy(healthy, label, tensors), any_suffix=any_suffix
-        )
+    for label, tensors in contents.items():
+        recipe = _reference_file(valid, label, tensors)
+        file = WrittenMalformedFile(base=base, recipe=recipe, any_suffix=any_suffix)
         shots[label] = Shot(base=base, mode=mode, sequence=((Use(file=file),),))
     return shots
 
 
-def _healthy(healthy: SoundFile, label: str, tensors: Tensors) -> MalformedFile:
+def _reference_file(valid: SoundFile, label: str, tensors: Tensors) -> MalformedFile:
     return MalformedFile(
         name=f"healthy-{label}",
         container="safetensors",
         why="for comparison",
-        content=lambda: safetensors.build_file(healthy.safetensors(tensors)),
+        content=lambda: safetensors.build_file(valid.safetensors(tensors)),
         accept=frozenset(),
         quietly=frozenset({label}),
     )

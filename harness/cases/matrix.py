@@ -1,4 +1,7 @@
-"""The dimensions along which cases are made. Adding one: a function here and its name in ``FULL``."""
+"""The matrices of cases: what ``verify`` and ``matrix`` run, one function for each dimension that is varied.
+
+To add a dimension, write a function here and add it to ``FULL``.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ from sdcpp.errors import HeaderUnsupported
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockMaker:
-    """The quantised types (name: elements in a block) that ``quantise`` can make; none by default."""
+    """The quantised tensor types that ``quantise`` can make: their names and the number of elements in a block."""
 
     types: Mapping[str, int] = field(default_factory=dict)
     quantise: Quantise | None = None
@@ -30,13 +33,13 @@ class BlockMaker:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fixture:
-    """What cases are made for: a base model, and what makes the types that the gguf package cannot make."""
+    """What the functions below make cases for: a base model, and the maker of the types that gguf-py cannot make."""
 
     base: Base
     maker: BlockMaker
 
     def file(self, adapter: Adapter, container: str, kind: str) -> AdapterFile:
-        """Return an adapter's file for the base model."""
+        """Return the file of an adapter for the base model; it is created when a shot needs it."""
         return AdapterFile(
             base=self.base, adapter=adapter, container=container, kind=kind, quantise=self.maker.quantise
         )
@@ -44,25 +47,36 @@ class Fixture:
 
 #: The adapters of each generation in one context.
 Generations = tuple[tuple[Use[AdapterFile], ...], ...]
-#: What makes the cases of one dimension, for a fixture and an apply mode.
+#: A function that yields the cases of one dimension for a fixture and an apply mode.
 Dimension = Callable[[Fixture, str], Iterator[Case]]
 
-#: 8-bit pixels carry a rounding error of 0.41 / 27, or 1.5 %, of a usual effect (``oracle``); F16 activations of the
-#: encoder and the attention add about as much. Measured on 2025-12 and 2026-05, CPU: 0.8 to 2.4 %.
-FLOAT = Tolerance(bound=0.04, why="rounding of pixels and of F16 activations; measured 0.8 to 2.4 %")
-#: The wanted picture is made from the dequantised values, so this bounds what computing with blocks adds: at run
-#: time ggml also quantises the activations to 8 bits for these types. Measured on 2026-05, CPU: 1.5 to 2.5 %.
-BLOCKS = Tolerance(
-    bound=0.08, why="as float, and activations are quantised to 8 bits at run time; measured to 2.5 %"
+#: For float adapters. Rounding to 8-bit pixels gives an error of 0.41 / 27 = 1.5 % of a usual effect (see ``oracle``);
+#: F16 activations of the text encoder and the attention add about as much. Measured: 0.8 to 2.4 % (2025-12 and 2026-05,
+#: CPU).
+FLOAT_TOLERANCE = Tolerance(
+    bound=0.04, why="pixels and F16 activations are rounded; errors of 0.8 to 2.4 % were measured"
 )
-#: For a quantised file judged by the float adapter that it was made from, which saves a reference: Q8_0 itself rounds
-#: each value by up to 1/254 of the largest of its block.
-NEAR = Tolerance(bound=BLOCKS.bound, why=f"{BLOCKS.why}; and Q8_0 itself rounds, by 0.4 % of a weight")
-#: Both are merged into the dequantised weights. Merged into them while the library runs, the sums are rounded to the
-#: base's type once more, by ggml's own code there and by the same code or the gguf package's here.
-STORED = Tolerance(bound=BLOCKS.bound, why=f"{BLOCKS.why}, of the base model, too")
+#: For quantised adapters. The wanted picture is made from the dequantised values, so this bounds the error of computing
+#: with blocks: at run time ggml also quantises the activations to 8 bits for these types. Measured: 1.5 to 2.5 %
+#: (2026-05, CPU).
+QUANTISED_TOLERANCE = Tolerance(
+    bound=0.08,
+    why="pixels are rounded, and activations are quantised to 8 bits at run time; errors of up to 2.5 % were measured",
+)
+#: For Q8_0 files that are compared with the float adapter that they were made from, to save a reference picture. Q8_0
+#: rounds each value by up to 1/254 of the largest value in its block.
+FLOAT_REFERENCE_TOLERANCE = Tolerance(
+    bound=QUANTISED_TOLERANCE.bound,
+    why=f"{QUANTISED_TOLERANCE.why}; Q8_0 also rounds the adapter, by 0.4 % of a weight",
+)
+#: For base models with weights of one type. The adapter is merged into the dequantised weights. Where the library
+#: merges it while it runs, the sums are rounded to the type of the base model again: by ggml in the library, and by
+#: ggml or gguf-py in the reference.
+BASE_TYPE_TOLERANCE = Tolerance(
+    bound=QUANTISED_TOLERANCE.bound, why=f"{QUANTISED_TOLERANCE.why}; this applies to the base model, too"
+)
 
-#: Containers and tensor types, in the order in which the report shows them.
+#: Containers and tensor types, in the order of the report.
 FILES = (
     ("safetensors", "F32"),
     ("safetensors", "F16"),
@@ -76,8 +90,8 @@ FILES = (
 _FLOATS = frozenset({"F32", "F16", "BF16"})
 
 
-def plain(fixture: Fixture, mode: str) -> Iterator[Case]:
-    """Yield the case without an adapter: the mode alone must change nothing."""
+def no_adapter(fixture: Fixture, mode: str) -> Iterator[Case]:
+    """Yield the case without an adapter: the apply mode alone must not change the picture."""
     without = Shot(base=fixture.base, mode="auto")
     yield Case(
         name="none",
@@ -89,56 +103,62 @@ def plain(fixture: Fixture, mode: str) -> Iterator[Case]:
 
 
 def files(fixture: Fixture, mode: str) -> Iterator[Case]:
-    """Yield one case for each container and tensor type that matters most."""
+    """Yield a case for each container and tensor type of ``FILES``: the most common ones."""
     for container, kind in FILES:
-        yield single(fixture, mode, _adapter(fixture.base), container, kind)
+        yield single_file_case(fixture, mode, _adapter(fixture.base), container, kind)
 
 
 def types(fixture: Fixture, mode: str) -> Iterator[Case]:
-    """Yield every other type that the library's ggml can make; those of large blocks at a rank that fills them."""
-    done = {kind for container, kind in FILES if container == "gguf"}
+    """Yield a case for each other type that the library's ggml can make.
+
+    The rank is at least as large as a block of the type, so that the factors have rows of whole blocks.
+    """
+    covered = {kind for container, kind in FILES if container == "gguf"}
     for kind, block in fixture.maker.types.items():
-        if kind not in done:
+        if kind not in covered:
             rank = max(32, block)
             adapter = Adapter(name=f"lora-r{rank}", base=fixture.base.name, rank=rank, alpha=rank / 2)
-            yield single(fixture, mode, adapter, "gguf", kind)
+            yield single_file_case(fixture, mode, adapter, "gguf", kind)
 
 
 def kinds(fixture: Fixture, mode: str) -> Iterator[Case]:
-    """Yield every adapter of the catalogue, as float safetensors and, under one scheme, as quantised GGUF."""
+    """Yield cases for every adapter of the catalogue: as F32 safetensors and, for one key scheme, as Q8_0 GGUF."""
     for adapter in catalogue.adapters(fixture.base).values():
-        plain = single(fixture, mode, adapter, "safetensors", "F32")
-        yield replace(plain, name=f"{adapter.name}-{plain.name}")
+        exact = single_file_case(fixture, mode, adapter, "safetensors", "F32")
+        yield replace(exact, name=f"{adapter.name}-{exact.name}")
         if adapter.scheme == catalogue.SCHEME:
-            case = single(fixture, mode, adapter, "gguf", "Q8_0")
+            case = single_file_case(fixture, mode, adapter, "gguf", "Q8_0")
             name = f"{adapter.name}-{case.name}"
-            yield replace(case, name=name, wanted=plain.wanted, tolerance=NEAR, source=None)
+            yield replace(
+                case, name=name, wanted=exact.wanted, tolerance=FLOAT_REFERENCE_TOLERANCE, source=None
+            )
 
 
-def stored_bases(fixture: Fixture, mode: str) -> Iterator[Case]:
-    """Yield a float and a quantised adapter, and none, on base models whose weights are stored as each type.
+def base_types(fixture: Fixture, mode: str) -> Iterator[Case]:
+    """Yield cases of a float and a quantised adapter on base models whose weights have each tensor type.
 
-    At run time the adapter's output is added to that of the stored weights. Immediately, the sum of the dequantised
-    weights and the change is stored in the base's type again: that is then what is wanted, and the loss is told
-    against the sum as it is. auto is the first on a quantised base model, the second on another.
+    In mode at_runtime the library adds the adapter's output to that of the stored weights. In mode immediately it adds
+    the adapter to the dequantised weights and stores the sum in the type of the base model. The wanted picture is then
+    made from the rounded sum, and the loss is measured against the exact sum. Mode auto means at_runtime on a quantised
+    base model and immediately on a float one.
     """
-    exact = Use(file=fixture.file(_adapter(fixture.base), "safetensors", "F16"))
-    blocks = Use(file=fixture.file(_adapter(fixture.base), "gguf", "Q8_0"))
+    float_adapter = Use(file=fixture.file(_adapter(fixture.base), "safetensors", "F16"))
+    quantised_adapter = Use(file=fixture.file(_adapter(fixture.base), "gguf", "Q8_0"))
     for kind in TYPES:
         if kind not in _FLOATS | {"Q8_0", "Q4_0"} and kind not in fixture.maker.types:
             continue
         base = stored(fixture.base, kind, fixture.maker.quantise)
         rounded = mode == "immediately" or (mode == "auto" and kind in _FLOATS)
         without = Shot(base=base, mode="auto")
-        for use in (exact, blocks):
-            whole = Shot(base=base, mode="auto", merged=(use,))
+        for use in (float_adapter, quantised_adapter):
+            exact = Shot(base=base, mode="auto", merged=(use,))
             yield Case(
                 name=f"base-{kind}-{use.file.container}-{use.file.kind}",
                 shot=Shot(base=base, mode=mode, sequence=((use,),)),
                 without=without,
-                wanted=replace(whole, rounded=rounded),
-                tolerance=STORED,
-                source=whole if rounded else None,
+                wanted=replace(exact, rounded=rounded),
+                tolerance=BASE_TYPE_TOLERANCE,
+                source=exact if rounded else None,
                 dimensions={
                     "base": fixture.base.name,
                     "base type": kind,
@@ -150,8 +170,11 @@ def stored_bases(fixture: Fixture, mode: str) -> Iterator[Case]:
             )
 
 
-def single(fixture: Fixture, mode: str, adapter: Adapter, container: str, kind: str) -> Case:
-    """Return the case of one file with multiplier 1."""
+def single_file_case(fixture: Fixture, mode: str, adapter: Adapter, container: str, kind: str) -> Case:
+    """Return the case of one adapter file with multiplier 1, named ``CONTAINER-TYPE``.
+
+    A float file in another container must give the same picture as the safetensors file, byte for byte.
+    """
     base, quantised = fixture.base, kind not in _FLOATS
     use = Use(file=fixture.file(adapter, container, kind))
     exact = Use(file=fixture.file(adapter, "safetensors", "F32"))
@@ -162,7 +185,7 @@ def single(fixture: Fixture, mode: str, adapter: Adapter, container: str, kind: 
         shot=Shot(base=base, mode=mode, sequence=((use,),)),
         without=Shot(base=base, mode="auto"),
         wanted=Shot(base=base, mode="auto", merged=(use,)),
-        tolerance=BLOCKS if quantised else FLOAT,
+        tolerance=QUANTISED_TOLERANCE if quantised else FLOAT_TOLERANCE,
         equal=Shot(base=base, mode=mode, sequence=((twin,),)) if twin and has_twin else None,
         source=Shot(base=base, mode="auto", merged=(exact,)) if quantised else None,
         dimensions={
@@ -179,20 +202,20 @@ def single(fixture: Fixture, mode: str, adapter: Adapter, container: str, kind: 
     )
 
 
-def silent(fixture: Fixture, mode: str) -> Iterator[Case]:
-    """Yield the case of a multiplier of 0, which must change nothing."""
-    yield _multiplied(fixture, mode, 0.0)
+def zero_multiplier(fixture: Fixture, mode: str) -> Iterator[Case]:
+    """Yield the case of multiplier 0, which must not change the picture."""
+    yield _multiplier_case(fixture, mode, 0.0)
 
 
 def multipliers(fixture: Fixture, mode: str) -> Iterator[Case]:
-    """Yield the other multipliers: the effect must follow them, its sign too."""
+    """Yield cases of other multipliers: the effect must scale with them, sign included."""
     for multiplier in (-1.0, 0.5, 2.0):
-        yield _multiplied(fixture, mode, multiplier)
+        yield _multiplier_case(fixture, mode, multiplier)
 
 
-def _multiplied(fixture: Fixture, mode: str, multiplier: float) -> Case:
+def _multiplier_case(fixture: Fixture, mode: str, multiplier: float) -> Case:
     use = Use(file=fixture.file(_adapter(fixture.base), "gguf", "F16"), multiplier=multiplier)
-    return sequence(
+    return sequence_case(
         f"gguf-F16-times-{multiplier:g}",
         ((use,),),
         wanted=(use,) if multiplier else (),
@@ -202,14 +225,14 @@ def _multiplied(fixture: Fixture, mode: str, multiplier: float) -> Case:
 
 
 def sequences(fixture: Fixture, mode: str) -> Iterator[Case]:
-    """Yield several generations in one context and several adapters in one generation.
+    """Yield cases of several generations in one context, and of several adapters in one generation.
 
-    What is wanted is what a fresh context would paint: nothing of an earlier generation may stay.
+    The wanted picture is the one that a new context makes: an earlier generation must not change it.
     """
     first = Use(file=fixture.file(_adapter(fixture.base), "gguf", "F16"))
     second = Use(file=fixture.file(_adapter(fixture.base, seed=8), "gguf", "F16"))
     half, minus = (replace(first, multiplier=m) for m in (0.5, -1.0))
-    found: dict[str, tuple[Generations, tuple[Use[AdapterFile], ...]]] = {
+    wanted_adapters: dict[str, tuple[Generations, tuple[Use[AdapterFile], ...]]] = {
         "A-then-none": (((first,), ()), ()),
         "A-then-A": (((first,), (first,)), (first,)),
         "A-then-half-A": (((first,), (half,)), (half,)),
@@ -220,15 +243,15 @@ def sequences(fixture: Fixture, mode: str) -> Iterator[Case]:
         "A-twice": (((first, first),), (replace(first, multiplier=2.0),)),
         "A-and-minus-A": (((first, minus),), ()),
     }
-    for name, (generations, wanted) in found.items():
-        yield sequence(name, generations, wanted=wanted, mode=mode, varied={"sequence": name})
+    for name, (generations, wanted) in wanted_adapters.items():
+        yield sequence_case(name, generations, wanted=wanted, mode=mode, varied={"sequence": name})
 
 
 def _adapter(base: Base, seed: int = 7) -> Adapter:
     return Adapter(name="lora-r32" if seed == 7 else f"lora-r32-{seed}", base=base.name, seed=seed)
 
 
-def sequence(
+def sequence_case(
     name: str,
     generations: Generations,
     *,
@@ -236,7 +259,11 @@ def sequence(
     mode: str,
     varied: Mapping[str, str],
 ) -> Case:
-    """Return a case whose errors are relative to the wanted effect, or to the first adapter's if none is wanted."""
+    """Return the case of a sequence of generations; ``wanted`` are the adapters of the last picture.
+
+    The effect error is divided by the effect of the wanted adapters or, if ``wanted`` is empty, by that of the first
+    adapter of the first generation. ``varied`` is added to the dimensions.
+    """
     use = generations[0][0]
     base = use.file.base
     return Case(
@@ -245,7 +272,7 @@ def sequence(
         without=Shot(base=base, mode="auto"),
         wanted=Shot(base=base, mode="auto", merged=wanted),
         scale=None if wanted else Shot(base=base, mode="auto", merged=(replace(use, multiplier=1.0),)),
-        tolerance=FLOAT,
+        tolerance=FLOAT_TOLERANCE,
         dimensions={
             "base": base.name,
             "mode": mode,
@@ -259,29 +286,29 @@ def sequence(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Matrix:
-    """A choice of dimensions and of the base models, by the generation of the LoRA API that can run them."""
+    """A selection of dimensions, with the base models for each generation of the LoRA API."""
 
     dimensions: Sequence[Dimension]
     bases: Mapping[str, Sequence[Base]]
-    #: Dimensions that are also tried in mode auto, which picks one of the other two by the base model's types.
-    in_auto: Sequence[Dimension] = (plain, files, silent, stored_bases)
-    #: Whether unusual and broken files are tried.
-    odd_files: bool = False
+    #: The dimensions that also run in mode auto. It chooses one of the other two modes by the type of the base model.
+    in_auto: Sequence[Dimension] = (no_adapter, files, zero_multiplier, base_types)
+    #: Whether malformed and unusual files are included.
+    malformed_files: bool = False
 
     @property
-    def needs_maker(self) -> bool:
-        """Whether there are types in it that only a library can make."""
+    def needs_block_maker(self) -> bool:
+        """Whether the matrix contains tensor types that only a library can make."""
         return types in self.dimensions
 
     def left_out(self, generation: str) -> Iterator[tuple[str, str, str]]:
-        """Yield what is not tried: base model, names or patterns of names, and the reason."""
-        skipped = [make.__name__ for make in self.dimensions if make not in self.in_auto]
+        """Yield what the matrix does not contain, as (base model, names of cases or dimensions, reason)."""
+        skipped = [dimension.__name__ for dimension in self.dimensions if dimension not in self.in_auto]
         for base in self.bases[generation]:
             if skipped:
                 yield (
                     base.name,
                     f"{', '.join(skipped)} in mode auto",
-                    "auto is immediately on a float base model",
+                    "on a float base model, mode auto means immediately",
                 )
             if kinds in self.dimensions:
                 yield from ((base.name, names, reason) for names, reason in catalogue.left_out(base))
@@ -289,37 +316,40 @@ class Matrix:
     def cases(
         self, generation: str | None, modes: Iterable[str], maker: BlockMaker
     ) -> list[Case | MalformedFileCase]:
-        """Return the cases of a revision that has these apply modes; raises HeaderUnsupported."""
+        """Return the cases for a generation of the LoRA API and the apply modes that the library has.
+
+        Raises HeaderUnsupported if the matrix has no base model for the generation.
+        """
         if generation is None or generation not in self.bases:
             raise HeaderUnsupported(
-                "no base model for LoRA API generation",
+                "no base model for this generation of the LoRA API",
                 generation,
                 "add one to the matrices in harness/cases/matrix.py",
             )
-        wanted = [mode for mode in MODES if mode in set(modes)]
-        found: list[Case | MalformedFileCase] = []
+        ordered_modes = [mode for mode in MODES if mode in set(modes)]
+        cases: list[Case | MalformedFileCase] = []
         for base in self.bases[generation]:
-            for mode in wanted:
-                for make in self.dimensions:
-                    if mode != "auto" or make in self.in_auto:
-                        found += make(Fixture(base=base, maker=maker), mode)
-        if self.odd_files:
-            # Reading a file does not depend on the base model: the smallest will do.
+            for mode in ordered_modes:
+                for dimension in self.dimensions:
+                    if mode != "auto" or dimension in self.in_auto:
+                        cases += dimension(Fixture(base=base, maker=maker), mode)
+        if self.malformed_files:
+            # Reading a file does not depend on the base model, so the smallest one is enough.
             base = self.bases[generation][0]
             recipes = (*variants(base), *corpus(base))
-            found += malformed_file_cases(
-                base, [m for m in wanted if m != "auto"], recipes, any_suffix=generation != "B"
+            cases += malformed_file_cases(
+                base, [m for m in ordered_modes if m != "auto"], recipes, any_suffix=generation != "B"
             )
-        return found
+        return cases
 
 
-#: What ``verify`` runs: whether GGUF works at all, in a minute, on the smallest base model.
-QUICK = Matrix(dimensions=(plain, files, silent), bases={"B": (SD1_TINY,), "C": (FLUX_SMALL,)})
-#: What ``verify`` puts to a change that is proposed: the same, on every base model.
+#: What ``verify`` runs: whether GGUF adapters work at all, in a minute, on the smallest base model.
+QUICK = Matrix(dimensions=(no_adapter, files, zero_multiplier), bases={"B": (SD1_TINY,), "C": (FLUX_SMALL,)})
+#: What ``verify`` runs for a proposed change: the same cases, on every base model.
 PROPOSED = replace(QUICK, bases={"B": (SD1_THIN,), "C": (FLUX_THIN, SD1_THIN)})
 #: What ``matrix`` runs.
 FULL = Matrix(
-    dimensions=(plain, files, types, silent, multipliers, sequences, kinds, stored_bases),
+    dimensions=(no_adapter, files, types, zero_multiplier, multipliers, sequences, kinds, base_types),
     bases={"B": (SD1_THIN,), "C": (FLUX_THIN, SD1_THIN)},
-    odd_files=True,
+    malformed_files=True,
 )

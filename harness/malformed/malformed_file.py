@@ -23,8 +23,8 @@ class MalformedFile:
     """One file: what is odd about it, how it is made, and which pictures are right.
 
     ``content`` returns the file's bytes; a recipe that makes no plain file has ``place`` instead, which is
-    given the path to fill. ``accept`` names references (see ``references``) whose picture is right if the
-    library warns; ``quietly`` names those that need no warning. A refusal is right where "without" is.
+    given the path to fill. ``accept`` names references (see ``malformed_file_case.reference_shots``) whose picture
+    is right if the library warns; ``quietly`` names those that need no warning. A refusal is right where "without" is.
     ``in_every_mode`` is False where only the reading of the file is in question, which no mode changes.
     ``file_name`` is a name of its own.
     """
@@ -61,7 +61,7 @@ class WrittenMalformedFile:
     def folder(self) -> Path:
         """Where all odd files for the base model lie."""
         digest = hashlib.sha256(f"odd/{self.base.digest}/{self.any_suffix}".encode()).hexdigest()
-        return cache.root() / "adapters" / f"{self.base.name}-odd-{digest[:12]}"
+        return cache.root() / cache.ADAPTERS / f"{self.base.name}-odd-{digest[:12]}"
 
     @property
     def path(self) -> Path:

@@ -64,7 +64,7 @@ def revision_arguments(revision: Revision) -> tuple[str, str]:
 @contextmanager
 def open_block_maker(revision: Revision, spec: RunSpec) -> Iterator[BlockMaker]:
     """Yield what makes the types that a spec needs: the revision's own library, in a child process."""
-    if not spec.matrix.needs_maker:
+    if not spec.matrix.needs_block_maker:
         yield BlockMaker()
         return
     # A sanitized library makes the same blocks, slowly.

@@ -15,7 +15,7 @@ from harness.adapters.adapter_file import AdapterFile
 from harness.adapters.use import Use
 from harness.cases.build_under_test import BuildUnderTest
 from harness.cases.case import Case, Shot
-from harness.cases.matrix import FLOAT
+from harness.cases.matrix import FLOAT_TOLERANCE
 from harness.formats import safetensors
 from harness.judging import oracle
 from harness.models.tiny_models import FLUX_SMALL
@@ -77,7 +77,7 @@ def verdict(
         shot=Shot(base=FLUX_SMALL, mode="at_runtime", sequence=((Use(file=used),),)),
         without=WITHOUT,
         wanted=Shot(base=FLUX_SMALL, mode="auto", merged=(Use(file=merged),)),
-        tolerance=FLOAT,
+        tolerance=FLOAT_TOLERANCE,
         dimensions={"mode": "at_runtime"},
     )
     path = tmp_path / "records.jsonl"

@@ -16,7 +16,7 @@ def recipe(
     )
 
 
-def trial(**more: frozenset[str]) -> MalformedFileCase:
+def malformed_case(**more: frozenset[str]) -> MalformedFileCase:
     """Return the case of such a file on the fake base model, at run time."""
     [found] = malformed_file_cases(BASE, ["at_runtime"], [recipe(**more)], any_suffix=True)
     return found

@@ -7,19 +7,23 @@ import pytest
 
 from harness.cases.malformed_file_case import malformed_file_cases
 from harness.malformed.malformed_file import MalformedFile
-from tests.unit.fake_malformed_files import recipe, trial
+from tests.unit.fake_malformed_files import recipe, malformed_case
 from tests.unit.fake_models import BASE
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
 
 
-def test_a_trial_asks_for_the_references_of_its_recipe_only() -> None:
-    assert set(trial().references) == {"without", "whole"}
-    assert set(trial(accept=frozenset({"without", "first"})).references) == {"without", "whole", "first"}
-    assert len(trial().shots) == 3
+def test_a_case_needs_the_references_of_its_recipe_only() -> None:
+    assert set(malformed_case().references) == {"without", "whole"}
+    assert set(malformed_case(accept=frozenset({"without", "first"})).references) == {
+        "without",
+        "whole",
+        "first",
+    }
+    assert len(malformed_case().shots) == 3
 
 
-def test_trials_are_made_for_each_mode_that_can_matter_and_have_names_of_their_own() -> None:
+def test_cases_are_made_for_each_mode_that_can_matter_and_have_unique_names() -> None:
     modes = ["immediately", "at_runtime"]
     [once] = malformed_file_cases(BASE, modes, [recipe()], any_suffix=False)
     assert once.dimensions["mode"] == "at_runtime"
