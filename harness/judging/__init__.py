@@ -1,1 +1,1 @@
-"""Judge observations: oracles, expectations, verdicts."""
+"""Judging: compare pictures, give each case a verdict, and compare the verdict with what is expected."""

@@ -1,7 +1,7 @@
-"""Runs of many machines as one table: which can be compared, what each backend makes of a case, where they disagree.
+"""Combine the records of several machines: what each backend makes of a case, and where backends disagree with the CPU.
 
-One oracle is here: every other backend equals the CPU. Its measure is the effect error of one picture against the
-CPU's: the RMS difference of the two pictures over the RMS effect that the CPU's own wanted picture shows.
+Every other backend is compared with the CPU. The measure is the RMS difference of the two pictures, divided by the
+effect of the adapter (also RMS) on the CPU.
 """
 
 from __future__ import annotations
@@ -15,36 +15,37 @@ from harness.judging import expectation, oracle
 from harness.judging.expectation import Expectation
 from harness.records import record
 from harness.records.compact import sample
-from harness.records.record import Cell, Pixels, Records, Run, Side
+from harness.records.pictures import Pictures, Pixels
+from harness.records.record import Cell, Records, Run, Side
 from harness.records.verdict import FAILING, Verdict
 from harness.text import listed
 from sdcpp.machine import backends
 
-#: Backends that have a column whether or not anybody has run them.
+#: Backends that always have a column, even if no record is of them.
 COLUMNS = ("cpu", "cuda", "vulkan", "metal")
-#: The backend that others are compared with.
+#: The backend that the others are compared with.
 REFERENCE = "cpu"
-#: Bound on the disagreement where a case has no tolerance of its own, because it must be equal to the byte on one
-#: backend: rounding of pixels, and sums in another order.
-ROUNDING = 0.04
+#: The largest difference between two backends in a case that has no tolerance because its pictures must be equal byte
+#: for byte on one backend. Backends round differently and add in another order.
+DEFAULT_BOUND = 0.04
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CombinedColumn:
-    """A backend on one device; ``device`` is "" where nobody has run it."""
+    """One backend on one device. ``device`` is "" if no record is of the backend."""
 
     backend: str
     device: str = ""
 
     @property
     def label(self) -> str:
-        """The head of the column."""
+        """The heading of the column."""
         return f"{self.backend}, {self.device}" if self.device else self.backend
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SideRecord:
-    """One side of one file."""
+    """One side of one records file."""
 
     path: Path
     run: Run
@@ -52,26 +53,26 @@ class SideRecord:
 
     @property
     def column(self) -> CombinedColumn:
-        """Where its cells stand."""
+        """The column of the side's cells."""
         return CombinedColumn(backend=self.side.backend, device=self.side.device or "device not recorded")
 
     @property
     def state(self) -> str:
-        """The state of upstream's source that was built, as a title: ``2026-05 patched``."""
+        """The revision, and whether it was patched: ``2026-05 patched``."""
         return f"{self.side.revision} {'patched' if self.side.patched else 'pristine'}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """A side that cannot be compared with those joined before it, and why."""
+    """A side that cannot be compared with the sides accepted before it, and the reason."""
 
-    entry: SideRecord
+    side_record: SideRecord
     reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CombinedRow:
-    """One case in one mode on one base model, and what each column has of it."""
+    """One case in one apply mode on one base model: its cell in each column."""
 
     state: str
     base: str
@@ -81,16 +82,16 @@ class CombinedRow:
 
     @property
     def label(self) -> str:
-        """Its name in a table of one state."""
+        """The id of the case, ``CASE@MODE``."""
         return f"{self.case}@{self.mode}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disagreement:
-    """A column that does not do in a row what the reference does.
+    """The comparison of a cell with the cell of the reference column in the same row.
 
-    ``error`` is the effect error against the reference's picture, None where there are no two pictures that can be
-    compared; ``bound`` is what it may be.
+    ``error`` is the difference between the two pictures as an effect error, or None if there are no two pictures to
+    compare. ``bound`` is the largest error that is allowed.
     """
 
     row: CombinedRow
@@ -101,20 +102,24 @@ class Disagreement:
 
     @property
     def verdicts(self) -> tuple[Verdict, Verdict]:
-        """The reference's verdict and the other's."""
+        """The verdicts of the reference and of the other column."""
         return self.row.cells[self.reference].verdict, self.row.cells[self.column].verdict
 
     @property
-    def unexplained(self) -> bool:
-        """Whether the pictures differ although both are said to be right."""
+    def pictures_differ(self) -> bool:
+        """Whether the verdicts are equal and yet the pictures differ by more than the bound."""
         return self.verdicts[0] == self.verdicts[1] and self.error is not None and self.error > self.bound
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CombinedRecords:
-    """All runs as one. Standings are those by the expectations of today, not of the day of the run."""
+    """The combined records of several runs.
 
-    entries: Sequence[SideRecord]
+    Every status is derived again from the expectations given, not taken from the records. ``compared`` counts the pairs
+    of pictures that were compared.
+    """
+
+    side_records: Sequence[SideRecord]
     refused: Sequence[Refusal]
     columns: Sequence[CombinedColumn]
     rows: Sequence[CombinedRow]
@@ -124,110 +129,120 @@ class CombinedRecords:
 
     @property
     def failing(self) -> list[tuple[CombinedRow, CombinedColumn]]:
-        """What is not as the expectations say."""
+        """The cells whose status fails the run, as rows and columns."""
         return [
             (row, column) for row in self.rows for column, cell in row.cells.items() if cell.status in FAILING
         ]
 
     @property
     def states(self) -> list[str]:
-        """The states of upstream's source that were run, in order of appearance."""
+        """The revisions, patched or pristine, in the order of the rows."""
         return list(dict.fromkeys(row.state for row in self.rows))
 
 
 def read(paths: Iterable[Path]) -> list[tuple[Path, Records]]:
-    """Read records files; raises FileInvalid for one that is none."""
+    """Return the records of each file. Raises FileInvalid for a file that holds no records."""
     return [(path, record.read(path)) for path in paths]
 
 
 def combine(files: Sequence[tuple[Path, Records]], expected: Sequence[Expectation]) -> CombinedRecords:
-    """Join runs; of two runs of one state on one device the later one counts, cell by cell."""
-    entries, refused = _sort_out(files)
+    """Combine the records of several runs.
+
+    If two runs have the same cell on the same device, the later run counts. Sides that cannot be compared with the
+    others are refused, not combined.
+    """
+    accepted, refused = _accept_and_refuse(files)
     rows: dict[tuple[str, str, str, str], dict[CombinedColumn, Cell]] = {}
-    pictures: dict[str, Pixels] = {}
+    pictures = Pictures()
     content = dict(files)
-    for entry in sorted(entries, key=lambda e: e.run.started):
-        for cell in content[entry.path].cells:
-            if cell.side == entry.side.label:
-                place = entry.state, cell.dimensions.get("base", ""), cell.case, cell.dimensions["mode"]
-                rows.setdefault(place, {})[entry.column] = _with_status(cell, entry.side, expected)
-        pictures |= content[entry.path].pictures
-    columns = _columns(entries)
-    states = {state: number for number, state in enumerate(sorted({e.state for e in entries}))}
-    made = [
+    for side_record in sorted(accepted, key=lambda s: s.run.started):
+        for cell in content[side_record.path].cells:
+            if cell.side == side_record.side.label:
+                key = side_record.state, cell.dimensions.get("base", ""), cell.case, cell.dimensions["mode"]
+                rows.setdefault(key, {})[side_record.column] = _with_status(cell, side_record.side, expected)
+        pictures.add(content[side_record.path].pictures)
+    columns = _columns(accepted)
+    order = {state: number for number, state in enumerate(sorted({s.state for s in accepted}))}
+    combined_rows = [
         CombinedRow(state=state, base=base, case=case, mode=mode, cells=cells)
-        for (state, base, case, mode), cells in sorted(rows.items(), key=lambda item: states[item[0][0]])
+        for (state, base, case, mode), cells in sorted(rows.items(), key=lambda item: order[item[0][0]])
     ]
-    compared = list(_compared(made, columns, pictures))
+    comparisons = list(_compare(combined_rows, columns, pictures))
     return CombinedRecords(
-        entries=entries,
+        side_records=accepted,
         refused=refused,
         columns=columns,
-        rows=made,
+        rows=combined_rows,
         pictures=pictures,
         disagreements=sorted(
-            (found for found in compared if len(set(found.verdicts)) > 1 or found.unexplained),
-            key=lambda found: (len(set(found.verdicts)) < 2, -(found.error or 0)),
+            (c for c in comparisons if len(set(c.verdicts)) > 1 or c.pictures_differ),
+            key=lambda c: (len(set(c.verdicts)) < 2, -(c.error or 0)),
         ),
-        compared=sum(found.error is not None for found in compared),
+        compared=sum(c.error is not None for c in comparisons),
     )
 
 
-def _sort_out(files: Sequence[tuple[Path, Records]]) -> tuple[list[SideRecord], list[Refusal]]:
-    """Return the sides that can be compared and those that cannot; CPU runs decide, then the order of the files."""
-    every = [
+def _accept_and_refuse(
+    files: Sequence[tuple[Path, Records]],
+) -> tuple[list[SideRecord], list[Refusal]]:
+    """Return the sides that can be compared with each other, and the others.
+
+    The sides of CPU runs are accepted first, then the others in the order of the files.
+    """
+    side_records = [
         SideRecord(path=path, run=records.run, side=side)
         for path, records in files
         for side in records.sides.values()
     ]
     accepted: list[SideRecord] = []
     refused: list[Refusal] = []
-    for entry in sorted(every, key=lambda e: e.side.backend != REFERENCE):
-        reason = next((text for known in accepted if (text := incomparable(known, entry))), "")
+    for side_record in sorted(side_records, key=lambda s: s.side.backend != REFERENCE):
+        reason = next((text for known in accepted if (text := incomparable(known, side_record))), "")
         if reason:
-            refused.append(Refusal(entry=entry, reason=reason))
+            refused.append(Refusal(side_record=side_record, reason=reason))
         else:
-            accepted.append(entry)
+            accepted.append(side_record)
     return accepted, refused
 
 
 def incomparable(known: SideRecord, other: SideRecord) -> str:
-    """Return why two sides cannot stand in one table, "" if they can.
+    """Return why two sides must not be compared, or "" if they can be.
 
-    What must be equal is what they are made from: upstream's source, the patches, the files of the base models.
-    Backend, options, compiler and machine are what is compared; a build's identity holds them all, so it says
-    nothing here.
+    The files of the base models must be equal, and for sides of the same state also upstream's source and the
+    patches. Backend, options, compiler and machine may differ: they are what is compared. The identity of a build
+    depends on them, so it is not looked at.
     """
     for name in known.side.bases.keys() & other.side.bases.keys():
-        ours, theirs = known.side.bases[name], other.side.bases[name]
-        if ours != theirs:
-            return _differs(known, f"base model {name}", ours, theirs)
+        known_digest, other_digest = known.side.bases[name], other.side.bases[name]
+        if known_digest != other_digest:
+            return _difference(known, f"base model {name}", known_digest, other_digest)
     if known.state != other.state:
         return ""
-    for name in ("commit", "base"):
-        ours, theirs = (str(e.side.build.get(name) or "not recorded") for e in (known, other))
-        if ours != theirs:
-            return _differs(
-                known, "upstream's commit" if name == "commit" else "upstream's source", ours, theirs
-            )
-    there, here = (_patches(e.side) for e in (known, other))
-    if there == here:
+    for key, what in (("commit", "upstream's commit"), ("base", "upstream's source")):
+        known_value, other_value = (str(s.side.build.get(key) or "not recorded") for s in (known, other))
+        if known_value != other_value:
+            return _difference(known, what, known_value, other_value)
+    known_patches, other_patches = (_patches(s.side) for s in (known, other))
+    if known_patches == other_patches:
         return ""
-    more, less = (listed(sorted(some), 3) or "nothing else" for some in (here - there, there - here))
-    return f"patches: {more} here, {less} in {known.path}"
+    only_here, only_there = (
+        listed(sorted(patches), 3) or "no other"
+        for patches in (other_patches - known_patches, known_patches - other_patches)
+    )
+    return f"patches: {only_here} here, {only_there} in {known.path}"
 
 
 def _patches(side: Side) -> set[str]:
     return {f"{patch['name']} {patch['sha256'][:12]}" for patch in side.build.get("patches", ())}
 
 
-def _differs(known: SideRecord, what: str, ours: str, theirs: str) -> str:
-    return f"{what}: {theirs[:12]} here, {ours[:12]} in {known.path}"
+def _difference(known: SideRecord, what: str, known_value: str, other_value: str) -> str:
+    return f"{what}: {other_value[:12]} here, {known_value[:12]} in {known.path}"
 
 
 def _with_status(cell: Cell, side: Side, expected: Sequence[Expectation]) -> Cell:
     patches = [patch["name"] for patch in side.build.get("patches", ())]
-    stands, reason = expectation.stand(
+    status, reason = expectation.status_and_reason(
         cell.verdict,
         expected,
         patches=patches,
@@ -236,59 +251,60 @@ def _with_status(cell: Cell, side: Side, expected: Sequence[Expectation]) -> Cel
         case=cell.case,
         dimensions=cell.dimensions,
     )
-    return replace(cell, status=stands, reason=reason)
+    return replace(cell, status=status, reason=reason)
 
 
-def _columns(entries: Iterable[SideRecord]) -> list[CombinedColumn]:
-    """Return a column for each device that was used, and one for each promised backend that was not."""
-    found = dict.fromkeys(entry.column for entry in entries)
-    run = {column.backend for column in found}
-    empty = [CombinedColumn(backend=name) for name in COLUMNS if name not in run]
+def _columns(side_records: Iterable[SideRecord]) -> list[CombinedColumn]:
+    """Return a column for each device of the records, and one for each backend of ``COLUMNS`` that has no records."""
+    used = dict.fromkeys(side_record.column for side_record in side_records)
+    backends_used = {column.backend for column in used}
+    empty = [CombinedColumn(backend=name) for name in COLUMNS if name not in backends_used]
     order = list(backends.BACKENDS)
-    return sorted([*found, *empty], key=lambda column: order.index(column.backend))
+    return sorted([*used, *empty], key=lambda column: order.index(column.backend))
 
 
-def _compared(
+def _compare(
     rows: Iterable[CombinedRow], columns: Sequence[CombinedColumn], pictures: Mapping[str, Pixels]
 ) -> Iterator[Disagreement]:
-    """Yield the comparison of every cell with the reference's in its row, those that agree too."""
+    """Yield the comparison of every cell with the reference cell of its row, including those that agree."""
     rows = list(rows)
     effects: dict[tuple[str, str], list[float]] = {}
     for row in rows:
         for column, cell in row.cells.items():
-            if (
-                column.backend == REFERENCE and cell.effect and cell.tolerance is not None
-            ):  # no broken file's adapter
+            # Cells of malformed files have no tolerance; their adapter is another one.
+            if column.backend == REFERENCE and cell.effect and cell.tolerance is not None:
                 effects.setdefault((row.state, row.base), []).append(cell.effect)
     for row in rows:
         reference = next((c for c in columns if c.backend == REFERENCE and c in row.cells), None)
         if reference is None:
             continue
-        ours = row.cells[reference]
-        # A case that must change nothing has no effect of its own: the usual one of its base model is the measure.
+        reference_cell = row.cells[reference]
+        # A case that must not change the picture has no effect. The median effect on its base model is used instead.
         usual = effects.get((row.state, row.base))
-        scale = ours.effect or (statistics.median(usual) if usual else None)
+        scale = reference_cell.effect or (statistics.median(usual) if usual else None)
         for column in columns:
             if column != reference and column in row.cells:
-                theirs = row.cells[column]
+                cell = row.cells[column]
                 yield Disagreement(
                     row=row,
                     reference=reference,
                     column=column,
-                    error=_error(ours, theirs, pictures, scale),
-                    bound=theirs.tolerance or _bound(column.backend),
+                    error=_error(reference_cell, cell, pictures, scale),
+                    bound=cell.tolerance or _bound(column.backend),
                 )
 
 
 def _bound(backend: str) -> float:
-    return oracle.INEXACT[backend].bound if backend in oracle.INEXACT else ROUNDING
+    tolerance = oracle.BACKEND_TOLERANCES.get(backend)
+    return tolerance.bound if tolerance else DEFAULT_BOUND
 
 
-def _error(ours: Cell, theirs: Cell, pictures: Mapping[str, Pixels], scale: float | None) -> float | None:
-    names = ours.pictures.get("got"), theirs.pictures.get("got")
-    first, second = (pictures.get(name) if name else None for name in names)
-    if first is None or second is None or not scale or ours.asked != theirs.asked:
-        return None  # asked: files of one name that hold other values
-    if first.size != second.size:  # one file has whole pictures, the other samples
+def _error(reference: Cell, other: Cell, pictures: Mapping[str, Pixels], scale: float | None) -> float | None:
+    digests = reference.pictures.get("got"), other.pictures.get("got")
+    first, second = (pictures.get(digest) if digest else None for digest in digests)
+    # Cells with different ``asked`` are about files of the same name with other contents.
+    if first is None or second is None or not scale or reference.asked != other.asked:
+        return None
+    if first.size != second.size:  # one file has whole pictures, the other has samples
         first, second = (p if p.size == min(first.size, second.size) else sample(p) for p in (first, second))
     return oracle.rms(first, second) / scale if first.shape == second.shape else None

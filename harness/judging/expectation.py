@@ -1,4 +1,4 @@
-"""Verdicts known beforehand, each with its reason; read from expectations.toml."""
+"""Expected verdicts: the entries of expectations.toml, and the status of a verdict given what was expected."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from pathlib import Path
 from harness.records.verdict import Status, Verdict
 from sdcpp.errors import FileInvalid
 
-#: The project's own expectations.
+#: The expectations of this project.
 PATH = Path(__file__).parent.parent / "expectations.toml"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expectation:
-    """One entry: the cases that it speaks of, the verdict they get, and why.
+    """One entry of expectations.toml: the cases that it matches, their expected verdicts, and the reason.
 
-    There are several verdicts where what happens depends on what lay in memory before; PASS may be one of them.
-    ``where`` has wildcards for the case's dimensions; one that it lacks is the empty string.
+    There are several verdicts where the outcome depends on the contents of uninitialised memory; PASS may be one of
+    them. ``where`` maps dimensions to shell wildcards; a dimension that a case does not have is the empty string. An
+    entry with ``without_patch`` matches only builds without a patch of that name (a shell wildcard).
     """
 
     revisions: Sequence[str]
@@ -31,7 +32,7 @@ class Expectation:
     backends: Sequence[str] = ("*",)
     without_patch: str = ""
 
-    def fits(
+    def matches(
         self,
         *,
         patches: Collection[str],
@@ -40,44 +41,49 @@ class Expectation:
         case: str,
         dimensions: Mapping[str, str],
     ) -> bool:
-        """Return whether the entry speaks of this case on this build."""
-        wanted = (
+        """Tell whether the entry is about this case on a build with these patches."""
+        checks = (
             (revision, self.revisions),
             (backend, self.backends),
             (case, self.cases),
             *((dimensions.get(name, ""), patterns) for name, patterns in self.where.items()),
         )
-        mended = any(fnmatchcase(patch, self.without_patch) for patch in patches)
-        return not mended and all(
-            any(fnmatchcase(value, pattern) for pattern in patterns) for value, patterns in wanted
+        fixed = any(fnmatchcase(patch, self.without_patch) for patch in patches)
+        return not fixed and all(
+            any(fnmatchcase(value, pattern) for pattern in patterns) for value, patterns in checks
         )
 
 
 def load(path: Path = PATH) -> list[Expectation]:
-    """Read the entries; raises FileInvalid that names the entry and what is wrong with it."""
-    known = {field.name for field in fields(Expectation)} - {"verdicts"} | {"verdict"}
+    """Return the entries of a file in their order.
+
+    Raises FileInvalid for an invalid entry. The message has its number and what is wrong with it.
+    """
+    keys = {field.name for field in fields(Expectation)} - {"verdicts"} | {"verdict"}
     loaded = []
     for number, entry in enumerate(tomllib.loads(path.read_text(encoding="utf-8")).get("expectation", []), 1):
         try:
-            if unknown := set(entry) - known:
+            if unknown := set(entry) - keys:
                 raise ValueError(f"unknown keys {sorted(unknown)}")
             if not entry.get("reason", "").strip():
                 raise ValueError("no reason")
-            verdicts = tuple(Verdict(word) for word in _several(entry.pop("verdict")))
-            where = {name: _several(patterns) for name, patterns in entry.pop("where", {}).items()}
+            verdicts = tuple(Verdict(name) for name in _as_list(entry.pop("verdict")))
+            where = {name: _as_list(patterns) for name, patterns in entry.pop("where", {}).items()}
             loaded.append(Expectation(**entry, where=where, verdicts=verdicts))
         except (ValueError, KeyError, TypeError) as error:
             raise FileInvalid(
-                "not an expectation", f"{path}, entry {number}: {error}", "see the top of the file"
+                "invalid expectation",
+                f"{path}, entry {number}: {error}",
+                "see the comment at the top of the file for the keys",
             ) from error
     return loaded
 
 
-def _several(said: str | Sequence[str]) -> Sequence[str]:
-    return [said] if isinstance(said, str) else said
+def _as_list(value: str | Sequence[str]) -> Sequence[str]:
+    return [value] if isinstance(value, str) else value
 
 
-def stand(
+def status_and_reason(
     verdict: Verdict,
     expected: Iterable[Expectation],
     *,
@@ -85,19 +91,20 @@ def stand(
     dimensions: Mapping[str, str],
     **facts: str,
 ) -> tuple[Status, str]:
-    """Return how a verdict stands against the first entry that fits, and that entry's reason if it speaks of it.
+    """Return the status of a verdict by the first entry that matches, and the entry's reason.
 
-    ``patches``, ``dimensions`` and ``facts`` are those of ``Expectation.fits``.
+    The reason is "" unless the status is XFAIL or XPASS. ``patches``, ``dimensions`` and ``facts`` are the arguments of
+    ``Expectation.matches``.
     """
-    known = next(
-        (entry for entry in expected if entry.fits(patches=patches, dimensions=dimensions, **facts)), None
+    entry = next(
+        (entry for entry in expected if entry.matches(patches=patches, dimensions=dimensions, **facts)), None
     )
-    found = status(verdict, known)
-    return found, known.reason if known and found in (Status.XFAIL, Status.XPASS) else ""
+    found = status(verdict, entry)
+    return found, entry.reason if entry and found in (Status.XFAIL, Status.XPASS) else ""
 
 
 def status(verdict: Verdict, expected: Expectation | None) -> Status:
-    """Return how a verdict stands against what was expected (nothing: that it passes)."""
+    """Return the status of a verdict, given the expectation for its case. Without one, the case should pass."""
     if verdict in (Verdict.UNSUPPORTED, Verdict.SKIPPED):
         return Status.SKIPPED
     if verdict is Verdict.PASS:

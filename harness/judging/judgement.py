@@ -1,4 +1,4 @@
-"""Judging: from observations and pictures alone, what each case came to and how that stands."""
+"""Judge the cases of all sides: the verdict, status and numbers of each, from observations and pictures alone."""
 
 from __future__ import annotations
 
@@ -21,22 +21,28 @@ if TYPE_CHECKING:
 
 
 def judge(
-    contenders: Sequence[BuildUnderTest], records: Records, expected: Sequence[Expectation]
+    builds: Sequence[BuildUnderTest], records: Records, expected: Sequence[Expectation]
 ) -> Iterator[Cell]:
-    """Yield a cell for every case of every side, from the records' observations and pictures alone."""
-    known: dict[tuple[str, str, str, str], Cell] = {}
-    for contender in contenders:
-        observed = records.of(contender.side.identity)
-        _calibrate(contender.cases, observed, records)
-        for case in contender.cases:
-            cell = cell_of(contender, case, observed, records, expected)
-            place = cell.case, cell.dimensions["mode"], case.shot.base.name
-            known[cell.side, *place] = cell
-            yield _against(cell, known.get((contender.baseline, *place))) if contender.baseline else cell
+    """Yield a cell for every case of every side, from the observations and pictures in the records.
+
+    Raises FixtureInvalid if the pictures of a base model cannot be compared reliably.
+    """
+    judged: dict[tuple[str, str, str, str], Cell] = {}
+    for build in builds:
+        observed = records.of(build.side.identity)
+        _check_calibration(build.cases, observed, records)
+        for case in build.cases:
+            cell = judge_case(build, case, observed, records, expected)
+            key = cell.case, cell.dimensions["mode"], case.shot.base.name
+            judged[cell.side, *key] = cell
+            yield _relative_to(judged.get((build.baseline, *key)), cell) if build.baseline else cell
 
 
-def _against(cell: Cell, before: Cell | None) -> Cell:
-    """Return a cell that stands as what it was expected to be: no worse than ``before``."""
+def _relative_to(before: Cell | None, cell: Cell) -> Cell:
+    """Return the cell with the status that it has if it is expected to be no worse than ``before``.
+
+    ``before`` is the same case on the baseline side, or None if the case did not run there.
+    """
     if cell.status is Status.SKIPPED:
         return cell
     if cell.verdict is Verdict.PASS:
@@ -44,33 +50,33 @@ def _against(cell: Cell, before: Cell | None) -> Cell:
     if before is None or worse(before.verdict, cell.verdict):
         return replace(cell, status=Status.UNEXPECTED, reason="")
     if before is cell:
-        reason = cell.reason or "as upstream has it, without the change"
+        reason = cell.reason or "fails without the change"
     elif before.verdict is cell.verdict:
-        reason = before.reason or "the same without the change"
+        reason = before.reason or "fails in the same way without the change"
     else:
         reason = f"{before.verdict} without the change"
     return replace(cell, status=Status.XFAIL, reason=reason)
 
 
-def cell_of(
-    contender: BuildUnderTest,
+def judge_case(
+    build: BuildUnderTest,
     case: Case | MalformedFileCase,
     observed: Mapping[str, Observation],
     records: Records,
     expected: Sequence[Expectation],
 ) -> Cell:
-    """Return the judgement of one case, against expectations alone."""
-    side, mode = contender.side, case.dimensions["mode"]
+    """Return the judgement of one case. Its status follows from ``expected`` alone, whatever the baseline."""
+    side, mode = build.side, case.dimensions["mode"]
     if isinstance(case, MalformedFileCase):
-        finding = judge_malformed_file(case, observed, records.pictures)
-        bound, why = None, "refused, or the picture without what is broken and a warning"
+        comparison = judge_malformed_file(case, observed, records.pictures)
+        bound, why = None, _wanted_of_file(case)
     else:
-        finding = oracle.judge(case, observed, records.pictures)
-        bound, why = _bound(case, finding)
-    stands, reason = expectation.stand(
-        finding.verdict,
+        comparison = oracle.judge(case, observed, records.pictures)
+        bound, why = _bound(case, comparison)
+    status, reason = expectation.status_and_reason(
+        comparison.verdict,
         expected,
-        patches=contender.patches,
+        patches=build.patches,
         revision=side.revision,
         backend=side.backend,
         case=case.name,
@@ -81,57 +87,69 @@ def cell_of(
         side=side.label,
         case=case.name,
         dimensions={**case.dimensions, "backend": side.backend, "revision": side.revision},
-        verdict=finding.verdict,
-        status=stands,
-        effect=finding.effect,
-        error=finding.error,
+        verdict=comparison.verdict,
+        status=status,
+        effect=comparison.effect,
+        error=comparison.error,
         tolerance=bound,
         why=why,
-        loss=finding.loss,
-        evidence=finding.evidence,
+        loss=comparison.loss,
+        evidence=comparison.evidence,
         reason=reason,
-        pictures=dict(finding.pictures),
+        pictures=dict(comparison.pictures),
         seconds=sum(own.seconds.values()),
         memory=own.memory,
-        applying=_applying(case, observed),
+        applying=_apply_cost(case, observed),
         upstream=""
-        if finding.verdict is Verdict.PASS
-        else upstream_command.command(case, contender.build.record["generation"]),
+        if comparison.verdict is Verdict.PASS
+        else upstream_command.command(case, build.build.record["generation"]),
         asked=plan_digest((shot.name, shot.base.digest) for shot in case.shots)[:12],
-        repeat=f"{contender.repeat} {shlex.quote(f'{case.name}@{mode}')}",
+        repeat=f"{build.repeat} {shlex.quote(f'{case.name}@{mode}')}",
     )
 
 
-def _bound(case: Case, finding: oracle.Comparison) -> tuple[float | None, str]:
-    """Return the bound on the effect error and its reason; the case's where no picture was judged."""
-    tolerance = finding.tolerance or case.tolerance
-    return (tolerance.bound, tolerance.why) if tolerance else (None, "must be equal to the byte")
+def _wanted_of_file(case: MalformedFileCase) -> str:
+    if "without" in case.recipe.accept | case.recipe.quietly:
+        return "the file must be refused, or its malformed part ignored with a warning"
+    return "the file is valid and must be applied"
 
 
-def _applying(case: Case | MalformedFileCase, observed: Mapping[str, Observation]) -> dict[str, float]:
-    """Return what a single picture with an adapter costs, beside one without in the same mode where there is one."""
+def _bound(case: Case, comparison: oracle.Comparison) -> tuple[float | None, str]:
+    """Return the bound on the effect error and the reason for it. Without a judged picture they are the case's own."""
+    tolerance = comparison.tolerance or case.tolerance
+    return (
+        (tolerance.bound, tolerance.why) if tolerance else (None, "the pictures must be equal byte for byte")
+    )
+
+
+def _apply_cost(case: Case | MalformedFileCase, observed: Mapping[str, Observation]) -> dict[str, float]:
+    """Return the time and memory of a picture with an adapter, as in ``Cell.applying``.
+
+    It is compared with the picture without an adapter, in the same mode if that was made. The result is empty for a
+    case of several generations, for one without an adapter, and if one of the two pictures is missing.
+    """
     own = observed[case.shot.name]
-    idle = observed.get(replace(case.shot, sequence=((),)).name, observed[case.without.name])
+    without = observed.get(replace(case.shot, sequence=((),)).name, observed[case.without.name])
     if (
         len(case.shot.sequence) > 1
         or not any(case.shot.sequence)
-        or {own.outcome, idle.outcome} != {"picture"}
+        or {own.outcome, without.outcome} != {"picture"}
     ):
         return {}
     return {
         "seconds": own.seconds["generate"],
         "processor": own.processor,
-        "more": own.processor - idle.processor,
+        "more": own.processor - without.processor,
         "memory": float(own.memory),
     }
 
 
-def _calibrate(
-    found: Sequence[Case | MalformedFileCase], observed: Mapping[str, Observation], records: Records
+def _check_calibration(
+    cases: Sequence[Case | MalformedFileCase], observed: Mapping[str, Observation], records: Records
 ) -> None:
-    """Check each base model by the pictures of the first case that has them; raises FixtureInvalid."""
-    for base in {case.shot.base for case in found}:
-        for case in found:
+    """Check each base model with the pictures of the first case that has them. Raises FixtureInvalid."""
+    for base in {case.shot.base for case in cases}:
+        for case in cases:
             if (
                 isinstance(case, MalformedFileCase)
                 or case.shot.base is not base

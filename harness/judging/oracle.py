@@ -1,11 +1,12 @@
-"""How pictures are compared, and what that says of a case.
+"""Compare the pictures of a case and derive its verdict.
 
-Pictures have 8 bits. Rounding two of them is noise of sqrt(1/12 + 1/12) = 0.41 grey levels RMS, whatever is painted
-(B. Widrow and I. Kollár, Quantization Noise, 2008): with an adapter that changes a picture by 27 grey levels, as
-most do, no effect error below 1.5 % can be told from none. The noise does not depend on a real error and so adds to
-it in quadrature: 4 %, the tolerance of a float adapter, are measured as 4.28 %, or 7 % more. That shift stays within a
-tenth of every bound: where an adapter changes the picture by less than 22 grey levels, the bound is widened
-(``allowed``). On the average rounding makes a verdict stricter, not milder.
+Pictures have 8 bits per channel. Rounding two pictures adds noise of sqrt(1/12 + 1/12) = 0.41 grey levels RMS to
+their difference, whatever the pictures show (B. Widrow and I. Kollár, Quantization Noise, 2008). Most adapters change
+a picture by about 27 grey levels, so an effect error below 1.5 % cannot be told from zero. The noise is independent
+of a real error and adds to it in quadrature: an error of 4 %, the tolerance of a float adapter, is measured as 4.28
+%, which is 7 % more. ``widened`` keeps this shift below a tenth of every bound: for an adapter that changes the
+picture by less than 22 grey levels it returns a larger bound. On average, rounding makes verdicts stricter, not
+milder.
 """
 
 from __future__ import annotations
@@ -19,27 +20,29 @@ from numpy.typing import NDArray
 
 from harness.cases.case import Case, Shot, Tolerance
 from harness.models.base_model import Base
-from harness.records.record import Observation, Pixels
+from harness.records.pictures import Pixels
+from harness.records.record import Observation
 from harness.records.verdict import Verdict
 from sdcpp.errors import FixtureInvalid
 
-#: An effect below this share of the wanted one counts as none.
+#: An adapter has no effect if it changes the picture by less than this share of the wanted effect.
 NO_EFFECT = 0.05
-#: What rounding makes two pictures differ by, in grey levels RMS.
-ROUNDING = math.sqrt(1 / 6)
-#: By how much of itself rounding may move an error that lies at the bound.
-SHIFT = 0.1
-#: What backends need that calculate less exactly than the CPU, whatever the adapter.
-INEXACT = {
+#: The difference of two pictures that rounding to 8 bits causes, in grey levels RMS.
+ROUNDING_RMS = math.sqrt(1 / 6)
+#: The largest relative amount by which rounding may increase an error at the bound.
+MAX_ROUNDING_SHIFT = 0.1
+#: The tolerances of backends that compute less exactly than the CPU, for any adapter.
+BACKEND_TOLERANCES = {
     "vulkan": Tolerance(
-        bound=0.12, why="ggml's Vulkan backend calculates in F16; measured to 11 %, and to 4 % without that"
+        bound=0.12,
+        why="ggml's Vulkan backend computes in F16; errors of up to 11 % were measured, and of up to 4 % with F32",
     ),
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """What the oracles say of a case; the numbers are explained at ``record.Cell``."""
+    """The verdict on a case and the numbers behind it, which ``record.Cell`` explains."""
 
     verdict: Verdict
     evidence: str = ""
@@ -50,43 +53,41 @@ class Comparison:
     pictures: Mapping[str, str] = field(default_factory=dict)
 
 
-def measured(error: float, effect: float) -> float:
-    """Return what an effect error is measured as in 8-bit pictures; ``effect`` in grey levels RMS."""
-    return math.hypot(error, ROUNDING / effect)
+def widened(tolerance: Tolerance, effect: float, backend: str = "cpu") -> Tolerance:
+    """Return the tolerance for an adapter that changes the picture by ``effect`` grey levels RMS on a backend.
 
-
-def allowed(tolerance: Tolerance, effect: float, backend: str = "cpu") -> Tolerance:
-    """Return what bounds the effect error of an adapter that changes the picture by ``effect`` grey levels RMS.
-
-    It is the tolerance, or the backend's own, or the least of which ``measured`` moves an error by no more than
-    ``SHIFT`` of it: the widest of them.
+    It is the largest of three: the given tolerance, that of the backend, and the smallest one at which rounding
+    increases the measured error by no more than ``MAX_ROUNDING_SHIFT``.
     """
-    wider = f"{tolerance.why}; widened from {tolerance.bound:g}: "
-    inexact = INEXACT.get(backend, tolerance)
-    weak = Tolerance(
-        bound=ROUNDING / effect / math.sqrt((1 + SHIFT) ** 2 - 1),
-        why=f"{wider}the adapter changes the picture by {effect:.0f} grey levels only",
+    reason = f"{tolerance.why}; widened from {tolerance.bound:g}: "
+    for_backend = BACKEND_TOLERANCES.get(backend, tolerance)
+    if for_backend is not tolerance:
+        for_backend = replace(for_backend, why=f"{reason}{for_backend.why}")
+    for_rounding = Tolerance(
+        bound=ROUNDING_RMS / effect / math.sqrt((1 + MAX_ROUNDING_SHIFT) ** 2 - 1),
+        why=f"{reason}the adapter changes the picture by {effect:.0f} grey levels only",
     )
-    if inexact is not tolerance:
-        inexact = replace(inexact, why=f"{wider}{inexact.why}")
-    return max(tolerance, inexact, weak, key=lambda one: one.bound)
+    return max(tolerance, for_backend, for_rounding, key=lambda candidate: candidate.bound)
 
 
 def rms(a: Pixels, b: Pixels) -> float:
     """Return the root mean square difference of two pictures in grey levels."""
-    return float(np.sqrt(np.mean((_f(a) - _f(b)) ** 2)))
+    return float(np.sqrt(np.mean((_floats(a) - _floats(b)) ** 2)))
 
 
 def effect_error(got: Pixels, wanted: Pixels, without: Pixels) -> float:
-    """Return ||got - wanted|| / ||wanted - without||: 0 for a perfect adapter, 1 for one that is missing."""
-    return float(np.linalg.norm(_f(got) - _f(wanted)) / np.linalg.norm(_f(wanted) - _f(without)))
+    """Return ||got - wanted|| / ||wanted - without||: 0 if the adapter is applied exactly, 1 if it is ignored."""
+    return float(
+        np.linalg.norm(_floats(got) - _floats(wanted)) / np.linalg.norm(_floats(wanted) - _floats(without))
+    )
 
 
-def _f(pixels: Pixels) -> NDArray[np.float64]:
+def _floats(pixels: Pixels) -> NDArray[np.float64]:
     return pixels.astype(np.float64)
 
 
-_FAILURES = {
+#: The verdict on an outcome (see ``record.Observation``) without a picture.
+_VERDICTS = {
     "crashed": Verdict.ABORT,
     "hung": Verdict.TIMEOUT,
     "refused": Verdict.REFUSED,
@@ -95,59 +96,66 @@ _FAILURES = {
 }
 
 
-def failure(observation: Observation) -> tuple[Verdict, str]:
-    """Return what an observation without a picture means, and the words that say so."""
-    return _FAILURES[observation.outcome], _quote(observation)
+def verdict_without_picture(observation: Observation) -> tuple[Verdict, str]:
+    """Return the verdict on an observation without a picture, and the evidence for it."""
+    return _VERDICTS[observation.outcome], _quote(observation)
 
 
 def judge(case: Case, observed: Mapping[str, Observation], pictures: Mapping[str, Pixels]) -> Comparison:
-    """Return the verdict on a case from the observations of its shots (by name) and the pictures (by hash)."""
+    """Return the verdict on a case and its numbers.
+
+    ``observed`` has the observations of the case's shots by name, ``pictures`` has the pictures by hash.
+    """
     own = observed[case.shot.name]
     labels = {"without": case.without, "wanted": case.wanted or case.equal, "got": case.shot}
     made = {label: observed[shot.name].picture for label, shot in labels.items() if shot}
-    hashes = {label: name for label, name in made.items() if name}
+    hashes = {label: digest for label, digest in made.items() if digest}
     if own.outcome != "picture":
-        return Comparison(verdict=_FAILURES[own.outcome], evidence=_quote(own), pictures=hashes)
-    for label, name in made.items():
+        return Comparison(verdict=_VERDICTS[own.outcome], evidence=_quote(own), pictures=hashes)
+    for label, digest in made.items():
         shot = labels[label]
-        if name is None and shot is not None:
+        if digest is None and shot is not None:
             return Comparison(
                 verdict=Verdict.UNJUDGED, evidence=f"{shot.name}: {_quote(observed[shot.name])}"
             )
 
     def pixels(shot: Shot) -> Pixels | None:
-        name = observed[shot.name].picture
-        return pictures[name] if name else None
+        digest = observed[shot.name].picture
+        return pictures[digest] if digest else None
 
     got, without = pictures[hashes["got"]], pictures[hashes["without"]]
-    twin = pixels(case.equal) if case.equal else None
-    if case.wanted is None or case.tolerance is None:
-        # Nothing is wanted but sameness.
-        same = twin is not None and bool(np.array_equal(got, twin))
+    equal = pixels(case.equal) if case.equal else None
+    if (
+        case.wanted is None or case.tolerance is None
+    ):  # the pictures must be equal, and nothing else is compared
+        same = equal is not None and bool(np.array_equal(got, equal))
         return Comparison(
             verdict=Verdict.PASS if same else Verdict.WRONG,
-            evidence="" if same else f"differs from {case.equal.name if case.equal else 'nothing'}",
+            evidence=""
+            if same
+            else f"the picture is not that of {case.equal.name if case.equal else 'any shot'}",
             pictures=hashes,
         )
     wanted = pictures[hashes["wanted"]]
     full = pixels(case.scale) if case.scale else wanted
     if full is None:
         return Comparison(
-            verdict=Verdict.UNJUDGED, evidence="the picture that errors are relative to is missing"
+            verdict=Verdict.UNJUDGED,
+            evidence="there is no picture to measure the adapter's effect with",
         )
     effect, least = rms(full, without), case.shot.base.calibration.effect
     if effect < least:
-        weak = f"the adapter changes the picture by {effect:.1f} grey levels, and pixels carry no less than {least:g}"
+        weak = f"the adapter changes the picture by {effect:.1f} grey levels; judging it needs at least {least:g}"
         return Comparison(verdict=Verdict.UNJUDGED, evidence=weak, effect=effect, pictures=hashes)
-    error, tolerance = rms(got, wanted) / effect, allowed(case.tolerance, effect, own.backend)
+    error, tolerance = rms(got, wanted) / effect, widened(case.tolerance, effect, own.backend)
     source = pixels(case.source) if case.source else None
     loss = effect_error(got, source, without) if source is not None else None
     if not case.scale and rms(got, without) < NO_EFFECT * effect:
-        verdict, evidence = Verdict.NO_EFFECT, _complaint(own)
+        verdict, evidence = Verdict.NO_EFFECT, _log_excerpt(own)
     elif error > tolerance.bound:
-        verdict, evidence = Verdict.WRONG, _complaint(own)
-    elif twin is not None and not np.array_equal(got, twin) and case.equal is not None:
-        verdict, evidence = Verdict.WRONG, f"not byte for byte the picture of {case.equal.name}"
+        verdict, evidence = Verdict.WRONG, _log_excerpt(own)
+    elif equal is not None and not np.array_equal(got, equal) and case.equal is not None:
+        verdict, evidence = Verdict.WRONG, f"the picture is not byte for byte that of {case.equal.name}"
     else:
         verdict, evidence = Verdict.PASS, ""
     return Comparison(
@@ -167,30 +175,32 @@ def _quote(observation: Observation) -> str:
     return observation.outcome
 
 
-def _complaint(observation: Observation) -> str:
-    """Return the log lines in which the library speaks of a LoRA it could not use, else the first ones."""
-    telling = [
+def _log_excerpt(observation: Observation) -> str:
+    """Return up to three log lines: those about a LoRA that the library could not use, or else the first ones."""
+    about_loras = [
         line for line in observation.log if "can not find" in line or "Only (" in line or "failed" in line
     ]
-    return "\n".join(dict.fromkeys((telling or list(observation.log))[:3]))
+    return "\n".join(dict.fromkeys((about_loras or list(observation.log))[:3]))
 
 
 def check_calibration(base: Base, without: Pixels, wanted: Pixels) -> None:
-    """Raise FixtureInvalid unless pictures of a base model can carry a comparison; see ``base.Calibration``."""
+    """Raise FixtureInvalid if pictures of a base model cannot be compared reliably (see ``base_model.Calibration``)."""
     bounds = base.calibration
     mean = float(without.mean())
     clipped = float(np.mean((without == 0) | (without == 255)))
     effect = rms(wanted, without)
     complaints = []
     if not bounds.brightness[0] <= mean <= bounds.brightness[1]:
-        complaints.append(f"mean brightness {mean:.0f} is outside {bounds.brightness}")
+        complaints.append(f"the mean brightness {mean:.0f} is outside {bounds.brightness}")
     if clipped > bounds.clipped:
-        complaints.append(f"{clipped:.1%} of the values are clipped, more than {bounds.clipped:.0%}")
+        complaints.append(f"{clipped:.1%} of the values are clipped; the limit is {bounds.clipped:.0%}")
     if effect < bounds.effect:
-        complaints.append(f"the adapter changes it by {effect:.1f} grey levels, less than {bounds.effect}")
+        complaints.append(
+            f"the adapter changes the picture by {effect:.1f} grey levels; at least {bounds.effect} are needed"
+        )
     if complaints:
         raise FixtureInvalid(
             "; ".join(complaints),
             base.name,
-            "adjust contrast and brightness of the model in harness/models/tiny_models.py",
+            "adjust the contrast and brightness of the base model in harness/models/tiny_models.py",
         )

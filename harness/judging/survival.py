@@ -1,4 +1,4 @@
-"""Judge what a library does with a malformed file."""
+"""Judge the cases of malformed and unusual files."""
 
 from __future__ import annotations
 
@@ -9,75 +9,84 @@ import numpy as np
 from harness.cases.malformed_file_case import MalformedFileCase
 from harness.judging import oracle
 from harness.judging.oracle import Comparison
-from harness.records.record import Observation, Pixels
+from harness.records.pictures import Pixels
+from harness.records.record import Observation
 from harness.records.verdict import Verdict
 
 
 def judge_malformed_file(
-    trial: MalformedFileCase, observed: Mapping[str, Observation], pictures: Mapping[str, Pixels]
+    case: MalformedFileCase, observed: Mapping[str, Observation], pictures: Mapping[str, Pixels]
 ) -> Comparison:
-    """Return the verdict on a trial from the observations of its shots (by name) and the pictures (by hash).
+    """Return the verdict on a case of a malformed or unusual file.
 
-    PASS stands for each of the wanted outcomes, and the evidence says which. NO_EFFECT is a right picture without
-    the warning that belongs to it, or a good file left aside; WRONG is any other picture; REFUSED is the refusal of
-    a good file.
+    ``observed`` has the observations of the case's shots by name, ``pictures`` has the pictures by hash.
+
+    - PASS: one of the outcomes that the recipe accepts; the evidence says which.
+    - NO_EFFECT: an accepted picture without the warning that it needs, or a valid file that was ignored.
+    - REFUSED: the library refused a valid file.
+    - WRONG: any other picture.
     """
-    recipe, own = trial.recipe, observed[trial.shot.name]
-    right = recipe.accept | recipe.quietly
+    recipe, own = case.recipe, observed[case.shot.name]
+    accepted = recipe.accept | recipe.quietly
     if own.outcome != "picture":
-        verdict, evidence = oracle.failure(own)
-        if verdict is Verdict.REFUSED and "without" in right:
+        verdict, evidence = oracle.verdict_without_picture(own)
+        if verdict is Verdict.REFUSED and "without" in accepted:
             return Comparison(verdict=Verdict.PASS, evidence=f"refused: {evidence}")
         return Comparison(verdict=verdict, evidence=evidence)
-    shown: dict[str, Pixels] = {}
-    for label, shot in trial.references.items():
-        name = observed[shot.name].picture
-        if name is None:
-            _, evidence = oracle.failure(observed[shot.name])
+    references: dict[str, Pixels] = {}
+    for label, shot in case.references.items():
+        digest = observed[shot.name].picture
+        if digest is None:
+            _, evidence = oracle.verdict_without_picture(observed[shot.name])
             return Comparison(verdict=Verdict.UNJUDGED, evidence=f"{shot.name}: {evidence}")
-        shown[label] = pictures[name]
+        references[label] = pictures[digest]
     assert own.picture is not None  # noqa: S101 - the outcome is a picture
     got = pictures[own.picture]
-    effect = oracle.rms(shown["whole"], shown["without"])
+    effect = oracle.rms(references["whole"], references["without"])
     common = {
         "effect": effect,
-        "error": oracle.rms(got, shown["without"]) / effect if effect else None,
-        "pictures": {"without": observed[trial.without.name].picture or "", "got": own.picture},
+        "error": oracle.rms(got, references["without"]) / effect if effect else None,
+        "pictures": {"without": observed[case.without.name].picture or "", "got": own.picture},
     }
-    same = [label for label, picture in shown.items() if label in right and np.array_equal(got, picture)]
-    warned = own.complaints > observed[trial.without.name].complaints
-    for label in same:
+    equal = [
+        label for label, picture in references.items() if label in accepted and np.array_equal(got, picture)
+    ]
+    warned = own.complaints > observed[case.without.name].complaints
+    for label in equal:
         if warned or label in recipe.quietly:
-            word = "with a warning" if warned else "without a word, as it may be"
-            return Comparison(verdict=Verdict.PASS, evidence=f"the picture {_NAMES[label]}, {word}", **common)  # type: ignore[arg-type]
-    if same:
-        evidence = f"the picture {_NAMES[same[0]]}, and no warning"
+            warning = "with a warning" if warned else "without a warning, which is allowed"
+            evidence = f"the picture {_PICTURES[label]}, {warning}"
+            return Comparison(verdict=Verdict.PASS, evidence=evidence, **common)  # type: ignore[arg-type]
+    if equal:
+        evidence = f"the picture {_PICTURES[equal[0]]}, without the warning that it needs"
         return Comparison(verdict=Verdict.NO_EFFECT, evidence=evidence, **common)  # type: ignore[arg-type]
-    # A good file that is left aside has no effect; it does not have a wrong one.
-    ignored = np.array_equal(got, shown["without"])
+    # A valid file that was ignored has no effect; its picture is not called wrong.
+    ignored = np.array_equal(got, references["without"])
     verdict = Verdict.NO_EFFECT if ignored else Verdict.WRONG
-    return Comparison(verdict=verdict, evidence=_describe(got, shown), **common)  # type: ignore[arg-type]
+    return Comparison(verdict=verdict, evidence=_describe(got, references), **common)  # type: ignore[arg-type]
 
 
-_NAMES = {
+#: What the picture of each reference shows, after "the picture".
+_PICTURES = {
     "without": "without the adapter",
-    "whole": "of the healthy file",
+    "whole": "of the valid file",
     "first": "of the first pair alone",
     "second": "of the second pair alone",
-    "f32": "of the numbers in 32 bits",
-    "bf16": "of the numbers as bfloat16",
-    "negated": "of the pair with its sign turned",
+    "f32": "of the values in 32 bits",
+    "bf16": "of the values as bfloat16",
+    "negated": "of the first pair with its sign changed",
 }
 
 
-def _describe(got: Pixels, shown: Mapping[str, Pixels]) -> str:
-    """Say what kind of wrong picture it is."""
-    for label, picture in shown.items():
+def _describe(got: Pixels, references: Mapping[str, Pixels]) -> str:
+    """Return which reference a picture equals, or else how far it is from each."""
+    for label, picture in references.items():
         if np.array_equal(got, picture):
-            return f"the picture {_NAMES[label]}"
+            return f"the picture {_PICTURES[label]}"
     if got.min() == got.max():
-        return f"a picture of one colour, {int(got.min())}: not a number"
-    differences = {label: oracle.rms(got, picture) for label, picture in shown.items()}
+        return f"a picture of one colour, grey level {int(got.min())}, as NaN gives it"
+    distances = {label: oracle.rms(got, picture) for label, picture in references.items()}
     return "; ".join(
-        f"{value:.1f} grey levels from that {_NAMES[label]}" for label, value in differences.items()
+        f"{distance:.1f} grey levels from the picture {_PICTURES[label]}"
+        for label, distance in distances.items()
     )

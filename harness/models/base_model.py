@@ -52,7 +52,7 @@ class Calibration:
     """What a base model's pictures must look like before anything is judged by them.
 
     Mean brightness lies within ``brightness`` (grey levels of 255), at most ``clipped`` of the values are 0
-    or 255, and an adapter changes the picture by at least ``effect`` grey levels RMS. Of that ``oracle.allowed`` makes
+    or 255, and an adapter changes the picture by at least ``effect`` grey levels RMS. Of that ``oracle.widened`` makes
     a bound of 0.11, a ninth of what a missing adapter scores; a case with less is not judged.
     """
 
@@ -114,7 +114,7 @@ class Base:
     @property
     def folder(self) -> Path:
         """Where the files of this recipe lie in the cache."""
-        return cache.root() / "models" / f"{self.name}-{self.digest[:12]}"
+        return cache.root() / cache.MODELS / f"{self.name}-{self.digest[:12]}"
 
     def path(self, role: str) -> Path:
         """Return the path of one file; it exists once ``make`` has run."""

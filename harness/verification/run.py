@@ -14,9 +14,10 @@ from harness.cases.build_under_test import BuildUnderTest
 from harness.cases.case import Case, Shot, plan_digest, unique_shots
 from harness.cases.malformed_file_case import MEMORY, TIMEOUT, MalformedFileCase
 from harness.judging import expectation
-from harness.judging.judgement import cell_of, judge
+from harness.judging.judgement import judge_case, judge
 from harness.records import record
-from harness.records.record import Observation, Pixels, Records, Run, Writer
+from harness.records.pictures import Pixels
+from harness.records.record import Observation, Records, Run, Writer
 from harness.records.verdict import Status
 from harness.reports.progress import Progress
 from harness.running import pool
@@ -142,7 +143,7 @@ def _observe(
                     if pixels is not None and observation.picture:
                         records.pictures[observation.picture] = pixels
                     cells = [
-                        cell_of(contender, case, observed, records, expected)  # noqa: B023
+                        judge_case(contender, case, observed, records, expected)  # noqa: B023
                         for case in users[observation.shot]  # noqa: B023
                         if all(shot.name in observed for shot in case.shots)  # noqa: B023
                     ]

@@ -43,7 +43,7 @@ def findings(
     build = next(c.build for c in contenders if c.side.label == "2026-05 pristine")
     recipes = [r for r in (*corpus(FLUX_SMALL), *variants(FLUX_SMALL)) if r.name in WANTED]
     tried = malformed_file_cases(FLUX_SMALL, ["at_runtime"], recipes, any_suffix=True)
-    shots = {shot.name: shot for trial in tried for shot in trial.shots}
+    shots = {shot.name: shot for case in tried for shot in case.shots}
     path: Path = tmp_path_factory.mktemp("broken") / "records.jsonl"
     with record.Writer(path) as writer:
         writer.run(record.Run(plan="", title="", command="", machine={}, started="", project=""))
@@ -59,7 +59,7 @@ def findings(
         )
     records = record.read(path)
     observed = {shot: o for (_, shot), o in records.observations.items()}
-    return {trial.name: judge_malformed_file(trial, observed, records.pictures) for trial in tried}
+    return {case.name: judge_malformed_file(case, observed, records.pictures) for case in tried}
 
 
 @pytest.mark.parametrize("name", WANTED)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from harness.judging.expectation import Expectation
-from harness.records import record
+from harness.records.pictures import digest
 from harness.records.record import Records
 from harness.records.verdict import Status, Verdict
 from harness.reports import combined_report
@@ -28,16 +28,18 @@ def test_two_runs_stand_side_by_side(cpu_run: Records, cuda_run: Records) -> Non
     assert {row.state for row in found.rows} == {"2026-05 pristine", "2026-05 patched"}
 
 
-def test_another_picture_than_the_cpus_is_seen_though_both_passed(cpu_run: Records, cuda_run: Records) -> None:
+def test_another_picture_than_the_cpus_is_seen_though_both_passed(
+    cpu_run: Records, cuda_run: Records
+) -> None:
     case, mode = "gguf-F32", "auto"
     own = next(c for c in cuda_run.cells if (c.case, c.dimensions["mode"]) == (case, mode))
     other = picture("elsewhere", like=cuda_run.pictures[own.pictures["got"]], strength=1.4)
-    name = record.digest(other)
+    name = digest(other)
     cuda_run.pictures[name] = other
     with_cell(cuda_run, case, mode, pictures={**own.pictures, "got": name})
     found = joined(cpu_run, cuda_run)
     [apart] = found.disagreements
-    assert apart.unexplained
+    assert apart.pictures_differ
     assert (apart.row.label, apart.row.state) == ("gguf-F32@auto", "2026-05 patched")
     assert apart.error == pytest.approx(1.4 / 14, rel=0.2)
     assert apart.error is not None
@@ -51,8 +53,8 @@ def test_broken_files_are_no_measure_of_what_adapters_change(cpu_run: Records, c
     own = next(c for c in cuda_run.cells[::-1] if (c.case, c.dimensions["mode"]) == ("none", "auto"))
     assert own.side == "2026-05 patched"
     other = picture("elsewhere", like=cuda_run.pictures[own.pictures["got"]], strength=1.4)
-    cuda_run.pictures[record.digest(other)] = other
-    with_cell(cuda_run, "none", "auto", pictures={**own.pictures, "got": record.digest(other)})
+    cuda_run.pictures[digest(other)] = other
+    with_cell(cuda_run, "none", "auto", pictures={**own.pictures, "got": digest(other)})
     [apart] = joined(cpu_run, cuda_run).disagreements
     weak = replace(own, tolerance=None, effect=1.0)
     cpu_run.cells += [replace(weak, case=f"gguf-broken-{n}") for n in range(100)]
@@ -64,7 +66,7 @@ def test_another_verdict_than_the_cpus_comes_first(cpu_run: Records, cuda_run: R
     found = joined(cpu_run, cuda_run)
     [apart] = found.disagreements
     assert apart.verdicts == (Verdict.PASS, Verdict.ABORT)
-    assert not apart.unexplained
+    assert not apart.pictures_differ
     assert "ABORT, the CPU PASS" in combined_report.text(found)
     assert ("gguf-Q8_0@auto", "cuda") in [(row.label, column.backend) for row, column in found.failing]
 
@@ -84,8 +86,11 @@ def test_statuses_are_those_of_todays_expectations(cpu_run: Records) -> None:
         reason="it aborts",
     )
     cells = [cell for row in joined(cpu_run, expected=(known,)).rows for cell in row.cells.values()]
-    stands = {cell.status for cell in cells if cell.case == "gguf-Q8_0" and cell.dimensions["mode"] == "auto"}
-    assert stands <= {Status.XFAIL, Status.XPASS}
+    statuses = {
+        cell.status for cell in cells if cell.case == "gguf-Q8_0" and cell.dimensions["mode"] == "auto"
+    }
+    assert statuses
+    assert statuses <= {Status.XFAIL, Status.XPASS}
     assert Status.UNEXPECTED in {cell.status for row in joined(cpu_run).rows for cell in row.cells.values()}
 
 
@@ -128,7 +133,7 @@ def test_a_refusal_for_patches_names_those_that_differ(cpu_run: Records, cuda_ru
     build = {**cuda_run.sides[label].build, "patches": [known, {"name": "mine", "sha256": "12" * 32}]}
     cuda_run.sides[label] = replace(cuda_run.sides[label], build=build)
     [refusal] = joined(cpu_run, cuda_run).refused
-    assert refusal.reason == "patches: mine 121212121212 here, nothing else in 0.jsonl"
+    assert refusal.reason == "patches: mine 121212121212 here, no other in 0.jsonl"
 
 
 def test_another_identity_alone_is_no_reason(cpu_run: Records, cuda_run: Records) -> None:

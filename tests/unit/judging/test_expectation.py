@@ -41,29 +41,29 @@ def but(**changed: str) -> dict[str, object]:
 
 
 def test_an_entry_speaks_of_what_it_names() -> None:
-    assert ENTRY.fits(**CASE)  # type: ignore[arg-type]
-    assert ENTRY.fits(**but(rank="1", multiplier="2"))  # type: ignore[arg-type]
+    assert ENTRY.matches(**CASE)  # type: ignore[arg-type]
+    assert ENTRY.matches(**but(rank="1", multiplier="2"))  # type: ignore[arg-type]
     for change in ({"revision": "2026-05"}, {"patches": ("p",)}, {"case": "none"}):
-        assert not ENTRY.fits(**{**CASE, **change})  # type: ignore[arg-type]
+        assert not ENTRY.matches(**{**CASE, **change})  # type: ignore[arg-type]
     for dimension in ({"mode": "at_runtime"}, {"base": "sd1-tiny"}, {"rank": "16"}, {"base type": "Q8_0"}):
-        assert not ENTRY.fits(**but(**dimension))  # type: ignore[arg-type]
+        assert not ENTRY.matches(**but(**dimension))  # type: ignore[arg-type]
 
 
 def test_a_dimension_that_a_case_lacks_is_empty() -> None:
     given = dataclasses.replace(ENTRY, where={"base type": ["?*"]})
-    assert not given.fits(**CASE)  # type: ignore[arg-type]
-    assert given.fits(**but(**{"base type": "Q8_0"}))  # type: ignore[arg-type]
+    assert not given.matches(**CASE)  # type: ignore[arg-type]
+    assert given.matches(**but(**{"base type": "Q8_0"}))  # type: ignore[arg-type]
 
 
 def test_one_entry_for_the_forms_of_a_patch() -> None:
     both = dataclasses.replace(ENTRY, without_patch="p*")
-    assert both.fits(**{**CASE, "patches": ("q",)})  # type: ignore[arg-type]
+    assert both.matches(**{**CASE, "patches": ("q",)})  # type: ignore[arg-type]
     for form in ("p", "p-generation-b"):
-        assert not both.fits(**{**CASE, "patches": ("q", form)})  # type: ignore[arg-type]
+        assert not both.matches(**{**CASE, "patches": ("q", form)})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
-    ("verdict", "expected", "stands"),
+    ("verdict", "expected", "wanted"),
     [
         (Verdict.PASS, None, Status.PASS),
         (Verdict.PASS, ENTRY, Status.XPASS),
@@ -82,8 +82,8 @@ def test_one_entry_for_the_forms_of_a_patch() -> None:
         (Verdict.MISDIRECTED, None, Status.UNEXPECTED),
     ],
 )
-def test_standing(verdict: Verdict, expected: Expectation | None, stands: Status) -> None:
-    assert status(verdict, expected) is stands
+def test_status(verdict: Verdict, expected: Expectation | None, wanted: Status) -> None:
+    assert status(verdict, expected) is wanted
 
 
 def test_the_reason_is_told_where_the_entry_speaks_of_the_verdict() -> None:
@@ -96,7 +96,9 @@ def test_the_reason_is_told_where_the_entry_speaks_of_the_verdict() -> None:
     other = dataclasses.replace(entry, reason="never reached")
 
     def stand(verdict: Verdict, **changed: str) -> tuple[Status, str]:
-        return expectation.stand(verdict, [entry, other], patches=(), dimensions={}, **{**facts, **changed})
+        return expectation.status_and_reason(
+            verdict, [entry, other], patches=(), dimensions={}, **{**facts, **changed}
+        )
 
     assert stand(Verdict.ABORT) == (Status.XFAIL, "it aborts")
     assert stand(Verdict.PASS) == (Status.XPASS, "it aborts")
@@ -124,7 +126,7 @@ def test_every_entry_of_the_projects_own_speaks_of_a_case() -> None:
     for entry in expectation.load():
         for name in entry.revisions:
             assert any(
-                entry.fits(
+                entry.matches(
                     patches=(),
                     revision=name,
                     backend=backend,
@@ -149,7 +151,7 @@ def test_whole_runs_stand_as_the_projects_own_say_and_backends_agree_on_the_patc
         records = record.read(path)
         for cell in records.cells:
             side = records.sides[cell.side]
-            stands, _ = expectation.stand(
+            found, _ = expectation.status_and_reason(
                 cell.verdict,
                 entries,
                 patches=[patch["name"] for patch in side.build["patches"]],
@@ -158,7 +160,7 @@ def test_whole_runs_stand_as_the_projects_own_say_and_backends_agree_on_the_patc
                 case=cell.case,
                 dimensions=cell.dimensions,
             )
-            assert stands in (Status.PASS, Status.XFAIL), f"{path.name}: {cell.case} {cell.dimensions}"
+            assert found in (Status.PASS, Status.XFAIL), f"{path.name}: {cell.case} {cell.dimensions}"
             place = side.revision, cell.case, cell.dimensions["base"], cell.dimensions["mode"]
             places.add((side.backend, side.patched, *place))
             if side.patched:

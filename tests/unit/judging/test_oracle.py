@@ -5,10 +5,11 @@ import pytest
 from numpy.typing import NDArray
 
 from harness.cases.case import Case, Shot, Tolerance
-from harness.cases.matrix import FLOAT
+from harness.cases.matrix import FLOAT_TOLERANCE
 from harness.judging import oracle
 from harness.models.base_model import Calibration
-from harness.records.record import Observation, Pixels
+from harness.records.pictures import Pixels
+from harness.records.record import Observation
 from harness.records.verdict import Verdict
 from sdcpp.errors import FixtureInvalid
 from tests.unit.fake_models import BASE
@@ -60,17 +61,17 @@ def test_effect_error_is_one_for_a_missing_adapter_and_zero_for_a_perfect_one() 
 
 
 def test_the_wanted_picture_passes() -> None:
-    finding = judge(case(), got=BRIGHT)
-    assert finding.verdict is Verdict.PASS
-    assert finding.effect == 40.0
-    assert finding.error == 0.0
-    assert set(finding.pictures) == {"without", "wanted", "got"}
+    comparison = judge(case(), got=BRIGHT)
+    assert comparison.verdict is Verdict.PASS
+    assert comparison.effect == 40.0
+    assert comparison.error == 0.0
+    assert set(comparison.pictures) == {"without", "wanted", "got"}
 
 
 def test_an_ignored_adapter_has_no_effect_and_the_library_is_quoted() -> None:
-    finding = judge(case(), got=GREY)
-    assert finding.verdict is Verdict.NO_EFFECT
-    assert finding.evidence == "can not find it"
+    comparison = judge(case(), got=GREY)
+    assert comparison.verdict is Verdict.NO_EFFECT
+    assert comparison.evidence == "can not find it"
 
 
 @pytest.mark.parametrize("grey", [120, 137, 143, 180])
@@ -87,9 +88,9 @@ def test_a_twin_must_be_equal_to_the_byte() -> None:
     almost = BRIGHT.copy()
     almost[0, 0, 0] += 1
     assert judge(case(equal=SHOTS["twin"]), got=BRIGHT, twin=BRIGHT).verdict is Verdict.PASS
-    finding = judge(case(equal=SHOTS["twin"]), got=BRIGHT, twin=almost)
-    assert finding.verdict is Verdict.WRONG
-    assert "byte for byte" in finding.evidence
+    comparison = judge(case(equal=SHOTS["twin"]), got=BRIGHT, twin=almost)
+    assert comparison.verdict is Verdict.WRONG
+    assert "byte for byte" in comparison.evidence
 
 
 @pytest.mark.parametrize(
@@ -103,22 +104,22 @@ def test_a_twin_must_be_equal_to_the_byte() -> None:
     ],
 )
 def test_no_picture(outcome: str, verdict: Verdict) -> None:
-    finding = judge(case(), got=failed(outcome, text="GGML_ASSERT(x) failed", signal="SIGABRT"))
-    assert finding.verdict is verdict
-    assert "GGML_ASSERT" in finding.evidence
+    comparison = judge(case(), got=failed(outcome, text="GGML_ASSERT(x) failed", signal="SIGABRT"))
+    assert comparison.verdict is verdict
+    assert "GGML_ASSERT" in comparison.evidence
 
 
 def test_a_reference_that_could_not_be_made_leaves_the_case_unjudged() -> None:
-    finding = judge(case(), got=BRIGHT, wanted=failed("crashed", signal="SIGSEGV", text="dead"))
-    assert finding.verdict is Verdict.UNJUDGED
-    assert "SIGSEGV" in finding.evidence
+    comparison = judge(case(), got=BRIGHT, wanted=failed("crashed", signal="SIGSEGV", text="dead"))
+    assert comparison.verdict is Verdict.UNJUDGED
+    assert "SIGSEGV" in comparison.evidence
 
 
 def test_loss_is_measured_against_the_float_adapter() -> None:
     source = np.full_like(GREY, 150)
-    finding = judge(case(source=SHOTS["twin"]), got=BRIGHT, twin=source)
-    assert finding.verdict is Verdict.PASS
-    assert finding.loss == pytest.approx(10 / 50)
+    comparison = judge(case(source=SHOTS["twin"]), got=BRIGHT, twin=source)
+    assert comparison.verdict is Verdict.PASS
+    assert comparison.loss == pytest.approx(10 / 50)
 
 
 @pytest.mark.parametrize(
@@ -146,6 +147,11 @@ def smooth(draw: np.random.Generator) -> NDArray[np.float64]:
     return coarse / float(np.sqrt(np.mean(coarse**2)))
 
 
+def with_rounding(error: float, effect: float) -> float:
+    """Return what an effect error is measured as in pictures of 8 bits; ``effect`` in grey levels RMS."""
+    return float(np.hypot(error, oracle.ROUNDING_RMS / effect))
+
+
 def rounded(picture: NDArray[np.float64]) -> Pixels:
     return np.rint(picture).clip(0, 255).astype(np.uint8)
 
@@ -155,7 +161,7 @@ def rounded(picture: NDArray[np.float64]) -> Pixels:
 def test_rounding_moves_an_error_at_the_bound_by_less_than_a_tenth_of_it(effect: float, kind: str) -> None:
     """A simulation: pictures with fractions, whose error is known, and what is measured once they are rounded."""
     draw = np.random.default_rng(5)
-    true = oracle.allowed(FLOAT, effect).bound
+    true = oracle.widened(FLOAT_TOLERANCE, effect).bound
     ratios = []
     for _ in range(8):
         without = 128 + 20 * smooth(draw)
@@ -168,18 +174,18 @@ def test_rounding_moves_an_error_at_the_bound_by_less_than_a_tenth_of_it(effect:
         }[kind]
         got = wanted + true * effect * error / float(np.sqrt(np.mean(error**2)))
         ratios.append(oracle.effect_error(*map(rounded, (got, wanted, without))) / true)
-    assert 1 < np.mean(ratios) < 1 + oracle.SHIFT + 0.01  # of the sample
-    assert np.mean(ratios) == pytest.approx(oracle.measured(true, effect) / true, abs=0.015)
+    assert 1 < np.mean(ratios) < 1 + oracle.MAX_ROUNDING_SHIFT + 0.01  # of the sample
+    assert np.mean(ratios) == pytest.approx(with_rounding(true, effect) / true, abs=0.015)
 
 
 def test_what_the_documents_say_of_rounding() -> None:
-    assert oracle.measured(0, 27) == pytest.approx(0.015, abs=5e-4)
-    assert oracle.measured(0.04, 27) == pytest.approx(0.0428, abs=5e-5)
-    assert oracle.allowed(FLOAT, 27).bound == FLOAT.bound == 0.04
-    assert oracle.allowed(FLOAT, 22.3).bound == pytest.approx(0.04, abs=1e-4)
-    assert oracle.measured(0.04, 22.3) == pytest.approx(0.044, abs=1e-4)
-    assert oracle.allowed(FLOAT, 16.7).bound == pytest.approx(0.053, abs=5e-4)
-    assert oracle.allowed(FLOAT, Calibration().effect).bound == pytest.approx(0.111, abs=5e-4)
+    assert with_rounding(0, 27) == pytest.approx(0.015, abs=5e-4)
+    assert with_rounding(0.04, 27) == pytest.approx(0.0428, abs=5e-5)
+    assert oracle.widened(FLOAT_TOLERANCE, 27).bound == FLOAT_TOLERANCE.bound == 0.04
+    assert oracle.widened(FLOAT_TOLERANCE, 22.3).bound == pytest.approx(0.04, abs=1e-4)
+    assert with_rounding(0.04, 22.3) == pytest.approx(0.044, abs=1e-4)
+    assert oracle.widened(FLOAT_TOLERANCE, 16.7).bound == pytest.approx(0.053, abs=5e-4)
+    assert oracle.widened(FLOAT_TOLERANCE, Calibration().effect).bound == pytest.approx(0.111, abs=5e-4)
 
 
 def test_a_weak_effect_widens_the_bound_and_a_missing_adapter_is_still_found() -> None:
