@@ -19,14 +19,14 @@ from pathlib import Path
 
 import harness
 from harness.bundle import unpack
-from sdcpp import console, process, project
+from sdcpp import cache, console, process, project
 from sdcpp.atomic_write import atomic_write
 from sdcpp.errors import NetworkUnavailable, SourceInvalid
 from sdcpp.source import sdist
 from sdcpp.source.revision import Revision, Sdist
 
-#: Folders inside the archive.
-PROJECT, WHEELS, DOWNLOADS = "project", "wheels", "downloads"
+#: Folders inside the archive; the third becomes a folder of the cache.
+PROJECT, WHEELS, DOWNLOADS = "project", "wheels", cache.DOWNLOADS
 #: The member with the arguments to run and the hashes of the other members.
 ORDER = "order.json"
 #: The name under which the project is installed.
