@@ -24,7 +24,6 @@ from sdcpp import atomic_write, console, project
 from sdcpp.errors import BuildFailed
 from sdcpp.process import cores, run
 
-
 PAGE = project.ROOT / "docs" / "benchmark.md"
 #: The measurement that the page is made of.
 RESULTS = project.ROOT / "results" / "benchmark.json"
