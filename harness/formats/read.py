@@ -7,11 +7,13 @@ from pathlib import Path
 from harness.formats import read_ckpt, read_gguf, read_safetensors
 from harness.formats.tensor import File, broken
 from sdcpp.errors import FileInvalid
+from sdcpp.input_file import require_file
 
 
 def read_tensors(path: Path) -> File:
     """Return what a file holds, without its data. Raises FileInvalid or UnsafePickle."""
     try:
+        require_file(path)
         with path.open("rb") as file:
             head = file.read(9)
     except OSError as error:

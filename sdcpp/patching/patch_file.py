@@ -12,6 +12,8 @@ from pathlib import Path
 
 from sdcpp.errors import SeriesInvalid
 from sdcpp.git import IDENTITY
+from sdcpp.input_file import require_file
+from sdcpp.os_errors import reason
 
 #: Where git am sees the patch begin (git's mailinfo.c, patchbreak).
 _BREAK = re.compile(rb"^(?:---[ \t]*\n|--- [^ ]|diff -|Index: )", re.MULTILINE)
@@ -69,9 +71,10 @@ def read(path: Path) -> Patch:
     Raises SeriesInvalid when the file cannot be read or holds no change.
     """
     try:
+        require_file(path)
         content = path.read_bytes()
     except OSError as error:
-        raise SeriesInvalid("patch cannot be read", path, f"check the file: {error}") from error
+        raise SeriesInvalid(f"patch cannot be read ({reason(error)})", path, "check the path") from error
     return parse(content, path)
 
 
