@@ -14,6 +14,7 @@ from safetensors import deserialize
 
 from harness.adapters.adapter import Adapter, changes
 from harness.formats import gguf_types, safetensors, torch_pickle
+from harness.formats.tensor import NUMPY
 from harness.models.base_model import Base, TensorId
 from sdcpp import cache
 
@@ -43,7 +44,7 @@ class AdapterFile:
     @property
     def folder(self) -> Path:
         """Where all files for the same base model lie, because a context may know one folder only."""
-        return cache.root() / "adapters" / f"{self.base.name}-{self.base.digest[:12]}"
+        return cache.root() / cache.ADAPTERS / f"{self.base.name}-{self.base.digest[:12]}"
 
     @property
     def path(self) -> Path:
@@ -71,7 +72,7 @@ class AdapterFile:
         if self.container == "gguf":
             gguf_types.write(path, tensors, self.kind, types, self.quantise)
             return
-        converted = {name: stored_as(array, types.get(name, self.kind)) for name, array in tensors.items()}
+        converted = {name: array.astype(NUMPY[types.get(name, self.kind)]) for name, array in tensors.items()}
         if self.container == "ckpt":
             torch_pickle.write(path, converted)
         else:
@@ -97,43 +98,23 @@ class AdapterFile:
         return changes(self.base, self.values(), multiplier, self.adapter)
 
 
-def stored_as(array: NDArray[np.float32], kind: str) -> NDArray[np.generic]:
-    """Return float32 values in a type of safetensors and ckpt files; BF16 as its bits in uint16."""
-    if kind != "BF16":
-        return array.astype({"F32": np.float32, "F16": np.float16}[kind])
-    return _bfloat16(array)
-
-
-def _bfloat16(array: NDArray[np.float32]) -> NDArray[np.uint16]:
-    """Return the upper halves of float32 values, rounded to nearest, ties to even."""
-    bits = array.view(np.uint32)
-    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
-
-
-def _floats(array: NDArray[np.generic]) -> NDArray[np.float32]:
-    """Return what ``_stored`` stored, as float32."""
-    if array.dtype == np.uint16:
-        return (array.astype(np.uint32) << 16).view(np.float32)
-    return array.astype(np.float32)
-
-
 # A file's values are wanted for one reference after another, not for the whole of a long run.
 @lru_cache(maxsize=4)
 def _values(file: AdapterFile) -> dict[str, NDArray[np.float32]]:
     if file.container == "gguf":
         return gguf_types.read(file.make())
     if file.container == "safetensors":
-        # Not safetensors.numpy: numpy has no bfloat16.
-        stored: dict[str, np.dtype[Any]] = {
-            "F32": np.dtype("<f4"),
-            "F16": np.dtype("<f2"),
-            "BF16": np.dtype("<u2"),
-        }
+        # Not safetensors.numpy, which does not know ml_dtypes.bfloat16.
         entries: list[tuple[str, Any]] = deserialize(file.make().read_bytes())  # type: ignore[no-untyped-call]
         return {
-            name: _floats(np.frombuffer(entry["data"], stored[entry["dtype"]]).reshape(entry["shape"]))
+            name: np.frombuffer(entry["data"], NUMPY[entry["dtype"]])
+            .reshape(entry["shape"])
+            .astype(np.float32)
             for name, entry in entries
         }
     file.make()
     tensors, types = file.adapter.tensors(file.base), file.adapter.types(file.base)
-    return {name: _floats(stored_as(array, types.get(name, file.kind))) for name, array in tensors.items()}
+    return {
+        name: array.astype(NUMPY[types.get(name, file.kind)]).astype(np.float32)
+        for name, array in tensors.items()
+    }

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.adapters.adapter_file import AdapterFile, stored_as
+from harness.adapters.adapter_file import AdapterFile
 from harness.adapters.use import Use
 from harness.formats import gguf_types, safetensors
+from harness.formats.tensor import NUMPY
 from harness.models.base_model import Base, TensorId
 from harness.models.quantised_base import StoredBase
 from sdcpp import cache
@@ -44,7 +45,7 @@ def make(base: Base, uses: Sequence[Use[AdapterFile]], *, rounded: bool = False)
     name = (
         f"{base.name}-{base.digest[:12]}-{digest(uses)[:16]}-{CACHE_VERSION}{'-rounded' if rounded else ''}"
     )
-    folder = cache.root() / "merged" / name
+    folder = cache.root() / cache.MERGED / name
 
     def write(partial: Path) -> None:
         sums: dict[TensorId, NDArray[np.float64]] = {}
@@ -62,7 +63,7 @@ def make(base: Base, uses: Sequence[Use[AdapterFile]], *, rounded: bool = False)
             return
         for (role, name), array in sums.items():
             overlay = next(overlay for start, overlay in ROLES if name.startswith(start))
-            stored = stored_as(array.astype(np.float32), base.files[role][name].dtype)
+            stored = array.astype(np.float32).astype(NUMPY[base.files[role][name].dtype])
             # Up to sdist 0.3.6 a role's prefix is put before every name, later before those that lack it.
             files.setdefault(overlay, []).append((name.removeprefix("model.diffusion_model."), stored))
         for overlay, tensors in files.items():
@@ -83,7 +84,7 @@ def _write_whole(base: Base, sums: Mapping[TensorId, NDArray[np.float64]], path:
     safetensors.write(
         path,
         (
-            (name, stored_as(sums["model", name].astype(np.float32), base.files["model"][name].dtype))
+            (name, sums["model", name].astype(np.float32).astype(NUMPY[base.files["model"][name].dtype]))
             if ("model", name) in sums
             else (name, array)
             for name, array in base.tensors("model")

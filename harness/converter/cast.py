@@ -22,18 +22,13 @@ IN_GGUF = {
 
 
 def cast(values: NDArray[np.floating], kind: str) -> Bytes:
-    """Return float values as stored bytes of a type whose elements are stored one by one; rounds to nearest."""
-    if kind == "BF16":
-        return bf16(values).view(np.uint8)
-    with np.errstate(over="ignore"):
+    """Return float values as stored bytes of a type whose elements are stored one by one.
+
+    Rounds to nearest, ties to even. A value that the type cannot hold becomes infinity, or NaN in F8_E4M3, which has no
+    infinity. NaN stays NaN.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
         return np.ascontiguousarray(values.astype(NUMPY[kind], copy=False)).reshape(-1).view(np.uint8)
-
-
-def bf16(values: NDArray[np.floating]) -> NDArray[np.uint16]:
-    """Return values rounded to bfloat16 (to nearest, ties to even), as their raw bits; NaN stays NaN."""
-    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
-    rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
-    return np.where(np.isnan(values), (bits >> 16) | 0x40, rounded).astype(np.uint16)
 
 
 def overflows(tensor: Tensor) -> bool:

@@ -18,11 +18,12 @@ from harness.converter.convert import Conversion, check, check_finite, metadata_
 from harness.converter.modules import Module, layout
 from harness.converter.plan import PLAIN, TensorPlan, plan
 from harness.formats.read import read_tensors
-from harness.formats.tensor import Bytes, Tensor, TensorRows
+from harness.formats.tensor import FLOATS, Bytes, Tensor, TensorRows, decoded
 from harness.formats.write import container_of
+from harness.quantising.finite import finite
 from harness.quantising.library_quantiser import TypeInfo
 from harness.quantising.package_quantiser import Quantiser
-from sdcpp.errors import AdapterUnknown, TypeUnavailable
+from sdcpp.errors import AdapterUnknown, FileInvalid, TypeUnavailable
 
 F64 = NDArray[np.float64]
 
@@ -93,7 +94,7 @@ def merge(
 
 def _again(fate: TensorPlan, types: Mapping[str, TypeInfo]) -> TensorPlan:
     """Return the plan of a changed tensor: its blocks are quantised again, not copied. Raises TypeUnavailable."""
-    if fate.info is not None or fate.kind in PLAIN:
+    if fate.info is not None or fate.kind in FLOATS:
         return fate
     info = types.get(fate.kind)
     if info is None:
@@ -164,7 +165,14 @@ def _sum(tensor: Tensor, changes: Sequence[_Change]) -> F64:
 def _made(fate: TensorPlan, changes: Sequence[_Change], maker: Quantiser | None) -> Bytes:
     total = _sum(fate.tensor, changes)
     if fate.info is None:
-        return cast(total, fate.kind)
+        stored = cast(total, fate.kind)
+        if finite(total) and not finite(decoded(stored, fate.kind)):
+            raise FileInvalid(
+                f"a merged value of {fate.tensor.name} is beyond what {fate.kind} holds",
+                fate.tensor.path,
+                "choose a wider --type, for example BF16",
+            )
+        return stored
     assert maker is not None  # noqa: S101 - its types were asked for
     values = total.reshape(-1, fate.tensor.row)
     check_finite(TensorRows(tensor=fate.tensor, start=0, count=len(values)), values)

@@ -24,6 +24,16 @@ METADATA = ".data/metadata.json"
 LONGEST_PICKLE = 1 << 28
 #: How deep dicts may lie in dicts.
 DEPTH = 8
+#: What zipfile raises for damaged archives. RuntimeError stands for encryption and for unknown compression.
+_ZIP_ERRORS = (
+    zipfile.BadZipFile,
+    RuntimeError,
+    UnicodeDecodeError,
+    EOFError,
+    struct.error,
+    zlib.error,
+    OSError,
+)
 
 
 def read(path: Path) -> File:
@@ -31,7 +41,7 @@ def read(path: Path) -> File:
     try:
         with zipfile.ZipFile(path) as archive:
             return _read(path, archive)
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, struct.error, zlib.error, OSError) as error:
+    except _ZIP_ERRORS as error:
         raise broken(path, f"the zip archive is damaged ({error})", 0) from error
 
 

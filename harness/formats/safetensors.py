@@ -15,19 +15,11 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-#: numpy's dtypes and the names the format has for them. BF16 is carried as its raw 16 bits in uint16.
-DTYPES = {
-    "float64": "F64",
-    "float32": "F32",
-    "float16": "F16",
-    "uint16": "BF16",
-    "int32": "I32",
-    "int64": "I64",
-}
+from harness.formats.tensor import kind_of
 
 
 def write(path: Path, tensors: Iterable[tuple[str, NDArray[np.generic]]]) -> None:
-    """Write named arrays (C order, little endian) as a safetensors file; uint16 arrays are stored as BF16.
+    """Write named arrays (C order, little endian) as a safetensors file.
 
     The data go to a neighbouring file first, because the header that precedes them tells their lengths.
     """
@@ -39,12 +31,12 @@ def write(path: Path, tensors: Iterable[tuple[str, NDArray[np.generic]]]) -> Non
             for name, array in tensors:
                 raw = np.ascontiguousarray(array)
                 header[name] = {
-                    "dtype": DTYPES[raw.dtype.name],
+                    "dtype": kind_of(raw),
                     "shape": list(array.shape),
                     "data_offsets": [offset, offset + raw.nbytes],
                 }
                 offset += raw.nbytes
-                raw.tofile(data)
+                data.write(raw.reshape(-1).view(np.uint8).data)
         text = json.dumps(header, separators=(",", ":")).encode()
         text += b" " * (-len(text) % 8)
         with path.open("wb") as out, data_path.open("rb") as data:

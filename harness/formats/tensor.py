@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import gguf
+import ml_dtypes
 import numpy as np
 from gguf import quants
 from numpy.typing import NDArray
@@ -25,25 +26,29 @@ SIZES: dict[str, tuple[int, int]] = {t.name: size for t, size in gguf.GGML_QUANT
     "U32": (1, 4),
     "U64": (1, 8),
 }
-#: Types that numpy reads as they are.
-NUMPY = {
-    "F64": "<f8",
-    "F32": "<f4",
-    "F16": "<f2",
-    "I64": "<i8",
-    "I32": "<i4",
-    "I16": "<i2",
-    "I8": "<i1",
-    "U64": "<u8",
-    "U32": "<u4",
-    "U16": "<u2",
-    "U8": "<u1",
-    "BOOL": "<u1",
+#: Types whose elements are stored one by one, as arrays of numpy; ml_dtypes adds those floats that numpy lacks.
+NUMPY: dict[str, np.dtype[np.generic]] = {
+    "F64": np.dtype("<f8"),
+    "F32": np.dtype("<f4"),
+    "F16": np.dtype("<f2"),
+    "BF16": np.dtype(ml_dtypes.bfloat16),
+    "F8_E4M3": np.dtype(ml_dtypes.float8_e4m3fn),
+    "F8_E5M2": np.dtype(ml_dtypes.float8_e5m2),
+    "I64": np.dtype("<i8"),
+    "I32": np.dtype("<i4"),
+    "I16": np.dtype("<i2"),
+    "I8": np.dtype("<i1"),
+    "U64": np.dtype("<u8"),
+    "U32": np.dtype("<u4"),
+    "U16": np.dtype("<u2"),
+    "U8": np.dtype("<u1"),
+    "BOOL": np.dtype("<u1"),
 }
+_KINDS = {dtype: kind for kind, dtype in NUMPY.items() if kind != "BOOL"}
 #: Types whose values are floating point numbers, each stored by itself.
 FLOATS = frozenset({"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"})
 #: Types that safetensors has.
-SAFETENSORS = frozenset(NUMPY) | {"BF16", "F8_E4M3", "F8_E5M2"}
+SAFETENSORS = frozenset(NUMPY)
 #: Bytes of decoded values to hold at a time.
 PIECE = 1 << 24
 
@@ -197,18 +202,19 @@ def stored_bytes(kind: str, size: int) -> int:
     return size // block * width
 
 
+def kind_of(array: NDArray[np.generic]) -> str:
+    """Return the type that stores an array's elements as they are ("BF16" for ml_dtypes.bfloat16)."""
+    return _KINDS[array.dtype]
+
+
 def decoded(raw: Bytes, kind: str) -> NDArray[np.floating]:
     """Return stored bytes as flat values: float32, or float64 where float32 would round.
 
     Blocks are decoded by the gguf package, which follows ggml's reference.
     """
-    if kind == "BF16":
-        return (raw.view("<u2").astype(np.uint32) << 16).view(np.float32)
     if kind in NUMPY:
         wide = kind in ("F64", "I64", "I32", "U32", "U64")
         return raw.view(NUMPY[kind]).astype(np.float64 if wide else np.float32, copy=False)
-    if kind in _EIGHT:
-        return _EIGHT[kind][raw]
     try:
         found: NDArray[np.float32] = quants.dequantize(raw.reshape(-1, SIZES[kind][1]), _TYPES[kind])
     except NotImplementedError as error:
@@ -222,20 +228,3 @@ def broken(path: Path, what: str, offset: int) -> FileInvalid:
 
 
 _TYPES = {t.name: t for t in gguf.GGML_QUANT_SIZES}
-
-
-def _eight(exponent: int, mantissa: int, *, infinite: bool) -> NDArray[np.float32]:
-    """Return the 256 values of an 8-bit float (https://arxiv.org/abs/2209.05433, table 1)."""
-    code = np.arange(256)
-    e, m = (code >> mantissa) & ((1 << exponent) - 1), code & ((1 << mantissa) - 1)
-    bias = (1 << (exponent - 1)) - 1
-    value = np.where(e == 0, m * 2.0 ** (1 - bias - mantissa), (1 + m / 2**mantissa) * 2.0 ** (e - bias))
-    top = e == (1 << exponent) - 1
-    if infinite:
-        value = np.where(top, np.where(m == 0, np.inf, np.nan), value)
-    else:
-        value = np.where(top & (m == (1 << mantissa) - 1), np.nan, value)
-    return np.where(code >> 7, -value, value).astype(np.float32)
-
-
-_EIGHT = {"F8_E4M3": _eight(4, 3, infinite=False), "F8_E5M2": _eight(5, 2, infinite=True)}

@@ -18,13 +18,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-#: The storage classes of torch by numpy dtype; bfloat16 is carried as its raw bits in uint16.
-STORAGES = {
-    "float64": "DoubleStorage",
-    "float32": "FloatStorage",
-    "float16": "HalfStorage",
-    "uint16": "BFloat16Storage",
-}
+from harness.formats import pickle_opcodes
+from harness.formats.tensor import kind_of
+
+#: The storage class of torch for each type that a ckpt can hold.
+STORAGES = {kind: storage for storage, kind in pickle_opcodes.STORAGES.items()}
 
 
 class _Pickle:
@@ -123,8 +121,8 @@ def state_dict(tensors: Iterable[tuple[str, tuple[int, ...], str]]) -> bytes:
 
 
 def write(path: Path, tensors: Mapping[str, NDArray[np.generic]]) -> None:
-    """Write named arrays as ``torch.save(state_dict, path)`` would; uint16 arrays are stored as bfloat16."""
-    words = state_dict((name, array.shape, STORAGES[array.dtype.name]) for name, array in tensors.items())
+    """Write named arrays as ``torch.save(state_dict, path)`` would."""
+    words = state_dict((name, array.shape, STORAGES[kind_of(array)]) for name, array in tensors.items())
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr("archive/data.pkl", words)
         for number, array in enumerate(tensors.values()):

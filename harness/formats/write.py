@@ -15,7 +15,7 @@ from typing import IO, Any
 import gguf
 import numpy as np
 
-from harness.formats import pickle_opcodes, read_ckpt, read_gguf, torch_pickle
+from harness.formats import read_ckpt, read_gguf, torch_pickle
 from harness.formats.tensor import SAFETENSORS, Bytes, Metadata, TensorHeader, stored_bytes
 from sdcpp.errors import FileInvalid, TypeUnavailable
 
@@ -165,11 +165,12 @@ def _plain(kind: str, value: Any) -> bytes:
 
 
 def _ckpt(path: Path, specs: Sequence[Spec], metadata: Metadata, fill: Fill) -> None:
-    kinds = {kind: storage for storage, kind in pickle_opcodes.STORAGES.items()}
     for spec in specs:
-        if spec.kind not in kinds:
+        if spec.kind not in torch_pickle.STORAGES:
             raise TypeUnavailable("a ckpt cannot hold a type", spec.kind, "choose F32, F16 or BF16")
-    words = torch_pickle.state_dict([(spec.name, spec.shape, kinds[spec.kind]) for spec in specs])
+    words = torch_pickle.state_dict(
+        (spec.name, spec.shape, torch_pickle.STORAGES[spec.kind]) for spec in specs
+    )
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr("archive/data.pkl", words)
         for number, spec in enumerate(specs):

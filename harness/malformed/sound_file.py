@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.adapters.adapter import Adapter
+from harness.formats.tensor import NUMPY
 from harness.malformed.fields import ckpt, gguf, safetensors
 from harness.malformed.fields.pieces import Pieces
 from harness.models.base_model import Base
@@ -57,14 +58,15 @@ class SoundFile:
         return {name: array for name, array in self.tensors.items() if name.startswith(f"{key}.")}
 
     def bfloat16(self) -> Tensors:
-        """Return the matrices cut (not rounded) to bfloat16, its raw bits in uint16, and no alpha.
+        """Return the matrices cut (not rounded) to bfloat16, and no alpha.
 
         alpha equals the rank, so that nothing is lost, and a library that cannot read a bfloat16 alpha is
         asked about matrices only.
         """
         matrices = {n: t for n, t in self.tensors.items() if not n.endswith(".alpha")}
         return {
-            n: (t.astype(np.float32).view(np.uint32) >> 16).astype(np.uint16) for n, t in matrices.items()
+            name: (array.astype(np.float32).view(np.uint32) >> 16).astype(np.uint16).view(NUMPY["BF16"])
+            for name, array in matrices.items()
         }
 
     def gguf(

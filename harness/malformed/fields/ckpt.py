@@ -14,6 +14,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.formats.tensor import kind_of
 from harness.formats.torch_pickle import STORAGES
 from harness.malformed.fields.pieces import Pieces, concatenate
 
@@ -73,7 +74,7 @@ def build_fields(tensors: Mapping[str, NDArray[np.generic]], *, nested: str = ""
 
     Labels: ``proto``, ``dict``, ``mark``; for each tensor ``tN-name``, ``-rebuild``, ``-args``, ``-storage``,
     ``-class``, ``-key``, ``-place``, ``-count``, ``-storage-end``, ``-persid``, ``-offset``, ``-shape``,
-    ``-stride``, ``-grad``, ``-hooks``, ``-args-end``, ``-reduce``; ``setitems``, ``stop``. uint16 is bfloat16.
+    ``-stride``, ``-grad``, ``-hooks``, ``-args-end``, ``-reduce``; ``setitems``, ``stop``.
     """
     memo = _Memo()
     parts: Pieces = {"proto": pickle.PROTO + b"\x02", "dict": pickle.EMPTY_DICT + memo.put()}
@@ -82,7 +83,7 @@ def build_fields(tensors: Mapping[str, NDArray[np.generic]], *, nested: str = ""
     parts["mark"] = pickle.MARK
     for number, (name, array) in enumerate(tensors.items()):
         strides = np.ascontiguousarray(array).strides[: array.ndim]
-        storage = pickle.GLOBAL + f"torch\n{STORAGES[array.dtype.name]}\n".encode()
+        storage = pickle.GLOBAL + f"torch\n{STORAGES[kind_of(array)]}\n".encode()
         pieces = {
             "name": memo.once(text(name)),
             "rebuild": memo.once(pickle.GLOBAL + b"torch._utils\n_rebuild_tensor_v2\n"),

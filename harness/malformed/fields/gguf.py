@@ -11,8 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from gguf import GGMLQuantizationType
 from numpy.typing import NDArray
 
+from harness.formats.tensor import kind_of
 from harness.malformed.fields.pieces import Pieces, concatenate
 
 #: gguf_metadata_value_type, by the format character of struct; strings and arrays have none.
@@ -30,8 +32,6 @@ KINDS = {
     "d": 12,
 }
 STRING, ARRAY = 8, 9
-#: ggml_type of the types that are stored here as they are.
-TYPES = {"float32": 0, "float16": 1, "uint16": 30}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def build_fields(
     alignment: int = 32,
     order: str = "<",
 ) -> Pieces:
-    """Return the pieces of a file of float tensors (uint16 stands for BF16), given in PyTorch's order.
+    """Return the pieces of a file of float tensors, given in PyTorch's order.
 
     Labels: ``magic``, ``version``, ``tensor-count``, ``kv-count``; for each metadata entry ``kvN-...``; for each
     tensor ``tN-name-length``, ``tN-name``, ``tN-n-dims``, ``tN-dimM``, ``tN-type``, ``tN-offset``; then
@@ -85,11 +85,9 @@ def build_fields(
         parts[f"{label}-n-dims"] = struct.pack(f"{order}I", array.ndim)
         for axis, extent in enumerate(reversed(array.shape)):
             parts[f"{label}-dim{axis}"] = struct.pack(f"{order}Q", extent)
-        parts[f"{label}-type"] = struct.pack(f"{order}I", TYPES[array.dtype.name])
+        parts[f"{label}-type"] = struct.pack(f"{order}I", GGMLQuantizationType[kind_of(array)])
         parts[f"{label}-offset"] = struct.pack(f"{order}Q", offset)
-        data[f"{label}-data"] = np.ascontiguousarray(
-            array.astype(array.dtype.newbyteorder(">" if order == ">" else "<"))
-        ).tobytes()
+        data[f"{label}-data"] = (array.byteswap() if order == ">" else array).tobytes()
         data[f"{label}-padding"] = bytes(-len(data[f"{label}-data"]) % alignment)
         offset += len(data[f"{label}-data"]) + len(data[f"{label}-padding"])
     parts["padding"] = b""

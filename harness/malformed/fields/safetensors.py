@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.formats.safetensors import DTYPES
+from harness.formats.tensor import kind_of
 from harness.malformed.fields.pieces import Pieces, concatenate
 
 #: The piece after which the data begin.
@@ -35,7 +35,7 @@ def build_fields(
     for number, (name, array) in enumerate(tensors.items()):
         label, raw = f"t{number}", np.ascontiguousarray(array).tobytes()
         parts[f"{label}-name"] = (b"," if number else b"") + _json(name) + b":{"
-        parts[f"{label}-dtype"] = b'"dtype":' + _json(DTYPES[array.dtype.name])
+        parts[f"{label}-dtype"] = b'"dtype":' + _json(kind_of(array))
         parts[f"{label}-shape"] = b',"shape":' + _json(array.shape)
         parts[f"{label}-offsets"] = b',"data_offsets":' + _json([offset, offset + len(raw)])
         parts[f"{label}-close"] = b"}"

@@ -10,7 +10,7 @@ import numpy as np
 from harness.converter import weight_change
 from harness.converter.modules import layout
 from harness.formats.read import read_tensors
-from harness.formats.tensor import TensorHeader
+from harness.formats.tensor import TensorHeader, kind_of
 from harness.formats.write import Spec, container_of, write_container
 from harness.studies.conversion import sample_adapter
 
@@ -29,8 +29,7 @@ METADATA = {
 def save(path: Path, arrays: Arrays, kinds: dict[str, str] | None = None) -> Path:
     """Write arrays as tensors of their own types, or of ``kinds`` by name; the suffix names the container."""
     kinds = kinds or {}
-    names = {"float32": "F32", "float16": "F16", "uint16": "BF16", "float64": "F64"}
-    specs = [Spec(name=n, shape=a.shape, kind=kinds.get(n, names[a.dtype.name])) for n, a in arrays.items()]
+    specs = [Spec(name=n, shape=a.shape, kind=kinds.get(n) or kind_of(a)) for n, a in arrays.items()]
     write_container(
         path,
         container_of(path),

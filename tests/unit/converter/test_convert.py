@@ -22,7 +22,7 @@ from sdcpp.errors import AdapterUnknown, Error, FileInvalid, OutputRefused, Type
 from tests.unit.converter.lora_files import KEY, METADATA, Arrays, pair, save
 
 
-@pytest.mark.parametrize("kind", ["float32", "float16", "uint16"])
+@pytest.mark.parametrize("kind", ["float32", "float16", "bfloat16"])
 def test_floats_go_round_to_the_bit(tmp_path: Path, kind: str) -> None:
     # Any finite bit pattern, subnormal ones among them: the exponent's highest bit is left out.
     width = np.dtype(kind).itemsize
@@ -124,7 +124,7 @@ def test_a_folder_without_permission(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     path = save(tmp_path / "a.safetensors", pair())
-    refused(OutputRefused, tmp_path, "does its folder exist", path, tmp_path / "none" / "b.gguf")
+    refused(OutputRefused, tmp_path, "check that its folder exists", path, tmp_path / "none" / "b.gguf")
 
 
 def test_a_full_disk_leaves_the_older_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 
 from harness.converter import table, type_choice
+from harness.converter.cast import cast
 from harness.converter.convert import convert
 from harness.converter.merge_into_base import WeightedAdapter, merge
 from harness.formats.read import read_tensors
-from harness.formats.tensor import SIZES
+from harness.formats.tensor import SIZES, decoded
 from harness.formats.write import Spec, container_of, write_container
 from harness.quantising.package_quantiser import PackageQuantiser
-from sdcpp.errors import TypeUnavailable
-from tests.unit.converter.lora_files import KEY, pair, save
+from sdcpp.errors import FileInvalid, TypeUnavailable
+from tests.unit.converter.lora_files import KEY, dense, pair, save
 
 WEIGHT = "model.diffusion_model.block.proj.weight"
 #: The package decodes these types and makes none of them.
@@ -104,3 +105,30 @@ def test_the_table_has_the_types_at_hand(tmp_path: Path) -> None:
     assert {row.kind for row in rows} == {"F16", "Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0", "MXFP4"}
     with pytest.raises(TypeUnavailable, match="Q2_K; choose one of"):
         table.type_rows(source, PackageQuantiser(), ["Q8_0", "Q2_K,Q4_0"])
+
+
+@pytest.mark.parametrize("kind", ["F8_E4M3", "F8_E5M2", "F16", "BF16"])
+def test_merging_into_floats_of_few_bits(tmp_path: Path, kind: str) -> None:
+    weight = np.random.default_rng(5).standard_normal((64, 96))
+    held = decoded(cast(weight, kind), kind).reshape(weight.shape)
+    model = tmp_path / "base.safetensors"
+    spec = Spec(name=WEIGHT, shape=weight.shape, kind=kind)
+    write_container(model, "safetensors", [spec], {}, lambda *_: [cast(weight, kind)])
+    adapter = save(tmp_path / "a.safetensors", pair())
+    merge(model, [WeightedAdapter(path=adapter)], tmp_path / "m.safetensors")
+    found = read_tensors(tmp_path / "m.safetensors").tensors[WEIGHT]
+    assert found.kind == kind
+    assert np.array_equal(found.raw(), cast(held + dense(adapter)[KEY], kind))
+
+
+@pytest.mark.parametrize("kind", ["F8_E4M3", "F8_E5M2", "F16"])
+def test_merged_values_beyond_the_range_of_the_type(tmp_path: Path, kind: str) -> None:
+    model = save(tmp_path / "base.safetensors", {WEIGHT: np.zeros((64, 96), np.float16)})
+    if kind != "F16":
+        spec = Spec(name=WEIGHT, shape=(64, 96), kind=kind)
+        write_container(model, "safetensors", [spec], {}, lambda *_: [np.zeros(64 * 96, np.uint8)])
+    doses = [WeightedAdapter(path=save(tmp_path / "a.safetensors", pair()), multiplier=1e9)]
+    with pytest.raises(FileInvalid, match=f"beyond what {kind} holds.*choose a wider --type"):
+        merge(model, doses, tmp_path / "m.safetensors")
+    assert not (tmp_path / "m.safetensors").exists()
+    merge(model, doses, tmp_path / "m.safetensors", ["BF16"])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import re
 from pathlib import Path
 
 import numpy as np
@@ -41,3 +42,21 @@ def test_an_older_checkpoint_is_told(tmp_path: Path) -> None:
     path.write_bytes(stream.getvalue())
     with pytest.raises(FileInvalid, match=r"before PyTorch 1\.6"):
         read_tensors(path)
+
+
+@pytest.mark.parametrize(
+    ("signature", "offset", "flags"), [(b"PK\x01\x02", 8, 1), (b"PK\x03\x04", 6, 0x0800)]
+)
+def test_zip_flags_that_lie(tmp_path: Path, signature: bytes, offset: int, flags: int) -> None:
+    # The members are said to be encrypted, or their names to be UTF-8, which they are not.
+    words = torch_pickle.state_dict([("w", (1,), "FloatStorage")])
+    content = archive(tmp_path / "x.ckpt", words, {"data/0": bytes(4)}).read_bytes()
+    for place in (match.start() for match in re.finditer(re.escape(signature), content)):
+        head = bytearray(content[place : place + 46])
+        head[offset : offset + 2] = flags.to_bytes(2, "little")
+        if flags == 0x0800:
+            head[30] = 0x80
+        content = content[:place] + bytes(head) + content[place + 46 :]
+    (tmp_path / "x.ckpt").write_bytes(content)
+    with pytest.raises(FileInvalid, match="zip archive is damaged"):
+        read_tensors(tmp_path / "x.ckpt")
