@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
-from pathlib import Path
 
+from harness.cases.matrix import FULL
 from harness.cli import options
-from sdcpp import atomic_write, console
+from harness.studies import benchmark
+from harness.verification.sides import RunSpec, build_sides, open_block_maker
+from sdcpp import console, project
 from sdcpp.building import build
 from sdcpp.errors import NothingTried
 from sdcpp.process import quoted
@@ -32,19 +34,12 @@ what comes out
 
 examples
   sdcpp bench                                   three rounds on the small flux model, some five minutes
-  sdcpp bench --rounds 5 --docs docs/benchmark.md
+  sdcpp bench --rounds 5 --docs                 five rounds, and write docs/benchmark.md
 """
 
 
-def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command."""
-    parser = subparsers.add_parser(
-        "bench",
-        help="cases a minute, beside upstream's own program",
-        description=__doc__,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
     options.add_revision(parser)
     parser.add_argument(
         "--select",
@@ -54,17 +49,15 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="only cases of the small base model whose name or name@mode fits; may be repeated",
     )
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="default: %(default)s")
-    parser.add_argument("--docs", type=Path, metavar="FILE", help="write the page there")
-    parser.set_defaults(main=main)
+    parser.add_argument("--docs", action="store_true", help="write docs/benchmark.md")
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    from harness.cases.matrix import FULL
-    from harness.studies import benchmark
-    from harness.verification.sides import RunSpec, build_sides, open_block_maker
-
+    if arguments.docs:
+        project.checkout()  # before a run of minutes
     wanted = revision.find(arguments.revision)
+    selected = [word for pattern in arguments.select for word in ("--select", pattern)]
     question = RunSpec(
         matrix=FULL,
         select=arguments.select or SELECT,
@@ -81,13 +74,10 @@ def main(arguments: argparse.Namespace) -> int:
             replace(contender, cases=cases),
             build.program(workspace.workspace(wanted)),
             rounds=arguments.rounds,
+            command=quoted(["nox", "-s", "bench", *(["--", *selected] if selected else [])]),
         )
-    selected = [word for pattern in arguments.select for word in ("--select", pattern)]
-    page = benchmark.markdown(
-        measured, quoted(["nox", "-s", "bench", *(["--", *selected] if selected else [])])
-    )
-    console.out.print(page, markup=False, highlight=False)
+    console.out.print(benchmark.page(measured), markup=False, highlight=False)
     if arguments.docs:
-        atomic_write.write(arguments.docs, page)
-        console.note(f"wrote {arguments.docs}")
+        for path in benchmark.write(measured):
+            console.note(f"wrote {path}")
     return 0

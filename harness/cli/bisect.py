@@ -5,23 +5,20 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from harness.cases import core
 from harness.cli import options
+from harness.reports import write
+from harness.studies import bisection
 from sdcpp import console
 
-#: The names of the core cases; harness.cases.core has what each asks.
-CASES = (
-    *("none", "safetensors-F16", "ckpt-F16", "gguf-F16", "gguf-Q8_0", "gguf-Q4_0", "peft-names", "rank-1"),
-    *("bf16-alpha", "gguf-bf16-alpha", "A-then-none", "missing-file", "wrong-shape"),
-)
-
-EPILOG = """\
+EPILOG = f"""\
 what comes out
   The first bad revision (the first good one, where --bad is the older end) on standard output, and the report of
   the step from the revision before it in the output folder. What cannot be built is passed over; if the change may
   be in such a one, all that are possible are printed. A killed search is taken up where it ended.
 
 cases
-  {cases}
+  {", ".join(core.CORE_CASES)}
   Append @at_runtime for that mode; @immediately is the default.
 
 examples
@@ -31,15 +28,8 @@ examples
 """
 
 
-def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command."""
-    parser = subparsers.add_parser(
-        "bisect",
-        help="which revision broke or mended a case?",
-        description=__doc__,
-        epilog=EPILOG.format(cases=", ".join(CASES)),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
     parser.add_argument("--case", required=True, metavar="NAME[@MODE]", type=_case, help="see below")
     parser.add_argument("--good", required=True, metavar="REV", help="a revision on which it passes")
     parser.add_argument("--bad", required=True, metavar="REV", help="a revision on which it does not")
@@ -51,21 +41,17 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("--patched", action="store_true", help="with the patches instead of without")
     options.add_output(parser, "reports/bisect")
-    parser.set_defaults(main=main)
 
 
 def _case(text: str) -> str:
     name, at, mode = text.partition("@")
-    if name not in CASES or (at and mode not in ("immediately", "at_runtime")):
-        raise argparse.ArgumentTypeError(f"{text!r} is no case: one of {', '.join(CASES)}")
+    if name not in core.CORE_CASES or (at and mode not in ("immediately", "at_runtime")):
+        raise argparse.ArgumentTypeError(f"{text!r} is no case: one of {', '.join(core.CORE_CASES)}")
     return f"{name}@{mode or 'immediately'}"
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    from harness.reports import write
-    from harness.studies import bisection
-
     case, good, bad = arguments.case, arguments.good, arguments.bad
     candidates = (
         bisection.commits(arguments.source, good, bad) if arguments.source else bisection.named(good, bad)

@@ -26,15 +26,8 @@ examples
 """
 
 
-def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command."""
-    parser = subparsers.add_parser(
-        "build",
-        help="compile the library",
-        description=__doc__,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
     options.add_backend(parser)
     options.add_revisions(parser)
     options.add_source(parser)
@@ -46,7 +39,6 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="with AddressSanitizer and UBSan; see sdcpp/building/sanitizer.py",
     )
     parser.add_argument("--jobs", type=int, metavar="N", help="compilers at a time (default: one a core)")
-    parser.set_defaults(main=main)
 
 
 def main(arguments: argparse.Namespace) -> int:

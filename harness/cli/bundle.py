@@ -32,15 +32,8 @@ examples
 """
 
 
-def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command."""
-    parser = subparsers.add_parser(
-        "bundle",
-        help="pack a run for another machine into one file",
-        description=__doc__,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
     parser.add_argument("--backend", required=True, choices=sorted(backends.BACKENDS))
     options.add_revisions(parser)
     here = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -57,7 +50,6 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("--output", type=Path, metavar="FILE", help="default: sdcpp-BACKEND.pyz")
     parser.add_argument("arguments", nargs="*", metavar="ARGUMENT", help="for `sdcpp regress`, after --")
-    parser.set_defaults(main=main, complain=parser.error)
 
 
 def main(arguments: argparse.Namespace) -> int:

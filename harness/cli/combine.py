@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from harness.judging import combined, expectation
+from harness.reports import combined_report, support_matrix
 from sdcpp import atomic_write, console
 from sdcpp.errors import NotComparable
 
@@ -25,15 +27,8 @@ examples
 """
 
 
-def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command."""
-    parser = subparsers.add_parser(
-        "merge",
-        help="join the records of many machines",
-        description=__doc__,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
     parser.add_argument("--output", type=Path, default=Path("reports/merged"), metavar="DIR")
     parser.add_argument(
@@ -42,14 +37,10 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="FILE",
         help="write the measured support matrix, as docs/support.md is",
     )
-    parser.set_defaults(main=main)
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    from harness.judging import combined, expectation
-    from harness.reports import combined_report, support_matrix
-
     joined = combined.combine(combined.read(arguments.files), expectation.load())
     for path in combined_report.write(joined, arguments.output):
         console.note(f"wrote {path}")
@@ -64,11 +55,12 @@ def main(arguments: argparse.Namespace) -> int:
     console.out.print(f"{combined_report.sentence(joined)}.", markup=False)
     if joined.refused:
         reasons = [
-            f"{r.entry.path} {r.entry.state} {r.entry.side.backend}: {r.reason}" for r in joined.refused
+            f"{r.side_record.path} {r.side_record.state} {r.side_record.side.backend}: {r.reason}"
+            for r in joined.refused
         ]
         raise NotComparable(
             "records that cannot be compared were left out",
             "\n  ".join(reasons),
             "run both sides from the same state of the project (git log, revisions.toml, patches/)",
         )
-    return NOT_AS_EXPECTED if joined.failing or any(d.unexplained for d in joined.disagreements) else 0
+    return NOT_AS_EXPECTED if joined.failing or any(d.pictures_differ for d in joined.disagreements) else 0

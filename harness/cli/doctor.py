@@ -8,7 +8,7 @@ from rich.text import Text
 
 from sdcpp import console
 from sdcpp.errors import ToolMissing
-from sdcpp.machine import backends
+from sdcpp.machine import backends, doctor
 
 EPILOG = """\
 what comes out
@@ -22,23 +22,13 @@ examples
 STYLES = {"ok": "green", "missing": "bold red", "note": "yellow"}
 
 
-def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command."""
-    parser = subparsers.add_parser(
-        "doctor",
-        help="what is missing for which backend",
-        description=__doc__,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
     parser.add_argument("--backend", choices=sorted(backends.BACKENDS), help="default: all")
-    parser.set_defaults(main=main)
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    from sdcpp.machine import doctor
-
     names = [arguments.backend] if arguments.backend else list(backends.BACKENDS)
     found = [doctor.examine(backends.get(name)) for name in names]
     for health in found:

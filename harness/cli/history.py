@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 
 from harness.cli import options
+from harness.studies.history import page as report
+from harness.studies.history import run, survey
 from sdcpp import console
 from sdcpp.source import revision
 
@@ -26,15 +28,8 @@ examples
 """
 
 
-def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command."""
-    parser = subparsers.add_parser(
-        "history",
-        help="the core cases on every revision in the registry",
-        description=__doc__,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
     parser.add_argument(
         "--revision", action="append", metavar="NAME", help="default: one for each upstream commit"
     )
@@ -58,14 +53,10 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--limit", type=int, metavar="N", help="stop after N revisions")
     options.add_output(parser, "reports/history")
     options.add_workers(parser)
-    parser.set_defaults(main=main)
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    from harness.studies.history import page as report
-    from harness.studies.history import run, survey
-
     rows = run.load()
     groups = run.commits(revision.load())
     if arguments.docs:

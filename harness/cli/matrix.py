@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from harness.cases.matrix import FULL
 from harness.cli import runs, verify
 
 EPILOG = """\
@@ -20,15 +21,8 @@ examples
 """
 
 
-def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command."""
-    parser = subparsers.add_parser(
-        "matrix",
-        help="try every type, kind, mode and sequence",
-        description=__doc__,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
     verify.add_change(parser)
     runs.add_arguments(parser, "matrix")
     which = parser.add_mutually_exclusive_group()
@@ -39,13 +33,10 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         action="store_true",
         help="builds with AddressSanitizer and UBSan, for the broken files; three times slower",
     )
-    parser.set_defaults(main=main)
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    from harness.cases.matrix import FULL
-
     if (arguments.patched or arguments.both) and (arguments.source or arguments.patch):
         arguments.complain("--patched and --both speak of the series; a change has its own two sides")
     sides = (

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 from fnmatch import fnmatchcase
-from pathlib import Path
 
+from harness.cases.matrix import FULL
 from harness.cli import options
-from sdcpp import atomic_write, console
+from harness.studies.mutation import mutants, outcome, page
+from harness.studies.mutation.run import MutationRun, try_out
+from sdcpp import console, project
 from sdcpp.errors import NothingTried
 from sdcpp.source import revision
 
@@ -26,19 +28,12 @@ examples
   sdcpp mutants                            all
   sdcpp mutants --list                     what there is, without running it
   sdcpp mutants --select 'alpha-*' --all   some, on the whole matrix
-  sdcpp mutants --docs docs/mutants.md     all, and write the table
+  sdcpp mutants --docs                     all, and write docs/mutants.md
 """
 
 
-def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command."""
-    parser = subparsers.add_parser(
-        "mutants",
-        help="prove that the cases catch mistakes",
-        description=__doc__,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
     parser.add_argument(
         "--select",
         action="append",
@@ -60,17 +55,13 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--recorded", action="store_true", help="build and run nothing: tell what finished records say"
     )
     parser.add_argument("--restart", action="store_true", help="run finished ones again")
-    parser.add_argument("--docs", type=Path, metavar="FILE", help="write the table here; needs all mutants")
+    parser.add_argument("--docs", action="store_true", help="write docs/mutants.md; needs all mutants")
     options.add_output(parser, "reports/mutants")
     options.add_workers(parser)
-    parser.set_defaults(main=main, complain=parser.error)
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    from harness.cases.matrix import FULL
-    from harness.studies.mutation import mutants
-
     there = mutants.load()
     patterns = arguments.select or ["*"]
     chosen = [m for m in there if any(fnmatchcase(m.name, pattern) for pattern in patterns)]
@@ -78,13 +69,15 @@ def main(arguments: argparse.Namespace) -> int:
         raise NothingTried("no mutant is selected", ", ".join(patterns), "sdcpp mutants --list shows them")
     if arguments.docs and (len(chosen) < len(there) or arguments.case):
         arguments.complain("--docs needs all mutants and the cases they name")
+    if arguments.docs:
+        project.checkout()  # before a run of an hour
     if arguments.list:
         for mutant in chosen:
             files = ", ".join(mutant.patch.files)
             console.out.print(f"{mutant.name:36} {files:28} {mutant.mistake}", markup=False)
         return 0
     wanted = revision.find(mutants.REVISION)
-    laboratory = mutants.MutationRun(
+    study = MutationRun(
         revision=wanted,
         matrix=FULL,
         folder=arguments.output,
@@ -94,16 +87,16 @@ def main(arguments: argparse.Namespace) -> int:
     if not arguments.recorded:
         mutants.check(wanted, chosen)
         if arguments.restart:
-            laboratory.forget(chosen)
+            study.forget(chosen)
     if arguments.case:
         chosen = [replace(mutant, select=tuple(arguments.case)) for mutant in chosen]
     if arguments.recorded:
-        outcomes = [laboratory.recorded(mutant) for mutant in chosen]
+        outcomes = [study.recorded(mutant) for mutant in chosen]
     else:
-        outcomes = list(mutants.try_out(laboratory, chosen, whole=arguments.all))
-    for outcome in outcomes:
-        console.out.print(f"{outcome.mutant.name:36} {mutants.describe(outcome)}", markup=False)
+        outcomes = list(try_out(study, chosen, whole=arguments.all))
+    for one in outcomes:
+        console.out.print(f"{one.mutant.name:36} {outcome.describe(one)}", markup=False)
     if arguments.docs:
-        atomic_write.write(arguments.docs, mutants.markdown(outcomes, wanted.name))
-        console.note(f"wrote {arguments.docs}")
-    return 0 if all(outcome.state in mutants.WANTED for outcome in outcomes) else NOT_CAUGHT
+        for path in page.write([page.page_row(one) for one in outcomes], there):
+            console.note(f"wrote {path}")
+    return 0 if all(one.state in outcome.WANTED for one in outcomes) else NOT_CAUGHT

@@ -5,7 +5,11 @@ from __future__ import annotations
 import argparse
 import time
 
+from harness.cases.matrix import FULL, QUICK
 from harness.cli import options, runs
+from harness.records import compact
+from harness.running import pool
+from harness.verification.run import RECORDS
 from sdcpp import console
 from sdcpp.machine import backends
 from sdcpp.process import cores
@@ -24,29 +28,16 @@ examples
 """
 
 
-def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command."""
-    parser = subparsers.add_parser(
-        "regress",
-        help="run the quick and the full matrix on one backend",
-        description=__doc__,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
     runs.add_arguments(parser, "regress")
     options.add_source(parser)
     parser.add_argument("--quick", action="store_true", help="the quick matrix only")
     options.add_one_side(parser)
-    parser.set_defaults(main=main)
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    from harness.cases.matrix import FULL, QUICK
-    from harness.records import compact
-    from harness.running import pool
-    from harness.verification.run import RECORDS
-
     if arguments.list:
         return runs.list_cases(QUICK if arguments.quick else FULL, arguments)
     backends.require(backends.get(arguments.backend))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 
+from harness.cases.matrix import FULL, QUICK
 from harness.cli import options, runs
+from harness.studies import repeat
 from sdcpp import console
 
 #: Exit status where a picture or a verdict differs between rounds.
@@ -23,29 +25,18 @@ examples
 """
 
 
-def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command."""
-    parser = subparsers.add_parser(
-        "stability",
-        help="does the same run give the same pictures again?",
-        description=__doc__,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
     runs.add_arguments(parser, "stability", workers="first one, then two")
     options.add_source(parser)
     parser.add_argument(
         "--times", type=int, default=3, metavar="N", help="rounds for each count (default: 3)"
     )
     parser.add_argument("--full", action="store_true", help="the cases of matrix, not those of verify")
-    parser.set_defaults(main=main)
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    from harness.cases.matrix import FULL, QUICK
-    from harness.studies import repeat
-
     matrix = FULL if arguments.full else QUICK
     command = ["sdcpp", "stability", *(["--full"] if arguments.full else [])]
     if arguments.list:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import argparse
 from contextlib import nullcontext
 
+from harness.cases import upstream_command
+from harness.cases.case import MODES, select
+from harness.cases.matrix import FULL, QUICK, BlockMaker
 from harness.cli import options
+from harness.verification.sides import RunSpec, open_block_maker
 from sdcpp import console
 from sdcpp.errors import NothingTried
-from sdcpp.source import revision
+from sdcpp.source import revision, workspace
 
 EPILOG = """\
 what comes out
@@ -22,15 +26,8 @@ examples
 """
 
 
-def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command."""
-    parser = subparsers.add_parser(
-        "reproduce",
-        help="write one case as files and commands for upstream's own program",
-        description=__doc__,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
     parser.add_argument("case", metavar="CASE@MODE", help="its name, as reports give it")
     options.add_revision(parser)
     parser.add_argument("--base-model", metavar="NAME", help="which, where a case is tried on several")
@@ -38,17 +35,10 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--quick", action="store_true", help="as verify tries it on a revision: with more layers, at 64x64"
     )
     options.add_output(parser, "reproduce")
-    parser.set_defaults(main=main)
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    from harness.cases import upstream_command
-    from harness.cases.case import MODES, select
-    from harness.cases.matrix import FULL, QUICK, BlockMaker
-    from harness.verification.sides import RunSpec, open_block_maker
-    from sdcpp.source import workspace
-
     wanted, matrix = revision.find(arguments.revision), QUICK if arguments.quick else FULL
     generation = workspace.workspace(wanted).lora_api
     where = {"base": arguments.base_model} if arguments.base_model else {}

@@ -6,21 +6,23 @@ import argparse
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from harness.cases.build_under_test import BuildUnderTest
+from harness.cases.case import MODES, select
+from harness.cases.matrix import BlockMaker, Matrix
 from harness.cli import options
+from harness.quantising.library_quantiser import LibraryQuantiser
+from harness.records.record import Records
+from harness.records.verdict import Status
+from harness.reports import terminal, write
+from harness.verification.run import run_sides
+from harness.verification.sides import RunSpec, build_sides, open_block_maker
 from sdcpp import atomic_write, console
 from sdcpp.building import sanitizer
+from sdcpp.building.finished import newest_build
 from sdcpp.errors import NothingTried
 from sdcpp.patching import series
 from sdcpp.process import quoted
-
-if TYPE_CHECKING:
-    from harness.cases.build_under_test import BuildUnderTest
-    from harness.cases.matrix import Matrix
-    from harness.records.record import Records
-    from harness.verification.sides import RunSpec
-
 
 #: Exit status of a run in which a case did not do what was expected of it.
 NOT_AS_EXPECTED = 1
@@ -69,9 +71,6 @@ def run_and_report(
 
     Returns the records and the exit status.
     """
-    from harness.records.verdict import Status
-    from harness.verification.run import run_sides
-
     with all_sides(arguments, matrix, command, sides) as made:
         names = dict.fromkeys(contender.side.revision for contender in made)
         records = run_sides(
@@ -89,8 +88,6 @@ def run_and_report(
 
 def report(records: Records, folder: Path) -> None:
     """Print the table of a run and write its reports."""
-    from harness.reports import terminal, write
-
     terminal.table(records, console.out)
     for path in write.write(records, folder):
         console.note(f"wrote {path}")
@@ -101,8 +98,6 @@ def all_sides(
     arguments: argparse.Namespace, matrix: Matrix, command: Sequence[str], sides: Sequence[str]
 ) -> Iterator[list[BuildUnderTest]]:
     """Yield the built sides of each revision asked for; raises what fetching, patching and building raise."""
-    from harness.verification.sides import build_sides, open_block_maker
-
     atomic_write.ensure_folder(arguments.output)  # before the builds, which take minutes
     revisions = options.revisions(arguments)
     spec = run_spec(arguments, matrix, command, sides)
@@ -115,8 +110,6 @@ def run_spec(
     arguments: argparse.Namespace, matrix: Matrix, command: Sequence[str], sides: Sequence[str]
 ) -> RunSpec:
     """Return what the command line asks of each side."""
-    from harness.verification.sides import RunSpec
-
     return RunSpec(
         matrix=matrix,
         backend=arguments.backend,
@@ -155,13 +148,8 @@ def shell_command(arguments: argparse.Namespace, command: Sequence[str]) -> str:
 
 def list_cases(matrix: Matrix, arguments: argparse.Namespace) -> int:
     """Print the cases that are asked for, of every generation, and what is left out."""
-    from harness.cases.case import MODES, select
-    from harness.cases.matrix import BlockMaker
-    from harness.quantising.library_quantiser import LibraryQuantiser
-    from sdcpp.building.finished import newest_build
-
     maker = BlockMaker()
-    if matrix.needs_maker and (folder := newest_build()):
+    if matrix.needs_block_maker and (folder := newest_build()):
         with LibraryQuantiser(folder) as quantiser:
             maker = BlockMaker(types={name: info.block for name, info in quantiser.types().items()})
     for generation in matrix.bases:

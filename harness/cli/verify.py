@@ -5,15 +5,19 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from harness.cli import options
-from harness.cli.runs import add_arguments, list_cases, report, run_and_report, run_spec, shell_command
+from harness.cases.matrix import PROPOSED, QUICK, Matrix
+from harness.cli import options, runs
+from harness.cli.runs import list_cases, report, run_and_report, run_spec, shell_command
+from harness.reports import before_after
+from harness.reports.table import arrange
+from harness.verification import proposal
+from harness.verification.run import run_sides
+from harness.verification.sides import open_block_maker
 from sdcpp import atomic_write
 from sdcpp.errors import NothingTried
+from sdcpp.patching.patch_file import read
 
-if TYPE_CHECKING:
-    from harness.cases.matrix import Matrix
 #: Exit status of a comparison in which a case fares worse with the change than without.
 REGRESSED = 5
 
@@ -46,18 +50,10 @@ examples
 """
 
 
-def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command."""
-    parser = subparsers.add_parser(
-        "verify",
-        help="test GGUF LoRA loading with and without the patches",
-        description=__doc__,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
     add_change(parser)
-    add_arguments(parser, "verify")
-    parser.set_defaults(main=main)
+    runs.add_arguments(parser, "verify")
 
 
 def add_change(parser: argparse.ArgumentParser) -> None:
@@ -83,13 +79,10 @@ def add_change(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="these patches, in this order, on a revision (default: the newest) or on a checkout",
     )
-    parser.set_defaults(complain=parser.error)
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    from harness.cases.matrix import PROPOSED, QUICK
-
     matrix = PROPOSED if arguments.source or arguments.patch else QUICK
     return execute(arguments, matrix, ("nox", "-s", "verify", "--"), ("pristine", "patched"))
 
@@ -111,13 +104,6 @@ def execute(
 
 def compare(arguments: argparse.Namespace, matrix: Matrix, command: Sequence[str]) -> int:
     """Put a matrix to both states of a change, print and write what it changes, return the exit status."""
-    from harness.reports import before_after
-    from harness.reports.table import arrange
-    from harness.verification import proposal
-    from harness.verification.run import run_sides
-    from harness.verification.sides import open_block_maker
-    from sdcpp.patching.patch_file import read
-
     atomic_write.ensure_folder(arguments.output)
     if arguments.patch:
         wanted = options.revisions(arguments, default=options.REVISIONS[-1:])

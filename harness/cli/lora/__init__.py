@@ -1,0 +1,1 @@
+"""The subcommands of ``sdcpp lora``: a module for each."""
