@@ -14,6 +14,7 @@ from harness.judging import oracle
 from harness.models import tiny_models
 from harness.models.base_model import Base
 from harness.records import record
+from harness.records.pictures import Pixels
 from harness.running import pool
 from sdcpp.binding import build_folder
 from sdcpp.binding.build_folder import Build
@@ -76,7 +77,7 @@ def effects(
         for path in (right, *others)
     }
     records = observed(made, list(shots.values()))
-    pictures: dict[Path | None, record.Pixels] = {}
+    pictures: dict[Path | None, Pixels] = {}
     outcomes: dict[Path | None, str] = {}
     for path, shot in shots.items():
         seen = records.observations[made.identity, shot.name]

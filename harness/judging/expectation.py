@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import tomllib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -42,16 +43,22 @@ class Expectation:
         dimensions: Mapping[str, str],
     ) -> bool:
         """Tell whether the entry is about this case on a build with these patches."""
-        checks = (
-            (revision, self.revisions),
-            (backend, self.backends),
-            (case, self.cases),
-            *((dimensions.get(name, ""), patterns) for name, patterns in self.where.items()),
+        return (
+            _fits(revision, tuple(self.revisions))
+            and _fits(backend, tuple(self.backends))
+            and _fits(case, tuple(self.cases))
+            and not any(fnmatchcase(patch, self.without_patch) for patch in patches)
+            and all(_fits(dimensions.get(name, ""), tuple(patterns)) for name, patterns in self.where.items())
         )
-        fixed = any(fnmatchcase(patch, self.without_patch) for patch in patches)
-        return not fixed and all(
-            any(fnmatchcase(value, pattern) for pattern in patterns) for value, patterns in checks
-        )
+
+
+@functools.cache
+def _fits(value: str, patterns: tuple[str, ...]) -> bool:
+    """Tell whether one of the shell wildcards matches.
+
+    Judging asks this a million times for a few thousand values, hence the cache.
+    """
+    return any(fnmatchcase(value, pattern) for pattern in patterns)
 
 
 def load(path: Path = PATH) -> list[Expectation]:

@@ -1,1 +1,1 @@
-"""Records of a run: what was observed and how it was judged."""
+"""Records of runs: what was observed, and how it was judged."""

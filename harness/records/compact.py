@@ -1,12 +1,11 @@
-"""Records small enough to keep and to send: what was tried, what came of it, and pictures of a few hundred bytes.
+"""Compact records: files small enough to keep in git and to send, with pictures of a few hundred bytes.
 
-A picture keeps every fourth pixel of every fourth row. Effect errors measured on these are those of a sample of the
-pixels, not of all; nothing else that decides a verdict is left out or recomputed.
+A picture keeps every fourth pixel of every fourth row. An effect error that is measured on these pictures is the error
+of that sample of the pixels. Everything else that decides a verdict is kept as it was.
 """
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
@@ -15,17 +14,19 @@ from typing import Any
 
 import numpy as np
 
-from harness.records.record import Cell, Pixels, Records, png
+from harness.records.pictures import Pixels, base64_png
+from harness.records.record import Cell, Records
 from harness.records.verdict import Verdict
 from sdcpp import atomic_write
 
-#: Every how many-th pixel is kept, down and across.
+#: Every fourth pixel is kept, down and across.
 STEP = 4
-#: Characters of what the library said that are kept.
+#: The library's words are cut to this many characters.
 EVIDENCE = 160
-#: Dimensions that the side of a cell has, too.
+#: Dimensions that are left out because the cell's side has them.
 _OF_SIDE = ("backend", "revision")
-#: What a build's record holds that another machine's is compared with, or that a reader asks for.
+#: The entries of a build's record that are kept: those that another machine's build is compared by, and those that a
+#: reader needs.
 _BUILD = (
     *("commit", "tag", "ggml_commit", "base", "patches", "options", "compilers", "tools", "cmake"),
     *("platform", "date", "seconds", "generation"),
@@ -33,10 +34,10 @@ _BUILD = (
 
 
 def write(stages: Sequence[Records], path: Path) -> None:
-    """Write runs of the same builds as one compact records file, replacing what is there.
+    """Write runs of the same builds as one compact records file; an existing file is replaced.
 
-    ``record.read`` reads it like any other. Of a case that several runs have, the first counts; the command is the
-    last one's. The cells of the first run keep their pictures, under the hashes of the whole ones.
+    ``record.read`` reads the file like any other. If several runs have the same case, the first run counts. The command
+    is that of the last run. The cells of the first run keep their pictures, under the hashes of the whole pictures.
     """
     lines = [_line("run", asdict(stages[-1].run))]
     sides = {side.label: side for records in stages for side in records.sides.values()}
@@ -53,9 +54,9 @@ def write(stages: Sequence[Records], path: Path) -> None:
             )
     for name in dict.fromkeys(name for cell in cells.values() for name in cell.pictures.values()):
         if name in stages[0].pictures:
-            picture = png(sample(stages[0].pictures[name]))
-            lines.append(_line("picture", {"sha256": name, "png": base64.b64encode(picture).decode()}))
-    lines += [_line("cell", _given(cell)) for cell in cells.values()]
+            picture = base64_png(sample(stages[0].pictures[name]))
+            lines.append(_line("picture", {"sha256": name, "png": picture}))
+    lines += [_line("cell", _fields(cell)) for cell in cells.values()]
     lines.append(_line("end", {"finished": stages[-1].finished}))
     atomic_write.write(path, "".join(lines))
 
@@ -70,7 +71,10 @@ def _line(kind: str, content: Mapping[str, Any]) -> str:
 
 
 def _cell(cell: Cell, *, kept: bool) -> Cell:
-    """Return a cell without what can be said again: why its tolerance is what it is, the command, the memory."""
+    """Return a cell without ``why``, ``reason``, ``repeat`` and ``memory``, with rounded errors and short evidence.
+
+    It has no pictures unless ``kept``.
+    """
     return replace(
         cell,
         dimensions={name: value for name, value in cell.dimensions.items() if name not in _OF_SIDE},
@@ -91,8 +95,8 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.4g}")
 
 
-def _given(cell: Cell) -> dict[str, Any]:
-    """Return the fields of a cell that differ from what they are when nothing is said."""
+def _fields(cell: Cell) -> dict[str, Any]:
+    """Return the fields of a cell that differ from their defaults and are not empty."""
     usual = {field.name: field.default for field in fields(Cell)}
     return {
         name: value for name, value in asdict(cell).items() if value != usual[name] and value not in ({}, "")

@@ -1,37 +1,32 @@
-"""The records of a run: JSON Lines, one file, everything that a report needs, pictures included.
+"""The records of a run: one file of JSON Lines with everything that a report needs, pictures included.
 
-A line is written and flushed before the next case starts. A killed run therefore leaves a file that ends in
-at most one torn line, which reading drops; the rest is taken up where it ended.
+Every line is flushed when it is written. A killed run therefore leaves a file whose last line may be torn. Reading
+drops that line, and the next run continues from there.
 """
 
 from __future__ import annotations
 
-import base64
 import gzip
-import hashlib
 import json
 import os
 import threading
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
+from harness.records.pictures import Pictures, Pixels, base64_png, digest
 from harness.records.verdict import FAILING, Status, Verdict
 from sdcpp.errors import FileInvalid
-
-Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """The head of a file: what was asked for. ``plan`` is the digest that a resumed run must share."""
+    """The first line of a file: what was asked for.
+
+    A run continues a file only if its own ``plan``, a digest of all cases and builds, is the same.
+    """
 
     plan: str
     title: str
@@ -39,15 +34,16 @@ class Run:
     machine: Mapping[str, str]
     started: str
     project: str
-    #: What is proposed, where two states of a source are compared: see ``harness.verification.proposal``.
+    #: The proposed change by revision, if the run compares a source before and after a change: see
+    #: ``harness.verification.proposal``.
     proposal: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Side:
-    """One build that took part: the label that cells refer to, the build's identity and its record.
+    """One build of the run: the label that its cells name, the build's identity and the build's record.
 
-    ``device`` and ``driver`` are those that the backend uses on this machine, "" where the system did not tell.
+    ``device`` and ``driver`` are those that the backend uses on this machine, or "" if the system does not name them.
     ``bases`` maps the name of each base model to the SHA-256 of its files.
     """
 
@@ -64,15 +60,15 @@ class Side:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """What happened when a shot was run with a build, without any judgement.
+    """What happened when a build ran a shot, before any judgement.
 
-    ``build`` is the build's identity: two sides that no patch tells apart share their observations.
+    ``build`` is the build's identity. Two sides with the same build share its observations.
 
-    ``outcome`` is "picture", "refused" (the library declined), "crashed", "hung", "misdirected" (another
-    backend than asked for) or "failed" (the worker itself could not do its work). ``picture`` is the SHA-256
-    of the pixels; ``seconds`` has "files" (making them), "open" and "generate" in wall-clock time; ``processor`` is the
-    processor time of the generations, in seconds; ``memory`` is the worker's peak resident set in bytes.
-    ``complaints`` counts the warnings and errors that the library logged.
+    ``outcome`` is one of "picture", "refused" (the library declined), "crashed", "hung", "misdirected" (the library ran
+    on another backend than the requested one) and "failed" (the worker itself failed). ``picture`` is the SHA-256 of
+    the pixels. ``seconds`` holds the wall-clock times "files" (making the files), "open" and "generate".
+    ``processor`` is the processor time of all generations in seconds, ``memory`` the worker's peak resident set in
+    bytes. ``complaints`` counts the warnings and errors in the library's log.
     """
 
     build: str
@@ -93,15 +89,21 @@ class Observation:
 class Cell:
     """The judgement of one case on one side.
 
-    ``effect`` is the RMS difference in grey levels (0 to 255) between the pictures with and without the
-    adapter that are wanted; ``error`` is the effect error against the wanted picture, ``tolerance`` its bound
-    and ``why`` the reason for that bound; ``loss`` is the effect error against the float adapter that a
-    quantised one was made from. ``pictures`` maps "without", "wanted" and "got" to pixel hashes. ``evidence``
-    quotes the library. ``dimensions`` says what is varied (base, container, type, mode ...), for filters.
-    ``asked`` is a digest that cells of two machines share when they are about the same files and pictures.
-    ``applying`` is what a single picture with an adapter costs: wall-clock "seconds", "processor" seconds, how many
-    processor seconds "more" than one without, and the peak "memory" of the process in bytes; empty without a picture.
-    ``upstream`` is the command of upstream's own program that shows the same, or why there is none.
+    ``dimensions`` names what varies between cases (base, container, type, mode ...); filters use it.
+
+    ``effect`` is the RMS difference in grey levels (0 to 255) between the wanted pictures with and without the adapter.
+    ``error`` is the effect error of the picture against the wanted one, ``tolerance`` the largest error that passes,
+    and ``why`` the reason for that tolerance. ``loss`` is the effect error of a quantised adapter against the float
+    adapter that it was made from. ``pictures`` maps "without", "wanted" and "got" to pixel hashes.
+
+    ``evidence`` quotes the library. ``reason`` is that of the expectation that applies. ``repeat`` is the command that
+    runs this case again. ``upstream`` is the command of upstream's own program that shows the same result, or the
+    reason why there is none. ``asked`` is a digest of the files and pictures that the case needs: cells of two machines
+    can be compared only if it is the same.
+
+    ``applying`` is the cost of a single picture with an adapter: wall-clock "seconds", "processor" seconds, "more"
+    processor seconds than a picture without an adapter, and the peak "memory" of the process in bytes. It is empty if
+    there is no picture.
     """
 
     side: str
@@ -127,42 +129,30 @@ class Cell:
 
 @dataclass(slots=True, kw_only=True)
 class Records:
-    """All that one file holds."""
+    """The content of one file. ``observations`` are by build identity and shot name."""
 
     run: Run
     sides: dict[str, Side] = field(default_factory=dict)
-    pictures: dict[str, Pixels] = field(default_factory=dict)
+    pictures: Pictures = field(default_factory=Pictures)
     observations: dict[tuple[str, str], Observation] = field(default_factory=dict)
     cells: list[Cell] = field(default_factory=list)
     finished: str = ""
 
     def of(self, build: str) -> dict[str, Observation]:
-        """Return the observations made with one build, by shot."""
+        """Return the observations of one build by shot name."""
         return {shot: seen for (identity, shot), seen in self.observations.items() if identity == build}
 
     @property
     def failing(self) -> list[Cell]:
-        """The cells that keep the run from exiting 0."""
+        """The cells because of which the command does not exit with 0."""
         return [cell for cell in self.cells if cell.status in FAILING]
 
 
-def digest(pixels: Pixels) -> str:
-    """Return the SHA-256 of a picture's shape and pixels ([height, width, channels], uint8)."""
-    return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
-
-
-def png(pixels: Pixels) -> bytes:
-    """Return a picture as a PNG file."""
-    buffer = BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG", optimize=False, compress_level=6)
-    return buffer.getvalue()
-
-
 class Writer:
-    """Appends records to a file, one flushed line each; safe to share between threads."""
+    """Appends records to a file, one flushed line each. Threads can share a writer."""
 
     def __init__(self, path: Path, pictures: Iterable[str] = ()) -> None:
-        """Append to ``path``, which already holds the pictures named."""
+        """Open ``path`` to append to it; it already holds the pictures with these hashes."""
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("a", encoding="utf-8")
         self._lock = threading.Lock()
@@ -183,42 +173,42 @@ class Writer:
                 os.fsync(self._file.fileno())
 
     def run(self, run: Run) -> None:
-        """Write the head."""
+        """Write the first line."""
         self._line("run", asdict(run))
 
     def side(self, side: Side) -> None:
-        """Write which build a label stands for."""
+        """Write the build that a label names."""
         self._line("side", asdict(side))
 
     def picture(self, pixels: Pixels) -> str:
-        """Write a picture unless this writer did already, and return its hash."""
+        """Write a picture unless the file holds it already, and return its hash."""
         name = digest(pixels)
         with self._lock:
             known = name in self._pictures
             self._pictures.add(name)
         if not known:
-            # On disk at the latest with its observation.
-            picture = {"sha256": name, "png": base64.b64encode(png(pixels)).decode()}
-            self._line("picture", picture, synced=False)
+            # The observation that follows is synced, and this line with it.
+            self._line("picture", {"sha256": name, "png": base64_png(pixels)}, synced=False)
         return name
 
     def observation(self, observation: Observation) -> None:
-        """Write what happened to one shot. Its picture must have been written before."""
+        """Write the observation of one shot. Its picture must be in the file already."""
         self._line("observation", asdict(observation))
 
     def cell(self, cell: Cell) -> None:
-        """Write one judgement; judging again costs less than waiting for the disk."""
+        """Write one judgement. It is not synced: judging again costs less than waiting for the disk."""
         self._line("cell", asdict(cell), synced=False)
 
     def end(self, finished: str) -> None:
-        """Write the last line: the run is complete. ``finished`` is the time in ISO 8601."""
+        """Write the last line of a complete run. ``finished`` is the time in ISO 8601."""
         self._line("end", {"finished": finished})
 
 
 def read(path: Path) -> Records:
-    """Read a records file, compressed if its name ends in .gz; a torn last line is dropped.
+    """Read a records file, which is compressed if its name ends in .gz, and drop a torn last line.
 
-    Raises FileInvalid for a file that cannot be read, does not begin with a run or has a broken line in its middle.
+    Pictures are decoded when they are first used. Raises FileInvalid for a file that cannot be read, does not begin
+    with a run, or has a broken line before its last one.
     """
     try:
         content = path.read_bytes()
@@ -242,7 +232,7 @@ def read(path: Path) -> Records:
                 _add(records, kind, entry)
         except (ValueError, KeyError, TypeError) as error:
             if number == len(lines):
-                break  # torn by a kill in the middle of the write
+                break  # the run was killed while it wrote this line
             raise FileInvalid(
                 "not a line of records",
                 f"{path}:{number} ({error})",
@@ -257,8 +247,7 @@ def _add(records: Records, kind: str, entry: dict[str, Any]) -> None:
     if kind == "side":
         records.sides[entry["label"]] = Side(**entry)
     elif kind == "picture":
-        with Image.open(BytesIO(base64.b64decode(entry["png"]))) as image:
-            records.pictures[entry["sha256"]] = np.asarray(image)
+        records.pictures.add_png(entry["sha256"], entry["png"])
     elif kind == "observation":
         entry["log"] = tuple(entry["log"])
         observation = Observation(**entry)
@@ -273,7 +262,7 @@ def _add(records: Records, kind: str, entry: dict[str, Any]) -> None:
 
 
 def drop_torn_line(path: Path) -> None:
-    """Cut off what follows the last complete line, so that appending starts on a line of its own."""
+    """Remove what follows the last complete line of a file, so that the next record starts on a new line."""
     content = path.read_bytes()
     end = content.rfind(b"\n") + 1
     if end != len(content):

@@ -1,4 +1,4 @@
-"""What can be said of a case."""
+"""The verdict on a case, and its status: the verdict compared with the expected one."""
 
 from __future__ import annotations
 
@@ -6,45 +6,43 @@ from enum import StrEnum
 
 
 class Verdict(StrEnum):
-    """The outcome of one case, from what was observed and what the oracles say."""
+    """The outcome of one case, judged by the oracles from what was observed."""
 
     PASS = "PASS"  # noqa: S105 - no password
-    NO_EFFECT = "NO_EFFECT"  # the adapter was silently ignored
-    WRONG = "WRONG"  # a picture, but not the one that the adapter means
+    NO_EFFECT = "NO_EFFECT"  # the library ignored the adapter without a word
+    WRONG = "WRONG"  # the picture differs from the wanted one
     ABORT = "ABORT"  # a signal or a failed assertion ended the process
-    TIMEOUT = "TIMEOUT"
+    TIMEOUT = "TIMEOUT"  # the process did not answer in time
     REFUSED = "REFUSED"  # the library declined
-    UNSUPPORTED = "UNSUPPORTED"  # the device or the revision says that it cannot
-    SKIPPED = "SKIPPED"  # no such device here
-    MISDIRECTED = (
-        "MISDIRECTED"  # the library ran on another backend than asked for, which says nothing of that one
-    )
+    UNSUPPORTED = "UNSUPPORTED"  # the device or the revision cannot do this
+    SKIPPED = "SKIPPED"  # this machine has no such device
+    MISDIRECTED = "MISDIRECTED"  # the library ran on another backend than the requested one
     UNJUDGED = "UNJUDGED"  # a picture that the oracles compare with could not be made
 
 
-#: Verdicts on a case that said nothing of the library: it was not tried, or not there, or what to judge by was not.
+#: Verdicts that say nothing about the library on this backend.
 UNTRIED = frozenset({Verdict.UNSUPPORTED, Verdict.SKIPPED, Verdict.MISDIRECTED, Verdict.UNJUDGED})
 #: Verdicts on a process that did not survive.
 _LOST = frozenset({Verdict.ABORT, Verdict.TIMEOUT})
 
 
 def worse(before: Verdict, after: Verdict) -> bool:
-    """Tell whether a change from one verdict to another is for the worse.
+    """Tell whether a change from one verdict to another is a regression.
 
-    It is if what passed does not any more, and if a process that lived, whatever it made, now dies or hangs.
+    It is one if the case passed before, or if the process survived before and does not survive now.
     """
     return before is not after and (before is Verdict.PASS or (after in _LOST and before not in _LOST))
 
 
 class Status(StrEnum):
-    """A verdict seen against what was expected of it."""
+    """A verdict compared with the expected one, in the terms of pytest."""
 
-    PASS = "PASS"  # noqa: S105 - no password; passed, and nothing else was expected
-    XFAIL = "XFAIL"  # failed in the way that an expectation says
+    PASS = "PASS"  # noqa: S105 - no password; passed, as expected
+    XFAIL = "XFAIL"  # failed, as an expectation says
     XPASS = "XPASS"  # passed although an expectation says that it fails: remove the expectation
-    UNEXPECTED = "UNEXPECTED"  # failed, and nobody expected it
-    SKIPPED = "SKIPPED"  # nothing was tried (unsupported, skipped)
+    UNEXPECTED = "UNEXPECTED"  # failed, and no expectation says so
+    SKIPPED = "SKIPPED"  # nothing was tried
 
 
-#: Standings with which a run does not exit 0.
+#: Statuses because of which a run does not exit with 0.
 FAILING = frozenset({Status.XPASS, Status.UNEXPECTED})

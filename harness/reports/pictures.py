@@ -6,7 +6,8 @@ import base64
 
 import numpy as np
 
-from harness.records.record import Pixels, Records, png
+from harness.records.pictures import Pixels, png
+from harness.records.record import Records
 
 #: Factors by which a difference may be multiplied.
 FACTORS = (200, 100, 50, 20, 10, 5, 2, 1)

@@ -15,6 +15,7 @@ import numpy as np
 from harness.cases.case import SEED, Shot
 from harness.cases.shot_request import ShotRequest
 from harness.records import record
+from harness.records.pictures import Pixels
 from harness.running.protocol import ShotReply
 from harness.running.worker_process import TIMEOUT, WorkerProcess
 from sdcpp import console
@@ -39,7 +40,7 @@ def run_shots(
     timeout: float = TIMEOUT,
     memory: int | None = None,
     prepare: Callable[[Shot, int], ShotRequest] = Shot.request,
-    seen: Callable[[record.Observation, record.Pixels | None], None] = lambda *_: None,
+    seen: Callable[[record.Observation, Pixels | None], None] = lambda *_: None,
 ) -> None:
     """Run shots with a build and write an observation of each, in the order in which they end.
 
@@ -95,7 +96,7 @@ def _request(worker: WorkerProcess, request: ShotRequest, timeout: float) -> Sho
 
 def _write(
     writer: record.Writer, build: Build, shot: Shot, reply: ShotReply, folder: str
-) -> tuple[record.Observation, record.Pixels | None]:
+) -> tuple[record.Observation, Pixels | None]:
     """Write the picture and then the observation of a reply; ``folder`` is cut out of the library's messages."""
     pixels = None
     if reply.picture:

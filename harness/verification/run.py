@@ -14,7 +14,7 @@ from harness.cases.build_under_test import BuildUnderTest
 from harness.cases.case import Case, Shot, plan_digest, unique_shots
 from harness.cases.malformed_file_case import MEMORY, TIMEOUT, MalformedFileCase
 from harness.judging import expectation
-from harness.judging.judgement import judge_case, judge
+from harness.judging.judgement import judge, judge_case
 from harness.records import record
 from harness.records.pictures import Pixels
 from harness.records.record import Observation, Records, Run, Writer

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.records.record import Cell, Observation, Pixels, Records, Run, Side, digest
+from harness.records.pictures import Pixels, digest
+from harness.records.record import Cell, Observation, Records, Run, Side
 from harness.records.verdict import Status, Verdict
 
 MODES = ("immediately", "at_runtime", "auto")

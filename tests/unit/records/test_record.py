@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
 import pytest
 
 from harness.records import record
+from harness.records.record import Records
 from sdcpp.errors import FileInvalid
-
+from tests.unit.example_records import example
 
 HEAD = '{"record":"run","plan":"p","title":"","command":"","machine":{},"started":"","project":""}\n'
 
@@ -36,3 +38,70 @@ def test_a_broken_line_in_the_middle_is_an_error(tmp_path: Path) -> None:
     path.write_text(HEAD + "{\n{}\n", encoding="utf-8")
     with pytest.raises(FileInvalid, match=r"records\.jsonl:2"):
         record.read(path)
+
+
+def write(records: Records, path: Path) -> None:
+    """Write records as a run does: pictures before the observations that name them, judgements last."""
+    with record.Writer(path) as writer:
+        writer.run(records.run)
+        for side in records.sides.values():
+            writer.side(side)
+        for pixels in records.pictures.values():
+            writer.picture(pixels)
+        for observation in records.observations.values():
+            writer.observation(observation)
+        for cell in records.cells:
+            writer.cell(cell)
+        writer.end(records.finished)
+
+
+def test_what_is_written_is_read_back(tmp_path: Path) -> None:
+    records = example(broken=True)
+    write(records, tmp_path / "records.jsonl")
+    assert record.read(tmp_path / "records.jsonl") == records
+
+
+def test_a_compressed_file_is_read_and_a_damaged_one_refused(tmp_path: Path) -> None:
+    records = example()
+    write(records, tmp_path / "records.jsonl")
+    path = tmp_path / "records.jsonl.gz"
+    path.write_bytes(gzip.compress((tmp_path / "records.jsonl").read_bytes()))
+    assert record.read(path) == records
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(FileInvalid, match="no records"):
+        record.read(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "no records"),
+        ('{"record":"end","finished":"now"}\n', r"records\.jsonl:1 .*not the head of a run"),
+        (HEAD + '{"record":"poem"}\n', r"records\.jsonl:2 .*unknown record 'poem'"),
+        (HEAD + '{"record":"cell","side":"x"}\n', r"records\.jsonl:2"),
+    ],
+)
+def test_what_is_no_records_file_is_refused(tmp_path: Path, text: str, complaint: str) -> None:
+    path = tmp_path / "records.jsonl"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(FileInvalid, match=complaint):
+        record.read(path)
+
+
+def test_a_picture_is_written_once(tmp_path: Path) -> None:
+    path, pixels = tmp_path / "records.jsonl", next(iter(example().pictures.values()))
+    with record.Writer(path) as writer:
+        name = writer.picture(pixels)
+        assert writer.picture(pixels.copy()) == name
+    with record.Writer(path, [name]) as writer:
+        assert writer.picture(pixels) == name
+    assert path.read_text(encoding="utf-8").count('"record":"picture"') == 1
+
+
+def test_observations_are_those_of_one_build() -> None:
+    records = example()
+    build = records.sides["2025-12 pristine"].identity
+    found = records.of(build)
+    assert found
+    assert {seen.build for seen in found.values()} == {build}
+    assert len(found) < len(records.observations)
