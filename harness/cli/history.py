@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 
 from harness.cli import options
-from harness.studies.history import page as report
-from harness.studies.history import run, survey
+from harness.studies.history import lines, page, run, survey
 from sdcpp import console
 from sdcpp.source import revision
 
@@ -60,13 +59,13 @@ def main(arguments: argparse.Namespace) -> int:
     rows = run.load()
     groups = run.commits(revision.load())
     if arguments.docs:
-        for path in report.write(rows, groups, survey.load()):
+        for path in page.write(rows, groups, survey.load()):
             console.note(f"wrote {path}")
         return 0
     if arguments.survey:
         everything = [one for group in groups for one in group]
         for entry in survey.survey(everything, keep=arguments.keep):
-            console.out.print(report.surveyed(entry), markup=False)
+            console.out.print(lines.survey_line(entry), markup=False)
         return 0
     wanted = [revision.find(name) for name in arguments.revision or ()] or run.representatives()
     if arguments.list:
@@ -80,7 +79,7 @@ def main(arguments: argparse.Namespace) -> int:
             row = run.run(
                 one, arguments.output / f"{one.name}-some", jobs=arguments.jobs, select=arguments.select
             )
-            for line in report.verdicts(row):
+            for line in lines.row_verdicts(row):
                 console.out.print(line, markup=False)
         return 0
     if not arguments.again:
@@ -91,5 +90,5 @@ def main(arguments: argparse.Namespace) -> int:
     for row in run.run_all(
         wanted[: arguments.limit], arguments.output, keep=arguments.keep, jobs=arguments.jobs
     ):
-        console.out.print(report.summary(row), markup=False)
+        console.out.print(lines.row_summary(row), markup=False)
     return 0

@@ -1,4 +1,4 @@
-"""The chart of the history as SVG: a row a commit, a square a case, legible on light and on dark ground."""
+"""The chart of the history as SVG: a row for each commit and a square for each case, for light and dark pages."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from harness.studies.history.run import HistoryRow
 from sdcpp.source.revision import Revision
 
 _CELL, _LEFT, _TOP, _GAP = 20, 190, 120, 26
-#: Letter and colours (light ground, dark ground) of what a square says. The letter carries it for those who see no
-#: difference between the colours.
+#: The letter and the colours (on light, on dark ground) of a verdict. The letter serves readers who cannot tell the
+#: colours apart.
 LOOKS: Mapping[Verdict, tuple[str, str, str]] = {
     Verdict.PASS: ("", "#2e9e5b", "#3fb56f"),
     Verdict.NO_EFFECT: ("N", "#e0a100", "#e8b32a"),
@@ -23,7 +23,7 @@ LOOKS: Mapping[Verdict, tuple[str, str, str]] = {
     Verdict.UNJUDGED: ("?", "#8a8f98", "#7b8089"),
 }
 _MODES = (("immediately", "i"), ("at_runtime", "r"))
-_SIDES = (("pristine", "as upstream has it"), ("patched", "with GGUF files found (patch lora-find-gguf)"))
+_SIDES = (("pristine", "upstream unchanged"), ("patched", "with the patch lora-find-gguf"))
 
 
 def svg(rows: Mapping[str, HistoryRow], groups: Sequence[Sequence[Revision]]) -> str:
@@ -101,5 +101,5 @@ def _line(
 
 def _legend(y: int) -> Iterator[str]:
     words = [f"{letter or '■'} {verdict}" for verdict, (letter, _, _) in LOOKS.items()]
-    words += ["□ not asked: the revision has no such mode", "i immediately", "r at run time"]
+    words += ["□ not run: the revision has no such mode", "i immediately", "r at_runtime"]
     yield f'<text class="faint" x="10" y="{y}">{escape(" · ".join(words))}</text>'

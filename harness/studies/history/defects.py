@@ -1,4 +1,4 @@
-"""Defects that upstream has had, each with the sdists that its issues, its log or its source put it in."""
+"""Known defects of upstream, and for each the sdists that have it according to issues, log or source."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from harness.studies.history.run import HistoryJudgement, HistoryRow
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Defect:
-    """A defect, the core case that shows it, and the first and last sdist said to have it (None: it still is there).
+    """A defect, the core case that shows it, and the first and last sdist said to have it (None: it is not fixed).
 
-    ``side`` is "patched" where only a patched library gets that far: before 0.4.2 a GGUF LoRA is not found without.
-    ``also`` has shell wildcards for CASE@MODE of others in which it shows, too.
+    ``side`` is "patched" if only a patched library gets that far: before 0.4.2 the unpatched library finds no GGUF
+    LoRA. ``also`` has shell wildcards for CASE@MODE of other cases that show it.
     """
 
     what: str
@@ -26,27 +26,27 @@ class Defect:
     also: Sequence[str] = ()
 
     def covers(self, place: int, names: Sequence[str]) -> bool:
-        """Return whether the revision at ``place`` of ``names``, oldest first, is said to have it."""
+        """Return whether the revision ``names[place]`` is said to have it; ``names`` begins with the oldest."""
         last = len(names) - 1 if self.last is None else names.index(self.last)
         return names.index(self.first) <= place <= last
 
     def explains(self, judgement: HistoryJudgement) -> bool:
-        """Return whether a verdict other than PASS is no more than this defect."""
-        put = f"{judgement.case}@{judgement.mode}"
-        return any(fnmatchcase(put, pattern) for pattern in (f"{self.case}@{self.mode}", *self.also))
+        """Return whether this defect explains a verdict other than PASS."""
+        name = f"{judgement.case}@{judgement.mode}"
+        return any(fnmatchcase(name, pattern) for pattern in (f"{self.case}@{self.mode}", *self.also))
 
     def judged(self, row: HistoryRow) -> HistoryJudgement | None:
-        """Return what the record says of it, or None if it was not asked."""
+        """Return the judgement on the case that shows it, or None if the case was not run."""
         return row.judged(self.side, self.case, self.mode)
 
 
 def alike(defect: Defect) -> list[Defect]:
-    """Return the other defects that show in the same case of the same side and mode."""
-    put = (defect.case, defect.side, defect.mode)
-    return [other for other in KNOWN if other is not defect and (other.case, other.side, other.mode) == put]
+    """Return the other defects that the same case shows on the same side in the same mode."""
+    place = (defect.case, defect.side, defect.mode)
+    return [other for other in KNOWN if other is not defect and (other.case, other.side, other.mode) == place]
 
 
-#: By the last sdist of a commit, which stands for it in the records.
+#: ``first`` and ``last`` name the last sdist of a commit, because the records do.
 KNOWN = (
     Defect(
         what="a GGUF LoRA is not found (issue 307)",
@@ -56,7 +56,7 @@ KNOWN = (
         also=("gguf-*",),
     ),
     Defect(
-        what="a quantised GGUF LoRA corrupts the heap (by reading)",
+        what="a quantised GGUF LoRA corrupts the heap (found by reading the source)",
         case="gguf-Q8_0",
         side="patched",
         first="0.1.1",

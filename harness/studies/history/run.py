@@ -1,7 +1,7 @@
-"""Every revision in the registry put to the core cases, one at a time, and the small records that are kept of it.
+"""Run the core cases on every revision in the registry, one after another, and keep a small record of each.
 
-One file a revision in results/history/, JSON Lines: first a line that says what was run, when and on what, then
-one line a judgement. Pictures are not kept; the same command makes them again.
+Each revision has a file in results/history/, in JSON Lines: the first line says what was run, when and on which
+machine, each further line is a judgement. Pictures are not kept; the same command makes them again.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from sdcpp.patching.patch_file import Patch
 from sdcpp.source import revision, workspace
 from sdcpp.source.revision import Revision, Sdist
 
-#: Where the records lie.
+#: The folder of the records.
 RESULTS = project.ROOT / "results" / "history"
-#: The patches that the patched side has: those that let a GGUF file be found, whose loader is the spec here. What
-#: the whole series does is verify's spec, on the two revisions that it is for.
+#: The first part of the names of the patches on the patched side: they make the library find a GGUF file. `verify`
+#: tests the whole series, on the two revisions that it is for.
 PATCHES = "lora-find-gguf"
-#: What a revision can fail with that says something of the revision; everything else stops the run.
+#: Errors that are recorded as a property of the revision. Any other error leaves it without a record.
 REVISION_FAILURES = (BuildFailed, HeaderUnsupported, LayoutMismatch)
 
 
@@ -51,10 +51,10 @@ class HistoryJudgement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryRow:
-    """What is known of one revision.
+    """The record of one revision.
 
-    ``failed`` says why there are no judgements; ``patches`` has the state of each patch of the series; ``seconds``
-    says where the time went. ``cases`` are those that were put to it, in their order.
+    ``failed`` is the reason why there are no judgements, ``patches`` has the state of each patch, ``seconds`` the time
+    of each step. ``cases`` are the cases that were run, in their order.
     """
 
     revision: str
@@ -73,13 +73,13 @@ class HistoryRow:
     judgements: Sequence[HistoryJudgement] = ()
 
     def judged(self, side: str, case: str, mode: str) -> HistoryJudgement | None:
-        """Return the judgement on a case, or None if it was not put."""
+        """Return the judgement on a case, or None if it was not run."""
         found = (j for j in self.judgements if (j.side, j.case, j.mode) == (side, case, mode))
         return next(found, None)
 
 
 def commits(known: Mapping[str, Revision]) -> list[tuple[Revision, ...]]:
-    """Return the revisions of the registry by their upstream commit, oldest first; the last of each stands for all."""
+    """Return the registry's revisions grouped by upstream commit, oldest first; the last of a group represents it."""
     groups: dict[str, list[Revision]] = {}
     for found in known.values():
         if isinstance(found.origin, Sdist) and found.commit:
@@ -88,7 +88,7 @@ def commits(known: Mapping[str, Revision]) -> list[tuple[Revision, ...]]:
 
 
 def representatives() -> list[Revision]:
-    """Return one revision for each upstream commit of the registry, newest first."""
+    """Return one revision for each upstream commit in the registry, newest first."""
     return [group[-1] for group in reversed(commits(revision.load()))]
 
 
@@ -98,11 +98,11 @@ def patches() -> list[Patch]:
 
 
 def run(wanted: Revision, folder: Path, *, jobs: int | None = None, select: Sequence[str] = ()) -> HistoryRow:
-    """Build a revision as it is and with PATCHES, put the core cases to both, and return what came of it.
+    """Build a revision without and with PATCHES, run the core cases on both builds and return the row.
 
-    ``folder`` keeps the run's own records, from which a killed run is taken up; ``select`` are patterns of the cases
-    that are put, all by default. A revision that cannot be built or bound is a row that says so; raises what keeps
-    the work itself from being done.
+    ``folder`` keeps the run's records, from which a killed run continues. ``select`` has patterns of the cases to run;
+    by default all run. For a revision that fails with one of REVISION_FAILURES the row has the reason. Other errors
+    are raised.
     """
     start = time.monotonic()
     base = core.base_for(wanted.date)
@@ -126,7 +126,7 @@ def run(wanted: Revision, folder: Path, *, jobs: int | None = None, select: Sequ
     records = run_sides(
         contenders, folder, title=title, command=f"sdcpp history --revision {wanted.name}", jobs=jobs
     )
-    # As the builds themselves say, which may have been there before.
+    # The builds say how long they took, because they may have existed before.
     builds = {contender.side.identity: contender.build.record["seconds"] for contender in contenders}
     seconds = {"fetch": fetched - start, "build": sum(builds.values()), "run": time.monotonic() - built}
     record = contenders[0].side.build
@@ -153,7 +153,7 @@ def run(wanted: Revision, folder: Path, *, jobs: int | None = None, select: Sequ
 
 
 def write(row: HistoryRow, folder: Path = RESULTS) -> Path:
-    """Write a row's file, whole or not at all, and return its path."""
+    """Write the file of a row atomically and return its path."""
     path = folder / f"{row.revision}.jsonl"
     head = {key: value for key, value in asdict(row).items() if key != "judgements"}
     lines = [head, *(asdict(judgement) for judgement in row.judgements)]
@@ -162,7 +162,7 @@ def write(row: HistoryRow, folder: Path = RESULTS) -> Path:
 
 
 def read(path: Path) -> HistoryRow:
-    """Return the row of a file; raises FileInvalid, naming the line that is none."""
+    """Return the row of a file; raises FileInvalid with the number of the bad line."""
     lines = path.read_text(encoding="utf-8").splitlines()
     number = 1
     try:
@@ -183,18 +183,19 @@ def read(path: Path) -> HistoryRow:
 
 
 def load(folder: Path = RESULTS) -> dict[str, HistoryRow]:
-    """Return all rows there are, by revision; raises FileInvalid."""
+    """Return all rows by revision; raises FileInvalid."""
     return {row.revision: row for row in map(read, sorted(folder.glob("*.jsonl")))}
 
 
 def run_all(
     wanted: Sequence[Revision], reports: Path, *, keep: bool, jobs: int | None
 ) -> Iterator[HistoryRow]:
-    """Run revisions one after the other, keep the record of each, and yield it.
+    """Run revisions one after another, write the record of each and yield it.
 
-    ``keep`` leaves trees, builds and pictures where they are. A revision that could not be fetched, say, does not keep
-    the others from being run; the last such error is raised at the end.
+    ``keep`` keeps trees, builds and pictures. After an error, for example of the network, the other revisions still
+    run; the last error is raised at the end. Raises CheckoutNeeded in an installed sdcpp.
     """
+    project.checkout()
     failure: Error | None = None
     for number, one in enumerate(wanted, 1):
         console.note(f"{one.name}: {number} of {len(wanted)}")

@@ -1,4 +1,4 @@
-"""What can be said of every sdist of the registry without building it: how it is called, and what patches do on it."""
+"""Examine every sdist of the registry without building it: the calling convention and the states of the patches."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.studies.history import run
-from sdcpp import atomic_write, console
+from sdcpp import atomic_write, console, project
 from sdcpp.binding import abi_check
 from sdcpp.building import finished
 from sdcpp.errors import FileInvalid, HeaderUnsupported, LayoutMismatch
@@ -22,9 +22,9 @@ RESULT = run.RESULTS / "survey.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SurveyedSdist:
-    """One sdist: ``tree`` identifies its content; ``binding`` is an AbiCheck, or ``unbound`` says why there is none.
+    """One sdist: ``tree`` identifies its content, ``patches`` has the state of each of ``run.patches()``.
 
-    ``patches`` has the state of each of history.PATCHES.
+    ``binding`` has the fields of an AbiCheck; if it is empty, ``unbound`` is the reason.
     """
 
     revision: str
@@ -35,7 +35,7 @@ class SurveyedSdist:
 
 
 def examine(wanted: Revision) -> SurveyedSdist:
-    """Fetch a revision, have the compiler prove its binding, and try the patches on it."""
+    """Fetch a revision, let the compiler check its binding, and try the patches on it."""
     tree = workspace.workspace(wanted)
     proved: dict[str, Any] = {}
     unbound = ""
@@ -54,7 +54,11 @@ def examine(wanted: Revision) -> SurveyedSdist:
 
 
 def survey(wanted: Sequence[Revision], *, keep: bool) -> Iterator[SurveyedSdist]:
-    """Examine revisions that are not examined yet, write all that is known after each, and yield it."""
+    """Examine the revisions that the survey lacks; after each, write the survey and yield the entry.
+
+    Raises CheckoutNeeded in an installed sdcpp.
+    """
+    project.checkout()
     known = load()
     for number, one in enumerate(wanted, 1):
         if one.name in known:
@@ -69,11 +73,13 @@ def survey(wanted: Sequence[Revision], *, keep: bool) -> Iterator[SurveyedSdist]
 
 
 def load(path: Path = RESULT) -> dict[str, SurveyedSdist]:
-    """Return what is known, by revision; raises FileInvalid."""
+    """Return the survey by revision, empty if there is none; raises FileInvalid."""
     if not path.exists():
         return {}
     try:
         found = [SurveyedSdist(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
     except (ValueError, TypeError) as error:
-        raise FileInvalid("not a survey", f"{path} ({error})", "remove it and make it again") from error
+        raise FileInvalid(
+            "not a survey", f"{path} ({error})", "remove it and run `sdcpp history --survey`"
+        ) from error
     return {entry.revision: entry for entry in found}

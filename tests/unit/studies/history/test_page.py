@@ -1,67 +1,11 @@
 from __future__ import annotations
 
-import re
-from dataclasses import replace
-
-from harness.records.verdict import Verdict
-from harness.studies.history import chart, defects, run, survey
-from harness.studies.history import page as report
-from harness.studies.history.run import HistoryJudgement
-from tests.unit.studies.history.history_rows import GROUPS, row
+from harness.studies.history import chart, page, run, survey
+from tests.unit.studies.history.history_rows import GROUPS
 
 
 def test_the_page_and_its_chart_are_made_of_the_records() -> None:
     rows = run.load()
-    command = "run `sdcpp history --docs`"
-    assert report.PAGE.read_text(encoding="utf-8") == report.page(rows, GROUPS, survey.load()), command
-    assert report.CHART.read_text(encoding="utf-8") == chart.svg(rows, GROUPS), command
-
-
-def test_the_page_says_when_a_case_broke_and_what_was_not_run_between() -> None:
-    rows = {
-        "0.2.2": row("0.2.2"),
-        "0.2.3": row("0.2.3", Verdict.ABORT),
-        "0.2.5": row("0.2.5"),
-    }
-    text = report.page(rows, GROUPS, {})
-    steps = re.findall(r"^- immediately: (.*)$", text, re.MULTILINE)
-    assert len(steps) == 2
-    assert steps[0].startswith("ok in 0.2.2 (9578fdc, 2024-11-30), abort in 0.2.3 (dcf91f9, 2024-12-28): `so")
-    assert steps[1].startswith("abort in 0.2.3")
-    assert "(1 of the commits between them not run)" in steps[1]
-
-
-def test_records_are_compared_with_what_upstream_says() -> None:
-    rank = next(defect for defect in defects.KNOWN if defect.case == "rank-1")
-    assert (rank.first, rank.last) == ("0.1.1", "0.2.4")
-    rows = {
-        "0.2.3": row("0.2.3", Verdict.ABORT),  # as said
-        "0.2.4": row("0.2.4"),  # said to abort
-        "0.2.6": row("0.2.6", Verdict.WRONG),  # said to be mended
-        "0.2.7": row("0.2.7"),
-    }
-    (line,) = [line for line in report.page(rows, GROUPS, {}).splitlines() if "issue 573" in line]
-    assert "| 2 of 4 | 0.2.4: ok; 0.2.6: wrong |" in line
-
-
-def test_a_verdict_that_another_defect_explains_is_no_surprise() -> None:
-    judged = HistoryJudgement(side="patched", case="gguf-Q8_0", mode="immediately", verdict=Verdict.ABORT)
-    rows = {name: replace(row(name), judgements=[judged]) for name in ("0.2.2", "0.3.0", "0.3.8")}
-    lines = [line for line in report.page(rows, GROUPS, {}).splitlines() if "a quantised GGUF LoRA" in line]
-    assert [line.split(" | ")[2:] for line in lines] == [["1 of 2", "0.3.0: abort |"]] * 3
-
-
-def test_what_fails_and_is_no_known_defect_is_listed() -> None:
-    judged = [
-        HistoryJudgement(side="pristine", case=case, mode=mode, verdict=Verdict.WRONG)
-        for case, mode in (
-            ("ckpt-F16", "at_runtime"),
-            ("wrong-shape", "at_runtime"),
-            ("gguf-Q4_0", "immediately"),
-        )
-    ]
-    rows = {name: replace(row(name), judgements=judged) for name in ("0.4.4", "0.4.5")}
-    text = report.page(rows, GROUPS, {})
-    listed = text.partition("none of these:\n\n")[2].partition("\n\n")[0]
-    assert listed == "- `ckpt-F16`, at_runtime: wrong in 0.4.4, 0.4.5"
-    assert "Nothing else fails in upstream." in report.page({"0.2.9": row("0.2.9")}, GROUPS, {})
+    command = f"run `{page.COMMAND}`"
+    assert page.PAGE.read_text(encoding="utf-8") == page.page(rows, GROUPS, survey.load()), command
+    assert page.CHART.read_text(encoding="utf-8") == chart.svg(rows, GROUPS), command

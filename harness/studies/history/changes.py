@@ -1,0 +1,100 @@
+"""What the history's records say of each case: when its verdict changed, and how that compares with known defects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from harness.cases.core import CORE_CASES
+from harness.records.verdict import Verdict
+from harness.studies.history import defects
+from harness.studies.history.lines import commit_text, judgement_text, verdict_text
+from harness.studies.history.run import HistoryJudgement, HistoryRow
+from sdcpp.source.revision import Revision
+
+Groups = Sequence[Sequence[Revision]]
+
+
+def changes(rows: Mapping[str, HistoryRow], groups: Groups) -> Iterator[str]:
+    """Yield, for each case, the changes of its verdict from one commit to the next that was run."""
+    run = [group for group in groups if group[-1].name in rows and not rows[group[-1].name].failed]
+    for case in CORE_CASES:
+        lines = []
+        for mode in ("immediately", "at_runtime"):
+            upstream = list(_steps(("pristine", case, mode), rows, run, groups))
+            found = [
+                text for text in _steps(("patched", case, mode), rows, run, groups) if text not in upstream
+            ]
+            lines += [f"- {mode}: {text}" for text in upstream]
+            lines += [f"- {mode}, with GGUF files found: {text}" for text in found]
+        yield from (
+            f"### {case}",
+            "",
+            *(lines or ["- the verdict is the same in all revisions that were run"]),
+            "",
+        )
+
+
+def _steps(
+    asked: tuple[str, str, str], rows: Mapping[str, HistoryRow], run: Groups, groups: Groups
+) -> Iterator[str]:
+    """Yield each change of the verdict on one (side, case, mode), from the oldest commit on."""
+    before: tuple[Sequence[Revision], HistoryJudgement] | None = None
+    for group in run:
+        judged = rows[group[-1].name].judged(*asked)
+        if judged is None:
+            continue
+        if before and before[1].verdict is not judged.verdict:
+            skipped = [g[-1].name for g in groups[groups.index(before[0]) + 1 : groups.index(group)]]
+            between = f" ({len(skipped)} of the commits between them not run)" if skipped else ""
+            evidence = next((line for line in judged.evidence.splitlines() if line), "")
+            said = f": `{evidence}`" if evidence else ""
+            old, new = verdict_text(before[1].verdict), verdict_text(judged.verdict)
+            yield f"{old} in {commit_text(before[0])}, {new} in {commit_text(group)}{between}{said}"
+        before = group, judged
+
+
+def compared(rows: Mapping[str, HistoryRow], groups: Groups) -> Iterator[str]:
+    """Yield a table: for each known defect, whether the records agree with the sdists that are said to have it."""
+    yield "| defect | said to be in | records that agree | records that do not |"
+    yield "| --- | --- | --- | --- |"
+    names = [group[-1].name for group in groups]
+    for defect in defects.KNOWN:
+        agree, others = [], []
+        for place, group in enumerate(groups):
+            row = rows.get(group[-1].name)
+            judged = defect.judged(row) if row else None
+            if judged is None:
+                continue
+            red, said = judged.verdict is not Verdict.PASS, defect.covers(place, names)
+            if red and not said and any(other.covers(place, names) for other in defects.alike(defect)):
+                continue  # another defect makes the same case fail
+            if red == said:
+                agree.append(group[-1].name)
+            else:
+                others.append(f"{group[-1].name}: {judgement_text(judged)}")
+        last = defect.last or "now"
+        yield (
+            f"| {defect.what} (`{defect.case}`, {defect.side}) | {defect.first} to {last} | "
+            f"{len(agree)} of {len(agree) + len(others)} | {'; '.join(others) or 'none'} |"
+        )
+
+
+def unexpected(rows: Mapping[str, HistoryRow], groups: Groups) -> Iterator[str]:
+    """Yield the failures of the pristine library that no known defect explains."""
+    names = [group[-1].name for group in groups]
+    found: dict[str, list[str]] = {}
+    for place, group in enumerate(groups):
+        row = rows.get(group[-1].name)
+        for judged in row.judgements if row else ():
+            known = (d for d in defects.KNOWN if d.explains(judged) and d.covers(place, names))
+            if judged.side == "pristine" and judged.verdict is not Verdict.PASS and next(known, None) is None:
+                failure = f"`{judged.case}`, {judged.mode}: {verdict_text(judged.verdict)}"
+                found.setdefault(failure, []).append(group[-1].name)
+    yield (
+        "These failures of upstream are no defect of the table:"
+        if found
+        else "No other case fails in upstream."
+    )
+    if found:
+        yield ""
+        yield from (f"- {failure} in {', '.join(where)}" for failure, where in found.items())
