@@ -91,7 +91,7 @@ def start_tree(arguments: argparse.Namespace) -> int:
 
 def export_tree(arguments: argparse.Namespace) -> int:
     """Write the commits of a working tree into patches/ and say which files that changed."""
-    done = worktree.export(arguments.folder)
+    done = worktree.export(arguments.folder, project.checkout() / "patches")
     for word, names in (("written", done.written), ("removed", done.removed)):
         for name in names:
             console.out.print(f"{word:8} {name}", markup=False)
