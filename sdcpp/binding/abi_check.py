@@ -43,7 +43,9 @@ def check_abi(source: Path) -> AbiCheck:
     convention = api.name_convention(parsed)
     generation = api.name_generation(parsed)
     if convention is None or generation is None:
-        raise HeaderUnsupported("no known generation of the LoRA API", public, "add a module to sdcpp/api")
+        raise HeaderUnsupported(
+            "unknown generation of the LoRA API", public, "add a module for it to sdcpp/binding/api"
+        )
     layouts.compare(layouts.Types(parsed), json.loads(_table(public.parent, layouts.entries(parsed))))
     return AbiCheck(
         generation=generation,
@@ -66,8 +68,8 @@ def _table(include: Path, entries: str) -> str:
         )
         if done.status:
             raise LayoutMismatch(
-                "the compiler contradicts what was read from the header",
+                "the compiler and the parsed header disagree",
                 include,
-                f"it says:\n    {done.output.strip()}",
+                f"correct sdcpp/binding/header.py; the compiler says:\n    {done.output.strip()}",
             )
         return process.run([folder / "table"], quiet=True).output

@@ -58,7 +58,7 @@ class Build:
             raise LibraryUnusable(
                 f"library cannot be loaded ({error})",
                 self.library,
-                "build it on this machine, or install what it names",
+                "build it on this machine, or install the library that the message names",
             ) from error
 
 
@@ -76,5 +76,7 @@ def read(folder: Path) -> Build:
         ) from error
     for path in (build.library, build.header, build.table):
         if not path.is_file():
-            raise LibraryUnusable("build is incomplete, it lacks", path, "remove the folder and build again")
+            raise LibraryUnusable(
+                "build is incomplete, a file is missing", path, "remove the folder and build again"
+            )
     return build

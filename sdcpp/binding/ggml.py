@@ -77,7 +77,7 @@ def _function(library: Loaded, name: str) -> Any:
         symbol = library.handle[name]
     except AttributeError as error:
         raise LibraryUnusable(
-            f"ggml function {name} is not exported", library.name, "this revision is too old for that"
+            f"ggml function {name} is not exported", library.name, "use a newer revision"
         ) from error
     symbol.restype, symbol.argtypes = _FUNCTIONS[name]
     return symbol
@@ -132,7 +132,7 @@ def quantise(library: Loaded, number: int, data: bytes, row: int) -> bytes:
     if kind.needs_imatrix or row % kind.block_size or len(data) % (4 * row):
         reason = "needs an importance matrix" if kind.needs_imatrix else f"has blocks of {kind.block_size}"
         raise FileInvalid(
-            f"rows of {row} values cannot be quantised: {kind.name} {reason}", kind.name, "use another"
+            f"rows of {row} values cannot be quantised: {kind.name} {reason}", kind.name, "use another type"
         )
     rows = len(data) // (4 * row)
     result = ctypes.create_string_buffer(rows * row // kind.block_size * kind.type_size)
@@ -186,5 +186,5 @@ def decoder(library: Loaded, number: int) -> Any:
     traits, kind = ctypes.cast(address, ctypes.POINTER(_Traits)).contents, tensor_type(library, number)
     found = (traits.block, traits.size, traits.quantised)
     if found != (kind.block_size, kind.type_size, kind.quantised) or not traits.to_float:
-        raise LibraryUnusable("ggml has no decoder where it is looked for", kind.name, "use the gguf package")
+        raise LibraryUnusable("ggml exports no decoder of a type", kind.name, "use the gguf package")
     return traits.to_float

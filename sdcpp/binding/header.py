@@ -35,7 +35,7 @@ STANDARD_TYPES = (
     *("size_t", "ptrdiff_t", "intptr_t", "uintptr_t", "wchar_t", "bool"),
 )
 _PREAMBLE = " ".join(f"typedef int {name};" for name in STANDARD_TYPES)
-_REMEDY = "teach sdcpp/binding/header.py this declaration, or take another revision"
+_REMEDY = "add this declaration to sdcpp/binding/header.py, or use another revision"
 
 
 def read(path: Path) -> Header:
@@ -132,7 +132,7 @@ class _Reader:
             case c_ast.Pragma():
                 raise self.fail(node, "#pragma changes what a declaration means")
             case _:
-                raise self.fail(node, f"{type(node).__name__} is not a declaration known here")
+                raise self.fail(node, f"{type(node).__name__} is an unknown kind of declaration")
 
     def function(self, node: Any) -> None:
         """Take in a prototype."""
@@ -165,7 +165,7 @@ class _Reader:
                 return self.struct(node, typedef, const=const)
             case c_ast.Enum():
                 return self.enum(node, typedef, const=const)
-        raise self.fail(node, f"{type(node).__name__} is not a type known here")
+        raise self.fail(node, f"{type(node).__name__} is an unknown kind of type")
 
     def array(self, node: Any) -> Array:
         """Return an array type; its length must be known."""

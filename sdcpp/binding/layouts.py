@@ -36,7 +36,7 @@ _SCALARS: dict[str, Any] = {
     "uintptr_t": ctypes.c_size_t,
     **{f"{sign}int{n}_t": getattr(ctypes, f"c_{sign}int{n}") for n in (8, 16, 32, 64) for sign in ("", "u")},
 }
-_REMEDY = "the header was read wrongly, or library and header are of different builds: build again"
+_REMEDY = "build again; if that does not help, sdcpp/binding/header.py parses the header wrongly"
 
 
 class Types:
@@ -57,7 +57,7 @@ class Types:
         """Return the class of a struct by tag or typedef name; raises HeaderUnsupported if there is none."""
         found = self.header.struct(name)
         if found is None:
-            raise HeaderUnsupported("header has no struct", name, "is this the header of a known revision?")
+            raise HeaderUnsupported("header has no struct", name, "use a revision whose header has it")
         return self.structs[found.name]
 
     def of(self, kind: Type) -> Any:  # noqa: PLR0911 - one return for each kind of type
@@ -91,7 +91,7 @@ class Types:
             case Pointer(target=target):
                 return ctypes.POINTER(self.of(target))
         raise HeaderUnsupported(
-            "type has no ctypes equivalent", c_spelling(kind), "teach sdcpp/binding/layouts.py this type"
+            "type has no ctypes equivalent", c_spelling(kind), "add the type to sdcpp/binding/layouts.py"
         )
 
 

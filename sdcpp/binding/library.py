@@ -86,7 +86,9 @@ class Library:
         if name not in self._functions:
             where = "is declared but not exported" if name in self.header.functions else "is not declared"
             raise LibraryUnusable(
-                f"function {name} {where}", self.name, "is this library of that header? Build again"
+                f"function {name} {where}",
+                self.name,
+                "build again; this library does not belong to this header",
             )
         return self._functions[name]
 
@@ -100,7 +102,7 @@ class Library:
             if name in self._enumerators:
                 return self._enumerators[name]
         raise HeaderUnsupported(
-            "header has no enumerator", " or ".join(names), "is the revision's API known?"
+            "header has no enumerator", " or ".join(names), "use a revision whose header has one of them"
         )
 
     def struct(self, name: str) -> Any:

@@ -13,7 +13,7 @@ from sdcpp.errors import HeaderUnsupported
 #: Defined in every C11 compiler. No platform and no vendor: upstream's header then takes its plain branches.
 STANDARD = {"__STDC__": "1", "__STDC_VERSION__": "201112L"}
 
-_REMEDY = "teach sdcpp/binding/preprocessor.py this, or take another revision"
+_REMEDY = "add this to sdcpp/binding/preprocessor.py, or use another revision"
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'", re.DOTALL)
 _DIRECTIVE = re.compile(r"\s*#\s*(\w*)\s*(.*)", re.DOTALL)
 _DEFINED = re.compile(r"\bdefined\s*(?:\(\s*(\w+)\s*\)|(\w+))")

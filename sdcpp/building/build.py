@@ -128,7 +128,9 @@ def program(tree: Tree, *, jobs: int | None = None) -> Path:
             else None
         )
         if found is None:
-            raise BuildFailed("no command-line program in", prepared.path, "choose another revision")
+            raise BuildFailed(
+                "the source has no command-line program", prepared.path, "choose another revision"
+            )
         maker.configure("cpu", {**_values(prepared), **options})
         maker.build([found[1]], jobs=jobs)
     return maker.artifact(found[1])
@@ -171,7 +173,7 @@ def _make(
     except BuildFailed as error:
         if "abi_entries.h" in error.subject:
             raise LayoutMismatch(
-                "the compiler contradicts what was read from the header", error.subject, error.remedy
+                "the compiler and the parsed header disagree", error.subject, error.remedy
             ) from error
         # As the file is called in the tree, by whatever path a compiler cache gave it to the compiler.
         place = re.compile(rf"\S*{re.escape(prepared.path.name)}/|(?:\.\./)+")
@@ -213,7 +215,9 @@ def _ask(program: Path, parsed: Header) -> str:
         table = json.loads(done.output)
     except ValueError as error:
         raise LayoutMismatch(
-            f"the compiler's table cannot be read (status {done.status})", program, "run it by hand"
+            f"the compiler's table cannot be read (status {done.status})",
+            program,
+            "run this program by hand to see why",
         ) from error
     layouts.compare(layouts.Types(parsed), table)
     return done.output

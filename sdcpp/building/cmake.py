@@ -82,7 +82,7 @@ class Project:
         if done.status:
             found = _CONFIGURE.search(done.output)
             error = re.sub(r"\n\s*\n", "\n", found.group()).strip() if found else _tail(done.output)
-            raise BuildFailed("CMake refused to configure", error, f"the whole log: {log}")
+            raise BuildFailed("CMake cannot configure the build", error, f"see the whole log: {log}")
 
     def build(
         self, targets: Sequence[str], *, jobs: int | None = None, env: Mapping[str, str] | None = None
@@ -103,7 +103,7 @@ class Project:
         done = process.run(argv, env=_environment(env), show=True, only=_PROGRESS)
         log = self._log("build", done)
         if done.status:
-            raise BuildFailed("compilation failed", first_error(done.output), f"the whole log: {log}")
+            raise BuildFailed("compilation failed", first_error(done.output), f"see the whole log: {log}")
 
     def artifact(self, target: str) -> Path:
         """Return the file that a library or executable target makes; raises BuildFailed if there is none."""
@@ -116,7 +116,9 @@ class Project:
                     if path.name == details["nameOnDisk"]:
                         return path
         raise BuildFailed(
-            "CMake has no such target", target, "is this stable-diffusion.cpp, and does it build a library?"
+            "CMake has no such target",
+            target,
+            "check that the source is stable-diffusion.cpp and builds a library",
         )
 
     def content(self, target: str) -> str:
@@ -149,7 +151,7 @@ class Project:
         replies = sorted((self.folder / ".cmake" / "api" / "v1" / "reply").glob("index-*.json"))
         if not replies:
             raise BuildFailed(
-                "CMake left no file API reply", self.folder, "remove that folder and build again"
+                "CMake wrote no file API reply", self.folder, "remove that folder and build again"
             )
         index = json.loads(replies[-1].read_text(encoding="utf-8"))
         return self._json(index["reply"][_CLIENT][query]["jsonFile"])

@@ -50,7 +50,7 @@ def _runtimes() -> str:
         place = run([compiler, f"-print-file-name={name}"], quiet=True).output.strip()
         if place == name:  # how gcc says that it has none
             raise ToolMissing(
-                "the compiler has no runtime for AddressSanitizer", name, "apt install libasan8"
+                "the compiler has no runtime for AddressSanitizer", name, "install it: apt install libasan8"
             )
         found.append(place)
     return ":".join(found)

@@ -213,7 +213,7 @@ BACKENDS: dict[str, Backend] = {
 def get(name: str) -> Backend:
     """Return the backend of this name; raises UnknownBackend."""
     if name not in BACKENDS:
-        raise UnknownBackend("unknown backend", name, f"known are {', '.join(BACKENDS)}")
+        raise UnknownBackend("unknown backend", name, f"choose one of {', '.join(BACKENDS)}")
     return BACKENDS[name]
 
 
@@ -230,18 +230,18 @@ def unsupported_here(backend: Backend) -> str:
 
 def run_elsewhere_hint(backend: Backend) -> str:
     """Return how to get a run from a machine that has what this one lacks."""
-    return f"hand the run to a machine that has it: sdcpp bundle --backend {backend.name}"
+    return f"run it on a machine that has it: sdcpp bundle --backend {backend.name}"
 
 
 def require(backend: Backend) -> None:
     """Raise ToolMissing, naming all that is not there, unless the backend can be built here."""
     if places := unsupported_here(backend):
         raise ToolMissing(
-            f"{backend.name} is not for this system",
+            f"{backend.name} does not exist on this system",
             devices.system(),
-            f"it exists on {places} only; {run_elsewhere_hint(backend)}",
+            f"it exists only on {places}; {run_elsewhere_hint(backend)}",
         )
     absent = missing(backend)
     if absent:
         names = ", ".join(line.split(":")[0] for line in absent)
-        raise ToolMissing(f"cannot build for {backend.name}, missing", names, "\n  ".join(absent))
+        raise ToolMissing(f"cannot build for {backend.name}, these are missing", names, "\n  ".join(absent))

@@ -54,7 +54,9 @@ def compiler() -> Path:
     """Return a C++ compiler that takes gcc's options; raises ToolMissing."""
     found = next((path for path in map(which, ("c++", "g++", "clang++")) if path), None)
     if found is None:
-        raise ToolMissing("no C++ compiler", "c++", "apt install g++, or Xcode's command line tools")
+        raise ToolMissing(
+            "no C++ compiler", "c++", "install one: apt install g++, or Xcode's command line tools"
+        )
     return found
 
 

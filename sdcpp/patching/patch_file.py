@@ -101,7 +101,7 @@ def parse(content: bytes, path: Path) -> Patch:
         mail = _mail(subject).encode() + content
     start = _BREAK.search(text)
     if start is None:
-        raise SeriesInvalid("patch holds no change", path, "give a file made by git format-patch or git diff")
+        raise SeriesInvalid("patch changes nothing", path, "give a file made by git format-patch or git diff")
     diff = text[start.start() :]
     body, trailers = _message(text[: start.start()].decode("utf-8", "replace"))
     revisions = tuple(" ".join(item.split()) for item in trailers.get("Revisions", "all").split(","))

@@ -70,7 +70,9 @@ def entries(folder: Path = project.PATCHES) -> tuple[str, ...]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
-        raise SeriesInvalid("series cannot be read", path, f"give one file name a line: {error}") from error
+        raise SeriesInvalid(
+            "series cannot be read", path, f"write one file name on each line of it: {error}"
+        ) from error
     return tuple(name for line in lines if (name := line.partition("#")[0].strip()))
 
 
@@ -252,5 +254,5 @@ def conflict(tree: Tree, patch: Patch, detail: str) -> PatchConflict:
     return PatchConflict(
         "patch does not apply",
         f"{os.fspath(patch.path)} on {tree.revision.name}",
-        f"make it again on this revision, or say in its Revisions: which it is for\n    {shown}",
+        f"make it again on this revision, or list the revisions that it is for in its line Revisions:\n    {shown}",
     )

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sdcpp import atomic_write, cache, project
+from sdcpp import atomic_write, cache
 from sdcpp.errors import OutputRefused, SeriesInvalid
 from sdcpp.git import Repository
 from sdcpp.patching import patch_file, series
@@ -45,7 +45,9 @@ def start(tree: Tree, patches: Iterable[Patch], folder: Path) -> list[Patch]:
     Raises OutputRefused for a folder with something in it, and PatchConflict.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise OutputRefused("there is something already", folder, "give a folder that is new or empty")
+        raise OutputRefused(
+            "exists already and is not an empty folder", folder, "give a folder that is new or empty"
+        )
     states = series.states(tree, patches)
     for state in states:
         if state.state is State.CONFLICTS:
@@ -74,7 +76,7 @@ def start(tree: Tree, patches: Iterable[Patch], folder: Path) -> list[Patch]:
     return applied
 
 
-def export(folder: Path, patches: Path = project.PATCHES) -> Exported:
+def export(folder: Path, patches: Path) -> Exported:
     """Write the commits of a working tree that ``start`` made into ``patches``, and its ``series``.
 
     A commit without the trailer gets a file named by its subject. A patch that the working tree was started
@@ -84,9 +86,13 @@ def export(folder: Path, patches: Path = project.PATCHES) -> Exported:
     """
     made = Repository(path=folder.resolve())
     if not made.folder.is_dir() or made.resolve(BASE) is None:
-        raise SeriesInvalid("not made by `sdcpp patch start`", folder, "give the folder that it made")
+        raise SeriesInvalid(
+            "the folder was not made by `sdcpp patch start`", folder, "give a folder that it has made"
+        )
     if made.check_git("status", "--porcelain"):
-        raise SeriesInvalid("there are changes without a commit", folder, "commit or drop them, then export")
+        raise SeriesInvalid(
+            "the folder has uncommitted changes", folder, "commit or discard them, then export again"
+        )
     listed = series.entries(patches)
     started = set(made.git("config", "--get-all", _STARTED).output.split())
     found: dict[str, Patch] = {}
@@ -95,7 +101,9 @@ def export(folder: Path, patches: Path = project.PATCHES) -> Exported:
         name, text = _named(mail)
         if name in found:
             raise SeriesInvalid(
-                f"two commits are for {name}", folder, f"squash them, or change one's {TRAILER}: line"
+                f"two commits have the file name {name}",
+                folder,
+                f"squash them, or change one's {TRAILER}: line",
             )
         found[name] = patch_file.parse(text.encode("utf-8", "surrogateescape"), patches / name)
     same = tuple(name for name, made_now in found.items() if name in listed and _equal(patches, made_now))

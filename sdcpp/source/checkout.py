@@ -80,7 +80,7 @@ def compare(folder: Path, base: str | None = None) -> Checkout:
         raise NothingTried(
             "the checkout does not differ from its base",
             f"{place}, {start} ({upstream})",
-            "if the change is in upstream's branch too, name where it began: --base COMMIT",
+            "if upstream's branch has the change, too, name the commit before it: --base COMMIT",
         )
     return Checkout(
         before=before,
@@ -102,7 +102,7 @@ def _base(folder: Path, wanted: str | None) -> tuple[str, Commit]:
                 raise SourceInvalid(
                     f"the checkout has no commit in common with {name}",
                     folder,
-                    "a shallow clone lacks it: `git fetch --unshallow`; or give another --base",
+                    "run `git fetch --unshallow` in a shallow clone, or give another --base",
                 )
             return name, next(_log(folder, "-1", common))
     if wanted:
@@ -110,9 +110,9 @@ def _base(folder: Path, wanted: str | None) -> tuple[str, Commit]:
             "the checkout has no such commit", wanted, "give a branch, a tag or a commit of it"
         )
     raise SourceInvalid(
-        "no branch of upstream is known in the checkout",
+        "the checkout has no branch of upstream",
         folder,
-        "say what to compare with: --base REF, such as the commit before yours: --base HEAD~1",
+        "name what to compare with: --base REF, for example --base HEAD~1",
     )
 
 
@@ -207,7 +207,7 @@ def _fetch(folder: Path, commit: str, inner: Repository) -> None:
         raise SourceInvalid(
             f"commit {commit[:10]} cannot be read",
             folder,
-            "`git submodule update --init --recursive` brings what submodules lack, `git fetch` the rest. git says:"
+            "run `git fetch`, and `git submodule update --init --recursive` for missing submodules. git says:"
             f"\n    {done.output.strip()}",
         )
 

@@ -92,12 +92,12 @@ def load(path: Path = project.REVISIONS) -> dict[str, Revision]:
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise RevisionsInvalid("revisions cannot be read", path, f"mend the file: {error}") from error
+        raise RevisionsInvalid("revisions cannot be read", path, f"fix the file: {error}") from error
     complaints = [
         f"{name}: {complaint}" for name, entry in document.items() for complaint in _check(name, entry)
     ]
     if complaints:
-        raise RevisionsInvalid("unusable entries", path, "mend these:\n    " + "\n    ".join(complaints))
+        raise RevisionsInvalid("unusable entries", path, "fix these:\n    " + "\n    ".join(complaints))
     return {name: _revision(name, entry) for name, entry in document.items()}
 
 

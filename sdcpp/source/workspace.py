@@ -118,7 +118,7 @@ def _require(path: Path) -> None:
     listed = modules.read_text("utf-8", "replace") if modules.is_file() else ""
     if re.search(r"^\s*path\s*=\s*ggml\s*$", listed, re.MULTILINE) and not any((path / "ggml").glob("*")):
         raise SourceInvalid(
-            "submodule ggml is not there", path, "run `git submodule update --init --recursive` in it"
+            "the submodule ggml is missing", path, "run `git submodule update --init --recursive` in it"
         )
 
 
@@ -160,16 +160,18 @@ def _clone(origin: Git, path: Path) -> None:
         raise SourceInvalid(
             "repository has no such commit",
             f"{origin.commit} in {origin.url}",
-            "check the commit; was it pushed?",
+            "check the commit, and that it was pushed",
         )
     update = ("submodule", "update", "--init", "--recursive", "--force")
     if git(*update, "--depth=1", show=True).status:
         done = git(*update, show=True)
         if done.status:
-            raise unreachable(done, "a submodule cannot be brought")
+            raise unreachable(done, "a submodule cannot be fetched")
     got = git("rev-parse", "HEAD").output.strip()
     if got != origin.commit:
-        raise SourceInvalid("another commit came", f"{got} from {origin.url}", f"wanted {origin.commit}")
+        raise SourceInvalid(
+            "git fetched another commit", f"{got} from {origin.url}", f"check the URL; wanted {origin.commit}"
+        )
     for entry in list(path.rglob(".git")):
         shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
 
@@ -191,7 +193,11 @@ def _tracked(folder: Path, prefix: str) -> Iterator[str]:
     """
     answer = git.query(folder, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     if answer.status:
-        raise SourceInvalid("git cannot list the folder", folder, f"git says: {answer.errors.strip()}")
+        raise SourceInvalid(
+            "git cannot list the folder",
+            folder,
+            f"check that it is a git checkout; git says: {answer.errors.strip()}",
+        )
     names = {name.rstrip("/") for name in answer.output.split("\0")} - {""}
     links = {Path(name) for name in names if (folder / name).is_symlink()}
     for name in names:
@@ -227,5 +233,5 @@ def locate_header(source: Path) -> Path:
     raise HeaderUnsupported(
         "no public header found",
         source,
-        f"one of {', '.join(HEADER_PLACES)} is needed: is this stable-diffusion.cpp?",
+        f"check that this is stable-diffusion.cpp: it must have one of {', '.join(HEADER_PLACES)}",
     )

@@ -62,7 +62,7 @@ def bind(library: Library) -> Api:
         if fits(library.header):
             return made(library)
     raise HeaderUnsupported(
-        "no known generation of the LoRA API",
+        "unknown generation of the LoRA API",
         library.name,
-        "add a module to sdcpp/api and to its GENERATIONS",
+        "add a module for it to sdcpp/binding/api, and an entry to GENERATIONS",
     )

@@ -30,4 +30,6 @@ def require_only_mode(mode: str) -> None:
 
 def unknown_mode(mode: str, known: tuple[str, ...]) -> HeaderUnsupported:
     """Return the error for a mode that a revision does not have."""
-    return HeaderUnsupported("revision has no LoRA apply mode", mode, f"it has {', '.join(known)}")
+    return HeaderUnsupported(
+        "the revision has no such LoRA apply mode", mode, f"choose one of {', '.join(known)}"
+    )

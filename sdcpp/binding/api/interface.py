@@ -139,5 +139,5 @@ def check_backend(expected: str, context: Context) -> None:
         raise BackendMismatch(
             f"asked for {expected}, the library runs on {context.backend}",
             context.evidence or "no evidence in its log",
-            f"see that a {expected} device and its driver work: a result from elsewhere says nothing of it",
+            f"check that a {expected} device and its driver work; a result from another backend tells nothing about it",
         )

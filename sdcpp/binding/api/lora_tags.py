@@ -26,19 +26,21 @@ def lora_tag(lora: Lora, folder: Path) -> str:
     path = lora.path.absolute()
     if not path.is_relative_to(folder.absolute()):
         raise FileInvalid(
-            "adapter lies outside the context's LoRA folder",
+            "adapter is outside of the context's LoRA folder",
             lora.path,
             f"put it into {folder}, or open another context",
         )
     name = path.relative_to(folder.absolute()).with_suffix("").as_posix()
     if ":" in name or ">" in name:
-        raise FileInvalid("adapter name would break the prompt", lora.path, "rename it without ':' and '>'")
+        raise FileInvalid(
+            "adapter has a name that a prompt cannot contain", lora.path, "rename it without ':' and '>'"
+        )
     earlier = SEARCH_ORDER[: SEARCH_ORDER.index(path.suffix)] if path.suffix in SEARCH_ORDER else SEARCH_ORDER
     for suffix in earlier:
         if path.with_suffix(suffix).exists():
             raise FileInvalid(
                 f"the library would load {path.with_suffix(suffix).name} instead of",
                 lora.path,
-                "give the two different names or folders",
+                "give the two files different names or folders",
             )
     return f"<lora:{name}:{lora.multiplier:.9g}>"

@@ -51,9 +51,9 @@ class Positional:
         unknown = [name for name in names if name not in values]
         if unknown:
             raise HeaderUnsupported(
-                f"{function} has arguments that are not known",
+                f"{function} has unknown arguments",
                 ", ".join(unknown),
-                "say in sdcpp/binding/api/positional.py what to give for them",
+                "add their values to sdcpp/binding/api/positional.py",
             )
         return [values[name] for name in names]
 

@@ -105,7 +105,7 @@ def test_an_sdk_is_found_by_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 def test_another_systems_backend_is_declined_in_a_clear_word(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "linux")
-    with pytest.raises(ToolMissing, match="metal is not for this system: Linux\n  it exists on macOS only"):
+    with pytest.raises(ToolMissing, match="metal does not exist on this system: Linux\n  it exists only on macOS"):
         backends.require(backends.get("metal"))
 
 

@@ -23,7 +23,7 @@ def test_an_encoded_mail_is_decoded(series_folder: Path) -> None:
 
 def test_a_file_that_is_no_patch(tmp_path: Path) -> None:
     (tmp_path / "text.patch").write_text("Subject: nothing\nFrom: nobody\n\njust words\n")
-    with pytest.raises(SeriesInvalid, match="holds no change"):
+    with pytest.raises(SeriesInvalid, match="changes nothing"):
         series.read(tmp_path / "text.patch")
     with pytest.raises(SeriesInvalid, match="cannot be read"):
         series.read(tmp_path / "absent.patch")

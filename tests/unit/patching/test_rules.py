@@ -89,7 +89,7 @@ WHY = "The small thing was not as good as it might have been, which a test shows
         (replacing("+++ b/stable-diffusion.cpp", "+++ b//etc/passwd"), "outside the source tree"),
         (replacing("+++ b/stable-diffusion.cpp", "+++ b/../other.cpp"), "outside the source tree"),
         (lambda text: text[: text.index("@@")], "has no hunk"),
-        (lambda text: text[: text.index("---\n")], "holds no change"),
+        (lambda text: text[: text.index("---\n")], "changes nothing"),
         (lambda text: text.replace("\n", "\r\n"), "Windows line ends"),
     ],
 )  # fmt: skip
@@ -134,7 +134,7 @@ def test_orphans_absentees_and_doubles(series_folder: Path) -> None:
         "absent-thing.patch: in series, but there is no such file",
         "other-thing.patch: not in series",
         "notes.txt: not in series",
-        "notes.txt: patch holds no change",
+        "notes.txt: patch changes nothing",
     }
     with pytest.raises(SeriesInvalid, match=r"absent-thing\.patch"):
         series.load(series_folder)

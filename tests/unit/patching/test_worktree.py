@@ -155,7 +155,7 @@ def test_nothing_is_written_where_something_is_wrong(
     with pytest.raises(SeriesInvalid, match="sdcpp patch start"):
         worktree.export(tmp_path, patches)
     (started / "CMakeLists.txt").write_text("changed\n")
-    with pytest.raises(SeriesInvalid, match="without a commit"):
+    with pytest.raises(SeriesInvalid, match="uncommitted changes"):
         worktree.export(started, patches)
     git_repositories.git(started, "checkout", "--quiet", "CMakeLists.txt")
     commit(started, "line 5\n", "five\n", f"fix: say ten, in words\n\nWhy.\n\n{TRAILERS}")

@@ -145,7 +145,7 @@ def test_a_repository_that_is_not_there(tmp_path: Path) -> None:
 def test_a_submodule_that_is_not_there(tmp_path: Path) -> None:
     commit = git_repositories.with_submodule(tmp_path / "remote")
     shutil.rmtree(tmp_path / "remote" / "ggml")
-    with pytest.raises(NetworkUnavailable, match="submodule cannot be brought"):
+    with pytest.raises(NetworkUnavailable, match="submodule cannot be fetched"):
         workspace.workspace(from_git(os.fspath(tmp_path / "remote" / "upstream"), commit))
 
 
