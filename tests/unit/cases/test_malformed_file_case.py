@@ -7,7 +7,7 @@ import pytest
 
 from harness.cases.malformed_file_case import malformed_file_cases
 from harness.malformed.malformed_file import MalformedFile
-from tests.unit.fake_malformed_files import recipe, malformed_case
+from tests.unit.fake_malformed_files import malformed_case, recipe
 from tests.unit.fake_models import BASE
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
