@@ -11,6 +11,7 @@ from harness.reports import write
 from harness.studies import bisection
 from sdcpp import console
 
+RESUMES = True
 EPILOG = f"""\
 what comes out
   The first bad revision (the first good one, where --bad is the older end) on standard output, and the report of

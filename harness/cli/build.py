@@ -13,6 +13,7 @@ from sdcpp.patching import series
 from sdcpp.patching.patch_file import Patch
 from sdcpp.source.workspace import workspace
 
+RESUMES = True
 EPILOG = """\
 what comes out
   The folder of each build on standard output: library, header, the compiler's table of the header, build.log

@@ -9,6 +9,7 @@ from harness.studies.history import lines, page, run, survey
 from sdcpp import console
 from sdcpp.source import revision
 
+RESUMES = True
 EPILOG = """\
 what comes out
   One small file a revision in results/history/, and with --docs docs/history.md and docs/history.svg made of all

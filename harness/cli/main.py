@@ -7,31 +7,46 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from harness.cli import failures
 from harness.cli.commands import Command, CommandParser, add_commands
-from sdcpp import console, project
-from sdcpp.errors import Error
+from sdcpp import console, project, standard_streams
 
 COMMANDS = {
-    "verify": Command("harness.cli.verify", "test GGUF LoRA loading with and without the patches"),
-    "matrix": Command("harness.cli.matrix", "try every type, kind, mode and sequence"),
-    "reproduce": Command(
-        "harness.cli.reproduce", "write one case as files and commands for upstream's own program"
+    "verify": Command(
+        module="harness.cli.verify", summary="test GGUF LoRA loading with and without the patches"
     ),
-    "regress": Command("harness.cli.regress", "run the quick and the full matrix on one backend"),
-    "merge": Command("harness.cli.combine", "join the records of many machines"),
-    "mutants": Command("harness.cli.mutants", "prove that the cases catch mistakes"),
-    "stability": Command("harness.cli.repeat", "does the same run give the same pictures again?"),
-    "history": Command("harness.cli.history", "the core cases on every revision in the registry"),
-    "bisect": Command("harness.cli.bisect", "which revision broke or mended a case?"),
-    "bench": Command("harness.cli.bench", "cases a minute, beside upstream's own program"),
-    "build": Command("harness.cli.build", "compile the library"),
-    "bundle": Command("harness.cli.bundle", "pack a run for another machine into one file"),
-    "doctor": Command("harness.cli.doctor", "what is missing for which backend"),
-    "patch": Command("harness.cli.patch", "the patch series: state, working tree, export, check"),
-    "lora": Command("harness.cli.lora.verbs", "convert, inspect, compare and merge LoRA files"),
+    "matrix": Command(module="harness.cli.matrix", summary="try every type, kind, mode and sequence"),
+    "reproduce": Command(
+        module="harness.cli.reproduce",
+        summary="write one case as files and commands for upstream's own program",
+    ),
+    "regress": Command(
+        module="harness.cli.regress", summary="run the quick and the full matrix on one backend"
+    ),
+    "merge": Command(module="harness.cli.combine", summary="join the records of many machines"),
+    "mutants": Command(module="harness.cli.mutants", summary="prove that the cases catch mistakes"),
+    "stability": Command(
+        module="harness.cli.repeat", summary="does the same run give the same pictures again?"
+    ),
+    "history": Command(
+        module="harness.cli.history", summary="the core cases on every revision in the registry"
+    ),
+    "bisect": Command(module="harness.cli.bisect", summary="which revision broke or mended a case?"),
+    "bench": Command(module="harness.cli.bench", summary="cases a minute, beside upstream's own program"),
+    "build": Command(module="harness.cli.build", summary="compile the library"),
+    "bundle": Command(module="harness.cli.bundle", summary="pack a run for another machine into one file"),
+    "doctor": Command(module="harness.cli.doctor", summary="what is missing for which backend"),
+    "patch": Command(
+        module="harness.cli.patch", summary="the patch series: state, working tree, export, check"
+    ),
+    "lora": Command(
+        module="harness.cli.lora.verbs", summary="convert, inspect, compare and merge LoRA files"
+    ),
 }
 #: What a shell shows for a program that Ctrl-C ended.
 INTERRUPTED = 130
+_KEPT = "interrupted: what is finished is kept; run the same command again to go on from there"
+_NOTHING_LEFT = "interrupted: no incomplete output is left behind"
 
 
 class _Version(argparse.Action):
@@ -55,16 +70,34 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit status."""
-    arguments = parser().parse_args(argv)
-    try:
-        return int(arguments.main(arguments))
-    except Error as error:
-        console.error(error)
-        return error.exit_code
-    except KeyboardInterrupt:
-        console.note("interrupted; what was finished is kept, the same command goes on from there")
-        return INTERRUPTED
+    """Run a command and return its exit status. No exception leaves this function but argparse's SystemExit."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    arguments = argparse.Namespace()
+    with standard_streams.guarded() as check_results:
+        try:
+            check_results()
+            try:
+                parser().parse_args(words, arguments)
+                failures.require_folder()
+                status = int(arguments.main(arguments))
+            except SystemExit:
+                check_results()
+                raise
+            check_results()
+            return status
+        except KeyboardInterrupt:
+            console.note(_KEPT if _resumes(arguments) else _NOTHING_LEFT)
+            return INTERRUPTED
+        except Exception as problem:
+            error = failures.explained(problem, words)
+            console.error(error)
+            return error.exit_code
+
+
+def _resumes(arguments: argparse.Namespace) -> bool:
+    """Return whether the command goes on from what is finished if it is run again; its module has RESUMES then."""
+    module = sys.modules[arguments.main.__module__] if "main" in arguments else None
+    return bool(getattr(module, "RESUMES", False))
 
 
 def run() -> None:

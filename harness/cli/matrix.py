@@ -7,6 +7,7 @@ import argparse
 from harness.cases.matrix import FULL
 from harness.cli import runs, verify
 
+RESUMES = True
 EPILOG = """\
 what comes out
   As for verify, in reports/matrix. A run that was interrupted is taken up where it ended: give the same command.

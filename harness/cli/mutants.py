@@ -17,6 +17,7 @@ from sdcpp.source import revision
 #: Exit status of a run in which a mistake was not caught, or a control was.
 NOT_CAUGHT = 3
 
+RESUMES = True
 EPILOG = """\
 what comes out
   For each mutant the first case that catches it and the one that does so most clearly. The cases it names itself

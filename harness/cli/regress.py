@@ -14,6 +14,7 @@ from sdcpp import console
 from sdcpp.machine import backends
 from sdcpp.process import cores
 
+RESUMES = True
 EPILOG = """\
 what comes out
   In the output folder quick/ and full/, each with the reports and records that verify writes, and records.jsonl: the

@@ -14,6 +14,7 @@ UNSTABLE = 4
 #: Counts of workers when none is given: what they share must not show.
 JOBS = (1, 2)
 
+RESUMES = True
 EPILOG = """\
 what comes out
   Every picture and verdict that is not the same in all rounds. Exit status 0: none. 4: some.

@@ -21,6 +21,7 @@ from sdcpp.patching.patch_file import read
 #: Exit status of a comparison in which a case fares worse with the change than without.
 REGRESSED = 5
 
+RESUMES = True
 EPILOG = """\
 what comes out
   A table on the terminal, and in the output folder report.md (for a pull request), report.html (with the
