@@ -1,4 +1,4 @@
-"""A build: revision, patches, backend, options and toolchain, made once and kept under a hash of all five."""
+"""Build a revision with patches, backend, options and toolchain once, and keep the result under a hash of all five."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from sdcpp.source import workspace
 from sdcpp.source.workspace import Tree
 
 LOG = "build.log"
-#: What upstream's CMake calls its library.
+#: The CMake target of upstream's library.
 TARGET = "stable-diffusion"
-#: Part of every identity; another number after a change in what a build folder holds.
+#: A part of every identity. Raise it when the content of a build folder changes.
 _FORMAT = 1
 #: The project's own files that shape a build. When the content of one changes, builds get another identity. Paths do
 #: not count, only these labels, so that a checkout and a wheel with the same files give the same identities.
@@ -49,7 +49,7 @@ _SHAPING = {
 def identify(
     tree: Tree, patches: Sequence[Patch], name: str, options: Mapping[str, str], tools: Mapping[str, str]
 ) -> str:
-    """Return the hash that a build of these would have: 64 hexadecimal digits."""
+    """Return the hash that identifies a build with these inputs: 64 hexadecimal digits."""
     shaping = {label: hashlib.sha256(path.read_bytes()).hexdigest() for label, path in _SHAPING.items()}
     parts = {
         "format": _FORMAT,
@@ -72,12 +72,11 @@ def build(
     options: Mapping[str, str] | None = None,
     jobs: int | None = None,
 ) -> Build:
-    """Return the build of a workspace with patches for a backend, making it if it is not there yet.
+    """Return the build of a workspace with patches for a backend; make it if it does not exist.
 
-    ``options`` are further CMake cache entries, which stand above what the backend detects. Objects are
-    shared by all patched states of a workspace, so that only what the patches touch is compiled again.
-    Raises UnknownBackend, ToolMissing, PatchConflict, BuildFailed, HeaderUnsupported, LayoutMismatch or
-    CacheBusy.
+    ``options`` are further CMake cache entries, which override those that the backend detects. All patched states of a
+    workspace share their objects, so that only the files that a patch touches are compiled again. Raises
+    UnknownBackend, ToolMissing, PatchConflict, BuildFailed, HeaderUnsupported, LayoutMismatch or CacheBusy.
     """
     wanted = backends.get(name)
     options = {**wanted.detected(), **(options or {})}
@@ -102,19 +101,19 @@ def build(
 
 
 def _objects(tree: Tree, name: str, options: Mapping[str, str], tools: Mapping[str, str]) -> Path:
-    # CMake goes on only with the project in the place where it began, and clones of this project share the cache.
+    # CMake continues a build only if its source folder is still the same, and clones of this project share the cache.
     facts = [options, tools, str(project.ROOT)]
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
-    # Inside the workspace, where git does not look: the way from here to a source file is then the same in every
-    # workspace, and the compiler's cache knows again what a neighbouring revision has not changed.
+    # Inside .git of the workspace, where git ignores it. The relative path to a source file is then the same in every
+    # workspace, so that ccache hits for files that are identical in another revision.
     return tree.repository.folder / "sdcpp-objects" / f"{name}-{key}"
 
 
 def program(tree: Tree, *, jobs: int | None = None) -> Path:
-    """Return upstream's own command-line program, built for the CPU from an unpatched workspace.
+    """Build upstream's own command-line program for the CPU from an unpatched workspace and return its path.
 
-    It runs where it was built, with the library beside it. Raises what ``build`` raises, and BuildFailed for a tree
-    without the program.
+    The program stays in the folder of the objects, beside its library. Raises what ``build`` raises, and BuildFailed
+    for a tree without the program.
     """
     backends.require(backends.get("cpu"))
     options, tools = {"SD_BUILD_EXAMPLES": "ON"}, toolchain.describe("cpu")
@@ -153,7 +152,7 @@ def _make(
     options: Mapping[str, str],
     jobs: int | None,
 ) -> dict[str, Any]:
-    """Compile a prepared tree and fill the result folder, all but its record, which is returned."""
+    """Compile a prepared tree, write the result folder without its record, and return the record."""
     public = workspace.locate_header(prepared.path)
     parsed = header.read(public)
     abi = objects / "abi"
@@ -175,7 +174,7 @@ def _make(
             raise LayoutMismatch(
                 "the compiler and the parsed header disagree", error.subject, error.remedy
             ) from error
-        # As the file is called in the tree, by whatever path a compiler cache gave it to the compiler.
+        # The file's path in the tree; a compiler cache may have given the compiler another path.
         place = re.compile(rf"\S*{re.escape(prepared.path.name)}/|(?:\.\./)+")
         raise BuildFailed(error.what, place.sub("", error.subject), error.remedy) from error
     table = _ask(maker.artifact("abi-table"), parsed)
@@ -209,7 +208,7 @@ def _make(
 
 
 def _ask(program: Path, parsed: Header) -> str:
-    """Run the ABI table's program and return its words, having compared them with the parsed header."""
+    """Run the program that prints the ABI table, compare the table with the parsed header, and return its text."""
     done = run([program], quiet=True)
     try:
         table = json.loads(done.output)
@@ -224,6 +223,6 @@ def _ask(program: Path, parsed: Header) -> str:
 
 
 def _write_if_changed(path: Path, text: str) -> None:
-    # An untouched file keeps its time, and ninja has nothing to do.
+    # An unchanged file keeps its time, so that ninja does nothing.
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         path.write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""A small driver for CMake: configure, build, and ask its file API instead of guessing."""
+"""Run CMake to configure and build, and read the result from its file API."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ import ninja
 from sdcpp import cache, git, process
 from sdcpp.errors import BuildFailed
 
-#: A line by which ninja says how far it is; between them stand the compilers' warnings.
+#: The beginning of the lines with which ninja reports progress; the lines between them are compilers' warnings.
 _PROGRESS = re.compile(r"\[\d+/\d+\]|FAILED")
-#: Under this name CMake is asked, see cmake-file-api(7).
+#: The client name in the queries to CMake's file API, see cmake-file-api(7).
 _CLIENT = "client-sdcpp"
 _QUERIES = ("codemodel-v2", "toolchains-v1")
-#: The object that a compiler's command makes, and the one into which upstream stamps its commit.
+#: The object that a compile command makes, and the object into which upstream stamps its commit.
 _OBJECT = re.compile(r" -o (\S+\.o(?:bj)?) ")
 _STAMP = re.compile(r" -o \S*\bversion\.cpp\.o(?:bj)? ")
 
@@ -41,7 +41,7 @@ _CONFIGURE = re.compile(r"^CMake Error.*?(?=\n\n\n|\n-- |\n\w|\Z)", re.MULTILINE
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compiler:
-    """A compiler as CMake knows it."""
+    """A compiler as CMake detected it."""
 
     language: str
     id: str
@@ -50,7 +50,7 @@ class Compiler:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Project:
-    """A source folder with its CMakeLists.txt and the folder it is built in."""
+    """A source folder with a CMakeLists.txt, and the folder to build it in."""
 
     source: Path
     folder: Path
@@ -106,7 +106,7 @@ class Project:
             raise BuildFailed("compilation failed", first_error(done.output), f"see the whole log: {log}")
 
     def artifact(self, target: str) -> Path:
-        """Return the file that a library or executable target makes; raises BuildFailed if there is none."""
+        """Return the file that a library or executable target makes; raises BuildFailed if there is no such target."""
         model = self._reply("codemodel-v2")
         for entry in model["configurations"][0]["targets"]:
             if entry["name"] == target:
@@ -122,9 +122,9 @@ class Project:
         )
 
     def content(self, target: str) -> str:
-        """Return a digest of what makes up a built target: each command that leads to it and each object's bytes.
+        """Return a digest of a built target: of each command that makes it and of each object's bytes.
 
-        Left out is upstream's version stamp, which names the commit and so differs between any two.
+        Upstream's version stamp is left out, because it names the commit and so differs between any two commits.
         """
         done = process.run([_ninja(), "-C", self.folder, "-t", "commands", target], quiet=True)
         digest = hashlib.sha256()
@@ -136,7 +136,7 @@ class Project:
         return digest.hexdigest()
 
     def compilers(self) -> tuple[Compiler, ...]:
-        """Return the compilers in use, by language."""
+        """Return the compilers in use, one for each language."""
         return tuple(
             Compiler(
                 language=chain["language"],
@@ -168,7 +168,7 @@ class Project:
 
 
 def program() -> Path:
-    """Return the cmake of the running interpreter's own packages."""
+    """Return the cmake program that is installed as a package of the running interpreter."""
     return Path(cmake.CMAKE_BIN_DIR) / ("cmake.exe" if os.name == "nt" else "cmake")
 
 
@@ -188,7 +188,7 @@ def launcher_values(path: Path | None) -> dict[str, str]:
 
 
 def first_error(log: str) -> str:
-    """Return the first error of a build log, as ``file:line: text`` where the compiler said so."""
+    """Return the first error of a build log, as ``file:line: text`` if it is a compiler's."""
     if match := _ERROR.search(log):
         return f"{match['file']}:{match['line'] or match['line2']}: {match['text'].strip()}"
     if match := _LINKER.search(log) or _FAILED.search(log):
@@ -201,12 +201,12 @@ def _tail(log: str) -> str:
 
 
 def _environment(env: Mapping[str, str] | None) -> dict[str, str | None]:
-    # Upstream's CMake asks git about its folder, so nothing may point git elsewhere; and LC_ALL=C keeps
-    # the compiler's messages in the language that first_error reads.
+    # Upstream's CMake asks git about its folder, so no variable may point git elsewhere. LC_ALL=C keeps the
+    # compiler's messages in the language that first_error reads.
     return {**git.users_environment(), **_compiler_cache(), **(env or {})}
 
 
 def _compiler_cache() -> dict[str, str | None]:
-    """Let ccache see paths relative to the build folder, so that trees of the same layout share what it keeps."""
+    """Return the settings with which ccache uses relative paths, so that trees of the same layout share its entries."""
     wanted = {"CCACHE_BASEDIR": os.fspath(cache.root()), "CCACHE_NOHASHDIR": "1"}
     return {name: os.environ.get(name, value) for name, value in wanted.items()}

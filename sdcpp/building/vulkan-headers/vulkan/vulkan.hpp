@@ -1,6 +1,6 @@
-// Stands before the system's own header of this name, for ggml's Vulkan backend alone. Older Vulkan headers, such as
-// Debian 12's 1.3.239, do not know VK_EXT_layer_settings, of which revisions like 2026-05 name three declarations:
-// an optional part of vkCreateInstance's argument, read by a validation layer only. Layout and numbers:
+// This header comes before the system's header of the same name, for ggml's Vulkan backend only. Older Vulkan headers,
+// such as Debian 12's 1.3.239, lack VK_EXT_layer_settings. Revisions like 2026-05 use three of its declarations, for an
+// optional part of vkCreateInstance's argument that only a validation layer reads. Layout and numbers:
 // https://registry.khronos.org/vulkan/specs/latest/man/html/VkLayerSettingsCreateInfoEXT.html
 #pragma once
 #include_next <vulkan/vulkan.hpp>
