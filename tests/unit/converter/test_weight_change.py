@@ -1,11 +1,50 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
-from tests.unit.converter.lora_files import Arrays, dense, save
+from harness.adapters.adapter import Adapter, changes
+from harness.adapters.kinds import KINDS
+from harness.converter import weight_change
+from harness.converter.modules import layout
+from harness.formats.read import read_tensors
+from harness.models.base_model import Base, Weight
+from sdcpp.errors import AdapterUnknown
+from tests.unit.converter.lora_files import KEY, Arrays, dense, pair, save
+
+#: A base model of one matrix, its bias, and one convolution, in the shapes that all kinds of adapters can have.
+TWO_WEIGHTS = Base(
+    name="two-weights",
+    architecture="none",
+    files={
+        "model": {
+            "linear.weight": Weight(shape=(96, 64), std=0.1, dtype="F32"),
+            "linear.bias": Weight(shape=(96,), std=0.1, dtype="F32"),
+            "kernel.weight": Weight(shape=(96, 64, 3, 3), std=0.1),
+        }
+    },
+    targets={"linear": ("model", "linear.weight")},
+    groups={"conv3x3": {"kernel": ("model", "kernel.weight")}},
+)
+
+
+# DoRA is left out: weight_change has no base, and without one a DoRA's change is unknown.
+@pytest.mark.parametrize("kind", [name for name in KINDS if not name.startswith("dora")])
+def test_the_harness_and_the_converter_compute_the_same_change(tmp_path: Path, kind: str) -> None:
+    adapter = Adapter(
+        name="x", base="two-weights", rank=3, alpha=2.0, kind=kind, targets=("linear", "conv3x3")
+    )
+    tensors = adapter.tensors(TWO_WEIGHTS)
+    found = dense(save(tmp_path / "a.safetensors", tensors))
+    wanted = changes(TWO_WEIGHTS, tensors, 1.0, adapter)
+    assert len(found) == len(wanted) > 0
+    for (_, name), change in wanted.items():
+        ours = found["lora_unet_" + name.rpartition(".")[0]].reshape(change.shape)
+        assert np.linalg.norm(ours - change) <= 1e-12 * np.linalg.norm(change)
 
 
 def test_kinds_by_their_definitions(tmp_path: Path) -> None:
@@ -32,3 +71,27 @@ def test_kinds_by_their_definitions(tmp_path: Path) -> None:
     tucker = np.einsum("om,mnkl,ni->oikl", up, wide["c.lora_mid.weight"], down) / 2
     assert np.allclose(found["c"], tucker.reshape(6, -1))
     assert np.allclose(found["d"], wide["d.diff"])
+
+
+def test_norm_and_distance_are_those_of_the_formed_matrices(tmp_path: Path) -> None:
+    adapter = Adapter(name="x", base="two-weights", rank=4, alpha=2.0)
+    for kind in ("lora", "loha", "lokr", "lokr-w2", "diff"):
+        forms = []
+        for seed in (1, 2):
+            tensors = dataclasses.replace(adapter, kind=kind, seed=seed).tensors(TWO_WEIGHTS)
+            path = save(tmp_path / f"{kind}-{seed}.safetensors", tensors)
+            [module] = layout(read_tensors(path).tensors.values()).modules.values()
+            forms.append((weight_change.weight_change(module), dense(path)[module.key]))
+        (one, first), (other, second) = forms
+        assert weight_change.norm(one) == pytest.approx(np.linalg.norm(first), rel=1e-9)
+        assert weight_change.distance(one, other) == pytest.approx(np.linalg.norm(first - second), rel=1e-9)
+        assert weight_change.distance(one, one) == 0
+
+
+def test_changes_of_other_shapes_have_no_distance(tmp_path: Path) -> None:
+    modules = []
+    for out in (64, 32):
+        path = save(tmp_path / f"{out}.safetensors", pair(out=out))
+        modules.append(layout(read_tensors(path).tensors.values()).modules[KEY])
+    with pytest.raises(AdapterUnknown, match="same adapter"):
+        weight_change.distance(*map(weight_change.weight_change, modules))

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.converter import table
+from harness.converter.table import TypeRow
+from harness.quantising.package_quantiser import PackageQuantiser
+from tests.unit.converter.lora_files import pair, save
+
+
+def test_each_type_has_a_plain_row_and_a_rebalanced_one_that_loses_less(tmp_path: Path) -> None:
+    source = save(tmp_path / "a.safetensors", pair())
+    rows = table.type_rows(source, PackageQuantiser(), ["F16", "Q8_0", "Q4_0"])
+    assert [(row.kind, row.rebalanced) for row in rows] == [
+        ("F16", False),
+        ("Q8_0", False),
+        ("Q8_0", True),
+        ("Q4_0", False),
+        ("Q4_0", True),
+    ]
+    floats, eight, better, four, _ = rows
+    assert floats.bytes > eight.bytes == better.bytes > four.bytes
+    assert floats.loss < eight.loss < four.loss
+    assert better.loss < eight.loss
+    assert 8.5 < eight.bits < 9
+    assert all(row.effect is None for row in rows)
+    assert sorted(tmp_path.iterdir()) == [source]
+
+
+def test_padding_makes_short_rows_whole(tmp_path: Path) -> None:
+    source = save(tmp_path / "a.safetensors", pair(rank=20))
+    rows = table.type_rows(source, PackageQuantiser(), ["Q8_0"], pad=True)
+    assert [(row.rebalanced, row.padded) for row in rows] == [(False, False), (True, False), (True, True)]
+    assert rows[2].loss < 0.01
+
+
+def test_a_line_shows_both_rows_of_a_type_and_the_gain_between_them() -> None:
+    def row(kind: str, loss: float, effect: float | None = None, *, rebalanced: bool = False) -> TypeRow:
+        return TypeRow(
+            kind=kind, rebalanced=rebalanced, padded=False, bytes=34000, bits=8.5, loss=loss, effect=effect
+        )
+
+    shown = table.text(
+        [row("F16", 0.0001), row("Q4_0", 0.08, 0.09), row("Q4_0", 0.04, 0.05, rebalanced=True)]
+    )
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in shown.splitlines()]
+    assert {len(line) for line in lines} == {8}
+    assert lines[2:] == [
+        ["F16", "34.0 kB", "8.50", "0.010%", "", "", "", ""],
+        ["Q4_0", "34.0 kB", "8.50", "8.000%", "4.000%", "2.00 x", "9.00%", "5.00%"],
+    ]
+
+
+def test_without_a_choice_of_types_those_are_taken_that_can_be_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table, "USUAL", ("F16", "Q8_0", "Q2_K"))
+    source = save(tmp_path / "a.safetensors", pair())
+    rows = table.type_rows(source, PackageQuantiser())
+    assert {row.kind for row in rows} == {"F16", "Q8_0"}
