@@ -18,8 +18,8 @@ from harness.formats.read import read_tensors
 from harness.formats.tensor import FLOATS, SIZES, Bytes, File, Metadata, TensorHeader, TensorRows
 from harness.formats.write import DERIVED, Spec, container_of, write_container
 from harness.quantising.finite import finite
-from harness.quantising.library_quantiser import RowsNotFinite
-from harness.quantising.package_quantiser import PackageQuantiser, Quantiser
+from harness.quantising.package_quantiser import PackageQuantiser
+from harness.quantising.quantiser import Quantiser, RowsNotFinite
 from sdcpp.atomic_write import atomic_write
 from sdcpp.errors import AdapterUnknown, FileInvalid
 

@@ -21,8 +21,8 @@ from harness.formats.read import read_tensors
 from harness.formats.tensor import FLOATS, Bytes, Tensor, TensorRows, decoded
 from harness.formats.write import container_of
 from harness.quantising.finite import finite
-from harness.quantising.library_quantiser import TypeInfo
-from harness.quantising.package_quantiser import Quantiser
+from harness.quantising.quantiser import Quantiser
+from harness.quantising.type_info import TypeInfo
 from sdcpp.errors import AdapterUnknown, FileInvalid, TypeUnavailable
 
 F64 = NDArray[np.float64]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from harness.converter.cast import IN_GGUF, is_float, overflows
 from harness.formats.tensor import FLOATS, SIZES, Tensor, stored_bytes
-from harness.quantising.library_quantiser import TypeInfo
+from harness.quantising.type_info import TypeInfo
 from sdcpp.errors import TypeUnavailable
 
 #: Float types that ``--type`` may name.

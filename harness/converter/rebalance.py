@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from harness.converter import block_codes
 from harness.converter.cast import cast
 from harness.formats.tensor import Bytes, decoded
-from harness.quantising.package_quantiser import Quantiser
+from harness.quantising.quantiser import Quantiser
 
 F64 = NDArray[np.float64]
 #: Part of the mean diagonal that is added before a Gram matrix is inverted.

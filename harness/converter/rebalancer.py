@@ -13,7 +13,7 @@ from harness.converter.modules import Layout, Module
 from harness.converter.plan import PLAIN, TensorPlan
 from harness.converter.rebalance import METHODS, LoraPair, rebalance_pair
 from harness.formats.tensor import Bytes, Tensor
-from harness.quantising.package_quantiser import Quantiser
+from harness.quantising.quantiser import Quantiser
 
 #: The rank is padded to a multiple of this, the block of the types that short rows can have.
 WIDTH = 32

@@ -12,7 +12,7 @@ from harness.converter.compare import compare
 from harness.converter.convert import convert
 from harness.converter.plan import PLAIN, require_types
 from harness.models.base_model import Base
-from harness.quantising.package_quantiser import Quantiser
+from harness.quantising.quantiser import Quantiser
 
 #: Types that are made in seconds; IQ types take minutes a file.
 USUAL = ("F16", "Q8_0", "Q6_K", "Q5_1", "Q5_0", "Q5_K", "Q4_1", "Q4_0", "Q4_K", "MXFP4", "Q3_K", "Q2_K")

@@ -25,7 +25,7 @@ from harness.converter.modules import Module, layout
 from harness.converter.plan import PLAIN, require_types
 from harness.formats.read import read_tensors
 from harness.formats.tensor import Tensor, decoded
-from harness.quantising.package_quantiser import Quantiser
+from harness.quantising.quantiser import Quantiser
 from sdcpp.atomic_write import atomic_write
 from sdcpp.errors import LossUnreachable
 

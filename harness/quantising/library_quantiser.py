@@ -1,112 +1,58 @@
-"""All tensor types that a built library can make, at the speed of C, without loading the library here."""
+"""All tensor types that a built library can make, at the speed of C, without loading the library in this process."""
 
 from __future__ import annotations
 
-import contextlib
-import json
-import mmap
 import os
-import signal
-import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.child_process.driver import ChildProcess
+from harness.child_process.ended import ChildEnded
 from harness.formats.tensor import Bytes, Tensor, TensorRows
-from harness.quantising.protocol import DECODE, FILL, FINISH, NEAREST, ONES, QUANTISE, Answer, Order
+from harness.quantising.protocol import (
+    DECODE,
+    FILL,
+    FINISH,
+    NEAREST,
+    ONES,
+    QUANTISE,
+    QuantiseReply,
+    QuantiseRequest,
+    StartReply,
+)
+from harness.quantising.quantiser import RowsNotFinite, Take
+from harness.quantising.shared_memory import SharedMemory
+from harness.quantising.type_info import TypeInfo
 from sdcpp.errors import LibraryUnusable, TypeUnavailable
-from sdcpp.process import cores, start
+from sdcpp.process import cores
 
-#: Takes a tensor and the name of a type, and the byte of a file at which its blocks are to lie.
-Take = Callable[[Tensor, str, int], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TypeInfo:
-    """A quantised type: elements (``block``) and ``bytes`` in one block, and ggml's ``number`` for it.
-
-    ``needs_imatrix`` types cannot be made without weights for the columns; uniform ones are used if none are
-    given.
-    """
-
-    name: str
-    number: int
-    block: int
-    bytes: int
-    needs_imatrix: bool
-
-    @property
-    def bits(self) -> float:
-        """Bits for one element."""
-        return 8 * self.bytes / self.block
-
-
-class RowsNotFinite(Exception):
-    """A piece of a tensor that was to be quantised holds NaN or infinity, or cannot be read."""
-
-    def __init__(self, piece: TensorRows) -> None:
-        super().__init__(piece.tensor.name)
-        self.piece = piece
-
-
-class _Shared:
-    """Memory that the child maps as well; it is replaced when more is needed."""
-
-    def __init__(self) -> None:
-        self._memory: mmap.mmap | None = None
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
-
-    def grown(self, size: int) -> dict[str, Any]:
-        """Make room for ``size`` bytes and return what the child has to be told, if it is new."""
-        if self._memory is not None and self._memory.size() >= size:
-            return {}
-        place = Path("/dev/shm")  # noqa: S108 - only where it is memory; the file's name is not guessable
-        if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(dir=place if place.is_dir() else None)
-        path, size = Path(self._folder.name) / "shared", max(size, 1 << 20)
-        with contextlib.suppress(OSError):
-            path.unlink()  # the child keeps what it has mapped
-        with path.open("w+b") as file:
-            file.truncate(size)
-            self._memory = mmap.mmap(file.fileno(), size)
-        return {"memory": str(path), "room": size}
-
-    def bytes(self) -> Bytes:
-        """Return all of it."""
-        assert self._memory is not None  # noqa: S101 - it was grown before
-        return np.frombuffer(self._memory, np.uint8)
-
-    def forget(self) -> None:
-        """Let it go; it is unmapped when the last array that looks at it is gone."""
-        self._memory = None
-        if self._folder is not None:
-            self._folder.cleanup()
-            self._folder = None
+#: More threads than these gain nothing.
+_MOST_THREADS = 16
 
 
 class LibraryQuantiser:
-    """A child process that holds the library of ``folder`` (a build's) and quantises for this one.
+    """A child process that loads the library of the build in ``folder`` and quantises for this process.
 
-    A context manager. The child is started when it is first needed; if it dies, the call that it died of
-    raises LibraryUnusable with the library's last words, and the next call starts another.
+    A context manager. The child starts when it is first needed. If it dies, the current call raises LibraryUnusable
+    with the library's last message, and the next call starts another child.
     """
 
     def __init__(self, folder: Path, threads: int | None = None) -> None:
-        self._folder, self._threads = folder, threads or min(cores(), 16)
-        self._process: subprocess.Popen[bytes] | None = None
-        self._greeted = False
-        self._noise: IO[bytes] | None = None
+        self.folder = folder
+        self._threads = threads or min(cores(), _MOST_THREADS)
+        self._child: ChildProcess | None = None
+        self._started = False
         self._types: dict[str, TypeInfo] = {}
-        self._shared = _Shared()
-        self._asked: set[str] = set()
+        self._memory = SharedMemory()
+        #: The types in requests without a reply yet, for the message if the child dies.
+        self._open_types: set[str] = set()
 
     def __enter__(self) -> LibraryQuantiser:
         return self
@@ -117,23 +63,22 @@ class LibraryQuantiser:
         self.close()
 
     def begin(self) -> None:
-        """Start the child without waiting for it, where there is something else to do meanwhile."""
-        if self._process is not None:
-            return
-        # Appended to, because reading here moves the place at which the child would write.
-        self._noise = tempfile.TemporaryFile("a+b")  # noqa: SIM115 - closed in close()
-        self._process = start(
-            [sys.executable, "-m", "harness.quantising.child", self._folder, str(self._threads)],
-            # numpy multiplies no matrices there and needs no threads of its own.
-            env={"GGML_NO_BACKTRACE": "1", "OPENBLAS_NUM_THREADS": "1"},
-            stderr=self._noise,
-        )
-        self._greeted = False
+        """Start the child unless it runs; it loads the library while the caller does something else."""
+        self._running()
+
+    def _running(self) -> ChildProcess:
+        if self._child is None:
+            self._child = ChildProcess(
+                [sys.executable, "-m", "harness.quantising.child", self.folder, str(self._threads)],
+                # The child multiplies no matrices, so numpy needs no threads there.
+                env={"GGML_NO_BACKTRACE": "1", "OPENBLAS_NUM_THREADS": "1"},
+            )
+        return self._child
 
     def types(self) -> Mapping[str, TypeInfo]:
-        """Return the types that the library can make, by name ("Q8_0", "IQ2_XXS"), as its ggml lists them."""
+        """Return the types that the library can make, by name ("Q8_0", "IQ2_XXS"), in the order of ggml's numbers."""
         if not self._types:
-            self._ready()
+            self._start()
         return self._types
 
     def info(self, name: str) -> TypeInfo:
@@ -150,57 +95,56 @@ class LibraryQuantiser:
     ) -> Bytes:
         """Return float values [rows, row] as blocks, uint8 [rows, bytes of a row].
 
-        ``importance`` [row] weighs the columns where the type can make use of that. Raises TypeUnavailable for
-        rows that are not whole blocks, and LibraryUnusable if the library dies of it.
+        ``importance`` [row] weights the columns if the type can use that. Raises TypeUnavailable for rows that are not
+        whole blocks, and LibraryUnusable if the library crashes.
         """
-        parts = [values] if importance is None else [values, importance]
-        return self._made(QUANTISE, name, parts)
+        return self._make(QUANTISE, name, [values] if importance is None else [values, importance])
 
     def nearest(self, values: NDArray[np.floating], name: str) -> Bytes:
-        """Return float values [rows, row] as the blocks nearest to them, of the two that ggml makes.
+        """Return float values [rows, row] as blocks, in the better of ggml's two roundings for each row.
 
-        Told that all columns matter alike, ggml searches for the scale of a block; told nothing, it takes the
-        largest value's or weighs by the values themselves. Which is better differs from row to row; a row costs
-        the same bytes either way. Raises what ``quantise`` raises.
+        With a uniform importance matrix ggml searches for the best block scale. Without one it derives the scale from
+        the largest value, or weights the search by the values. Both are tried for each row, and the one with the
+        smaller squared error is kept; they take the same number of bytes. Raises what ``quantise`` raises.
         """
-        return self._made(NEAREST, name, [values])
+        return self._make(NEAREST, name, [values])
 
     def dequantise(self, blocks: Bytes, name: str) -> NDArray[np.float32]:
         """Return the values [rows, row] of blocks [rows, bytes of a row], decoded by the library itself."""
         info = self.info(name)
         rows, row = blocks.shape[0], blocks.shape[1] // info.bytes * info.block
-        order = _order(DECODE, info, rows, row)
-        found = self._exchange(order, [np.ascontiguousarray(blocks)], rows * row * 4)
+        request = _request(DECODE, info, rows, row)
+        found = self._exchange(request, [np.ascontiguousarray(blocks)], rows * row * 4)
         return found.view(np.float32).reshape(rows, row)
 
     @contextmanager
     def into(self, target: Path) -> Iterator[Take]:
-        """Yield what takes tensors and writes their ``nearest`` blocks into the file ``target``.
+        """Yield a function that takes tensors and writes their ``nearest`` blocks into the file ``target``.
 
-        The child reads the tensors from their file by itself and is at work as soon as it was given the first;
-        at the end of the ``with`` block all is written. Nothing may touch those bytes meanwhile.
-        Raises Refused, OSError for what keeps the system from writing, and what ``quantise`` raises.
+        The child reads each tensor from its file and works while the caller goes on. All blocks are written at the end
+        of the ``with`` block; until then nobody else may change those bytes. Raises RowsNotFinite, OSError if the file
+        cannot be written, and what ``quantise`` raises.
         """
         taken: list[Tensor] = []
 
         def take(tensor: Tensor, name: str, at: int) -> None:
             if tensor.size:
                 taken.append(tensor)
-                self._send(_fill(tensor, self.info(name), at, target))
+                self._send(_fill_request(tensor, self.info(name), at, target))
 
         try:
             yield take
-            answer = self._ask(Order(task=FINISH)) if taken else Answer()
+            reply = self._ask(QuantiseRequest(task=FINISH)) if taken else QuantiseReply()
         except BaseException:
-            self.close()  # it may be writing still
+            self.close()  # it may still be writing
             raise
-        if answer.errno:
-            raise OSError(answer.errno, os.strerror(answer.errno))
-        if answer.refused:
-            number, first, rows = answer.refused
+        if reply.errno:
+            raise OSError(reply.errno, os.strerror(reply.errno))
+        if reply.refused:
+            number, first, rows = reply.refused
             raise RowsNotFinite(TensorRows(tensor=taken[number], start=first, count=rows))
 
-    def _made(self, task: str, name: str, parts: Sequence[NDArray[np.floating]]) -> Bytes:
+    def _make(self, task: str, name: str, parts: Sequence[NDArray[np.floating]]) -> Bytes:
         info = self.info(name)
         data = [np.ascontiguousarray(part, np.float32) for part in parts]
         rows, row = data[0].shape
@@ -208,121 +152,98 @@ class LibraryQuantiser:
             raise TypeUnavailable(
                 f"rows of {row} are not whole blocks of {info.block}", name, "choose another type"
             )
-        order = _order(task, info, rows, row)
-        return self._exchange(order, data, rows * row // info.block * info.bytes).reshape(rows, -1)
+        request = _request(task, info, rows, row)
+        return self._exchange(request, data, rows * row // info.block * info.bytes).reshape(rows, -1)
 
-    def _exchange(self, order: Order, parts: Sequence[NDArray[np.generic]], expected: int) -> Bytes:
-        """Put ``parts`` into shared memory, let the child work, and return a copy of what it made behind them."""
-        self._ready()  # a new child knows no memory, and closing the old one has let it go
-        places, end = [], 0
+    def _exchange(
+        self, request: QuantiseRequest, parts: Sequence[NDArray[np.generic]], result_size: int
+    ) -> Bytes:
+        """Put ``parts`` into shared memory, let the child work, and return a copy of the result, uint8 [result_size]."""
+        self._start()  # first, because a new child has mapped no memory yet
+        offsets, end = [], 0
         for part in parts:
-            places.append(end)
+            offsets.append(end)
             end += part.nbytes + -part.nbytes % 64
-        new = self._shared.grown(end + expected)
-        room = self._shared.bytes()
-        for place, part in zip(places, parts, strict=True):
-            room[place : place + part.nbytes] = part.reshape(-1).view(np.uint8)
-        weights = places[1] if len(places) > 1 else order.weights
-        self._ask(replace(order, target=end, weights=weights, **new))
-        return room[end : end + expected].copy()
+        if new := self._memory.grow(end + result_size):
+            request = replace(request, memory=str(new[0]), memory_size=new[1])
+        memory = self._memory.bytes()
+        for offset, part in zip(offsets, parts, strict=True):
+            memory[offset : offset + part.nbytes] = part.reshape(-1).view(np.uint8)
+        weights = offsets[1] if len(offsets) > 1 else request.weights
+        self._ask(replace(request, target=end, weights=weights))
+        return memory[end : end + result_size].copy()
 
-    def _ask(self, order: Order) -> Answer:
-        """Give the child an order and return its answer."""
-        self._send(order)
-        assert self._process is not None  # noqa: S101 - it was given the order
-        assert self._process.stdout is not None  # noqa: S101 - pipes were asked for
-        try:
-            line = self._process.stdout.readline()
-        except BaseException:
-            self.close()  # an answer that was not waited for must not be taken for the next one's
-            raise
-        if not line.endswith(b"\n"):
-            raise self._died()
-        self._asked.clear()
-        return Answer(**json.loads(line))
+    def _ask(self, request: QuantiseRequest) -> QuantiseReply:
+        """Send a request and return the reply."""
+        self._send(request)
+        reply = QuantiseReply.from_line(self._receive())
+        self._open_types.clear()
+        return reply
 
-    def _send(self, order: Order) -> None:
-        child = self._ready()
-        assert child.stdin is not None  # noqa: S101 - pipes were asked for
-        self._asked |= {order.type} - {""}
-        try:
-            child.stdin.write(order.line())
-            child.stdin.flush()
-        except BrokenPipeError:
-            raise self._died() from None
-
-    def _ready(self) -> subprocess.Popen[bytes]:
-        """Return the child, started and heard of."""
-        self.begin()
-        assert self._process is not None  # noqa: S101 - it was just started
-        if self._greeted:
-            return self._process
-        assert self._process.stdout is not None  # noqa: S101 - a pipe was asked for
-        line = self._process.stdout.readline()
-        if not line.endswith(b"\n"):
-            raise self._died()
-        head = json.loads(line)
-        if "types" not in head:
+    def _start(self) -> None:
+        """Start the child unless it runs, and wait until it has loaded the library."""
+        if self._child is not None and self._started:
+            return
+        reply = StartReply.from_line(self._receive())
+        if reply.error:
             self.close()
-            raise LibraryUnusable(head["what"], head["subject"], head["remedy"])
-        self._types = {
-            name: TypeInfo(
-                name=name,
-                number=facts["number"],
-                block=facts["block_size"],
-                bytes=facts["type_size"],
-                needs_imatrix=facts["needs_imatrix"],
-            )
-            for name, facts in head["types"].items()
-        }
-        self._greeted = True
-        return self._process
+            raise LibraryUnusable(*reply.error)
+        self._types = {info.name: info for info in reply.types}
+        self._started = True
 
-    def _died(self) -> LibraryUnusable:
-        assert self._process is not None  # noqa: S101 - it was running
-        assert self._noise is not None  # noqa: S101
-        status = self._process.wait()
-        self._noise.seek(0)
-        words = self._noise.read()[-4000:].decode("utf-8", "replace").strip().splitlines()
-        asked = ", ".join(sorted(self._asked)) or "the list of types"
+    def _send(self, request: QuantiseRequest) -> None:
+        self._start()
+        self._open_types |= {request.type} - {""}
+        try:
+            self._running().send(request.line())
+        except ChildEnded as ended:
+            raise self._crash(ended) from None
+
+    def _receive(self) -> bytes:
+        try:
+            return self._running().receive()
+        except ChildEnded as ended:
+            raise self._crash(ended) from None
+        except BaseException:
+            self.close()  # the reply that is still to come must not be taken for that to the next request
+            raise
+
+    def _crash(self, ended: ChildEnded) -> LibraryUnusable:
+        """Close the child and return the error that says how it ended."""
+        lines = self._running().stderr_tail().strip().splitlines()
+        message = f": {lines[-1].strip()}" if lines else ""
+        types = ", ".join(sorted(self._open_types)) or "the list of types"
         self.close()
-        how = signal.Signals(-status).name if status < 0 else f"exit status {status}"
-        last = f": {words[-1].strip()}" if words else ""
-        return LibraryUnusable(f"the library died quantising ({how}{last})", asked, "choose another type")
+        return LibraryUnusable(
+            f"the library crashed while quantising ({ended.cause}{message})", types, "choose another type"
+        )
 
     def close(self) -> None:
-        """End the child process."""
-        process, self._process = self._process, None
-        if process is not None:
-            process.kill()
-            process.wait()
-            for pipe in (process.stdin, process.stdout):
-                if pipe is not None:
-                    with contextlib.suppress(BrokenPipeError):
-                        pipe.close()
-        if self._noise is not None:
-            self._noise.close()
-            self._noise = None
-        self._asked.clear()
-        self._shared.forget()
+        """Kill the child and release the shared memory."""
+        child, self._child = self._child, None
+        self._started = False
+        if child is not None:
+            child.close()
+        self._open_types.clear()
+        self._memory.release()
 
 
-def _order(task: str, info: TypeInfo, rows: int, row: int) -> Order:
-    return Order(
+def _request(task: str, info: TypeInfo, rows: int, row: int) -> QuantiseRequest:
+    return QuantiseRequest(
         task=task,
         type=info.name,
         number=info.number,
         rows=rows,
         row=row,
         block=info.block,
-        size=info.bytes,
+        block_bytes=info.bytes,
         weights=ONES if info.needs_imatrix else None,
     )
 
 
-def _fill(tensor: Tensor, info: TypeInfo, at: int, target: Path) -> Order:
+def _fill_request(tensor: Tensor, info: TypeInfo, at: int, target: Path) -> QuantiseRequest:
     return replace(
-        _order(FILL, info, tensor.size // tensor.row, tensor.row),
+        _request(FILL, info, tensor.size // tensor.row, tensor.row),
         file=str(tensor.path),
         kind=tensor.kind,
         source=tensor.offset,

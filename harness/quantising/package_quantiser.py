@@ -1,11 +1,10 @@
-"""Who makes the blocks: the built library where there is one, the gguf package for the few types it knows."""
+"""Quantise with the gguf package, which knows few types, and choose between it and a built library."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
 
 import gguf
 import numpy as np
@@ -14,38 +13,20 @@ from numpy.typing import NDArray
 
 from harness.formats.tensor import Bytes, Tensor
 from harness.quantising.finite import finite
-from harness.quantising.library_quantiser import LibraryQuantiser, RowsNotFinite, Take, TypeInfo
+from harness.quantising.library_quantiser import LibraryQuantiser
+from harness.quantising.quantiser import Quantiser, RowsNotFinite, Take
+from harness.quantising.type_info import TypeInfo
 from sdcpp.building.finished import newest_build
 from sdcpp.errors import TypeUnavailable
 
 
-class Quantiser(Protocol):
-    """What quantises; ``harness.quantising.library_quantiser.Quantiser`` says what the methods do."""
-
-    def begin(self) -> None: ...  # noqa: D102
-
-    def types(self) -> Mapping[str, TypeInfo]: ...  # noqa: D102
-
-    def info(self, name: str) -> TypeInfo: ...  # noqa: D102
-
-    def quantise(  # noqa: D102
-        self, values: NDArray[np.floating], name: str, importance: NDArray[np.floating] | None = None
-    ) -> Bytes: ...
-
-    def nearest(self, values: NDArray[np.floating], name: str) -> Bytes: ...  # noqa: D102
-
-    def dequantise(self, blocks: Bytes, name: str) -> NDArray[np.float32]: ...  # noqa: D102
-
-    def into(self, target: Path) -> AbstractContextManager[Take]: ...  # noqa: D102
-
-
 class PackageQuantiser:
-    """The gguf package's quantisers: slow, few, and equal to ggml's reference to the bit."""
+    """The quantisers of the gguf package: slow, for few types, and bit-identical to ggml's reference."""
 
     NAMES = ("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "TQ1_0", "TQ2_0", "MXFP4")
 
     def begin(self) -> None:
-        """There is nothing to wait for."""
+        """Do nothing: there is nothing to wait for."""
 
     def types(self) -> Mapping[str, TypeInfo]:
         """Return the types that the package can make."""
@@ -67,7 +48,7 @@ class PackageQuantiser:
             return self.types()[name]
         except KeyError:
             raise TypeUnavailable(
-                "without a built library this type cannot be made",
+                "only a built library can make this type",
                 name,
                 f"run sdcpp build first, or choose one of {', '.join(self.NAMES)}",
             ) from None
@@ -76,7 +57,7 @@ class PackageQuantiser:
         self,
         values: NDArray[np.floating],
         name: str,
-        importance: NDArray[np.floating] | None = None,  # noqa: ARG002 - no type here can make use of it
+        importance: NDArray[np.floating] | None = None,  # noqa: ARG002 - no type here can use it
     ) -> Bytes:
         """Return rows of values as blocks."""
         self.info(name)
@@ -84,7 +65,7 @@ class PackageQuantiser:
         return found
 
     def nearest(self, values: NDArray[np.floating], name: str) -> Bytes:
-        """Return rows of values as blocks; there is one way only."""
+        """Return rows of values as blocks; the package has one rounding only."""
         return self.quantise(values, name)
 
     def dequantise(self, blocks: Bytes, name: str) -> NDArray[np.float32]:
@@ -94,7 +75,7 @@ class PackageQuantiser:
 
     @contextmanager
     def into(self, target: Path) -> Iterator[Take]:
-        """Yield what takes tensors and writes their blocks into the file ``target``. Raises Refused."""
+        """Yield a function that writes tensors, as blocks, into the file ``target``; raises RowsNotFinite."""
 
         def take(tensor: Tensor, name: str, at: int) -> None:
             with target.open("r+b") as file:

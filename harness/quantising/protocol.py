@@ -1,31 +1,56 @@
-"""Messages between the process that wants blocks and the child that holds a library."""
+"""Messages between ``LibraryQuantiser`` and the child process that holds the library. Imported by the child.
+
+The child sends a ``StartReply`` first. It then replies to each ``QuantiseRequest`` with a ``QuantiseReply``, except to
+FILL requests: the reply to FINISH is for all of them.
+"""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
-if TYPE_CHECKING:
-    pass
+from harness.quantising.type_info import TypeInfo
 
-
-#: What the child can be asked to do.
+#: The tasks of a request.
 QUANTISE, NEAREST, DECODE, FILL, FINISH = "quantise", "nearest", "decode", "fill", "finish"
-#: Weights of the columns that are all alike.
+#: Weights of the columns: all are 1.
 ONES = "ones"
-#: Types of floats that the library turns into F32, and ggml's numbers for them.
+#: Float types that the library turns into F32, and ggml's numbers for them.
 FLOATS = {"F32": 0, "F16": 1, "BF16": 30}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """A request: ``rows`` of ``row`` values at ``source`` become rows of another type, ``number``, at ``target``.
+class StartReply:
+    """The types that the library can make, or the three parts of the error that kept it from being loaded."""
 
-    QUANTISE, NEAREST (of the two ways in which ggml rounds) and DECODE work in shared memory, which is at the path
-    ``memory`` with ``room`` for so many bytes if it is new; each is answered. FILL takes a tensor of type ``kind`` with
-    ``shape`` and ``strides`` out of ``file`` and puts its NEAREST blocks into the file ``output``; it is answered by
-    FINISH, together with all others. ``weights`` are one number for each column: ONES, or at a place of the memory.
+    types: tuple[TypeInfo, ...] = ()
+    error: tuple[str, str, str] | None = None
+
+    def line(self) -> bytes:
+        """Return the reply as one line of JSON."""
+        return _line(asdict(self))
+
+    @classmethod
+    def from_line(cls, line: bytes) -> StartReply:
+        """Return the reply that ``line`` made."""
+        content = json.loads(line)
+        types = tuple(TypeInfo(**info) for info in content["types"])
+        return cls(types=types, error=_tuple(content["error"]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantiseRequest:
+    """Convert ``rows`` rows of ``row`` elements at offset ``source`` and write them to offset ``target``.
+
+    ``type`` and ``number`` are the quantised type, which has ``block`` elements in ``block_bytes`` bytes.
+
+    QUANTISE, NEAREST (the nearest of the two roundings of ggml) and DECODE work in shared memory. ``memory`` is the
+    path of the file that holds it and ``memory_size`` its size in bytes, if the child has not mapped it yet.
+    FILL reads a tensor of type ``kind`` with ``shape`` and ``strides`` from ``file`` and writes its NEAREST blocks
+    into ``output``. FINISH waits for all FILL requests.
+    ``weights`` has one number for each column: ONES, or an offset into the shared memory, or None.
     """
 
     task: str
@@ -34,12 +59,12 @@ class Order:
     rows: int = 0
     row: int = 0
     block: int = 1
-    size: int = 0
+    block_bytes: int = 0
     source: int = 0
     target: int = 0
     weights: str | int | None = None
     memory: str = ""
-    room: int = 0
+    memory_size: int = 0
     file: str = ""
     output: str = ""
     kind: str = ""
@@ -47,27 +72,51 @@ class Order:
     strides: tuple[int, ...] | None = None
 
     def line(self) -> bytes:
-        """Return the order as JSON with a newline."""
-        return json.dumps({name: getattr(self, name) for name in Order.__slots__}).encode() + b"\n"
+        """Return the request as one line of JSON."""
+        return _line({name: getattr(self, name) for name in QuantiseRequest.__slots__})
+
+    @classmethod
+    def from_line(cls, line: bytes) -> QuantiseRequest:
+        """Return the request that ``line`` made."""
+        content = json.loads(line)
+        return cls(**{**content, "shape": tuple(content["shape"]), "strides": _tuple(content["strides"])})
 
     @property
-    def packed(self) -> int:
+    def row_bytes(self) -> int:
         """Bytes of a row of blocks."""
-        return self.row // self.block * self.size
+        return self.row // self.block * self.block_bytes
 
     @property
     def plain(self) -> bool:
-        """Whether the library itself can read what lies in ``file``, row by row."""
+        """Whether the library itself can decode the tensor in ``file``, row by row."""
         return self.kind in FLOATS and self.strides is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What came of an order; of FILL orders, of the first that failed.
+class QuantiseReply:
+    """The result of a request; of FILL requests, of the first that failed.
 
-    ``refused`` are its number since the last FINISH, the first row and the number of rows that are not finite or cannot
-    be read; ``errno`` is the system's number for what kept them from being written.
+    ``refused`` locates the rows that are not finite or cannot be read: the number of the FILL request since the last
+    FINISH, the first row, and the number of rows. If ``errno`` is not 0, they could not be written.
     """
 
     refused: tuple[int, int, int] | None = None
     errno: int = 0
+
+    def line(self) -> bytes:
+        """Return the reply as one line of JSON."""
+        return _line(asdict(self))
+
+    @classmethod
+    def from_line(cls, line: bytes) -> QuantiseReply:
+        """Return the reply that ``line`` made."""
+        content = json.loads(line)
+        return cls(refused=_tuple(content["refused"]), errno=content["errno"])
+
+
+def _line(content: Mapping[str, object]) -> bytes:
+    return json.dumps(content).encode() + b"\n"
+
+
+def _tuple(value: list[Any] | None) -> tuple[Any, ...] | None:
+    return None if value is None else tuple(value)

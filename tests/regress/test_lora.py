@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from harness.judging import oracle
 from harness.models.tiny_models import FLUX_SMALL, SD1_TINY
 from harness.quantising.library_quantiser import LibraryQuantiser
 from harness.quantising.package_quantiser import PackageQuantiser
+from harness.quantising.type_info import TypeInfo
 from harness.studies.conversion import peers, sample_adapter
 from harness.studies.conversion.peer import WHO
 from sdcpp.errors import FileInvalid, LibraryUnusable, TypeUnavailable
@@ -130,7 +132,7 @@ def test_what_the_child_cannot_read_or_write_is_told(quantiser: LibraryQuantiser
     write_container(source, "safetensors", [spec], {}, lambda *_: [VALUES.reshape(-1).view(np.uint8)])
     target.touch()
     old = resource.getrlimit(resource.RLIMIT_FSIZE)
-    with LibraryQuantiser(quantiser._folder) as limited:
+    with LibraryQuantiser(quantiser.folder) as limited:
         resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 14, old[1]))
         try:
             limited.types()
@@ -160,13 +162,19 @@ def test_files_of_one_converter_in_the_other(contenders: list[BuildUnderTest], t
         assert 0 < exchange.loss.error < 0.05
 
 
-def test_a_library_that_dies_is_told_and_another_is_started(quantiser: LibraryQuantiser) -> None:
+def test_after_a_crash_of_the_library_another_child_is_started(quantiser: LibraryQuantiser) -> None:
     good = quantiser.types()["Q4_0"]
     # No number of a type that can be made: ggml asserts.
-    quantiser._types["DEAD"] = type(good)(name="DEAD", number=9, block=32, bytes=36, needs_imatrix=False)
-    with pytest.raises(LibraryUnusable, match="died quantising"):
-        quantiser.quantise(VALUES, "DEAD")
-    assert quantiser.quantise(VALUES, "Q4_0").shape == (64, 288)
+    dead = replace(good, name="DEAD", number=9, block=32, bytes=36)
+
+    class WithDeadType(LibraryQuantiser):
+        def info(self, name: str) -> TypeInfo:
+            return dead if name == "DEAD" else super().info(name)
+
+    with WithDeadType(quantiser.folder) as mortal:
+        with pytest.raises(LibraryUnusable, match="crashed while quantising"):
+            mortal.quantise(VALUES, "DEAD")
+        assert mortal.quantise(VALUES, "Q4_0").shape == (64, 288)
     with pytest.raises(TypeUnavailable, match="whole blocks"):
         quantiser.quantise(VALUES[:, :20], "Q4_0")
 

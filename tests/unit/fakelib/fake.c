@@ -298,25 +298,46 @@ SD_API const char* ggml_backend_reg_name(void* reg) {
     return ggml_backend_dev_name(reg);
 }
 
-/* One type, number 8: blocks of 4 values, each made one byte. Number 9 needs an importance matrix. */
+/* One type, number 8: blocks of 4 values, each made one byte, rounded with an importance matrix and cut off without.
+ * Number 9 needs an importance matrix. Number 10 is listed like number 8, but making it aborts. */
+SD_API bool ggml_is_quantized(int type) {
+    return type == 8 || type == 10;
+}
 SD_API const char* ggml_type_name(int type) {
-    return type == 8 ? "fake_8" : "fake_9";
+    return type == 8 ? "fake_8" : type == 10 ? "dead" : "fake_9";
 }
 SD_API int64_t ggml_blck_size(int type) {
-    return type == 8 ? 4 : 1;
+    return ggml_is_quantized(type) ? 4 : 1;
 }
 SD_API size_t ggml_type_size(int type) {
-    return type == 8 ? 4 : 1;
-}
-SD_API bool ggml_is_quantized(int type) {
-    return type == 8;
+    return ggml_is_quantized(type) ? 4 : 1;
 }
 SD_API bool ggml_quantize_requires_imatrix(int type) {
     return type == 9;
 }
 SD_API size_t ggml_quantize_chunk(int type, const float* src, void* dst, int64_t start, int64_t nrows, int64_t n_per_row,
                                   const float* imatrix) {
-    (void)type, (void)imatrix;
-    for (int64_t i = 0; i < nrows * n_per_row; i++) ((int8_t*)dst)[i] = (int8_t)src[start + i];
+    if (type == 10) {
+        fprintf(stderr, "/somewhere/ggml/src/ggml.c:42: GGML_ASSERT(false) failed\n");
+        abort();
+    }
+    for (int64_t i = 0; i < nrows * n_per_row; i++) {
+        const float value = src[start + i];
+        ((int8_t*)dst)[i] = (int8_t)(imatrix ? value + (value < 0 ? -0.5f : 0.5f) : value);
+    }
     return (size_t)(nrows * n_per_row);
+}
+static void decode(const void* blocks, float* values, int64_t count) {
+    for (int64_t i = 0; i < count; i++) values[i] = ((const int8_t*)blocks)[i];
+}
+SD_API const void* ggml_get_type_traits(int type) {
+    static const struct {
+        const char* name;
+        int64_t block;
+        int64_t interleave;
+        size_t size;
+        bool quantised;
+        void (*to_float)(const void*, float*, int64_t);
+    } fake_8 = {"fake_8", 4, 0, 4, true, decode};
+    return type == 8 ? &fake_8 : NULL;
 }

@@ -23,6 +23,7 @@ extern "C" {
 
 enum sample_method_t { HEUN_SAMPLE_METHOD, EULER_SAMPLE_METHOD = 5, SAMPLE_METHOD_COUNT };
 enum scheduler_t { KARRAS_SCHEDULER, DISCRETE_SCHEDULER, SCHEDULER_COUNT };
+enum sd_type_t { SD_TYPE_F32, SD_TYPE_FAKE_8 = 8, SD_TYPE_FAKE_9, SD_TYPE_DEAD, SD_TYPE_COUNT };
 enum sd_log_level_t { SD_LOG_DEBUG, SD_LOG_INFO, SD_LOG_WARN, SD_LOG_ERROR };
 #ifndef ONE_MODE
 enum lora_apply_mode_t {
@@ -96,7 +97,6 @@ typedef struct {
 
 #ifdef POSITIONAL
 enum { EULER = EULER_SAMPLE_METHOD, DISCRETE = DISCRETE_SCHEDULER };
-enum sd_type_t { SD_TYPE_F32, SD_TYPE_COUNT };
 enum rng_type_t { STD_DEFAULT_RNG, CUDA_RNG };
 #endif
 

@@ -1,0 +1,60 @@
+"""Memory that two processes share, in a file that is mapped by both.
+
+``multiprocessing.shared_memory`` is not used: it starts one more process, and that process may remove memory that
+another one still uses (https://github.com/python/cpython/issues/82300).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: The least number of bytes to map.
+_LEAST = 1 << 20
+
+
+class SharedMemory:
+    """The side that creates the memory and replaces it when it needs more."""
+
+    def __init__(self) -> None:
+        self._memory: mmap.mmap | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+
+    def grow(self, size: int) -> tuple[Path, int] | None:
+        """Make room for ``size`` bytes. Return the path and the size of the file if it is a new one."""
+        if self._memory is not None and self._memory.size() >= size:
+            return None
+        if self._folder is None:
+            # A file system in memory. TemporaryDirectory makes a folder that nobody else may open.
+            place = Path("/dev/shm")  # noqa: S108
+            self._folder = tempfile.TemporaryDirectory(dir=place if place.is_dir() else None)
+        path, size = Path(self._folder.name) / "shared", max(size, _LEAST)
+        with contextlib.suppress(OSError):
+            path.unlink()  # the other side keeps what it has mapped
+        with path.open("w+b") as file:
+            file.truncate(size)
+            self._memory = mmap.mmap(file.fileno(), size)
+        return path, size
+
+    def bytes(self) -> NDArray[np.uint8]:
+        """Return all of it; ``grow`` must have been called."""
+        assert self._memory is not None  # noqa: S101 - grow() has mapped it
+        return np.frombuffer(self._memory, np.uint8)
+
+    def release(self) -> None:
+        """Remove the file; the memory is unmapped when no array refers to it any more."""
+        self._memory = None
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
+
+
+def map_memory(path: Path, size: int) -> NDArray[np.uint8]:
+    """Return the memory that another process has created."""
+    with path.open("r+b") as file:
+        return np.frombuffer(mmap.mmap(file.fileno(), size), np.uint8)
