@@ -1,13 +1,10 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from sdcpp.binding import header
-from sdcpp.binding.declarations import Array, FunctionType, Named, Pointer, Scalar, Type, c_spelling
+from sdcpp.binding.declarations import Array, FunctionType, Named, Pointer, Scalar
 from sdcpp.errors import HeaderUnsupported
-from sdcpp.source import workspace
 from tests.unit.fakelib import header_text
 
 INT, CHAR, VOID = Scalar(name="int"), Scalar(name="char"), Scalar(name="void")
@@ -118,26 +115,6 @@ def test_callbacks_arrays_and_unnamed_parameters_in_prototypes() -> None:
     assert parsed.functions["none"].arguments == ()
 
 
-def test_the_preprocessor_takes_the_plain_branches() -> None:
-    parsed = header.parse(
-        '#ifndef GUARD\n#define GUARD\n#ifdef __cplusplus\nextern "C" {\n#endif\n'
-        "#if defined(_WIN32) || defined(__CYGWIN__)\n#define API __declspec(dllexport)\n"
-        '#elif __GNUC__ >= 4\n#define API __attribute__((visibility("default")))\n'
-        "#else\n#define API\n#endif\n"
-        "#include <stdint.h>\n#define LENGTH (2 * \\\n  SIZE)\n#define SIZE 4\n"
-        "API int f(int x /* , int y */); // int g(void);\ntypedef struct { char name[LENGTH]; } t;\n"
-        "#ifdef __cplusplus\n}\n#endif\n#endif\n"
-    )
-    assert list(parsed.functions) == ["f"]
-    assert (parsed.structs["t"].fields or ())[0].type == Array(element=CHAR, length=8)
-
-
-def test_defines_choose_another_branch() -> None:
-    text = "typedef struct {\n#ifdef NEW\nint a;\n#endif\nint b;\n} t;"
-    fields = header.parse(text, defines={"NEW": "1"}).structs["t"].fields or ()
-    assert [field.name for field in fields] == ["a", "b"]
-
-
 @pytest.mark.parametrize(
     ("text", "line", "reason"),
     [
@@ -162,44 +139,11 @@ def test_what_cannot_be_read_is_named_with_its_line(text: str, line: int, reason
     assert reason in str(caught.value)
 
 
-def test_the_header_is_found_in_both_places(tmp_path: Path) -> None:
-    with pytest.raises(HeaderUnsupported, match="no public header"):
-        workspace.locate_header(tmp_path)
-    (tmp_path / "stable-diffusion.h").touch()
-    assert workspace.locate_header(tmp_path) == tmp_path / "stable-diffusion.h"
-    (tmp_path / "include").mkdir()
-    (tmp_path / "include" / "stable-diffusion.h").touch()
-    assert workspace.locate_header(tmp_path) == tmp_path / "include" / "stable-diffusion.h"
-
-
 @pytest.mark.parametrize("generation", ["B", "C"])
 def test_the_fakes_header_differs_by_generation(generation: str) -> None:
     parsed = header.parse(header_text(generation))
     assert parsed.has_field("sd_img_gen_params_t", "loras") == (generation == "C")
     assert parsed.has_field("sd_ctx_params_t", "lora_model_dir") == (generation == "B")
-
-
-@pytest.mark.parametrize(
-    ("declaration", "name"),
-    [
-        ("const char* s", "s"),
-        ("int (*f)(const char*, void*)", "f"),
-        ("int* a[3]", "a"),
-        ("int (*p)[3]", "p"),
-        ("struct tag* const q", "q"),
-        ("void (*(*g)(int))(float)", "g"),
-    ],
-)
-def test_a_type_spelled_in_c_again_reads_as_the_same_type(declaration: str, name: str) -> None:
-    before = only_struct_field(declaration, name)
-    assert only_struct_field(c_spelling(before, name), name) == before
-
-
-def only_struct_field(declaration: str, name: str) -> Type:
-    parsed = header.parse(f"struct tag;\nstruct holder {{ {declaration}; }};")
-    (field,) = parsed.structs["holder"].fields or ()
-    assert field.name == name
-    return field.type
 
 
 def test_an_enum_type_is_named() -> None:

@@ -1,23 +1,13 @@
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from harness.child_process.driver import ChildProcess
 from harness.child_process.ended import ChildEnded
-
-
-@contextlib.contextmanager
-def child(code: str) -> Iterator[ChildProcess]:
-    with contextlib.closing(ChildProcess([sys.executable, "-c", code], env={})) as process:
-        yield process
+from tests.unit.child_process.python_child import child
 
 
 def runs(pid: int) -> bool:
@@ -90,21 +80,3 @@ def test_a_pipe_that_the_child_has_closed() -> None:
         with pytest.raises(ChildEnded) as caught:
             process.send(b"\n")
     assert caught.value.status == 0
-
-
-def test_only_replies_reach_the_parent() -> None:
-    code = (
-        "import os\nfrom harness.child_process.replies import reply_channel\n"
-        "with reply_channel() as send:\n    print('noise', flush=True)\n    os.write(1, b'more noise')\n"
-        "    send(b'reply\\n')\n"
-    )
-    with child(code) as process:
-        assert process.receive() == b"reply\n"
-        with pytest.raises(ChildEnded):
-            process.receive()
-        assert process.stderr_tail() == "noise\nmore noise"
-
-
-def test_signals_have_names() -> None:
-    assert ChildEnded(-signal.SIGKILL).cause == "SIGKILL"
-    assert ChildEnded(os.EX_OK + 1).cause == "exit status 1"

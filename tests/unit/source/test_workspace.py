@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sdcpp import cache
-from sdcpp.errors import NetworkUnavailable, SourceInvalid, UnsafeArchive
+from sdcpp.errors import HeaderUnsupported, NetworkUnavailable, SourceInvalid, UnsafeArchive
 from sdcpp.patching import series
 from sdcpp.source import workspace
 from sdcpp.source.revision import Folder, Git, from_folder, from_git
@@ -362,3 +362,13 @@ def test_a_git_origin_keeps_its_url_out_of_the_way(tmp_path: Path) -> None:
     tree = workspace.workspace(from_git(os.fspath(tmp_path / "upstream"), commit))
     assert isinstance(tree.revision.origin, Git)
     assert git_repositories.git(tree.path, "remote") == ""
+
+
+def test_the_header_is_found_in_both_places(tmp_path: Path) -> None:
+    with pytest.raises(HeaderUnsupported, match="no public header"):
+        workspace.locate_header(tmp_path)
+    (tmp_path / "stable-diffusion.h").touch()
+    assert workspace.locate_header(tmp_path) == tmp_path / "stable-diffusion.h"
+    (tmp_path / "include").mkdir()
+    (tmp_path / "include" / "stable-diffusion.h").touch()
+    assert workspace.locate_header(tmp_path) == tmp_path / "include" / "stable-diffusion.h"

@@ -1,0 +1,39 @@
+"""Fixtures of the tests of bindings: fake libraries, bound and opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sdcpp.binding import api, library
+from sdcpp.binding.api import ModelFiles
+from tests.unit import fakelib
+from tests.unit.binding.small_pictures import Fakes
+
+
+@pytest.fixture(params=list(fakelib.FAKES))
+def any_bound(request: pytest.FixtureRequest, fake_build: Fakes) -> Any:
+    """Return the calls of each generation, bound to its fake library."""
+    return api.bind(library.load(fake_build(request.param)))
+
+
+@pytest.fixture(params=["B", "C"])
+def bound(request: pytest.FixtureRequest, fake_build: Fakes) -> Any:
+    """Return the calls of generation B and of C, bound to their fake libraries."""
+    return api.bind(library.load(fake_build(request.param)))
+
+
+@pytest.fixture
+def opening(any_bound: Any, model: Path, tmp_path: Path) -> Callable[[], Any]:
+    """Return a function that opens a context of each generation."""
+    return lambda: any_bound.open(ModelFiles(model=model), mode="auto", threads=2, lora_dir=tmp_path)
+
+
+@pytest.fixture
+def context(opening: Callable[[], Any]) -> Any:
+    """Return an open context of each generation."""
+    with opening() as opened:
+        yield opened
