@@ -158,7 +158,7 @@ class LibraryQuantiser:
     def _exchange(
         self, request: QuantiseRequest, parts: Sequence[NDArray[np.generic]], result_size: int
     ) -> Bytes:
-        """Put ``parts`` into shared memory, let the child work, and return a copy of the result, uint8 [result_size]."""
+        """Let the child work on ``parts`` in shared memory and return a copy of the result, uint8 [result_size]."""
         self._start()  # first, because a new child has mapped no memory yet
         offsets, end = [], 0
         for part in parts:

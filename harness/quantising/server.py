@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -26,7 +27,6 @@ from harness.quantising.protocol import (
     QuantiseReply,
     QuantiseRequest,
 )
-from harness.quantising.shared_memory import map_memory
 from harness.quantising.type_list import GgmlLibrary
 from sdcpp.binding import ggml
 from sdcpp.errors import Error
@@ -89,7 +89,8 @@ class QuantiserServer:
             done, self._fills = self._fills, _Fills()
             return done.failure or QuantiseReply()
         if request.memory:
-            self._memory = map_memory(Path(request.memory), request.memory_size)
+            with Path(request.memory).open("r+b") as file:
+                self._memory = np.frombuffer(mmap.mmap(file.fileno(), request.memory_size), np.uint8)
         step = max(1, min(CHUNK // request.row, -(-request.rows // self._threads)))
         jobs = [
             self._executor.submit(self._in_memory, request, first, min(step, request.rows - first))

@@ -1,4 +1,4 @@
-"""Memory that two processes share, in a file that is mapped by both.
+"""Memory that two processes share, in a file that both map.
 
 ``multiprocessing.shared_memory`` is not used: it starts one more process, and that process may remove memory that
 another one still uses (https://github.com/python/cpython/issues/82300).
@@ -19,7 +19,7 @@ _LEAST = 1 << 20
 
 
 class SharedMemory:
-    """The side that creates the memory and replaces it when it needs more."""
+    """Memory that is replaced when more is needed; the other process maps the file again."""
 
     def __init__(self) -> None:
         self._memory: mmap.mmap | None = None
@@ -52,9 +52,3 @@ class SharedMemory:
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None
-
-
-def map_memory(path: Path, size: int) -> NDArray[np.uint8]:
-    """Return the memory that another process has created."""
-    with path.open("r+b") as file:
-        return np.frombuffer(mmap.mmap(file.fileno(), size), np.uint8)

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
-from harness.quantising.shared_memory import SharedMemory, map_memory
+import mmap
+
+from harness.quantising.shared_memory import SharedMemory
 
 
 def test_what_one_side_writes_the_other_reads() -> None:
     ours = SharedMemory()
     new = ours.grow(100)
     assert new
-    theirs = map_memory(*new)
+    with new[0].open("r+b") as file:
+        theirs = mmap.mmap(file.fileno(), new[1])
     ours.bytes()[99] = 7
     assert theirs[99] == 7
     theirs[0] = 8
