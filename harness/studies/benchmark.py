@@ -25,6 +25,7 @@ from sdcpp.errors import BuildFailed
 from sdcpp.process import cores, run
 
 PAGE = project.ROOT / "docs" / "benchmark.md"
+COMMAND = "sdcpp bench --write-docs"
 #: The measurement that the page is made of.
 RESULTS = project.ROOT / "results" / "benchmark.json"
 #: The ratio that the harness should reach.
@@ -44,7 +45,7 @@ class Measurement:
     """What was measured where, with which command.
 
     ``shots`` counts the pictures that the harness made for the cases, ``same`` the cases for which harness and program
-    gave the same picture, byte by byte, or both none. ``cost`` is ``cost.line`` of the last round.
+    gave the same picture, byte by byte, or both none. ``cost`` is ``cost.summary`` of the last round.
     """
 
     command: str
@@ -128,7 +129,7 @@ def measure(contender: BuildUnderTest, program: Path, *, rounds: int, command: s
         shots=len(records.observations),
         same=same,
         rounds=timed,
-        cost=cost.line(records),
+        cost=cost.summary(records),
     )
 
 
@@ -193,6 +194,6 @@ def page(measured: Measurement) -> str:
         " time. The harness does the following once, not for each case: it starts Python, loads the library and the"
         " base model, paints the picture without an adapter and merges the references.",
         "",
-        "This page is made of [results/benchmark.json](../results/benchmark.json); `sdcpp bench --docs` writes both.",
+        f"This page is made of [results/benchmark.json](../results/benchmark.json); `{COMMAND}` writes both.",
     ]
     return "\n".join(lines) + "\n"

@@ -16,7 +16,7 @@ from sdcpp import atomic_write, project
 
 PAGE = project.ROOT / "docs" / "history.md"
 CHART = PAGE.with_suffix(".svg")
-COMMAND = "sdcpp history --docs"
+COMMAND = "sdcpp history --write-docs"
 
 Surveys = Mapping[str, SurveyedSdist]
 
@@ -26,8 +26,8 @@ _INTRODUCTION = """\
 This page shows which change of stable-diffusion.cpp broke or fixed the loading of LoRAs. It covers the upstream
 commits in the registry's sdists. The last sdist of each commit was downloaded, checked against its hash and built twice
 for the CPU: unchanged, and with the patch that makes the library find GGUF files. Both builds ran the same core cases.
-`sdcpp history --docs` makes the page and its chart from the records in [results/history](../results/history).
-`sdcpp history --revision NAME --again` runs one row again.
+`sdcpp history --write-docs` makes the page and its chart from the records in [results/history](../results/history).
+`sdcpp history --revision NAME --restart` runs one row again.
 """
 
 _NOT_ASKED = """\

@@ -15,7 +15,7 @@ from sdcpp import atomic_write, project
 
 PAGE = project.ROOT / "docs" / "mutants.md"
 RESULTS = project.ROOT / "results" / "mutants.json"
-COMMAND = "sdcpp mutants --docs"
+COMMAND = "sdcpp mutants --write-docs"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +104,7 @@ def page(rows: Sequence[PageRow], mutants: Iterable[Mutant]) -> str:
         + (f"; {waiting} of the {len(rows)} mutants have not been run yet." if waiting else "."),
         "",
         f"`{COMMAND}` writes this page and [results/mutants.json](../results/mutants.json), which it is made of."
-        " With `--recorded` it reads finished records and runs nothing. `sdcpp mutants --select NAME` runs one row.",
+        " With `--recorded` it reads finished records and runs nothing.",
         "",
         "| mutant | mistake | file | first caught by | most clearly by | date |",
         "|---|---|---|---|---|---|",

@@ -61,7 +61,7 @@ def measured(rounds: Sequence[tuple[float, float]]) -> Measurement:
 
 def test_the_page_is_made_of_the_kept_measurement() -> None:
     page = benchmark.PAGE.read_text(encoding="utf-8")
-    assert page == benchmark.page(benchmark.read()), "run `sdcpp bench --docs`"
+    assert page == benchmark.page(benchmark.read()), f"run `{benchmark.COMMAND}`"
 
 
 def test_rates_and_their_ratio_are_medians() -> None:
@@ -95,8 +95,9 @@ def test_the_cost_of_a_run_names_its_parts() -> None:
     }
     count = len(made.observations)
     made.finished = made.run.started
-    text = cost.line(made)
+    text = cost.summary(made)
     assert text.startswith(
-        f"{count} shots in 0 s: making files 25%, opening base models 25%, making pictures 50%"
+        f"{count} shots in 0 s; the workers spent {4 * count} s: "
+        "25% creating files, 25% loading base models, 50% making pictures"
     )
-    assert text.endswith(f"of the workers' {4 * count} s; a worker took 5 MB at most")
+    assert text.endswith("; a worker used up to 5 MB")
