@@ -21,6 +21,15 @@ def test_the_header_chooses_the_generation(fake_build: Fakes) -> None:
         assert api.bind(loaded).generation == api.name_generation(loaded.header) == name[0]
 
 
+@pytest.mark.parametrize("name", list(fakelib.FAKES))
+def test_one_generation_alone_claims_a_header(fake_build: Fakes, name: str) -> None:
+    loaded = library.load(fake_build(name))
+    fitting = [made for fits, made, _ in api.GENERATIONS if fits(loaded.header)]
+    assert len(fitting) == 1
+    assert type(api.bind(loaded)) is fitting[0]
+    assert api.name_convention(loaded.header) == fitting[0].__name__
+
+
 def test_an_unknown_generation_is_refused(fake_build: Fakes) -> None:
     loaded = library.load(fake_build("C"))
     del loaded.header.structs["sd_img_gen_params_t"]  # type: ignore[attr-defined]
