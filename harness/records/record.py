@@ -19,6 +19,8 @@ from typing import Any
 from harness.records.pictures import Pictures, Pixels, base64_png, digest
 from harness.records.verdict import FAILING, Status, Verdict
 from sdcpp.errors import FileInvalid
+from sdcpp.input_file import require_file
+from sdcpp.os_errors import reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,7 +213,11 @@ def read(path: Path) -> Records:
     with a run, or has a broken line before its last one.
     """
     try:
+        require_file(path)
         content = path.read_bytes()
+    except OSError as error:
+        raise FileInvalid(f"cannot be read ({reason(error)})", path, "check the path") from error
+    try:
         lines = (gzip.decompress(content) if path.suffix == ".gz" else content).decode().split("\n")
     except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise FileInvalid(
