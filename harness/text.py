@@ -1,4 +1,4 @@
-"""Numbers, plurals and lists as text."""
+"""Numbers, counted nouns, lists and foreign text as short text."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 
 def number(value: float) -> str:
-    """Return a number with the digits worth reading: two significant below 1, three above."""
+    """Return a number with two significant digits below 1, three from 1 to 100, and without decimals above."""
     if not math.isfinite(value):
         return str(value)
     size = abs(value)
@@ -21,18 +21,18 @@ def number(value: float) -> str:
 
 
 def plural(count: int, noun: str, many: str = "") -> str:
-    """Return ``1 cell`` or ``2 cells``."""
+    """Return a count with its noun, such as ``1 cell`` or ``2 cells``. ``many`` is the plural if it is irregular."""
     return f"{count} {noun if count == 1 else many or noun + 's'}"
 
 
-def listed(words: Sequence[str], limit: int) -> str:
-    """Return the first ``limit`` words joined by commas, and how many were left out."""
-    if len(words) <= limit:
-        return ", ".join(words)
-    return ", ".join(words[:limit]) + f" and {len(words) - limit} more"
+def listed(items: Sequence[str], limit: int) -> str:
+    """Return the first ``limit`` items joined by commas, and the number of the others: ``a, b and 3 more``."""
+    if len(items) <= limit:
+        return ", ".join(items)
+    return ", ".join(items[:limit]) + f" and {len(items) - limit} more"
 
 
 def one_line(text: str, width: int = 0) -> str:
-    """Return the text without line breaks and control characters, cut to ``width`` characters if given."""
+    """Return the text in one line, without control characters, and cut to ``width`` characters unless that is 0."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return line if not width or len(line) <= width else line[: width - 1] + "…"

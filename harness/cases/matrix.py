@@ -1,4 +1,4 @@
-"""The matrices of cases: what ``verify`` and ``matrix`` run, one function for each dimension that is varied.
+"""The matrices of cases that ``sdcpp verify`` runs. There is a function for each dimension that is varied.
 
 To add a dimension, write a function here and add it to ``FULL``.
 """
@@ -343,11 +343,11 @@ class Matrix:
         return cases
 
 
-#: What ``verify`` runs: whether GGUF adapters work at all, in a minute, on the smallest base model.
+#: ``verify --matrix quick``: tests whether GGUF adapters work at all, in a minute, on the smallest base model.
 QUICK = Matrix(dimensions=(no_adapter, files, zero_multiplier), bases={"B": (SD1_TINY,), "C": (FLUX_SMALL,)})
-#: What ``verify`` runs for a proposed change: the same cases, on every base model.
+#: ``verify`` on a proposed change: the cases of ``QUICK``, on every base model.
 PROPOSED = replace(QUICK, bases={"B": (SD1_THIN,), "C": (FLUX_THIN, SD1_THIN)})
-#: What ``matrix`` runs.
+#: ``verify --matrix full``.
 FULL = Matrix(
     dimensions=(no_adapter, files, types, zero_multiplier, multipliers, sequences, kinds, base_types),
     bases={"B": (SD1_THIN,), "C": (FLUX_THIN, SD1_THIN)},

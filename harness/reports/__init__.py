@@ -1,1 +1,1 @@
-"""Write records as terminal tables, HTML, Markdown and JUnit XML."""
+"""Reports on a run: for a terminal, a browser, a pull request, a bug tracker and a CI system."""

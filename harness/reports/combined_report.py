@@ -1,4 +1,4 @@
-"""Runs of several machines side by side: one page for a browser, one text for a pull request or a CI summary."""
+"""The report on the combined records of several machines: an HTML page, and Markdown for a pull request or CI."""
 
 from __future__ import annotations
 
@@ -13,65 +13,65 @@ from harness.records.record import Cell
 from harness.records.verdict import FAILING, Verdict
 from harness.reports import markdown
 from harness.reports.markdown import code, escape
-from harness.reports.pictures import difference, uri
+from harness.reports.pictures import data_uri, difference
 from harness.reports.templating import fill
-from harness.reports.vocabulary import SEVERITY, SHAPES, STATUSES, short, worst
+from harness.reports.vocabulary import SEVERITY, SIGNS, STATUSES, severity, verdict_text
 from harness.text import listed, number, one_line, plural
 from sdcpp import atomic_write
 from sdcpp.machine.backends import BACKENDS
 
-#: Bytes that GitHub takes as a step's summary; a longer one is dropped as a whole.
+#: The largest size of a step summary on GitHub, in bytes. A longer summary is not shown at all.
 LIMIT = 1 << 20
-#: Most lines of a kind in the text: disagreements, failures, rows of a table.
+#: The largest number of disagreements, of failures and of rows of a table in the Markdown.
 LINES = 40
-#: Disagreements of which the page shows the pictures.
+#: The number of disagreements whose pictures the page shows.
 PICTURED = 60
-#: Verdicts that come with words of the library, which tell one cause from another.
+#: Verdicts whose evidence quotes the library. The quotation distinguishes different causes.
 _QUOTED = frozenset({Verdict.ABORT, Verdict.TIMEOUT, Verdict.REFUSED, Verdict.MISDIRECTED, Verdict.UNJUDGED})
 _NUMBER = re.compile(r"0x[0-9a-f]+|\d+(?:\.\d+)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DifferenceGroup:
-    """Rows of one state that say the same in every column."""
+class RowGroup:
+    """Rows of one state with the same verdicts, statuses and reasons in every column."""
 
     rows: Sequence[CombinedRow]
 
     @property
     def label(self) -> str:
-        """The names, cut to what fits a line."""
+        """The ids of the first cases, and the number of the others."""
         return _names(row.label for row in self.rows)
 
     def cell(self, column: CombinedColumn) -> Cell | None:
-        """Return the cell with the largest error, as the one to show."""
+        """Return the cell with the largest error in a column, which stands for the group."""
         cells = [row.cells[column] for row in self.rows if column in row.cells]
         return max(cells, key=lambda cell: cell.error or 0.0, default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Disagreements:
-    """Disagreements of one state, base model and column that are the same but for the case's name."""
+class DisagreementGroup:
+    """Disagreements of one state, base model and column that differ only in the case."""
 
-    found: Sequence[Disagreement]
+    disagreements: Sequence[Disagreement]
 
     @property
     def first(self) -> Disagreement:
-        """The one to show."""
-        return self.found[0]
+        """The disagreement that stands for the group."""
+        return self.disagreements[0]
 
     @property
     def cell(self) -> Cell:
-        """What the column has of the one to show."""
+        """The cell of the first disagreement in the column that disagrees."""
         return self.first.row.cells[self.first.column]
 
     @property
     def label(self) -> str:
-        """The names, cut to what fits a line."""
-        return _names(found.row.label for found in self.found)
+        """The ids of the first cases, and the number of the others."""
+        return _names(disagreement.row.label for disagreement in self.disagreements)
 
     @property
     def quote(self) -> str:
-        """What the library said to it, or to the reference where it said nothing here."""
+        """The evidence of the first disagreement or, if there is none, that of the reference."""
         return self.cell.evidence or self.first.row.cells[self.first.reference].evidence
 
 
@@ -79,143 +79,157 @@ def _names(labels: Iterable[str]) -> str:
     return listed(list(dict.fromkeys(labels)), 6)
 
 
-def disagreements(joined: CombinedRecords) -> list[Disagreements]:
-    """Return the disagreements, those together that differ by a case's name or a number, what nobody expected first."""
-    together: dict[tuple[object, ...], list[Disagreement]] = {}
-    for found in joined.disagreements:
-        row, cell = found.row, found.row.cells[found.column]
-        alone = row.label if found.unexplained else ""
-        said = _NUMBER.sub("#", one_line(cell.evidence, 240)) if cell.verdict in _QUOTED else ""
-        key = row.state, row.base, found.column, found.verdicts, cell.status, said, alone
-        together.setdefault(key, []).append(found)
-    made = [Disagreements(found=found) for found in together.values()]
-    return sorted(made, key=lambda one: not (one.first.unexplained or one.cell.status in FAILING))
+def group_disagreements(combined_records: CombinedRecords) -> list[DisagreementGroup]:
+    """Return the disagreements, grouped if only the case or a number in the evidence differs, unexpected ones first."""
+    groups: dict[tuple[object, ...], list[Disagreement]] = {}
+    for disagreement in combined_records.disagreements:
+        row, cell = disagreement.row, disagreement.row.cells[disagreement.column]
+        case = row.label if disagreement.pictures_differ else ""
+        quote = _NUMBER.sub("#", one_line(cell.evidence, 240)) if cell.verdict in _QUOTED else ""
+        key = row.state, row.base, disagreement.column, disagreement.verdicts, cell.status, quote, case
+        groups.setdefault(key, []).append(disagreement)
+    found = [DisagreementGroup(disagreements=group) for group in groups.values()]
+    return sorted(found, key=lambda group: not (group.first.pictures_differ or group.cell.status in FAILING))
 
 
-def agreed(joined: CombinedRecords) -> str:
-    """Return in which states no backend disagrees with the CPU, as a sentence, or "" if there is none such."""
-    differing = {found.row.state for found in joined.disagreements}
-    shared = Counter(row.state for row in joined.rows if len({column.backend for column in row.cells}) > 1)
-    same = [
+def agreement(combined_records: CombinedRecords) -> str:
+    """Return a sentence with the states in which no backend disagrees with the CPU, or "" if there are none."""
+    differing = {disagreement.row.state for disagreement in combined_records.disagreements}
+    shared = Counter(
+        row.state for row in combined_records.rows if len({column.backend for column in row.cells}) > 1
+    )
+    states = [
         f"{state} ({plural(shared[state], 'case')})"
-        for state in joined.states
+        for state in combined_records.states
         if shared[state] and state not in differing
     ]
-    return f"Nowhere in {' and '.join(same)}." if same else ""
+    return f"There are no disagreements in {' and '.join(states)}." if states else ""
 
 
-def write(joined: CombinedRecords, folder: Path) -> list[Path]:
-    """Write merged.html and merged.md into a folder and return their paths; raises OutputRefused."""
-    contents = {"merged.html": page(joined), "merged.md": text(joined)}
+def write(combined_records: CombinedRecords, folder: Path) -> list[Path]:
+    """Write merged.html and merged.md into a folder and return their paths.
+
+    Raises OutputRefused if the folder cannot be written.
+    """
+    contents = {"merged.html": page(combined_records), "merged.md": text(combined_records)}
     for name, content in contents.items():
         atomic_write.write(folder / name, content)
     return [folder / name for name in contents]
 
 
-def sentence(joined: CombinedRecords) -> str:
-    """Return what was found, in one sentence without a full stop."""
-    backends = ", ".join(dict.fromkeys(c.backend for c in joined.columns if c.device)) or "no backend"
-    cells = sum(len(row.cells) for row in joined.rows)
-    parts = [f"{plural(cells, 'cell')} on {backends}"]
-    parts.append(f"{plural(len(joined.failing), 'cell')} not as expected")
-    apart = sum(found.unexplained for found in joined.disagreements)
-    parts.append(f"{plural(joined.compared, 'picture')} compared with the CPU's, {apart} differ")
-    if joined.refused:
-        parts.append(f"{plural(len(joined.refused), 'side')} refused")
+def headline(combined_records: CombinedRecords) -> str:
+    """Return the result in one sentence without a full stop."""
+    used = dict.fromkeys(column.backend for column in combined_records.columns if column.device)
+    cells = sum(len(row.cells) for row in combined_records.rows)
+    differing = sum(disagreement.pictures_differ for disagreement in combined_records.disagreements)
+    parts = [
+        f"{plural(cells, 'cell')} on {', '.join(used) or 'no backend'}",
+        plural(len(combined_records.failing), "unexpected result"),
+        f"{plural(combined_records.compared, 'picture')} compared with the CPU's, "
+        f"{differing or 'none'} different",
+    ]
+    if combined_records.refused:
+        parts.append(f"{plural(len(combined_records.refused), 'side')} refused")
     return "; ".join(parts)
 
 
-def empty(column: CombinedColumn) -> str:
-    """Return why a column is empty."""
-    known = BACKENDS[column.backend]
-    return "never run" if known.never_run else "not among these records"
+def why_empty(column: CombinedColumn) -> str:
+    """Return the reason why a column has no cells."""
+    return "never run" if BACKENDS[column.backend].never_run else "not in these records"
 
 
-def groups(joined: CombinedRecords, state: str) -> list[DifferenceGroup]:
-    """Return the rows of a state, merged where all columns say the same, what must be looked at first."""
-    found: dict[tuple[object, ...], list[CombinedRow]] = {}
-    for row in joined.rows:
+def group_rows(combined_records: CombinedRecords, state: str) -> list[RowGroup]:
+    """Return the rows of a state, grouped if the results in all columns are equal, the most severe groups first."""
+    groups: dict[tuple[object, ...], list[CombinedRow]] = {}
+    for row in combined_records.rows:
         if row.state == state:
-            cells = [row.cells.get(column) for column in joined.columns]
+            cells = [row.cells.get(column) for column in combined_records.columns]
             key = tuple(cell and (cell.verdict, cell.status, cell.reason) for cell in cells)
-            found.setdefault(key, []).append(row)
-    made = [DifferenceGroup(rows=rows) for rows in found.values()]
-    return sorted(
-        made,
-        key=lambda g: (worst(g.rows[0].cells.values()), -len({c.verdict for c in g.rows[0].cells.values()})),
-    )
+            groups.setdefault(key, []).append(row)
+
+    def urgency(group: RowGroup) -> tuple[int, int]:
+        cells = group.rows[0].cells.values()
+        return severity(cells), -len({cell.verdict for cell in cells})
+
+    return sorted((RowGroup(rows=rows) for rows in groups.values()), key=urgency)
 
 
-def text(joined: CombinedRecords) -> str:
-    """Return the Markdown, never more than ``LIMIT`` bytes."""
-    lines = [f"**{escape(sentence(joined))}.**", ""]
-    lines += _what(joined)
-    for refusal in joined.refused:
-        where = f"{refusal.entry.path.name}, {refusal.entry.state}, {refusal.entry.side.backend}"
-        lines.append(f"- refused: {escape(where)}: {escape(refusal.reason)}")
-    lines += ["", "**Where backends disagree with the CPU**", ""]
-    differing = disagreements(joined)
-    if nowhere := agreed(joined):
-        lines += [escape(nowhere), ""]
-    lines += [f"- {escape(line(one))}" for one in differing[:LINES]]
-    lines += _more(differing, "disagreement")
-    if joined.failing:
-        lines += ["", "**Not as expected**", ""]
-        for row, column in joined.failing[:LINES]:
+def text(combined_records: CombinedRecords) -> str:
+    """Return the report as Markdown, at most ``LIMIT`` bytes long."""
+    columns = combined_records.columns
+    lines = [f"**{escape(headline(combined_records))}.**", "", *_records_table(combined_records)]
+    for refusal in combined_records.refused:
+        refused = refusal.side_record
+        side = f"{refused.path.name}, {refused.state}, {refused.side.backend}"
+        lines.append(f"- refused: {escape(side)}: {escape(refusal.reason)}")
+    lines += ["", "**Disagreements with the CPU**", ""]
+    if agreed := agreement(combined_records):
+        lines += [escape(agreed), ""]
+    disagreements = group_disagreements(combined_records)
+    lines += [f"- {escape(group_text(group))}" for group in disagreements[:LINES]]
+    lines += _rest(disagreements, "disagreement")
+    if combined_records.failing:
+        lines += ["", "**Unexpected results**", ""]
+        for row, column in combined_records.failing[:LINES]:
             cell = row.cells[column]
             quote = f": {code(cell.evidence)}" if cell.evidence else ""
             place = f"{row.state} {row.label}, {column.label}"
-            lines.append(f"- {cell.status} {escape(place)}: {escape(short(cell))}{quote}")
-        lines += _more(joined.failing, "cell")
-    for state in joined.states:
-        heads = ["case", *(c.label for c in joined.columns)]
+            lines.append(f"- {cell.status} {escape(place)}: {escape(verdict_text(cell))}{quote}")
+        lines += _rest(combined_records.failing, "cell")
+    for state in combined_records.states:
+        heads = ["case", *(column.label for column in columns)]
         lines += ["", f"**{escape(state)}**", "", *markdown.head([escape(name) for name in heads])]
-        found = groups(joined, state)
-        for group in found[:LINES]:
-            lines.append(_row([group.label, *(_text(group, column) for column in joined.columns)]))
-        if len(found) > LINES:
-            lines.append(_row([f"{len(found) - LINES} more in merged.html", *[""] * len(joined.columns)]))
-    whole = "\n".join(lines) + "\n"
-    cut = "\n\nCut here: the whole is in merged.html.\n"
-    data = whole.encode()
+        groups = group_rows(combined_records, state)
+        lines += [
+            _row([group.label, *(_text(group, column) for column in columns)]) for group in groups[:LINES]
+        ]
+        if len(groups) > LINES:
+            rest = f"{plural(len(groups) - LINES, 'more row')} in merged.html"
+            lines.append(_row([rest, *[""] * len(columns)]))
+    return _shortened("\n".join(lines) + "\n")
+
+
+def _shortened(markdown_text: str) -> str:
+    """Return the text, cut after a whole line if it is longer than ``LIMIT`` bytes."""
+    note = "\n\nThis summary is cut. merged.html has everything.\n"
+    data = markdown_text.encode()
     if len(data) <= LIMIT:
-        return whole
-    kept = data[: LIMIT - len(cut.encode())].decode("utf-8", "ignore")
-    return kept[: kept.rfind("\n")] + cut
+        return markdown_text
+    kept = data[: LIMIT - len(note.encode())].decode("utf-8", "ignore")
+    return kept[: kept.rfind("\n")] + note
 
 
-def line(one: Disagreements) -> str:
-    """Return what disagreements are, with the place."""
-    return f"{one.first.row.state} {one.label}, {one.first.column.label}: {words(one.first)}"
+def group_text(group: DisagreementGroup) -> str:
+    """Return the state, cases, column and result of a group of disagreements in one line."""
+    return f"{group.first.row.state} {group.label}, {group.first.column.label}: {result(group.first)}"
 
 
-def words(found: Disagreement) -> str:
-    """Return what a disagreement is."""
-    ours, theirs = found.verdicts
-    if ours != theirs:
-        return f"{theirs}, the CPU {ours}"
-    error, bound = number(found.error or 0), number(found.bound)
-    return f"both {ours}, effect error {error} against the CPU's picture, allowed {bound}"
+def result(disagreement: Disagreement) -> str:
+    """Return how the result differs from the CPU's."""
+    reference, other = disagreement.verdicts
+    if reference != other:
+        return f"{other}, but {reference} on the CPU"
+    error, bound = number(disagreement.error or 0), number(disagreement.bound)
+    return f"{other} as on the CPU, but the pictures differ by an effect error of {error}, allowed {bound}"
 
 
-def _what(joined: CombinedRecords) -> list[str]:
-    """Return a table of what was joined."""
-    heads = ["file", "what", "backend", "device", "driver", "machine", "upstream", "started", "harness"]
+def _records_table(combined_records: CombinedRecords) -> list[str]:
+    """Return the table of the sides and of the backends without records."""
+    heads = ["file", "state", "backend", "device", "driver", "machine", "upstream", "started", "harness"]
     lines = markdown.head(heads)
-    for entry in joined.entries:
-        lines.append(_row(facts(entry)))
-    for column in joined.columns:
+    lines += [_row(facts(side_record)) for side_record in combined_records.side_records]
+    for column in combined_records.columns:
         if not column.device:
-            lines.append(_row(["–", "–", column.backend, empty(column), *["–"] * 5]))
+            lines.append(_row(["–", "–", column.backend, why_empty(column), *["–"] * 5]))
     return lines
 
 
-def facts(entry: SideRecord) -> list[str]:
-    """Return what a row of the table of what was joined holds."""
-    side, run = entry.side, entry.run
+def facts(side_record: SideRecord) -> list[str]:
+    """Return a row of the table of sides: file, state, backend, device, driver, machine, commit, start, harness."""
+    side, run = side_record.side, side_record.run
     return [
-        entry.path.name,
-        entry.state,
+        side_record.path.name,
+        side_record.state,
         side.backend,
         side.device or "not recorded",
         side.driver or "–",
@@ -230,52 +244,58 @@ def _row(cells: Sequence[str]) -> str:
     return markdown.row([escape(cell) for cell in cells])
 
 
-def _text(group: DifferenceGroup, column: CombinedColumn) -> str:
+def _text(group: RowGroup, column: CombinedColumn) -> str:
     cell = group.cell(column)
     if cell is None:
-        return "–" if column.device else empty(column)
-    return f"{SHAPES[cell.status][0]} {short(cell)}"
+        return "–" if column.device else why_empty(column)
+    return f"{SIGNS[cell.status][0]} {verdict_text(cell)}"
 
 
-def _more(items: Sequence[object], what: str) -> list[str]:
-    return [f"- {plural(len(items) - LINES, what)} more in merged.html"] if len(items) > LINES else []
+def _rest(items: Sequence[object], noun: str) -> list[str]:
+    left = len(items) - LINES
+    return [f"- {plural(left, f'more {noun}')} in merged.html"] if left > 0 else []
 
 
-def page(joined: CombinedRecords) -> str:
-    """Return the page."""
-    counts = Counter(cell.status for row in joined.rows for cell in row.cells.values())
+def page(combined_records: CombinedRecords) -> str:
+    """Return the report as an HTML page."""
+    counts = Counter(cell.status for row in combined_records.rows for cell in row.cells.values())
+    good = not (
+        combined_records.failing
+        or combined_records.refused
+        or any(disagreement.pictures_differ for disagreement in combined_records.disagreements)
+    )
     return fill(
-        "merged.html.j2",
-        sentence=sentence(joined),
-        good=not joined.failing
-        and not joined.refused
-        and not any(d.unexplained for d in joined.disagreements),
-        joined=joined,
+        "combined.html.j2",
+        headline=headline(combined_records),
+        good=good,
+        combined_records=combined_records,
         facts=facts,
-        empty=empty,
-        words=words,
-        agreed=agreed(joined),
-        shown=[
-            (one, _pictures(joined, one.first) if number < PICTURED else [])
-            for number, one in enumerate(disagreements(joined))
+        why_empty=why_empty,
+        result=result,
+        agreement=agreement(combined_records),
+        disagreements=[
+            (group, _pictures(combined_records, group.first) if index < PICTURED else [])
+            for index, group in enumerate(group_disagreements(combined_records))
         ],
-        tables=[(state, groups(joined, state)) for state in joined.states],
-        legend=[(s, SHAPES[s][0], counts[s], STATUSES[s]) for s in SEVERITY if counts[s]],
-        shapes={status: shapes[0] for status, shapes in SHAPES.items()},
-        short=short,
+        tables=[(state, group_rows(combined_records, state)) for state in combined_records.states],
+        legend=[(s, SIGNS[s][0], counts[s], STATUSES[s]) for s in SEVERITY if counts[s]],
+        signs={status: signs[0] for status, signs in SIGNS.items()},
+        verdict_text=verdict_text,
         one_line=one_line,
-        failing=FAILING,
     )
 
 
-def _pictures(joined: CombinedRecords, found: Disagreement) -> list[tuple[str, str]]:
-    """Return the pictures of a disagreement with their captions: the reference's, the other's, the difference."""
-    names = [found.row.cells[column].pictures.get("got", "") for column in (found.reference, found.column)]
-    held = [joined.pictures.get(name) for name in names]
-    labels = (found.reference.backend, found.column.backend)
-    shown = [(label, uri(pixels)) for label, pixels in zip(labels, held, strict=True) if pixels is not None]
-    first, second = held
+def _pictures(combined_records: CombinedRecords, disagreement: Disagreement) -> list[tuple[str, str]]:
+    """Return captions and URIs of the pictures of a disagreement: reference, other backend, amplified difference."""
+    columns = disagreement.reference, disagreement.column
+    digests = [disagreement.row.cells[column].pictures.get("got", "") for column in columns]
+    first, second = (combined_records.pictures.get(digest) for digest in digests)
+    found = [
+        (column.backend, data_uri(pixels))
+        for column, pixels in zip(columns, (first, second), strict=True)
+        if pixels is not None
+    ]
     if first is not None and second is not None and first.shape == second.shape:
         pixels, factor, _ = difference(second, first)
-        shown.append((f"difference × {factor}", uri(pixels)))
-    return shown
+        found.append((f"difference × {factor}", data_uri(pixels)))
+    return found

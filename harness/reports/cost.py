@@ -1,4 +1,4 @@
-"""What a run cost: its time, what the workers spent theirs on, and how much memory one took."""
+"""The cost of a run: its duration, the time that its workers spent, and their memory."""
 
 from __future__ import annotations
 
@@ -8,22 +8,26 @@ from datetime import datetime
 from harness.records.record import Records
 from harness.text import plural
 
-#: The parts of ``Observation.seconds`` in words.
-PARTS = {"files": "making files", "open": "opening base models", "generate": "making pictures"}
+#: The keys of ``Observation.seconds``, and what the worker does in that time.
+PARTS = {"files": "creating files", "open": "loading base models", "generate": "making pictures"}
 
 
-def line(records: Records) -> str:
-    """Return a line such as "120 shots in 60 s: making files 5 %, ... of the workers' 115 s; at most 400 MB each"."""
+def summary(records: Records) -> str:
+    """Return the number of shots, the duration, and the time and memory of the workers in one line, without full stop.
+
+    An example: "120 shots in 60 s; the workers spent 115 s: 5% creating files, ...; a worker used up to 400 MB". The
+    result is "" if no time is recorded.
+    """
     spent: Counter[str] = Counter()
-    for seen in records.observations.values():
-        spent.update({part: seconds for part, seconds in seen.seconds.items() if part in PARTS})
-    whole = spent.total()
-    if not whole:
+    for observation in records.observations.values():
+        spent.update({part: seconds for part, seconds in observation.seconds.items() if part in PARTS})
+    total = spent.total()
+    if not total:
         return ""
-    shares = ", ".join(f"{words} {spent[part] / whole:.0%}" for part, words in PARTS.items())
-    memory = max(seen.memory for seen in records.observations.values()) / 1e6
+    shares = ", ".join(f"{spent[part] / total:.0%} {activity}" for part, activity in PARTS.items())
+    memory = max(observation.memory for observation in records.observations.values()) / 1e6
     text = plural(len(records.observations), "shot")
     if records.finished:
-        took = datetime.fromisoformat(records.finished) - datetime.fromisoformat(records.run.started)
-        text += f" in {took.total_seconds():.0f} s"
-    return f"{text}: {shares} of the workers' {whole:.0f} s; a worker took {memory:.0f} MB at most"
+        duration = datetime.fromisoformat(records.finished) - datetime.fromisoformat(records.run.started)
+        text += f" in {duration.total_seconds():.0f} s"
+    return f"{text}; the workers spent {total:.0f} s: {shares}; a worker used up to {memory:.0f} MB"

@@ -1,7 +1,7 @@
-"""The report for a pull request: Markdown, never more than ``LIMIT`` lines however many cases there are.
+"""The report for a pull request: Markdown with at most ``LIMIT`` lines, however many cases there are.
 
-Each part is given the lines that are left and returns no more than that; what is cut is said, and stands in
-report.html.
+Each part gets the number of lines that are left and returns no more than these. It says how much it leaves out; the
+rest is in report.html.
 """
 
 from __future__ import annotations
@@ -17,37 +17,37 @@ from harness.reports.vocabulary import headline_error
 from harness.text import number, one_line, plural
 
 LIMIT = 59
-#: Most builds, unexpected failures and known defects that are listed; one more line then counts the others.
-BUILDS, FAILURES, KNOWN = 8, 4, 5
-#: Lines that the folded table is sure of, and those of them that are around its rows: head, notes, blanks.
+#: The largest number of builds, unexpected results and expected failures that are listed.
+BUILDS, UNEXPECTED, EXPECTED = 8, 4, 5
+#: The lines reserved for the folded table, and how many of these are not rows: heading, notes, blank lines.
 FOLDED, FRAME = 12, 9
 
 Lines = list[str]
 
 
-def render(shown: ReportTable) -> str:
+def render(table: ReportTable) -> str:
     """Return the report."""
-    pairs = before_after.pairs(shown)
-    top = [f"**{escape(before_after.sentence(shown, pairs))}.**", "", *_tested(shown), ""]
-    end = ["", "Repeat it with:", "```sh", one_line(shown.records.run.command), "```"]
+    pairs = before_after.pairs(table)
+    top = [f"**{escape(before_after.headline(table, pairs))}.**", "", *_builds(table), ""]
+    end = ["", "Rerun with:", "```sh", one_line(table.records.run.command), "```"]
     room = LIMIT - len(top) - len(end)
-    notes = [*_failures(shown), *_known(shown)]
-    # Every case should have its line in the folded table, as long as the tables above have half of the room.
-    folded = max(FOLDED, min(len(shown.rows) + FRAME, room // 2))
-    tables = _tables(shown, pairs, room - len(notes) - folded)
-    whole = full(shown, room - len(notes) - len(tables))
-    return "\n".join([*top, *tables, *notes, *whole, *end]) + "\n"
+    notes = [*_unexpected(table), *_expected(table)]
+    # Every case should have a row in the folded table, as long as the tables above it have half of the room.
+    folded = max(FOLDED, min(len(table.rows) + FRAME, room // 2))
+    summaries = _summaries(table, pairs, room - len(notes) - folded)
+    details = full_table(table, room - len(notes) - len(summaries))
+    return "\n".join([*top, *summaries, *notes, *details, *end]) + "\n"
 
 
 def escape(text: str) -> str:
-    """Return foreign text so that Markdown and HTML in it stay text, in one line."""
+    """Return any text as one line in which Markdown and HTML have no effect."""
     line = one_line(text).replace("&", "&amp;").replace("<", "&lt;")
-    # An underscore within a word is one in GitHub's Markdown, and NO_EFFECT is to be found by searching.
+    # GitHub does not treat an underscore within a word as Markdown. Unescaped, NO_EFFECT can be found by searching.
     return re.sub(r"[\\`*\[\]|~#@]|(?<!\w)_|_(?!\w)", r"\\\g<0>", line)
 
 
 def code(text: str, width: int = 240) -> str:
-    """Return foreign text as a code span in one line that is safe in a table too."""
+    """Return any text as a code span in one line, cut to ``width`` characters. It is safe inside a table, too."""
     line = one_line(text, width).replace("|", "\\|")
     fence = "`"
     while fence in line:
@@ -57,105 +57,107 @@ def code(text: str, width: int = 240) -> str:
 
 
 def row(cells: Sequence[str]) -> str:
-    """Return a row of a table; its cells are escaped already."""
+    """Return a row of a table. The cells must be escaped."""
     return f"| {' | '.join(cells)} |"
 
 
 def head(cells: Sequence[str]) -> Lines:
-    """Return the head of a table."""
+    """Return the head of a table. The cells must be escaped."""
     return [row(cells), "|---" * len(cells) + "|"]
 
 
-def _cut(lines: Lines, count: int, what: str) -> Lines:
-    """Return the lines and, if these are not all of ``count``, a last one that says how many are missing."""
-    left = count - len(lines)
-    return [*lines, f"- {plural(left, what)} more in report.html"] if left else lines
+def _with_rest(items: Lines, count: int, noun: str) -> Lines:
+    """Return list items and, if there are fewer than ``count``, a last item with the number of missing ones."""
+    left = count - len(items)
+    return [*items, f"- {plural(left, f'more {noun}')} in report.html"] if left else items
 
 
-def _tested(shown: ReportTable) -> Lines:
-    run = shown.records.run
+def _builds(table: ReportTable) -> Lines:
+    """Return the table of the builds and a line on the machine."""
+    run = table.records.run
     rows = [
         row(
             [
                 escape(side.label),
-                escape(builds.commit(side)) or "–",
-                escape(builds.patched_by(side)),
+                escape(builds.short_commit(side)) or "–",
+                escape(builds.patches_text(side)),
                 escape(side.backend),
                 escape(builds.compiler(side)) or "–",
             ]
         )
-        for side in shown.sides
+        for side in table.sides
     ]
     machine = ", ".join(f"{name} {value}" for name, value in run.machine.items())
-    where = f"{run.title}; {machine}; {run.started}; harness {run.project}"
-    constant = ", ".join(f"{name} {value}" for name, value in shown.constant.items() if value)
-    table = [*head(["build", "upstream commit", "patches", "backend", "compiler"]), *rows[:BUILDS]]
+    origin = f"{run.title}; {machine}; {run.started}; harness {run.project}"
+    constant = ", ".join(f"{name} {value}" for name, value in table.constant.items() if value)
+    lines = [*head(["build", "upstream commit", "patches", "backend", "compiler"]), *rows[:BUILDS]]
     if len(rows) > BUILDS:
-        table.append(row([f"{len(rows) - BUILDS} more in report.html", "", "", "", ""]))
-    return [*table, "", escape(where + (f"; everywhere {constant}" if constant else ""))]
+        lines.append(row([f"{plural(len(rows) - BUILDS, 'more build')} in report.html", "", "", "", ""]))
+    return [*lines, "", escape(origin + (f"; all cells: {constant}" if constant else ""))]
 
 
-def _tables(shown: ReportTable, pairs: Sequence[SidePair], room: int) -> Lines:
-    """Return a table for each pair, then for each side without a partner, in ``room`` lines."""
-    parts = [((pair.before, pair.after), f"{pair.label}, {' -> '.join(pair.words)}", pair) for pair in pairs]
-    singles = [((side,), side.label, None) for side in before_after.alone(shown, pairs)]
+def _summaries(table: ReportTable, pairs: Sequence[SidePair], room: int) -> Lines:
+    """Return a table for each pair and for each other side, in at most ``room`` lines."""
+    parts = [((pair.before, pair.after), f"{pair.label}, {' -> '.join(pair.names)}", pair) for pair in pairs]
+    singles = [((side,), side.label, None) for side in before_after.unpaired_sides(table, pairs)]
     todo = [*parts, *singles]
     found: Lines = []
     for index, (sides, label, pair) in enumerate(todo):
         share = (room - len(found)) // (len(todo) - index)
-        if share < 7:  # title, blank, two for the head, one row, the note on the others, blank
+        if share < 7:  # title, blank, two lines of heading, one row, the number of other rows, blank
             left = len(todo) - index
             return (
                 [*found, f"{plural(left, 'more table')} in report.html.", ""]
                 if room - len(found) >= 2
                 else found
             )
-        counts = f": {before_after.summary(shown, pair)}" if pair else ""
-        still = (
+        counts = f": {before_after.summary(table, pair)}" if pair else ""
+        passing = (
             ""
             if not pair or before_after.same_build(pair)
-            else before_after.kept(before_after.changes(shown, pair))
+            else before_after.still_passing(before_after.changes(table, pair))
         )
-        lines = before_after.cost_rows(shown, sides, merge_all=False)
+        lines = before_after.summary_rows(table, sides, merge_all=False)
         if len(lines) > share - 5:
-            lines = before_after.cost_rows(shown, sides, merge_all=True)
-        across = before_after.modes(shown, *sides)
+            lines = before_after.summary_rows(table, sides, merge_all=True)
+        modes = before_after.modes(table, *sides)
         rows = [row([escape(line.label), *map(escape, line.texts)]) for line in lines]
         if len(rows) > share - 5:
             kept = share - 6
             cases = sum(len(line.rows) for line in lines[kept:])
-            rows = [*rows[:kept], row([f"{plural(cases, 'case')} more in report.html", *[""] * len(across)])]
+            rows = [*rows[:kept], row([f"{plural(cases, 'more case')} in report.html", *[""] * len(modes)])]
         found += [
-            f"**{escape(label + counts)}** {escape(still)}".rstrip(),
+            f"**{escape(label + counts)}** {escape(passing)}".rstrip(),
             "",
-            *head(["case", *map(escape, across)]),
+            *head(["case", *map(escape, modes)]),
             *rows,
             "",
         ]
     return found
 
 
-def _failures(shown: ReportTable) -> Lines:
-    failing = [
-        f"- {cell.status}: {escape(shown.describe([cell]))}: {short(cell)}"
+def _unexpected(table: ReportTable) -> Lines:
+    items = [
+        f"- {cell.status}: {escape(table.describe([cell]))}: {verdict_with_bound(cell)}"
         + (f": {code(cell.evidence)}" if cell.evidence else "")
         + (f" ({escape(cell.reason)})" if cell.reason else "")
-        + (f"; repeat: {code(cell.repeat)}" if cell.repeat else "")
-        for cell in shown.failing[:FAILURES]
+        + (f"; rerun: {code(cell.repeat)}" if cell.repeat else "")
+        for cell in table.failing[:UNEXPECTED]
     ]
-    return ["Not as expected:", *_cut(failing, len(shown.failing), "cell"), ""] if failing else []
+    return ["Unexpected results:", *_with_rest(items, len(table.failing), "cell"), ""] if items else []
 
 
-def _known(shown: ReportTable) -> Lines:
-    known = []
-    for reason, cells in list(shown.known.items())[:KNOWN]:
+def _expected(table: ReportTable) -> Lines:
+    items = []
+    for reason, cells in list(table.expected_failures.items())[:EXPECTED]:
         verdicts = ", ".join(dict.fromkeys(str(cell.verdict) for cell in cells))
-        known.append(f"- {escape(verdicts)}, {escape(shown.describe(cells))}: {escape(reason)}")
-    return ["Known:", *_cut(known, len(shown.known), "defect"), ""] if known else []
+        items.append(f"- {escape(verdicts)}, {escape(table.describe(cells))}: {escape(reason)}")
+    rest = len(table.expected_failures)
+    return ["Expected failures:", *_with_rest(items, rest, "expected failure"), ""] if items else []
 
 
-def short(cell: Cell) -> str:
-    """Return the verdict and, where it says something, the effect error with its bound: ``PASS 0.012/0.04``."""
+def verdict_with_bound(cell: Cell) -> str:
+    """Return the verdict and, if it is informative, the effect error with its bound: ``PASS 0.012/0.04``."""
     error = headline_error(cell)
     if error is None:
         return escape(str(cell.verdict))
@@ -163,40 +165,35 @@ def short(cell: Cell) -> str:
     return escape(f"{cell.verdict} {number(error)}{bound}")
 
 
-def full(shown: ReportTable, room: int) -> Lines:
-    """Return the full table, folded, in ``room`` lines: a row for each case, evidence as numbered notes."""
+def full_table(table: ReportTable, room: int) -> Lines:
+    """Return the table of all cases, folded, in at most ``room`` lines. Evidence follows it as numbered notes."""
     evidence: dict[str, int] = {}
 
     def text(cell: Cell | None) -> str:
         if cell is None:
             return "–"
-        parts = [short(cell)]
-        parts += (
-            [f"loss {number(cell.loss)}"]
-            if cell.loss is not None and headline_error(cell) is not None
-            else []
-        )
-        parts += [f"effect {number(cell.effect)}"] if cell.effect is not None else []
+        parts = [verdict_with_bound(cell)]
+        if cell.loss is not None and headline_error(cell) is not None:
+            parts.append(f"loss {number(cell.loss)}")
+        if cell.effect is not None:
+            parts.append(f"effect {number(cell.effect)}")
         if cell.evidence:
             parts.append(f"[{evidence.setdefault(cell.evidence, len(evidence) + 1)}]")
         return " ".join(parts)
 
-    columns = shown.columns
-    rows = shown.rows
+    columns, rows = table.columns, table.rows
     kept = rows if len(rows) <= room - FRAME else worst_first(rows)[: max(room - FRAME - 1, 0)]
     body = [
-        row([escape(each.label), *(text(each.cells.get(column.place)) for column in columns)])
-        for each in kept
+        row([escape(each.label), *(text(each.cells.get(column.key)) for column in columns)]) for each in kept
     ]
     if len(kept) < len(rows):
-        body.append(
-            row([f"{plural(len(rows) - len(kept), 'case')} more in report.html", *[""] * len(columns)])
-        )
+        rest = f"{plural(len(rows) - len(kept), 'more case')} in report.html"
+        body.append(row([rest, *[""] * len(columns)]))
     notes = "<br>".join(f"[{mark}] {code(text)}" for text, mark in list(evidence.items())[:20])
     if len(evidence) > 20:
-        notes += f"<br>{len(evidence) - 20} more in report.html"
+        notes += f"<br>{plural(len(evidence) - 20, 'more note')} in report.html"
     return [
-        f"<details><summary>All {plural(len(shown.records.cells), 'cell')}: verdict, effect error/tolerance, "
+        f"<details><summary>All {plural(len(table.records.cells), 'cell')}: verdict, effect error/tolerance, "
         "loss, effect in grey levels, evidence</summary>",
         "",
         *head(["case", *(escape(f"{column.side.label} {column.mode}".strip()) for column in columns)]),

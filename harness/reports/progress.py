@@ -1,4 +1,4 @@
-"""Progress while shots are run: a bar on a terminal, now and then a plain line elsewhere."""
+"""The progress of a run: a bar on a terminal, and a line from time to time in a log."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from rich.progress import Progress as Bar
 from harness.text import one_line
 from sdcpp.console import err
 
-#: Off a terminal: a line after so many shots, or after so many seconds, whichever comes first.
+#: In a log, a line is printed after this many shots or after this many seconds, whichever comes first.
 EVERY, SECONDS = 25, 10.0
 
 
 class Progress:
-    """Counts what is done and shows it, from ``with Progress(total) as progress`` to the end of the block.
+    """Counts the shots that are done and shows the count: ``with Progress(total) as progress``.
 
-    It writes to standard error unless given another console.
+    Output goes to standard error unless another console is given.
     """
 
     def __init__(self, total: int, console: Console = err) -> None:
@@ -53,7 +53,7 @@ class Progress:
             self._line("")
 
     def update(self, done: str, verdicts: Iterable[str]) -> None:
-        """Count one shot that is done: its label, and the verdicts on the cases that it was the last one for."""
+        """Count one shot as done, and the verdicts on the cases that it completed. ``done`` is the name of the shot."""
         self.done += 1
         self.counts.update(map(str, verdicts))
         if self._bar:
@@ -63,12 +63,12 @@ class Progress:
             self._line(one_line(done, 60))
 
     def say(self, text: str) -> None:
-        """Show a line at once, above the bar where there is one."""
+        """Print a line; on a terminal it appears above the bar."""
         self._console.print(escape(text), highlight=False, soft_wrap=True)
 
     @property
     def summary(self) -> str:
-        """The counts of verdicts, the most frequent first: ``PASS 40, ABORT 2``."""
+        """The number of each verdict, the most frequent first: ``PASS 40, ABORT 2``."""
         return ", ".join(f"{verdict} {count}" for verdict, count in self.counts.most_common())
 
     def _line(self, more: str) -> None:

@@ -1,6 +1,6 @@
 """The report on a proposed change: Markdown for "Additional Information" in upstream's pull request template.
 
-What changed stands in the open, everything else is folded.
+What changed is visible at once; everything else is folded.
 """
 
 from __future__ import annotations
@@ -13,118 +13,125 @@ from harness.records.record import Cell
 from harness.records.verdict import Verdict
 from harness.reports import before_after, builds
 from harness.reports.before_after import Change, SidePair
-from harness.reports.markdown import Lines, code, escape, full, head, row, short
-from harness.reports.table import ReportTable, title
+from harness.reports.markdown import Lines, code, escape, full_table, head, row, verdict_with_bound
+from harness.reports.table import ReportTable, case_id
 from harness.text import one_line, plural
 
-#: Rows of the tables that stand in the open; what is more is counted and stands in report.html.
+#: The largest number of changed cases, and of changed files, that are listed.
 CHANGED, FILES = 30, 12
-#: Lines of the folded table.
+#: The number of lines of the folded table.
 FOLDED = 400
-#: Below this, a processor time is noise and a ratio of two would mislead, in seconds.
+#: Times below this many seconds are noise: their ratio is not printed.
 NOISE = 0.05
-#: What applying costs: the key in ``Cell.applying`` and what the report calls it.
+#: The costs of applying an adapter: the key in ``Cell.applying``, and the heading of the column.
 COSTS = {
-    "seconds": "picture with it",
-    "processor": "processor time of that",
-    "more": "more than without",
+    "seconds": "wall time",
+    "processor": "CPU time",
+    "more": "CPU time added by the adapter",
     "memory": "peak memory",
 }
 
 
-def render(shown: ReportTable) -> str:
+def render(table: ReportTable) -> str:
     """Return the report."""
-    pairs = before_after.pairs(shown)
-    lines = [f"**{escape(before_after.sentence(shown, pairs))}.**", ""]
+    pairs = before_after.pairs(table)
+    lines = [f"**{escape(before_after.headline(table, pairs))}.**", ""]
     for pair in pairs:
-        found = before_after.changes(shown, pair)
-        lines += _states(shown, pair, found)
-        lines += _changed(found)
-        lines += _costs(found)
-    lines += ["```sh", one_line(shown.records.run.command), "```", ""]
-    if shown.records.cells:
-        lines += full(shown, FOLDED)
-    lines += _about(shown, pairs)
+        changes = before_after.changes(table, pair)
+        lines += _states(table, pair, changes)
+        lines += _changed(changes)
+        lines += _costs(changes)
+    lines += ["```sh", one_line(table.records.run.command), "```", ""]
+    if table.records.cells:
+        lines += full_table(table, FOLDED)
+    lines += _origin(table, pairs)
     return "\n".join(lines) + "\n"
 
 
-def _facts(shown: ReportTable, pair: SidePair) -> dict[str, Any]:
-    return dict(shown.records.run.proposal[pair.before.revision])
+def _facts(table: ReportTable, pair: SidePair) -> dict[str, Any]:
+    return dict(table.records.run.proposal[pair.before.revision])
 
 
-def _states(shown: ReportTable, pair: SidePair, found: Sequence[Change]) -> Lines:
-    facts = _facts(shown, pair)
+def _states(table: ReportTable, pair: SidePair, changes: Sequence[Change]) -> Lines:
+    """Return what is compared: the two states, the changed files, the device and the compiler."""
+    facts = _facts(table, pair)
     files = facts["files"]
-    named = ", ".join(f"{code(name)} {_counts(added, removed)}" for name, added, removed in files[:FILES])
-    more = f" and {plural(len(files) - FILES, 'file')} more" if len(files) > FILES else ""
+    listed = ", ".join(
+        f"{code(name)} {_line_counts(added, removed)}" for name, added, removed in files[:FILES]
+    )
+    rest = f" and {plural(len(files) - FILES, 'more file')}" if len(files) > FILES else ""
+    passing = before_after.still_passing(changes)
     return [
         f"- before: {escape(facts['before'])}",
         f"- after: {escape(facts['after'])}",
-        f"- change: {named}{more}",
-        f"- {escape(_device(shown, pair))}; {escape(builds.compiler(pair.after))}",
-        *([f"- {escape(before_after.summary(shown, pair))}"] if len(before_after.pairs(shown)) > 1 else []),
-        *([f"- {escape(before_after.kept(found))}"] if before_after.kept(found) else []),
+        f"- change: {listed}{rest}",
+        f"- {escape(_device(table, pair))}; {escape(builds.compiler(pair.after))}",
+        *([f"- {escape(before_after.summary(table, pair))}"] if len(before_after.pairs(table)) > 1 else []),
+        *([f"- {escape(passing)}"] if passing else []),
         "",
     ]
 
 
-def _counts(added: int | None, removed: int | None) -> str:
+def _line_counts(added: int | None, removed: int | None) -> str:
     return "binary" if added is None or removed is None else f"+{added} −{removed}"
 
 
-def _device(shown: ReportTable, pair: SidePair) -> str:
-    """Return where it ran: backend, device, driver, system."""
+def _device(table: ReportTable, pair: SidePair) -> str:
+    """Return backend, device, driver and operating system."""
     side = pair.after
-    words = [side.backend, side.device, side.driver, shown.records.run.machine.get("system", "")]
-    return "; ".join(word for word in words if word)
+    parts = [side.backend, side.device, side.driver, table.records.run.machine.get("system", "")]
+    return "; ".join(part for part in parts if part)
 
 
-def _changed(found: Sequence[Change]) -> Lines:
-    changed = [each for each in found if each.kind != "unchanged"]
-    changed.sort(key=lambda each: before_after.KINDS.index(each.kind))
+def _changed(changes: Sequence[Change]) -> Lines:
+    """Return the table of the cases that changed, the regressions first, with their evidence as numbered notes."""
+    changed = [change for change in changes if change.kind != "unchanged"]
+    changed.sort(key=lambda change: before_after.KINDS.index(change.kind))
     evidence: dict[str, int] = {}
-    lines = [
-        row([_became(each), _where(each), _told(each.before, evidence), _told(each.after, evidence)])
-        for each in changed[:CHANGED]
+    rows = [
+        row(
+            [
+                f"**{change.kind}**" if change.kind == "regressed" else change.kind,
+                _case(change),
+                _result(change.before, evidence),
+                _result(change.after, evidence),
+            ]
+        )
+        for change in changed[:CHANGED]
     ]
+    if not rows:
+        return []
     if len(changed) > CHANGED:
-        lines.append(row([f"{len(changed) - CHANGED} more in report.html", "", "", ""]))
+        rows.append(row([f"{plural(len(changed) - CHANGED, 'more case')} in report.html", "", "", ""]))
     notes = [f"[{mark}] {code(text, 160)}<br>" for text, mark in evidence.items()]
-    return (
-        [*head(["", "case", "before", "after"]), *lines, "", *notes, *([""] if notes else [])]
-        if lines
-        else []
-    )
+    return [*head(["", "case", "before", "after"]), *rows, "", *notes, *([""] if notes else [])]
 
 
-def _became(found: Change) -> str:
-    return f"**{found.kind}**" if found.kind == "regressed" else found.kind
-
-
-def _where(found: Change) -> str:
-    cell = found.after or found.before
+def _case(change: Change) -> str:
+    cell = change.after or change.before
     if cell is None:
         return ""
     base = cell.dimensions.get("base", "")
-    return code(title(cell)) + (f" {escape(base)}" if base else "")
+    return code(case_id(cell)) + (f" {escape(base)}" if base else "")
 
 
-def _told(cell: Cell | None, evidence: dict[str, int]) -> str:
-    """Return what a cell says; its evidence becomes a note, once."""
+def _result(cell: Cell | None, evidence: dict[str, int]) -> str:
+    """Return the result of a cell with a reference to its evidence, which is added to ``evidence``."""
     if cell is None:
         return "–"
     if cell.verdict is Verdict.PASS or not cell.evidence:
-        return short(cell)
-    return f"{short(cell)} [{evidence.setdefault(cell.evidence.partition(chr(10))[0], len(evidence) + 1)}]"
+        return verdict_with_bound(cell)
+    first_line = cell.evidence.partition("\n")[0]
+    return f"{verdict_with_bound(cell)} [{evidence.setdefault(first_line, len(evidence) + 1)}]"
 
 
-def _costs(found: Sequence[Change]) -> Lines:
-    """Return the table of what applying costs: medians over the cases that made a picture on both sides."""
+def _costs(changes: Sequence[Change]) -> Lines:
+    """Return the table of the cost of applying an adapter: medians of the cases with a picture on both sides."""
     groups: dict[tuple[str, str], list[tuple[Cell, Cell]]] = {}
-    for each in found:
-        if each.before and each.after and each.before.applying and each.after.applying:
-            place = each.before.dimensions.get("base", ""), each.mode
-            groups.setdefault(place, []).append((each.before, each.after))
+    for change in changes:
+        if change.before and change.after and change.before.applying and change.after.applying:
+            key = change.before.dimensions.get("base", ""), change.mode
+            groups.setdefault(key, []).append((change.before, change.after))
     rows = [
         row([escape(f"{base} {mode}".strip()), *(_cost(cells, name) for name in COSTS), str(len(cells))])
         for (base, mode), cells in groups.items()
@@ -132,11 +139,12 @@ def _costs(found: Sequence[Change]) -> Lines:
     if not rows:
         return []
     return [
-        *head(["applying an adapter, medians", *COSTS.values(), "cases"]),
+        *head(["a picture with an adapter", *COSTS.values(), "cases"]),
         *rows,
         "",
-        "Measured once a case, several at a time, while the library sleeps whenever its threads load a file: processor",
-        f"time is steadier. A ratio of times under {1000 * NOISE:.0f} ms would be noise. Peak memory is the process's.",
+        "Medians. Each case was measured once, while other cases ran. CPU time varies less than wall time, because the",
+        "library sleeps while its threads load files. No ratio is given for times below "
+        f"{1000 * NOISE:.0f} ms. Peak memory is that of the whole process.",
         "",
     ]
 
@@ -149,11 +157,11 @@ def _cost(cells: Sequence[tuple[Cell, Cell]], name: str) -> str:
     return f"{1000 * before:.0f} -> {1000 * after:.0f} ms{ratio}"
 
 
-def _about(shown: ReportTable, pairs: Iterable[SidePair]) -> Lines:
-    """Return what is to be known to do it again, folded: commits, files, build options, machine."""
+def _origin(table: ReportTable, pairs: Iterable[SidePair]) -> Lines:
+    """Return what is needed to repeat the run, folded: commits, uncommitted files, build options, machine."""
     lines = ["<details><summary>Commits, build options, machine</summary>", ""]
     for pair in pairs:
-        facts = _facts(shown, pair)
+        facts = _facts(table, pair)
         lines += [f"- commit {code(name[:12])} {escape(subject)}" for name, subject in facts["commits"]]
         lines += [f"- not committed: {code(name)}" for name in facts["uncommitted"]]
         lines += [
@@ -161,7 +169,7 @@ def _about(shown: ReportTable, pairs: Iterable[SidePair]) -> Lines:
             + escape("; ".join(f"{name}: {value}" for name, value in builds.entries(side)))
             for side in (pair.before, pair.after)
         ]
-    run = shown.records.run
+    run = table.records.run
     machine = ", ".join(f"{name} {value}" for name, value in run.machine.items())
     lines += [
         f"- {escape(machine)}",

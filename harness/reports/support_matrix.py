@@ -1,4 +1,4 @@
-"""The measured support matrix: tensor type by backend by mode, beside the table that upstream once documented."""
+"""docs/support.md: the measured support of tensor types by backend and mode, beside what upstream documented."""
 
 from __future__ import annotations
 
@@ -8,65 +8,66 @@ from harness.judging.combined import COLUMNS, CombinedColumn, CombinedRecords, C
 from harness.records.record import Cell
 from harness.records.verdict import Verdict
 from harness.reports import markdown
-from harness.reports.combined_report import empty
+from harness.reports.combined_report import why_empty
 from harness.text import number
 from sdcpp.machine.backends import BACKENDS
 
 #: The command that writes the page.
-COMMAND = "sdcpp merge results/*.jsonl* --support docs/support.md"
-#: What auto picks is one of these two, by the types of the base model.
+COMMAND = "sdcpp combine results/*.jsonl* --support docs/support.md"
+#: The columns of a backend. Mode auto means one of these two, depending on the type of the base model.
 MODES = ("immediately", "at_runtime")
 _PLAIN = ("F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0")
 _K = ("Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K")
 _IQ = ("IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S", "IQ4_NL", "IQ4_XS")
-#: Upstream's docs/lora.md from 2025-09-08 to 2025-11-13, read off source and never measured there: type to yes or no.
+#: What upstream's docs/lora.md said from 2025-09-08 to 2025-11-13, by backend: the types, and whether they were
+#: supported. Upstream derived it from the source code and did not measure it.
 DOCUMENTED: Mapping[str, Mapping[str, bool]] = {
     "cuda": {**dict.fromkeys((*_PLAIN, "I32"), True), **dict.fromkeys((*_K, *_IQ), False)},
     "vulkan": {**dict.fromkeys((*_PLAIN, *_IQ, "MXFP4"), True), **dict.fromkeys((*_K, "I32"), False)},
 }
 
 
-def page(joined: CombinedRecords) -> str:
-    """Return docs/support.md."""
+def page(combined_records: CombinedRecords) -> str:
+    """Return docs/support.md as Markdown."""
     lines = [
-        "# Which GGUF LoRAs work where",
+        "# Which GGUF LoRA types work on which backend",
         "",
-        f"Made from the records in `results/` by `{COMMAND}`; a test fails if it differs from them.",
+        "Each cell is the result of a LoRA whose tensors have the type in the first column. Its rank is 32, or 256 for",
+        "types with blocks of 256 values. If there are several base models, the cell shows the worst result.",
         "",
-        "A cell is what became of a LoRA of rank 32 (256 where blocks hold 256 values) whose tensors have that type,",
-        "on the base models of [harness/models/tiny_models.py](../harness/models/tiny_models.py): ✓ with the effect",
-        "error if the picture is the one that merging the same values into the model makes, else the verdict",
-        "(README.md explains both); –: not tried. *doc* is what upstream's docs/lora.md said from 2025-09-08 to",
-        "2025-11-13, read off source and taken down since: yes, no, or nothing. **≠** marks where it differs from what",
-        "was measured.",
+        "- **✓** and a number: the type works. The number is the effect error: 0 if the adapter is applied exactly, 1",
+        "  if it is ignored.",
+        "- A verdict such as `NO_EFFECT` or `ABORT`: the type fails. [README.md](../README.md) explains the verdicts.",
+        "- **–**: not tested.",
+        "- *doc*: what upstream's docs/lora.md said from 2025-09-08 to 2025-11-13: yes, no or nothing. Upstream",
+        "  derived it from the source code and has removed it since. **≠** marks a difference from the measurement.",
         "",
-        *_machines(joined),
+        f"`{COMMAND}` generates this page from the records in",
+        "`results/`. The base models are in [harness/models/tiny_models.py](../harness/models/tiny_models.py).",
     ]
-    for state in joined.states:
-        table = _table(joined, state)
+    for state in combined_records.states:
+        table = _table(combined_records, state)
         if table:
             lines += ["", f"## {state}", "", *table]
-    lines += ["", "## Never run", ""]
-    absent = [column.backend for column in joined.columns if not column.device]
-    lines += [f"- {name}: {empty(CombinedColumn(backend=name))}." for name in absent]
+    lines += ["", "## Devices", "", *_devices(combined_records), "", "## Backends without records", ""]
+    absent = [column.backend for column in combined_records.columns if not column.device]
+    lines += [f"- {name}: {why_empty(CombinedColumn(backend=name))}." for name in absent]
     others = ", ".join(name for name, known in BACKENDS.items() if known.never_run and name not in COLUMNS)
-    lines += [
-        f"- {others}: never run; their records in sdcpp/machine/backends.py were written from documentation."
-    ]
+    lines += [f"- {others}: never run. Their entries in sdcpp/machine/backends.py follow documentation only."]
     return "\n".join(lines) + "\n"
 
 
-def _machines(joined: CombinedRecords) -> list[str]:
+def _devices(combined_records: CombinedRecords) -> list[str]:
     rows = dict.fromkeys(
         (
-            entry.side.backend,
-            entry.side.device,
-            entry.side.driver or "–",
-            _toolkit(entry.side.build),
-            entry.run.machine.get("system", "–"),
-            entry.run.started[:10],
+            side_record.side.backend,
+            side_record.side.device,
+            side_record.side.driver or "–",
+            _toolkit(side_record.side.build),
+            side_record.run.machine.get("system", "–"),
+            side_record.run.started[:10],
         )
-        for entry in joined.entries
+        for side_record in combined_records.side_records
     )
     head = ["backend", "device", "driver", "toolkit", "system", "date"]
     return [*markdown.head(head), *map(markdown.row, sorted(rows))]
@@ -78,12 +79,13 @@ def _toolkit(build: Mapping[str, object]) -> str:
     return str(known.get("CUDACXX") or known.get("GLSLC") or known.get("CXX") or "–")
 
 
-def _table(joined: CombinedRecords, state: str) -> list[str]:
-    columns = [column for column in joined.columns if column.device]
+def _table(combined_records: CombinedRecords, state: str) -> list[str]:
+    """Return the table of a state, or no lines if it has no GGUF cases."""
+    columns = [column for column in combined_records.columns if column.device]
     several = {c.backend for c in columns if sum(other.backend == c.backend for other in columns) > 1}
     rows = [
         row
-        for row in joined.rows
+        for row in combined_records.rows
         if row.state == state and row.mode in MODES and row.case == f"gguf-{_type(row)}"
     ]
     used = [column for column in columns if any(column in row.cells for row in rows)]
@@ -98,10 +100,10 @@ def _table(joined: CombinedRecords, state: str) -> list[str]:
     for kind in sorted({_type(row) for row in rows} | documented, key=_order):
         texts = [kind]
         for column in used:
-            found = [_worst(rows, kind, mode, column) for mode in MODES]
-            texts += map(_text, found)
+            cells = [_worst(rows, kind, mode, column) for mode in MODES]
+            texts += map(_text, cells)
             if column.backend in DOCUMENTED:
-                texts.append(_documented(DOCUMENTED[column.backend].get(kind), found))
+                texts.append(_documented(DOCUMENTED[column.backend].get(kind), cells))
         lines.append(markdown.row(texts))
     return lines
 
@@ -111,12 +113,13 @@ def _type(row: CombinedRow) -> str:
 
 
 def _order(kind: str) -> tuple[int, str]:
+    """Return the sort key of a tensor type: float types, then simple quantised types, K types and others."""
     groups: Sequence[Sequence[str]] = (("F32", "F16", "BF16"), _PLAIN, _K)
     return next((n for n, names in enumerate(groups) if kind in names), len(groups)), kind
 
 
 def _worst(rows: Iterable[CombinedRow], kind: str, mode: str, column: CombinedColumn) -> Cell | None:
-    """Return the worst of a type's cells over the base models."""
+    """Return the worst cell of a type over the base models."""
     cells = [
         row.cells[column] for row in rows if row.mode == mode and column in row.cells and _type(row) == kind
     ]
@@ -129,8 +132,9 @@ def _text(cell: Cell | None) -> str:
     return f"✓ {number(cell.error or 0)}" if cell.verdict is Verdict.PASS else str(cell.verdict)
 
 
-def _documented(said: bool | None, found: Sequence[Cell | None]) -> str:
-    if said is None:
+def _documented(supported: bool | None, cells: Sequence[Cell | None]) -> str:
+    """Return what upstream documented for a type, with a mark if a measured cell contradicts it."""
+    if supported is None:
         return ""
-    passed = {cell.verdict is Verdict.PASS for cell in found if cell}
-    return ("yes" if said else "no") + (" **≠**" if (not said) in passed else "")
+    passed = {cell.verdict is Verdict.PASS for cell in cells if cell}
+    return ("yes" if supported else "no") + (" **≠**" if (not supported) in passed else "")

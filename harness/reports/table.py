@@ -1,7 +1,4 @@
-"""One run seen as a table: which rows and columns there are and what they are called.
-
-All renderers start from this view; none of them looks for rows, pairs or labels by itself.
-"""
+"""The table of a run: its rows and columns and their names. Every report starts from this table."""
 
 from __future__ import annotations
 
@@ -11,54 +8,54 @@ from dataclasses import dataclass
 
 from harness.records.record import Cell, Records, Side
 from harness.records.verdict import Status, Verdict
-from harness.reports.vocabulary import worst
+from harness.reports.vocabulary import severity
 from harness.text import listed
 
-#: The dimension that runs across the table, below each side. All others run down.
+#: The dimension whose values are columns below each side. The values of all others distinguish rows.
 ACROSS = "mode"
 
+#: The label of a side and a value of ``ACROSS``.
 ColumnKey = tuple[str, str]
 
 
-def title(cell: Cell) -> str:
-    """Return a cell's name among those of its side, as ``--select`` takes it: ``gguf-F16@auto``."""
+def case_id(cell: Cell) -> str:
+    """Return the id of a cell's case on its side, as the command line takes it: ``gguf-F16@auto``."""
     mode = cell.dimensions.get(ACROSS, "")
     return f"{cell.case}@{mode}" if mode else cell.case
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableColumn:
-    """One column: a side and a value of the dimension that runs across ("" where a side has none)."""
+    """A column: a side and an apply mode, which is "" for cells without one."""
 
     side: Side
     mode: str
 
     @property
-    def place(self) -> ColumnKey:
-        """The key of this column's cells in a row."""
+    def key(self) -> ColumnKey:
+        """The key of the column's cells in ``TableRow.cells``."""
         return self.side.label, self.mode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableRow:
-    """One row: what is the same in all its cells, as words and by dimension, and the cells by column."""
+    """A row: one case in all columns.
 
-    words: tuple[str, ...]
+    ``label`` is the name of the case, followed by the base model if the case runs on several. ``values`` are the values
+    of the dimensions that vary between rows.
+    """
+
+    label: str
     values: Mapping[str, str]
     cells: Mapping[ColumnKey, Cell]
-
-    @property
-    def label(self) -> str:
-        """The row's name."""
-        return " ".join(self.words)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportTable:
-    """A run as a table.
+    """The table of a run.
 
-    ``dimensions`` maps each dimension to its values in order of appearance; ``constant`` holds those with the
-    same value in every cell.
+    ``dimensions`` maps each dimension to its values, in the order of the cells. ``constant`` maps the dimensions that
+    have the same value in all cells to that value.
     """
 
     records: Records
@@ -71,76 +68,77 @@ class ReportTable:
     verdicts: Mapping[Verdict, int]
 
     @property
-    def known(self) -> dict[str, list[Cell]]:
-        """The cells with a known defect, by the reason that their expectation gives."""
+    def expected_failures(self) -> dict[str, list[Cell]]:
+        """The cells that failed as expected, by the reason of their expectation."""
         found: dict[str, list[Cell]] = {}
         for cell in self.records.cells:
             if cell.status is Status.XFAIL:
-                found.setdefault(cell.reason or cell.evidence or str(cell.verdict), []).append(cell)
+                found.setdefault(expectation_reason(cell), []).append(cell)
         return found
 
     @property
     def failing(self) -> list[Cell]:
-        """The cells that keep the run from exiting 0, unexpected failures first."""
-        return sorted(self.records.failing, key=lambda cell: worst([cell]))
+        """The cells that fail the run, the unexpected failures first."""
+        return sorted(self.records.failing, key=lambda cell: severity([cell]))
 
     def columns_of(self, sides: Iterable[Side]) -> tuple[TableColumn, ...]:
-        """Return the columns that belong to some of the sides."""
+        """Return the columns of some of the sides."""
         labels = {side.label for side in sides}
         return tuple(column for column in self.columns if column.side.label in labels)
 
     def names(self, rows: Sequence[TableRow], limit: int = 12) -> str:
-        """Return the names of some rows in one line: ``gguf F32, F16; ckpt F16``.
+        """Return the names of some rows in one line: ``gguf-F32, gguf-F16``.
 
-        More than ``limit`` rows, or names too long for a line, give way to what sets the rows apart:
-        ``64 cases: container gguf; type Q8_0``.
+        If there are more than ``limit`` rows, or their names do not fit a line, return what distinguishes them from the
+        other rows of the table: ``64 cases: container gguf; type Q8_0``.
         """
         if len(rows) <= limit:
-            groups: dict[tuple[str, ...], list[str]] = {}
-            for row in rows:
-                *head, tail = row.words
-                groups.setdefault(tuple(head), []).append(tail)
-            text = "; ".join(" ".join([*head, ", ".join(tails)]) for head, tails in groups.items())
+            text = ", ".join(row.label for row in rows)
             if len(text) <= 160 or len(rows) <= 3:
                 return text
-        apart = []
+        distinguishing = []
         for name in rows[0].values:
-            every = {row.values[name] for row in self.rows}
-            here = list(dict.fromkeys(row.values[name] for row in rows))
-            if len(here) < len(every):
-                apart.append(f"{name} {listed([value or '–' for value in here], 6)}")
-        return f"{len(rows)} cases: {'; '.join(apart) or 'of every kind'}"
+            all_values = {row.values[name] for row in self.rows}
+            values = list(dict.fromkeys(row.values[name] for row in rows))
+            if len(values) < len(all_values):
+                distinguishing.append(f"{name} {listed([value or '–' for value in values], 6)}")
+        return f"{len(rows)} cases: {'; '.join(distinguishing) or 'of all kinds'}"
 
     def describe(self, cells: Sequence[Cell], limit: int = 12) -> str:
-        """Say where some cells stand: ``2025-12 pristine: gguf F32, F16 (immediately, auto)``."""
+        """Return the sides, cases and modes of some cells: ``2025-12 pristine: gguf-F32 (immediately, auto)``."""
         rows, sides, modes = [], [], []
         wanted = {id(cell) for cell in cells}
         for row in self.rows:
-            here = [place for place, cell in row.cells.items() if id(cell) in wanted]
-            if here:
+            keys = [key for key, cell in row.cells.items() if id(cell) in wanted]
+            if keys:
                 rows.append(row)
-                sides += [side for side, _ in here]
-                modes += [mode for _, mode in here]
+                sides += [side for side, _ in keys]
+                modes += [mode for _, mode in keys]
         sides, modes = list(dict.fromkeys(sides)), list(dict.fromkeys(modes))
-        where = f"{listed(sides, 3)}: {self.names(rows, limit)}"
-        return f"{where} ({', '.join(modes)})" if any(modes) else where
+        text = f"{listed(sides, 3)}: {self.names(rows, limit)}"
+        return f"{text} ({', '.join(modes)})" if any(modes) else text
+
+
+def expectation_reason(cell: Cell) -> str:
+    """Return the reason for which a cell was expected to fail, or its evidence or verdict if no reason is recorded."""
+    return cell.reason or cell.evidence or str(cell.verdict)
 
 
 def arrange(records: Records) -> ReportTable:
-    """Arrange the cells of a run."""
+    """Return the table of a run."""
     sides = dict(records.sides)
     for cell in records.cells:
-        # A file that was cut by hand still deserves a report.
+        # A records file that somebody edited may lack a side.
         if cell.side not in sides:
-            sides[cell.side] = _stranger(cell.side)
+            sides[cell.side] = _unknown_side(cell.side)
     dimensions = _dimensions(records.cells)
     modes = dimensions.get(ACROSS, ())
-    found = {(cell.side, cell.dimensions.get(ACROSS, "")) for cell in records.cells}
+    keys = {(cell.side, cell.dimensions.get(ACROSS, "")) for cell in records.cells}
     columns = [
         TableColumn(side=side, mode=mode)
         for side in sides.values()
         for mode in ("", *(m for m in modes if m))
-        if (side.label, mode) in found
+        if (side.label, mode) in keys
     ]
     return ReportTable(
         records=records,
@@ -158,13 +156,13 @@ def arrange(records: Records) -> ReportTable:
     )
 
 
-def _stranger(label: str) -> Side:
+def _unknown_side(label: str) -> Side:
     return Side(label=label, revision=label, patched=False, backend="", identity="", build={})
 
 
 def worst_first(rows: Iterable[TableRow]) -> list[TableRow]:
-    """Return the rows, those with the worst statuses first and otherwise in their order."""
-    return sorted(rows, key=lambda row: worst(row.cells.values()))
+    """Return the rows sorted by severity, the worst first. Rows of the same severity keep their order."""
+    return sorted(rows, key=lambda row: severity(row.cells.values()))
 
 
 def _dimensions(cells: Sequence[Cell]) -> dict[str, tuple[str, ...]]:
@@ -175,64 +173,45 @@ def _dimensions(cells: Sequence[Cell]) -> dict[str, tuple[str, ...]]:
     return {name: tuple(values) for name, values in found.items()}
 
 
-def _down(cells: Sequence[Cell], dimensions: Mapping[str, tuple[str, ...]]) -> list[str]:
-    """Return the dimensions that tell rows apart.
+def _varying(cells: Sequence[Cell], dimensions: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """Return the dimensions that vary between rows: those with several values on one side, or else all of them.
 
-    One that has a single value on every side (such as the base model that a revision demands) does not: the
-    rows of two sides would never meet.
+    A dimension with one value on each side, such as the base model that a revision needs, distinguishes sides, not
+    rows.
     """
     values: dict[tuple[str, str], set[str]] = {}
     for cell in cells:
         for name in dimensions:
             values.setdefault((cell.side, name), set()).add(cell.dimensions.get(name, ""))
-    others = [name for name in dimensions if name != ACROSS]
+    names = [name for name in dimensions if name != ACROSS]
     varied = {name for (_, name), found in values.items() if len(found) > 1}
-    return [name for name in others if name in varied] or others
+    return [name for name in names if name in varied] or names
 
 
 def _rows(cells: Sequence[Cell], dimensions: Mapping[str, tuple[str, ...]]) -> list[TableRow]:
-    down = _down(cells, dimensions)
-    keys = [tuple(cell.dimensions.get(name, "") for name in down) for cell in cells]
-    taken = Counter(
-        (key, cell.side, cell.dimensions.get(ACROSS, "")) for key, cell in zip(keys, cells, strict=True)
-    )
-    rows: dict[tuple[tuple[str, ...], str], dict[ColumnKey, Cell]] = {}
-    crowded = {key for (key, _, _), count in taken.items() if count > 1}
-    for key, cell in zip(keys, cells, strict=True):
-        mode = cell.dimensions.get(ACROSS, "")
-        # Cells that no dimension tells apart are told apart by their names, less what names the column.
-        more = (
-            cell.case.replace(mode, "*") if key in crowded and mode else cell.case if key in crowded else ""
-        )
-        rows.setdefault((key, more), {})[cell.side, mode] = cell
-    usual = _usual(down, [key for key, _ in rows])
-    brief = [_words(down, key, usual) for key, _ in rows]
-    repeated = {words for words, count in Counter(brief).items() if count > 1}
+    varying = _varying(cells, dimensions)
+    # A case that runs several times on one side, as on several base models, has a row for each.
+    twins: dict[tuple[str, str, str], list[Cell]] = {}
+    for cell in cells:
+        twins.setdefault((cell.side, cell.case, cell.dimensions.get(ACROSS, "")), []).append(cell)
+    distinguishing = [
+        name
+        for name in varying
+        if any(len({cell.dimensions.get(name, "") for cell in same}) > 1 for same in twins.values())
+    ]
+    rows: dict[tuple[str, tuple[str, ...]], dict[ColumnKey, Cell]] = {}
+    for cell in cells:
+        key = cell.case, tuple(cell.dimensions.get(name, "") for name in distinguishing)
+        rows.setdefault(key, {})[cell.side, cell.dimensions.get(ACROSS, "")] = cell
+    names = Counter(case for case, _ in rows)
     found = []
-    for (key, more), words, cells_ in zip(rows, brief, rows.values(), strict=True):
-        full = (more,) if more else _words(down, key) if words in repeated else words
-        name = full or (next(iter(cells_.values())).case,)
-        found.append(TableRow(words=name, values=dict(zip(down, key, strict=True)), cells=cells_))
+    for (case, values), row in rows.items():
+        first = next(iter(row.values()))
+        found.append(
+            TableRow(
+                label=case if names[case] == 1 else f"{case} ({', '.join(filter(None, values))})",
+                values={name: first.dimensions.get(name, "") for name in varying},
+                cells=row,
+            )
+        )
     return found
-
-
-def _usual(down: Sequence[str], keys: Sequence[Sequence[str]]) -> dict[str, str]:
-    """Return the usual value of each dimension that has one and whose values need its name, as ranks do."""
-    usual = {}
-    for place, name in enumerate(down):
-        values = Counter(key[place] for key in keys if key[place])
-        [(value, count)] = values.most_common(1) or [("", 0)]
-        if value and not value[0].isalpha() and count > sum(values.values()) / 2:
-            usual[name] = value
-    return usual
-
-
-def _words(
-    down: Sequence[str], key: Sequence[str], usual: Mapping[str, str] | None = None
-) -> tuple[str, ...]:
-    """Return what names a row: ``gguf`` and ``F32`` speak for themselves, ``rank 4`` needs its name."""
-    words: dict[str, None] = {}
-    for name, value in zip(down, key, strict=True):
-        if value not in {"", "-"} and (usual or {}).get(name) != value:
-            words[value if value[0].isalpha() else f"{name} {value}"] = None
-    return tuple(words)

@@ -1,7 +1,7 @@
-"""Pages for a browser: a template of ``templates/`` filled in, with the style and the script inside the page.
+"""Fill in the templates of the HTML pages. Style and script are part of the page, so a page is one file.
 
-All text passes through Jinja's autoescape, or through JSON that it makes safe, since names and evidence come from a
-foreign library. A name that a template uses and nobody gives is an error.
+Names and evidence come from a foreign library. All text is therefore escaped by Jinja, or passes through its JSON
+filter, which is safe inside a script element. A template that uses an undefined name is an error.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 
 def fill(template: str, **values: object) -> str:
-    """Return the page that a template makes of ``values``."""
+    """Return the HTML page of a template in ``templates/``, filled in with ``values``."""
     loader = PackageLoader("harness.reports")
     environment = Environment(
         loader=loader,
@@ -20,11 +20,11 @@ def fill(template: str, **values: object) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    # The order of numbers and names is meant.
+    # Numbers and names are in the order in which the page shows them.
     environment.policies["json.dumps_kwargs"] = {"sort_keys": False}
 
     def asset(name: str) -> Markup:
-        """Return a file of ``templates/`` as it is: ours and constant, the only text that is not escaped."""
+        """Return a file of ``templates/`` without escaping. Such files belong to the project and are constant."""
         return Markup(loader.get_source(environment, name)[0])  # noqa: S704
 
     return environment.get_template(template).render(values, asset=asset)

@@ -1,4 +1,4 @@
-"""The table that a run prints when it is done."""
+"""The report on a terminal: the table of verdicts, expected failures, unexpected results and the headline."""
 
 from __future__ import annotations
 
@@ -12,14 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.records.record import Cell, Records, Side
-from harness.records.verdict import Status
+from harness.records.verdict import FAILING, Status
 from harness.reports import before_after, builds, cost
-from harness.reports.progress import Progress
-from harness.reports.table import ReportTable, TableRow, arrange, title
-from harness.reports.vocabulary import SEVERITY, SHAPES, STATUSES, headline_error, worst
+from harness.reports.table import ColumnKey, ReportTable, TableRow, arrange, case_id, expectation_reason
+from harness.reports.vocabulary import SEVERITY, SIGNS, STATUSES, headline_error, severity
 from harness.text import number, one_line, plural
-
-__all__ = ["Progress", "table"]
 
 STYLES = {
     Status.UNEXPECTED: "bold red",
@@ -28,163 +25,168 @@ STYLES = {
     Status.PASS: "green",
     Status.SKIPPED: "dim",
 }
-#: Rows up to which each case has its own; beyond, those that say the same are shown as one.
+#: With more rows than this, cases with equal results share a row.
 ROWS = 40
-#: Failing cells and known defects that are shown in full.
-FAILURES = 20
+#: The largest number of unexpected results, and of expected failures, that are printed.
+LISTED = 20
 
 
-def table(records: Records, console: Console) -> None:
-    """Print the verdicts of a run: cases down, sides and modes across, then what needs a word.
+def print_table(records: Records, console: Console) -> None:
+    """Print the report on a run.
 
-    Too wide a table becomes one for each revision and, if need be, one for each side.
+    The table has a row for each case and a column for each side and mode. If it is too wide for the console, it is
+    split into a table for each revision or, if necessary, for each side.
     """
-    shown = arrange(records)
-    marks = {reason: _mark(number_, ascii_only(console)) for number_, reason in enumerate(shown.known, 1)}
-    for part in _fitting(shown, marks, console):
+    table = arrange(records)
+    marks = {
+        reason: _mark(index, ascii_only(console)) for index, reason in enumerate(table.expected_failures, 1)
+    }
+    for part in _fitting(table, marks, console):
         console.print(part, soft_wrap=False)
-    pairs = before_after.pairs(shown)
+    pairs = before_after.pairs(table)
     for pair in pairs:
-        counts = before_after.summary(shown, pair)
-        console.print(f"{pair.label}, {' -> '.join(pair.words)}: {counts}", markup=False, highlight=False)
+        counts = before_after.summary(table, pair)
+        console.print(f"{pair.label}, {' -> '.join(pair.names)}: {counts}", markup=False, highlight=False)
         if not before_after.same_build(pair) and (
-            still := before_after.kept(before_after.changes(shown, pair))
+            passing := before_after.still_passing(before_after.changes(table, pair))
         ):
-            console.print(f"    {still}", markup=False, highlight=False)
-    _known(shown, marks, console)
-    _failing(shown, console)
-    _statuses(shown, console)
-    console.print(cost.line(records), markup=False, highlight=False)
-    text = before_after.sentence(shown, pairs) + "."
+            console.print(f"    {passing}", markup=False, highlight=False)
+    _print_expected(table, marks, console)
+    _print_unexpected(table, console)
+    _print_statuses(table, console)
+    console.print(cost.summary(records), markup=False, highlight=False)
+    text = before_after.headline(table, pairs) + "."
     console.print(Text(text, style="bold red" if records.failing else "bold"), highlight=False)
 
 
-def _fitting(shown: ReportTable, marks: dict[str, str], console: Console) -> list[Table]:
+def _fitting(table: ReportTable, marks: dict[str, str], console: Console) -> list[Table]:
+    """Return the fewest tables that fit the width of the console."""
     revisions: dict[tuple[str, str], list[Side]] = {}
-    for side in shown.sides:
+    for side in table.sides:
         revisions.setdefault((side.revision, side.backend), []).append(side)
-    layouts = [[list(shown.sides)], list(revisions.values()), [[side] for side in shown.sides]]
+    layouts = [[list(table.sides)], list(revisions.values()), [[side] for side in table.sides]]
     found: list[Table] = []
     for layout in layouts:
-        found = [_table(shown, sides, marks, console) for sides in layout]
+        found = [_table(table, sides, marks, console) for sides in layout]
         widths = [Measurement.get(console, console.options.update(max_width=10_000), part) for part in found]
         if all(width.maximum <= console.width for width in widths):
             break
     return found
 
 
-def _table(shown: ReportTable, sides: Sequence[Side], marks: dict[str, str], console: Console) -> Table:
-    columns = shown.columns_of(sides)
+def _table(table: ReportTable, sides: Sequence[Side], marks: dict[str, str], console: Console) -> Table:
+    columns = table.columns_of(sides)
     result = Table(
         box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False, title_justify="left"
     )
     result.add_column("case")
-    for place, column in enumerate(columns):
-        new = not place or columns[place - 1].side != column.side
+    for index, column in enumerate(columns):
+        new = not index or columns[index - 1].side != column.side
         side = column.side.label.removeprefix(column.side.revision).strip() or column.side.label
         first = column.side.revision if new and side != column.side.label else ""
         head = Text(f"{first}\n{side if new else ''}\n{column.mode}")
         result.add_column(head, no_wrap=True)
-    for rows in _groups(shown, [column.place for column in columns]):
+    for rows in _groups(table, [column.key for column in columns]):
         texts = [
-            _cell([c for row in rows if (c := row.cells.get(column.place))], marks, ascii_only(console))
+            _cell([c for row in rows if (c := row.cells.get(column.key))], marks, ascii_only(console))
             for column in columns
         ]
-        result.add_row(Text(shown.names(rows, 4)), *texts)
+        result.add_row(Text(table.names(rows, 4)), *texts)
     return result
 
 
 def ascii_only(console: Console) -> bool:
-    """Tell whether the console can show nothing but ASCII."""
+    """Tell whether the console cannot show Unicode."""
     return not console.encoding.lower().startswith("utf")
 
 
-def _mark(count: int, plain: bool) -> str:
-    return f"[{count}]" if plain else str(count).translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
+def _mark(number_: int, ascii_: bool) -> str:
+    return f"[{number_}]" if ascii_ else str(number_).translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
-def _groups(shown: ReportTable, places: Sequence[tuple[str, str]]) -> list[list[TableRow]]:
-    rows = [row for row in shown.rows if any(place in row.cells for place in places)]
+def _groups(table: ReportTable, keys: Sequence[ColumnKey]) -> list[list[TableRow]]:
+    """Return the rows with cells in some columns, grouped by equal results if there are more than ``ROWS``."""
+    rows = [row for row in table.rows if any(key in row.cells for key in keys)]
     if len(rows) <= ROWS:
         return [[row] for row in rows]
     groups: dict[tuple[object, ...], list[TableRow]] = {}
     for row in rows:
-        cells = [row.cells.get(place) for place in places]
+        cells = [row.cells.get(key) for key in keys]
         groups.setdefault(tuple(c and (c.verdict, c.status, c.reason) for c in cells), []).append(row)
-    return sorted(groups.values(), key=lambda group: worst(group[0].cells.values()))
+    return sorted(groups.values(), key=lambda group: severity(group[0].cells.values()))
 
 
-def _cell(cells: Sequence[Cell], marks: dict[str, str], plain: bool) -> Text:
+def _cell(cells: Sequence[Cell], marks: dict[str, str], ascii_: bool) -> Text:
+    """Return the text of one table cell, for cases with equal verdicts."""
     if not cells:
         return Text("")
     cell = cells[0]
     text = str(cell.verdict)
     errors = [error for c in cells if (error := headline_error(c)) is not None]
     if errors:
-        sign = ("<=" if plain else "≤") if len(set(map(number, errors))) > 1 else ""
+        sign = ("<=" if ascii_ else "≤") if len(set(map(number, errors))) > 1 else ""
         text += f" {sign}{number(max(errors))}"
-    if cell.status in {Status.UNEXPECTED, Status.XPASS}:
-        text = f"{SHAPES[cell.status][plain]} {text}"
+    if cell.status in FAILING:
+        text = f"{SIGNS[cell.status][ascii_]} {text}"
     elif cell.status is Status.XFAIL:
-        text += marks.get(cell.reason or cell.evidence or str(cell.verdict), "")
+        text += marks.get(expectation_reason(cell), "")
     return Text(text, style=STYLES[cell.status])
 
 
-def _known(shown: ReportTable, marks: dict[str, str], console: Console) -> None:
-    known = list(shown.known.items())
-    for reason, cells in known[:FAILURES]:
+def _print_expected(table: ReportTable, marks: dict[str, str], console: Console) -> None:
+    failures = list(table.expected_failures.items())
+    for reason, cells in failures[:LISTED]:
         verdicts = ", ".join(dict.fromkeys(str(cell.verdict) for cell in cells))
-        text = Text(f"{marks[reason]} known: ", style=STYLES[Status.XFAIL])
+        text = Text(f"{marks[reason]} expected failure: ", style=STYLES[Status.XFAIL])
         text.append(f"{one_line(reason)} ({verdicts}; {plural(len(cells), 'cell')})", style="none")
         console.print(text, highlight=False)
         if evidence := next((cell.evidence for cell in cells if cell.evidence), ""):
-            console.print(Padding(Text(one_line(evidence, 200), style="dim"), (0, 0, 0, 4)), soft_wrap=False)
-    if len(known) > FAILURES:
-        console.print(
-            f"and {plural(len(known) - FAILURES, 'known defect')} more in report.html", highlight=False
-        )
+            _print_indented(one_line(evidence, 200), console)
+    _print_rest(len(failures), "expected failure", console)
 
 
-def _failing(shown: ReportTable, console: Console) -> None:
-    for cell in shown.failing[:FAILURES]:
-        shape = SHAPES[cell.status][ascii_only(console)]
+def _print_unexpected(table: ReportTable, console: Console) -> None:
+    for cell in table.failing[:LISTED]:
+        sign = SIGNS[cell.status][ascii_only(console)]
         console.print(
             Text.assemble(
-                (f"{shape} {cell.verdict} ", STYLES[cell.status]),
-                f"{cell.side}  {title(cell)}",
+                (f"{sign} {cell.verdict} ", STYLES[cell.status]),
+                f"{cell.side}  {case_id(cell)}",
             ),
             highlight=False,
         )
         if cell.error is not None and cell.tolerance is not None:
-            _below(
-                f"effect error {number(cell.error)}, allowed {number(cell.tolerance)} ({cell.why})", console
-            )
+            bound = f"effect error {number(cell.error)}, allowed {number(cell.tolerance)} ({cell.why})"
+            _print_indented(bound, console)
         if cell.status is Status.XPASS:
-            _below(f"remove the expectation: {cell.reason}", console)
+            _print_indented(f"remove the expectation: {cell.reason}", console)
         if cell.evidence:
-            _below(one_line(cell.evidence, 400), console)
+            _print_indented(one_line(cell.evidence, 400), console)
         if cell.repeat:
-            # Not wrapped, so that it can be copied.
+            # Not wrapped, so that the command can be copied.
             console.print(Text(f"    $ {cell.repeat}"), highlight=False, soft_wrap=True)
-    if len(shown.failing) > FAILURES:
-        console.print(
-            f"and {plural(len(shown.failing) - FAILURES, 'cell')} more in report.html", highlight=False
-        )
+    _print_rest(len(table.failing), "cell", console)
 
 
-def _below(text: str, console: Console) -> None:
+def _print_indented(text: str, console: Console) -> None:
     console.print(Padding(Text(text, style="dim"), (0, 0, 0, 4)), highlight=False, soft_wrap=False)
 
 
-def _statuses(shown: ReportTable, console: Console) -> None:
+def _print_rest(count: int, noun: str, console: Console) -> None:
+    """Print how many of ``count`` items are not printed, if there are any."""
+    if count > LISTED:
+        console.print(f"{plural(count - LISTED, f'more {noun}')} in report.html", highlight=False)
+
+
+def _print_statuses(table: ReportTable, console: Console) -> None:
     parts: list[tuple[str, str] | str] = []
     for status in SEVERITY:
-        if count := shown.statuses.get(status, 0):
-            shape = SHAPES[status][ascii_only(console)]
-            parts += [", " if parts else "", (f"{shape} {count} {status}", STYLES[status])]
+        if count := table.statuses.get(status, 0):
+            sign = SIGNS[status][ascii_only(console)]
+            parts += [", " if parts else "", (f"{sign} {count} {status}", STYLES[status])]
             if status is not Status.PASS:
                 parts.append(f" ({STATUSES[status]})")
     console.print(Text.assemble(*parts), highlight=False)
-    patches = sorted({name for side in shown.sides for name in builds.patches(side)})
+    patches = sorted({name for side in table.sides for name in builds.patches(side)})
     if patches:
         console.print(Text(f"patches: {', '.join(patches)}"), highlight=False)

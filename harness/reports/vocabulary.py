@@ -1,4 +1,4 @@
-"""The words that every report uses: numbers as text, and what verdicts, statuses and numbers mean."""
+"""What all reports share: the order and signs of statuses, the meaning of verdicts and numbers, numbers as text."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from harness.records.record import Cell
 from harness.records.verdict import Status, Verdict
 from harness.text import number
 
-#: From what must be looked at first to what needs no look at all.
+#: The statuses, the most urgent first.
 SEVERITY = (Status.UNEXPECTED, Status.XPASS, Status.XFAIL, Status.PASS, Status.SKIPPED)
 
-#: A shape for each status, so that nothing is said by colour alone. The second one is for ASCII terminals.
-SHAPES = {
+#: A sign for each status, so that no information depends on colour alone: in Unicode and, for other terminals, in
+#: ASCII.
+SIGNS = {
     Status.UNEXPECTED: ("✗", "x"),
     Status.XPASS: ("★", "*"),
     Status.XFAIL: ("◆", "~"),
@@ -20,49 +21,52 @@ SHAPES = {
     Status.SKIPPED: ("–", "-"),
 }
 
+#: The meaning of each status.
 STATUSES = {
-    Status.UNEXPECTED: "failed, no failure was expected",
-    Status.XPASS: "passed, a failure was expected: remove the expectation",
+    Status.UNEXPECTED: "failed, and no failure was expected",
+    Status.XPASS: "passed, but a failure was expected: remove the expectation",
     Status.XFAIL: "failed as expected",
     Status.PASS: "passed",
-    Status.SKIPPED: "not tried",
+    Status.SKIPPED: "not tested",
 }
 
+#: The meaning of each verdict.
 VERDICTS = {
-    Verdict.PASS: "The picture is the one that the adapter means.",
-    Verdict.NO_EFFECT: "The adapter was silently ignored: the picture is the one without it.",
-    Verdict.WRONG: "A picture came, but not the one that the adapter means.",
+    Verdict.PASS: "The picture is the wanted one, within the tolerance.",
+    Verdict.NO_EFFECT: "The adapter was ignored: the picture is the one without it.",
+    Verdict.WRONG: "The library made a picture, but not the wanted one.",
     Verdict.ABORT: "A signal or a failed assertion ended the process.",
-    Verdict.TIMEOUT: "No picture came in the time allowed.",
-    Verdict.REFUSED: "The library declined.",
-    Verdict.UNSUPPORTED: "The device or the revision says that it cannot do this.",
-    Verdict.SKIPPED: "Not tried here.",
-    Verdict.MISDIRECTED: "The library ran on another backend than asked for.",
-    Verdict.UNJUDGED: "A picture that this one is compared with could not be made.",
+    Verdict.TIMEOUT: "The library made no picture within the time limit.",
+    Verdict.REFUSED: "The library refused to make the picture.",
+    Verdict.UNSUPPORTED: "The device or the revision does not support this.",
+    Verdict.SKIPPED: "The case was not run.",
+    Verdict.MISDIRECTED: "The library ran on another backend than the requested one.",
+    Verdict.UNJUDGED: "A picture that is needed for the comparison could not be made.",
 }
 
+#: The name and the meaning of each number of ``figures``.
 NUMBERS = {
     "effect": (
         "Effect",
-        "RMS difference between the wanted pictures with and without the adapter: how much there is to see.",
+        "RMS difference between the pictures with and without the adapter: how much the adapter changes.",
     ),
     "error": (
         "Effect error",
-        "‖got − wanted‖ / ‖wanted − without‖: 0 is a perfect adapter, 1 is as bad as none at all.",
+        "‖got − wanted‖ / ‖wanted − without‖: 0 if the adapter is applied exactly, 1 if it is ignored.",
     ),
-    "tolerance": ("Tolerance", "The effect error up to which the case passes."),
+    "tolerance": ("Tolerance", "The largest effect error with which the case passes."),
     "loss": (
         "Loss",
-        "Effect error against the float adapter that this one was quantised from: what quantising costs, "
-        "not a mistake of the loader.",
+        "Effect error against the float adapter that this one was quantised from: the cost of quantising, "
+        "not a mistake of the library.",
     ),
     "seconds": ("Time", "Wall-clock time of the shot, loading included."),
-    "memory": ("Peak memory", "The worker's largest resident set."),
+    "memory": ("Peak memory", "Largest resident set of the worker process."),
 }
 
 
 def figures(cell: Cell) -> dict[str, str]:
-    """Return the numbers that a cell has, as text with units; the keys are those of ``NUMBERS``."""
+    """Return the numbers of a cell as text with units, by the keys of ``NUMBERS``. Missing numbers are left out."""
     found = {}
     if cell.effect is not None:
         found["effect"] = f"{number(cell.effect)} grey levels of 255"
@@ -81,22 +85,22 @@ def figures(cell: Cell) -> dict[str, str]:
     return found
 
 
-def short(cell: Cell) -> str:
-    """Return the verdict and, where the effect error says something, the error: ``PASS 0.012``."""
+def verdict_text(cell: Cell) -> str:
+    """Return the verdict and, if it is informative, the effect error: ``PASS 0.012``."""
     error = headline_error(cell)
     return str(cell.verdict) if error is None else f"{cell.verdict} {number(error)}"
 
 
 def headline_error(cell: Cell) -> float | None:
-    """Return the effect error if it adds to the verdict, or None.
+    """Return the effect error if it is informative, or None.
 
-    That of an ignored adapter is always 1, and one without a tolerance, of a broken file, decides nothing.
+    The error of an ignored adapter is always 1. An error without a tolerance, as malformed files have it, does not
+    decide the verdict.
     """
-    return (
-        cell.error if cell.verdict in {Verdict.PASS, Verdict.WRONG} and cell.tolerance is not None else None
-    )
+    informative = cell.verdict in {Verdict.PASS, Verdict.WRONG} and cell.tolerance is not None
+    return cell.error if informative else None
 
 
-def worst(cells: Iterable[Cell]) -> int:
-    """Return the place in ``SEVERITY`` of the worst status among the cells; past its end without cells."""
+def severity(cells: Iterable[Cell]) -> int:
+    """Return the smallest index in ``SEVERITY`` of the cells' statuses, or ``len(SEVERITY)`` without cells."""
     return min((SEVERITY.index(cell.status) for cell in cells), default=len(SEVERITY))

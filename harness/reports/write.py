@@ -1,7 +1,4 @@
-"""Reports: what a run has found, for a pull request, a browser, a CI system and a terminal.
-
-Everything here starts from ``harness.records.record.Records`` and nothing runs or judges anything.
-"""
+"""Write all reports of a run as files, from its records alone."""
 
 from __future__ import annotations
 
@@ -14,18 +11,18 @@ from sdcpp import atomic_write
 
 
 def write(records: Records, folder: Path) -> list[Path]:
-    """Write report.md, report.html, junit.xml and, where a case fails, bugs.md into a folder; return their paths.
+    """Write report.md, report.html, junit.xml and, if a case fails, bugs.md into a folder and return their paths.
 
-    Each file is replaced as a whole, so that a reader never sees half of one. Raises OutputRefused.
+    Each file is replaced atomically. Raises OutputRefused if the folder cannot be written.
     """
-    shown = arrange(records)
+    table = arrange(records)
     contents = {
-        "report.md": (pull_request if records.run.proposal else markdown).render(shown),
-        "report.html": html.render(shown),
-        "junit.xml": junit.render(shown),
+        "report.md": (pull_request if records.run.proposal else markdown).render(table),
+        "report.html": html.render(table),
+        "junit.xml": junit.render(table),
     }
     (folder / "bugs.md").unlink(missing_ok=True)
-    if text := upstream_issue.render(shown):
+    if text := upstream_issue.render(table):
         contents["bugs.md"] = text
     for name, text in contents.items():
         atomic_write.write(folder / name, text)

@@ -1,4 +1,4 @@
-"""Runs of two machines and what comes of combining them, for the tests of combined records and their reports."""
+"""Runs of two machines and their combined records, for the tests of combined records and of their reports."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def machine(backend: str, device: str) -> Records:
     )
 
 
-def joined(*runs: Records, expected: tuple[Expectation, ...] = ()) -> CombinedRecords:
+def combine_runs(*runs: Records, expected: tuple[Expectation, ...] = ()) -> CombinedRecords:
     """Return runs combined under the names 0.jsonl, 1.jsonl ..., judged by ``expected``."""
     return combined.combine([(Path(f"{n}.jsonl"), run) for n, run in enumerate(runs)], expected)
 

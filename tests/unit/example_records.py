@@ -263,7 +263,7 @@ def _judged(records: Records, build: Side, dimensions: dict[str, str], noise: st
         pictures=pictures,
         seconds=0.41,
         memory=312 * 2**20,
-        repeat=f"nox -s verify -- --revision {build.revision} --select {case}@{mode}",
+        repeat=f"nox -s verify -- --revision {build.revision} --case {case}@{mode}",
         **fields,  # type: ignore[arg-type]
     )
 
@@ -310,4 +310,4 @@ if __name__ == "__main__":
     target.mkdir(parents=True, exist_ok=True)
     for path in write.write(shown, target):
         print(path)
-    terminal.table(shown, Console())
+    terminal.print_table(shown, Console())

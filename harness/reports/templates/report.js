@@ -1,9 +1,9 @@
 "use strict";
-// Shows, hides and walks. What is said was decided when the page was made; foreign text enters as textContent only.
+// Shows, hides and navigates. All texts are in the page already; foreign text is only inserted as textContent.
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const $ = (selector) => document.querySelector(selector);
-  const say = (place) => data.texts[place];
+  const text = (index) => data.texts[index];
   const dialog = $("#detail"), matrix = $("#matrix"), form = $("#filters"), search = $("#search");
   const buttons = new Map();
   const rows = [...matrix.tBodies[0].rows].map((element) => ({
@@ -32,15 +32,15 @@
     return element;
   }
 
-  // ---- choosing
+  // ---- filters
   const filters = [...form.querySelectorAll(".filter")].map((element) => ({
     element,
-    place: data.names.indexOf(element.dataset.key),
+    index: data.names.indexOf(element.dataset.key),
     state: element.querySelector(".state"),
     boxes: [...element.querySelectorAll("input")],
   }));
-  const haystack = (cell, name) => [name, say(cell.side), cell.name, ...["evidence", "reason", "why"]
-    .filter((key) => key in cell).map((key) => say(cell[key]))].join("\n").toLowerCase();
+  const haystack = (cell, name) => [name, text(cell.side), cell.name, ...["evidence", "reason", "why"]
+    .filter((key) => key in cell).map((key) => text(cell[key]))].join("\n").toLowerCase();
   let order = [];
 
   function apply() {
@@ -48,7 +48,7 @@
       const chosen = filter.boxes.filter((box) => box.checked).map((box) => box.value);
       filter.element.classList.toggle("set", chosen.length > 0);
       filter.state.textContent = chosen.length ? ": " + (chosen.length > 2 ? chosen.length : chosen.map((v) => v || "–").join(", ")) : "";
-      return { place: filter.place, chosen: new Set(chosen) };
+      return { index: filter.index, chosen: new Set(chosen) };
     }).filter((filter) => filter.chosen.size);
     const needle = search.value.trim().toLowerCase();
     const used = new Set();
@@ -58,15 +58,15 @@
       for (const entry of row.cells) {
         if (!entry) continue;
         const cell = data.cells[entry.number];
-        const fits = wanted.every((filter) => filter.chosen.has(say(cell.by[filter.place])))
+        const matches = wanted.every((filter) => filter.chosen.has(text(cell.by[filter.index])))
           && (!needle || haystack(cell, entry.name).includes(needle));
-        entry.button.classList.toggle("off", !fits);
-        if (fits) { any = true; used.add(entry.column); order.push(entry.number); }
+        entry.button.classList.toggle("off", !matches);
+        if (matches) { any = true; used.add(entry.column); order.push(entry.number); }
       }
       row.element.hidden = !any;
     }
-    const every = used.size === 0;
-    modes.forEach((th, column) => { th.hidden = !every && !used.has(column); });
+    const none = used.size === 0;
+    modes.forEach((th, column) => { th.hidden = !none && !used.has(column); });
     for (const row of rows) {
       if (row.element.hidden) continue;
       for (let column = 0; column < modes.length; column++) row.element.cells[column + 1].hidden = modes[column].hidden;
@@ -85,11 +85,11 @@
       const box = status(chip.dataset.status);
       chip.setAttribute("aria-pressed", String(Boolean(box && box.checked)));
     }
-    rove(order.length ? buttons.get(order[0]) : null);
+    focusable(order.length ? buttons.get(order[0]) : null);
   }
 
   function status(value) {
-    const filter = filters.find((each) => each.element.dataset.key === "status");
+    const filter = filters.find((filter) => filter.element.dataset.key === "status");
     return filter && filter.boxes.find((box) => box.value === value);
   }
 
@@ -113,12 +113,12 @@
     if (open) { open.open = false; open.querySelector("summary").focus(); }
   });
 
-  // ---- walking: one stop for the Tab key, arrows from cell to cell
-  let stop = null;
-  function rove(button) {
-    if (stop) stop.tabIndex = -1;
-    stop = button;
-    if (stop) stop.tabIndex = 0;
+  // ---- keyboard: the Tab key reaches one cell of the table, the arrow keys move between cells
+  let current = null;
+  function focusable(button) {
+    if (current) current.tabIndex = -1;
+    current = button;
+    if (current) current.tabIndex = 0;
   }
   const steps = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
   matrix.addEventListener("keydown", (event) => {
@@ -131,70 +131,70 @@
       if (step[0] > 0) line = line.nextElementSibling; else if (step[0] < 0) line = line.previousElementSibling;
       if (!line || at < 1 || at >= line.cells.length) return;
       const button = line.cells[at].firstElementChild;
-      if (!line.hidden && button && !button.classList.contains("off")) { rove(button); button.focus(); return; }
+      if (!line.hidden && button && !button.classList.contains("off")) { focusable(button); button.focus(); return; }
     }
   });
 
   // ---- one cell
   const roles = [
     ["without", "Without", "no adapter"],
-    ["wanted", "Wanted", "what the adapter means"],
-    ["got", "Got", "what the library made"],
+    ["wanted", "Wanted", "adapter merged beforehand"],
+    ["got", "Got", "made by the library"],
     ["difference", "Difference", ""],
   ];
 
   function figure(cell, [role, title, meaning]) {
     const pictures = cell.pictures || {};
     let note = meaning;
-    if (role === "difference" && "most" in pictures) {
-      note = pictures.most ? `|got − wanted| × ${pictures.factor}; at most ${pictures.most} of 255` : "got and wanted are identical";
+    if (role === "difference" && "largest" in pictures) {
+      note = pictures.largest ? `|got − wanted| × ${pictures.factor}; largest: ${pictures.largest} of 255` : "got and wanted are equal";
     }
-    let shown;
+    let image;
     if (role in pictures) {
-      shown = make("img", { src: data.pictures[pictures[role]], alt: `${title}: ${note}` });
-      shown.addEventListener("load", () => shown.style.setProperty("--shape", `${shown.naturalWidth} / ${shown.naturalHeight}`));
+      image = make("img", { src: data.pictures[pictures[role]], alt: `${title}: ${note}` });
+      image.addEventListener("load", () => image.style.setProperty("--shape", `${image.naturalWidth} / ${image.naturalHeight}`));
     } else {
-      shown = make("div", { className: "none" }, cell.left ? "left out to keep this file small" : "no picture");
+      image = make("div", { className: "none" }, cell.omitted ? "left out to keep this file small" : "no picture");
     }
-    return make("figure", {}, shown, make("figcaption", {}, make("b", {}, title), make("small", {}, note)));
+    return make("figure", {}, image, make("figcaption", {}, make("b", {}, title), make("small", {}, note)));
   }
 
   function fill(number) {
     const cell = data.cells[number];
-    const by = Object.fromEntries(data.names.map((name, place) => [name, say(cell.by[place])]));
-    const shape = buttons.get(number).firstElementChild.textContent;
+    const by = Object.fromEntries(data.names.map((name, index) => [name, text(cell.by[index])]));
+    const sign = buttons.get(number).firstElementChild.textContent;
     const at = order.indexOf(number);
-    const walk = (name, to) => make("button", { type: "button", disabled: to === undefined, onclick: () => open(to) }, name);
+    const step = (name, to) => make("button", { type: "button", disabled: to === undefined, onclick: () => open(to) }, name);
     const bar = make("div", { className: `bar ${by.status}` },
-      make("h2", { id: "detail-title" }, `${shape} ${by.verdict} · ${say(cell.side)} · ${cell.name}`),
-      walk("← Previous", at > 0 ? order[at - 1] : undefined),
-      walk("Next →", at >= 0 ? order[at + 1] : undefined),
+      make("h2", { id: "detail-title" }, `${sign} ${by.verdict} · ${text(cell.side)} · ${cell.name}`),
+      step("← Previous", at > 0 ? order[at - 1] : undefined),
+      step("Next →", at >= 0 ? order[at + 1] : undefined),
       make("button", { type: "button", onclick: () => dialog.close() }, "Close"));
     const inside = make("div", { className: "inside" });
     inside.append(make("p", {}, data.verdicts[by.verdict] || "", " ", make("b", {}, by.status), `: ${data.statuses[by.status]}.`));
     const before = data.before[number];
     if (before !== undefined) {
-      const link = make("a", { href: "#" + encodeURIComponent(data.cells[before].key) }, `the cell before`);
-      inside.append(make("p", {}, `Against the side before: ${by.change} (was ${say(data.cells[before].by[data.names.indexOf("verdict")])}); see `, link, "."));
+      const link = make("a", { href: "#" + encodeURIComponent(data.cells[before].key) }, "open that cell");
+      inside.append(make("p", {}, `${by.change}: ${text(data.cells[before].by[data.names.indexOf("verdict")])} on ${text(data.cells[before].side)}; `, link, "."));
     }
-    if (cell.pictures || cell.left) {
+    if (cell.pictures || cell.omitted) {
       inside.append(make("div", { className: "pictures" }, ...roles.map((role) => figure(cell, role))));
     }
     const table = make("tbody", {});
     for (const [key, [title, meaning]] of Object.entries(data.numbers)) {
       if (!(key in cell.figures)) continue;
-      const more = key === "tolerance" && "why" in cell ? `${meaning} Why this much: ${say(cell.why)}.` : meaning;
+      const more = key === "tolerance" && "why" in cell ? `${meaning} Reason: ${text(cell.why)}.` : meaning;
       table.append(make("tr", {}, make("th", { scope: "row" }, title), make("td", {}, make("b", {}, cell.figures[key])), make("td", { className: "soft" }, more)));
     }
     if (table.childElementCount) inside.append(make("table", { className: "plain numbers" }, table));
-    for (const [key, title] of [["reason", "Why this was expected"], ["evidence", "What the library said"], ["repeat", "Repeat only this"]]) {
-      if (key in cell) inside.append(make("h3", {}, title), key === "reason" ? make("p", {}, say(cell[key])) : make("pre", { tabIndex: 0 }, say(cell[key])));
+    for (const [key, title] of [["reason", "Reason for the expectation"], ["evidence", "Evidence"], ["repeat", "Rerun this case"]]) {
+      if (key in cell) inside.append(make("h3", {}, title), key === "reason" ? make("p", {}, text(cell[key])) : make("pre", { tabIndex: 0 }, text(cell[key])));
     }
     const tags = make("ul", { className: "tags" });
     for (const [name, value] of Object.entries(by)) {
       if (value && !["status", "verdict", "change"].includes(name)) tags.append(make("li", {}, make("span", {}, `${name} `), value));
     }
-    inside.append(make("h3", {}, "The case"), tags);
+    inside.append(make("h3", {}, "Dimensions"), tags);
     dialog.replaceChildren(bar, inside);
   }
 
@@ -230,7 +230,7 @@
     const number = data.cells.findIndex((cell) => "#" + encodeURIComponent(cell.key) === location.hash);
     history.replaceState(null, "", location.pathname + location.search);
     const button = buttons.get(number);
-    if (button && !button.classList.contains("off")) { rove(button); button.focus(); }
+    if (button && !button.classList.contains("off")) { focusable(button); button.focus(); }
   });
   addEventListener("hashchange", follow);
   apply();

@@ -9,12 +9,12 @@ from harness.records.pictures import digest
 from harness.records.record import Records
 from harness.records.verdict import Status, Verdict
 from harness.reports import combined_report
-from tests.unit.combined_records import joined, machine, with_cell, with_side
+from tests.unit.combined_records import combine_runs, machine, with_cell, with_side
 from tests.unit.example_records import picture
 
 
 def test_two_runs_stand_side_by_side(cpu_run: Records, cuda_run: Records) -> None:
-    found = joined(cuda_run, cpu_run)
+    found = combine_runs(cuda_run, cpu_run)
     assert [column.label for column in found.columns] == [
         "cpu, A processor",
         "cuda, A card",
@@ -37,7 +37,7 @@ def test_another_picture_than_the_cpus_is_seen_though_both_passed(
     name = digest(other)
     cuda_run.pictures[name] = other
     with_cell(cuda_run, case, mode, pictures={**own.pictures, "got": name})
-    found = joined(cpu_run, cuda_run)
+    found = combine_runs(cpu_run, cuda_run)
     [apart] = found.disagreements
     assert apart.pictures_differ
     assert (apart.row.label, apart.row.state) == ("gguf-F32@auto", "2026-05 patched")
@@ -45,7 +45,7 @@ def test_another_picture_than_the_cpus_is_seen_though_both_passed(
     assert apart.error is not None
     assert apart.error > apart.bound == 0.04
     page = combined_report.page(found)
-    assert page.index("gguf-F32@auto") < page.index("What was joined")
+    assert page.index("gguf-F32@auto") < page.index("Combined records")
     assert page.count("data:image/png") == 3
 
 
@@ -55,26 +55,26 @@ def test_broken_files_are_no_measure_of_what_adapters_change(cpu_run: Records, c
     other = picture("elsewhere", like=cuda_run.pictures[own.pictures["got"]], strength=1.4)
     cuda_run.pictures[digest(other)] = other
     with_cell(cuda_run, "none", "auto", pictures={**own.pictures, "got": digest(other)})
-    [apart] = joined(cpu_run, cuda_run).disagreements
+    [apart] = combine_runs(cpu_run, cuda_run).disagreements
     weak = replace(own, tolerance=None, effect=1.0)
     cpu_run.cells += [replace(weak, case=f"gguf-broken-{n}") for n in range(100)]
-    assert joined(cpu_run, cuda_run).disagreements == [apart]
+    assert combine_runs(cpu_run, cuda_run).disagreements == [apart]
 
 
 def test_another_verdict_than_the_cpus_comes_first(cpu_run: Records, cuda_run: Records) -> None:
     with_cell(cuda_run, "gguf-Q8_0", "auto", verdict=Verdict.ABORT, pictures={}, evidence="boom")
-    found = joined(cpu_run, cuda_run)
+    found = combine_runs(cpu_run, cuda_run)
     [apart] = found.disagreements
     assert apart.verdicts == (Verdict.PASS, Verdict.ABORT)
     assert not apart.pictures_differ
-    assert "ABORT, the CPU PASS" in combined_report.text(found)
+    assert "ABORT, but PASS on the CPU" in combined_report.text(found)
     assert ("gguf-Q8_0@auto", "cuda") in [(row.label, column.backend) for row, column in found.failing]
 
 
 def test_files_of_one_name_and_other_values_are_not_compared(cpu_run: Records, cuda_run: Records) -> None:
-    before = joined(cpu_run, cuda_run).compared
+    before = combine_runs(cpu_run, cuda_run).compared
     with_cell(cuda_run, "gguf-F32", "auto", asked="ba9876543210")
-    assert joined(cpu_run, cuda_run).compared == before - 1
+    assert combine_runs(cpu_run, cuda_run).compared == before - 1
 
 
 def test_statuses_are_those_of_todays_expectations(cpu_run: Records) -> None:
@@ -85,12 +85,12 @@ def test_statuses_are_those_of_todays_expectations(cpu_run: Records) -> None:
         verdicts=[Verdict.ABORT],
         reason="it aborts",
     )
-    cells = [cell for row in joined(cpu_run, expected=(known,)).rows for cell in row.cells.values()]
+    cells = [cell for row in combine_runs(cpu_run, expected=(known,)).rows for cell in row.cells.values()]
     statuses = {
         cell.status for cell in cells if cell.case == "gguf-Q8_0" and cell.dimensions["mode"] == "auto"
     }
     assert statuses == {Status.XPASS}
-    assert Status.UNEXPECTED in {cell.status for row in joined(cpu_run).rows for cell in row.cells.values()}
+    assert Status.UNEXPECTED in {cell.status for row in combine_runs(cpu_run).rows for cell in row.cells.values()}
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_statuses_are_those_of_todays_expectations(cpu_run: Records) -> None:
 def test_what_cannot_be_compared_is_refused_with_the_reason(
     changes: dict[str, object], reason: str, cpu_run: Records, cuda_run: Records
 ) -> None:
-    found = joined(cpu_run, with_side(cuda_run, **changes))
+    found = combine_runs(cpu_run, with_side(cuda_run, **changes))
     assert found.refused
     assert all(reason in refusal.reason for refusal in found.refused)
     assert all(column.backend == "cpu" for row in found.rows for column in row.cells)
@@ -131,7 +131,7 @@ def test_a_refusal_for_patches_names_those_that_differ(cpu_run: Records, cuda_ru
     [known] = cpu_run.sides[label].build["patches"]
     build = {**cuda_run.sides[label].build, "patches": [known, {"name": "mine", "sha256": "12" * 32}]}
     cuda_run.sides[label] = replace(cuda_run.sides[label], build=build)
-    [refusal] = joined(cpu_run, cuda_run).refused
+    [refusal] = combine_runs(cpu_run, cuda_run).refused
     assert refusal.reason == "patches: mine 121212121212 here, no other in 0.jsonl"
 
 
@@ -139,13 +139,13 @@ def test_another_identity_alone_is_no_reason(cpu_run: Records, cuda_run: Records
     identities = {side.identity for run in (cpu_run, cuda_run) for side in run.sides.values()}
     assert len(with_side(cuda_run, identity="00" * 32).sides) == 2
     assert "00" * 32 not in identities
-    assert not joined(cpu_run, cuda_run).refused
+    assert not combine_runs(cpu_run, cuda_run).refused
 
 
 def test_the_later_of_two_runs_on_one_device_counts(cpu_run: Records) -> None:
     later = with_cell(machine("cpu", "A processor"), "gguf-F32", "auto", verdict=Verdict.WRONG)
     later.run = replace(later.run, started="2027-01-01T00:00:00+00:00")
     for order in ((cpu_run, later), (later, cpu_run)):
-        rows = {(row.state, row.label): row for row in joined(*order).rows}
+        rows = {(row.state, row.label): row for row in combine_runs(*order).rows}
         [cell] = rows["2026-05 patched", "gguf-F32@auto"].cells.values()
         assert cell.verdict is Verdict.WRONG

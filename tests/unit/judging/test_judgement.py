@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("cache_folder")
 @pytest.fixture
 def sides(fake_build: Callable[..., Build]) -> list[BuildUnderTest]:
     """A side before and one after that are one build of the fake library."""
-    before = dataclasses.replace(killable_run.contender(fake_build("C")), baseline="fake")
+    before = dataclasses.replace(killable_run.build_under_test(fake_build("C")), baseline="fake")
     side = dataclasses.replace(before.side, label="fake after", patched=True, identity="another")
     return [before, dataclasses.replace(before, side=side)]
 

@@ -8,14 +8,14 @@ import numpy as np
 from harness.judging import combined
 from harness.records import compact, record
 from harness.records.record import Records
-from tests.unit.combined_records import joined
+from tests.unit.combined_records import combine_runs
 
 
 def test_a_compact_file_says_the_same(cpu_run: Records, cuda_run: Records, tmp_path: Path) -> None:
     paths = [tmp_path / "cpu.jsonl", tmp_path / "cuda.jsonl"]
     for path, run in zip(paths, (cpu_run, cuda_run), strict=True):
         compact.write([run], path)
-    whole, small = joined(cpu_run, cuda_run), combined.combine(combined.read(paths), ())
+    whole, small = combine_runs(cpu_run, cuda_run), combined.combine(combined.read(paths), ())
     assert small.compared == whole.compared
     assert [row.label for row in small.rows] == [row.label for row in whole.rows]
     assert [{column: cell.verdict for column, cell in row.cells.items()} for row in small.rows] == [

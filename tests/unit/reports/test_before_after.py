@@ -25,64 +25,74 @@ def test_changes_between_pristine_and_patched(broken: ReportTable) -> None:
     assert (first.label, second.label) == ("2025-12", "2026-05")
     assert before_after.tally(before_after.changes(broken, first)) == "27 fixed, 0 regressed, 15 unchanged"
     assert before_after.tally(before_after.changes(broken, second)) == (
-        "5 fixed, 3 regressed, 1 otherwise changed, 33 unchanged"
+        "5 fixed, 3 regressed, 1 changed otherwise, 33 unchanged"
     )
-    table = before_after.by_value(before_after.changes(broken, second), "type")
-    assert table["Q4_0"] == {("ABORT", "WRONG"): 1, ("PASS", "PASS"): 2}
-    assert before_after.alone(broken, [first]) == [broken.sides[2], broken.sides[3]]
+    counts = before_after.count_by_value(before_after.changes(broken, second), "type")
+    assert counts["Q4_0"] == {("ABORT", "WRONG"): 1, ("PASS", "PASS"): 2}
+    assert before_after.unpaired_sides(broken, [first]) == [broken.sides[2], broken.sides[3]]
 
 
 def test_one_build_on_both_sides_is_said() -> None:
     found = example()
     for label, build in list(found.sides.items()):
         found.sides[label] = replace(build, identity="one")
-    shown = arrange(found)
+    table = arrange(found)
     assert (
-        before_after.summary(shown, before_after.pairs(shown)[1])
-        == "no patch is for it, both sides are one build"
+        before_after.summary(table, before_after.pairs(table)[1])
+        == "no patch applies, so both sides are the same build"
     )
-    assert "patches" not in before_after.sentence(shown, before_after.pairs(shown))
+    assert "patches" not in before_after.headline(table, before_after.pairs(table))
 
 
-def test_other_pixels_under_the_same_verdict_are_counted() -> None:
+def test_different_pixels_under_the_same_verdict_are_counted() -> None:
     found = example()
     at = next(i for i, c in enumerate(found.cells) if c.side == "2026-05 patched" and c.case == "ckpt-F16")
     found.cells[at] = replace(found.cells[at], pictures={**found.cells[at].pictures, "got": "another"})
-    shown = arrange(found)
-    assert "36 unchanged (1 of them with other pixels)" in before_after.tally(
-        before_after.changes(shown, before_after.pairs(shown)[1])
+    table = arrange(found)
+    assert "36 unchanged (1 of them with different pixels)" in before_after.tally(
+        before_after.changes(table, before_after.pairs(table)[1])
     )
 
 
 def test_quiet_rows_are_merged_and_the_worst_come_first(broken: ReportTable) -> None:
     pair = before_after.pairs(broken)[1]
-    lines = before_after.cost_rows(broken, (pair.before, pair.after), merge_all=False)
+    lines = before_after.summary_rows(broken, (pair.before, pair.after), merge_all=False)
     by_label = {line.label: line.texts for line in lines}
-    assert by_label["gguf Q4_0"] == ("ABORT -> WRONG 0.79", "PASS 0.004", "PASS 0.004")
-    assert by_label["gguf BF16"][2] == "PASS -> ABORT"
-    assert lines[-1].label == "none; safetensors F32, F16; ckpt F16; gguf F32, F16, F16 multiplier 0".replace(
-        ", F16 multiplier 0", "; gguf F16 multiplier 0"
+    assert by_label["gguf-Q4_0"] == ("ABORT -> WRONG 0.79", "PASS 0.004", "PASS 0.004")
+    assert by_label["gguf-BF16"][2] == "PASS -> ABORT"
+    assert lines[-1].label == (
+        "none, safetensors-F32, safetensors-F16, ckpt-F16, gguf-F32, gguf-F16, gguf-F16-times-0"
     )
     assert lines[-1].texts == ("PASS 0.003", "PASS 0.004", "PASS 0.004")
     assert {line.severity for line in lines[:3]} == {0}
 
 
-def test_the_sentence_says_what_matters(good: ReportTable, broken: ReportTable) -> None:
-    assert before_after.sentence(good, before_after.pairs(good)) == (
-        "As expected: 135 of 168 cells passed, 33 failed in a known way; "
-        "the patches fix 33 cells and break none"
+def test_the_headline_has_the_counts_that_matter(good: ReportTable, broken: ReportTable) -> None:
+    assert before_after.headline(good, before_after.pairs(good)) == (
+        "As expected: 135 of 168 cells passed, 33 failed as expected; the patches fix 33 cells and break none"
     )
-    assert before_after.sentence(broken, before_after.pairs(broken)) == (
+    assert before_after.headline(broken, before_after.pairs(broken)) == (
         "3 of 168 cells failed unexpectedly (1 WRONG, 1 TIMEOUT, 1 ABORT), "
-        "1 cell passed against an expectation that must go, 33 failed in a known way; "
+        "1 cell passed although a failure was expected, 33 failed as expected; "
         "the patches fix 32 cells and break 3"
+    )
+
+
+def test_patches_that_change_no_verdict_fix_no_cell() -> None:
+    table = arrange(
+        records_of(
+            *(cell(side=f"2026-05 {name}", dimensions={"mode": "auto"}) for name in ("pristine", "patched"))
+        )
+    )
+    assert before_after.headline(table, before_after.pairs(table)) == (
+        "As expected: 2 of 2 cells passed; the patches fix no cell and break none"
     )
 
 
 def test_nothing_tried_and_not_finished_are_never_good() -> None:
     idle = cell(verdict=Verdict.SKIPPED, status=Status.SKIPPED)
-    assert before_after.sentence(arrange(records_of(idle)), []).startswith("Nothing was tried")
-    assert before_after.sentence(arrange(records_of()), []).startswith("Nothing was tried")
-    assert before_after.sentence(arrange(records_of(cell(), finished="")), []) == (
-        "Incomplete run so far: as expected: 1 of 1 cell passed"
+    assert before_after.headline(arrange(records_of(idle)), []).startswith("No case was tested")
+    assert before_after.headline(arrange(records_of()), []).startswith("No case was tested")
+    assert before_after.headline(arrange(records_of(cell(), finished="")), []) == (
+        "Incomplete run, so far: as expected: 1 of 1 cell passed"
     )

@@ -8,23 +8,23 @@ from harness.judging.expectation import Expectation
 from harness.records.record import Records
 from harness.records.verdict import Verdict
 from harness.reports import combined_report
-from tests.unit.combined_records import joined, with_cell
+from tests.unit.combined_records import combine_runs, with_cell
 
 
 def test_where_nothing_differs_is_said(cpu_run: Records, cuda_run: Records) -> None:
-    found = joined(cpu_run, cuda_run)
+    found = combine_runs(cpu_run, cuda_run)
     assert (
-        combined_report.agreed(found)
-        == "Nowhere in 2026-05 patched (42 cases) and 2026-05 pristine (42 cases)."
+        combined_report.agreement(found)
+        == "There are no disagreements in 2026-05 patched (42 cases) and 2026-05 pristine (42 cases)."
     )
     with_cell(cuda_run, "gguf-F32", "auto", verdict=Verdict.ABORT)
-    found = joined(cpu_run, cuda_run)
-    assert combined_report.agreed(found) == "Nowhere in 2026-05 pristine (42 cases)."
+    found = combine_runs(cpu_run, cuda_run)
+    assert combined_report.agreement(found) == "There are no disagreements in 2026-05 pristine (42 cases)."
     assert all(
-        combined_report.agreed(found) in shown.replace("\\", "")
+        combined_report.agreement(found) in shown.replace("\\", "")
         for shown in (combined_report.text(found), combined_report.page(found))
     )
-    assert combined_report.agreed(joined(cpu_run)) == ""
+    assert combined_report.agreement(combine_runs(cpu_run)) == ""
 
 
 def test_what_differs_for_one_reason_stands_together_and_what_nobody_expected_first(
@@ -32,30 +32,35 @@ def test_what_differs_for_one_reason_stands_together_and_what_nobody_expected_fi
 ) -> None:
     for mode in ("auto", "at_runtime"):
         with_cell(
-            cuda_run, "gguf-Q4_0", mode, verdict=Verdict.ABORT, pictures={}, evidence=f"a.c:4{len(mode)}: boom"
+            cuda_run,
+            "gguf-Q4_0",
+            mode,
+            verdict=Verdict.ABORT,
+            pictures={},
+            evidence=f"a.c:4{len(mode)}: boom",
         )
     with_cell(cuda_run, "gguf-F32", "auto", verdict=Verdict.ABORT, pictures={}, evidence="bang")
     known = Expectation(
         revisions=["2026-05"], cases=["gguf-Q*"], backends=["cuda"], verdicts=[Verdict.ABORT], reason="known"
     )
     found = combined.combine([(Path("a"), cpu_run), (Path("b"), cuda_run)], (known,))
-    first, second = combined_report.disagreements(found)
+    first, second = combined_report.group_disagreements(found)
     assert (first.label, first.quote) == ("gguf-F32@auto", "bang")
     assert set(second.label.split(", ")) == {"gguf-Q4_0@auto", "gguf-Q4_0@at_runtime"}
     assert (
-        combined_report.page(found).count("ABORT, the CPU PASS")
-        == combined_report.text(found).count("ABORT, the CPU PASS")
+        combined_report.page(found).count("ABORT, but PASS on the CPU")
+        == combined_report.text(found).count("ABORT, but PASS on the CPU")
         == 2
     )
 
 
 def test_a_backend_that_nobody_ran_has_a_column_that_says_so(cpu_run: Records) -> None:
-    found = joined(cpu_run)
+    found = combine_runs(cpu_run)
     page, text = combined_report.page(found), combined_report.text(found)
     assert '<th scope="col">metal</th>' in page
     assert "never run" in page
     assert "| metal | never run |" in text
-    assert "| cuda | not among these records |" in text
+    assert "| cuda | not in these records |" in text
 
 
 def test_the_summary_never_outgrows_what_github_takes(cpu_run: Records, cuda_run: Records) -> None:
@@ -64,4 +69,4 @@ def test_the_summary_never_outgrows_what_github_takes(cpu_run: Records, cuda_run
             replace(cell, case=f"{cell.case}-{'x' * 2000}-{n}", evidence="e" * 9000, verdict=Verdict.ABORT)
             for n, cell in enumerate(run.cells * 12)
         ]
-    assert len(combined_report.text(joined(cpu_run, cuda_run)).encode()) <= combined_report.LIMIT
+    assert len(combined_report.text(combine_runs(cpu_run, cuda_run)).encode()) <= combined_report.LIMIT

@@ -80,7 +80,7 @@ def pixels(uri: str) -> np.ndarray[Any, np.dtype[np.uint8]]:
     return np.asarray(Image.open(BytesIO(base64.b64decode(body))))
 
 
-def test_every_cell_is_a_button_with_shape_verdict_and_standing(broken: Page) -> None:
+def test_every_cell_is_a_button_with_sign_verdict_and_status(broken: Page) -> None:
     records = example(broken=True)
     assert len(broken.buttons) == len(records.cells) == len(broken.json["cells"])
     for number, cell in enumerate(records.cells):
@@ -88,8 +88,8 @@ def test_every_cell_is_a_button_with_shape_verdict_and_standing(broken: Page) ->
         assert style == cell.status
         assert str(cell.verdict) in text
         assert text.endswith(f" {cell.status}")
-    shapes = {text[0] for _, text in broken.buttons.values()}
-    assert len(shapes) == len(Status)
+    signs = {text[0] for _, text in broken.buttons.values()}
+    assert len(signs) == len(Status)
 
 
 def test_a_detail_has_pictures_numbers_reasons_and_the_command(broken: Page) -> None:
@@ -105,7 +105,7 @@ def test_a_detail_has_pictures_numbers_reasons_and_the_command(broken: Page) -> 
         "memory": "312 MiB",
     }
     assert cell["why"] == "rounding of pixels and of F16 activations"
-    assert cell["repeat"] == "nox -s verify -- --revision 2026-05 --select gguf-Q4_0@immediately"
+    assert cell["repeat"] == "nox -s verify -- --revision 2026-05 --case gguf-Q4_0@immediately"
     shown = {
         role: pixels(broken.json["pictures"][cell["pictures"][role]])
         for role in ("without", "wanted", "got", "difference")
@@ -114,7 +114,7 @@ def test_a_detail_has_pictures_numbers_reasons_and_the_command(broken: Page) -> 
     for role, name in original.pictures.items():
         assert np.array_equal(shown[role], records.pictures[name])
     gap = np.abs(shown["got"].astype(int) - shown["wanted"])
-    assert cell["pictures"]["most"] == gap.max()
+    assert cell["pictures"]["largest"] == gap.max()
     assert np.array_equal(shown["difference"], np.minimum(gap * cell["pictures"]["factor"], 255))
 
 
@@ -193,8 +193,10 @@ def test_beyond_the_budget_only_what_matters_has_pictures() -> None:
     assert red
     assert all("difference" in entry["pictures"] for entry in red)
     rest = [entry for entry in small.json["cells"] if entry not in red]
-    assert sum("left" in entry for entry in rest) == sum(bool(c.pictures) for c in records.cells) - len(red)
-    assert "To keep this file small it holds no pictures of" in html.render(arrange(records), budget=1)
+    assert sum("omitted" in entry for entry in rest) == sum(bool(c.pictures) for c in records.cells) - len(
+        red
+    )
+    assert "To keep this file small, the pictures of" in html.render(arrange(records), budget=1)
     assert "To keep this file small" not in html.render(arrange(records))
 
 

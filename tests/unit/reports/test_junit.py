@@ -39,11 +39,11 @@ def test_the_counts_are_those_of_the_cases(root: ET.Element) -> None:
     assert (root.get("tests"), root.get("failures"), root.get("skipped")) == ("168", "4", "34")
 
 
-def test_red_and_fixed_fail_known_and_idle_are_skipped(root: ET.Element) -> None:
+def test_unexpected_and_xpass_are_failures_xfail_and_skipped_are_skipped(root: ET.Element) -> None:
     wrong = case(root, "2026-05 patched", "gguf-Q4_0@immediately").find("failure")
     assert wrong is not None
     assert wrong.get("type") == "WRONG"
-    assert wrong.get("message") == "WRONG 0.79: failed, no failure was expected"
+    assert wrong.get("message") == "WRONG 0.79: failed, and no failure was expected"
     stale = case(root, "2026-05 patched", "gguf-Q8_0@at_runtime").find("failure")
     assert stale is not None
     assert "Q8_0 was broken" in (stale.get("message") or "")
@@ -56,7 +56,7 @@ def test_red_and_fixed_fail_known_and_idle_are_skipped(root: ET.Element) -> None
     assert idle.get("message") == "SKIPPED: no such device here"
     good = case(root, "2026-05 patched", "gguf-F16@auto")
     assert [child.tag for child in good] == ["system-out"]
-    assert "Repeat: nox -s verify -- --revision 2026-05 --select gguf-F16@auto" in (
+    assert "Rerun: nox -s verify -- --revision 2026-05 --case gguf-F16@auto" in (
         good.findtext("system-out") or ""
     )
 

@@ -16,7 +16,7 @@ def lines(records: Records) -> list[str]:
     return markdown.render(arrange(records)).splitlines()
 
 
-def test_the_order_is_verdict_builds_changes_known_full_table_command() -> None:
+def test_the_order_is_headline_builds_changes_expected_failures_full_table_command() -> None:
     text = markdown.render(arrange(example()))
     places = [
         text.index(part)
@@ -28,7 +28,7 @@ def test_the_order_is_verdict_builds_changes_known_full_table_command() -> None:
             "2026-06-01T12:00:00",
             "**2025-12, pristine -> patched: 27 fixed, 0 regressed, 15 unchanged**",
             "**2026-05, pristine -> patched: 6 fixed, 0 regressed, 36 unchanged**",
-            "Known:",
+            "Expected failures:",
             "<details><summary>All 168 cells",
             "</details>",
             "nox -s verify\n```",
@@ -41,7 +41,7 @@ def test_what_changed_is_said_cell_by_cell() -> None:
     found = lines(example())
     [fixed] = [line for line in found if "NO_EFFECT -> PASS" in line]
     assert fixed == (
-        "| gguf F32, F16, BF16, Q8_0, Q6_K, Q5_0, Q4_K, Q4_0, Q2_K "
+        "| gguf-F32, gguf-F16, gguf-BF16, gguf-Q8_0, gguf-Q6_K, gguf-Q5_0, gguf-Q4_K, gguf-Q4_0, gguf-Q2_K "
         "| NO_EFFECT -> PASS 0.003 | NO_EFFECT -> PASS 0.004 | NO_EFFECT -> PASS 0.004 |"
     )
     assert [line for line in found if line.startswith("- ABORT, 2026-05 pristine") and QUANTISED in line]
@@ -51,7 +51,7 @@ def test_what_changed_is_said_cell_by_cell() -> None:
 def test_every_case_has_its_line_in_the_full_table_with_numbers_and_evidence() -> None:
     found = lines(example())
     full = found[next(i for i, line in enumerate(found) if line.startswith("<details>")) :]
-    assert "| gguf Q8_0 | NO_EFFECT effect 14 [" in "\n".join(full)
+    assert "| gguf-Q8_0 | NO_EFFECT effect 14 [" in "\n".join(full)
     assert "PASS 0.003/0.08 loss 0.015 effect 14" in "\n".join(full)
     assert "can not find models/lora/adapter-f16.safetensors" in "\n".join(full)
     assert sum(line.startswith("| ") for line in full) == 15  # the head and 14 cases
@@ -59,9 +59,9 @@ def test_every_case_has_its_line_in_the_full_table_with_numbers_and_evidence() -
 
 def test_failures_are_listed_with_evidence_and_the_command_that_repeats_them() -> None:
     text = markdown.render(arrange(example(broken=True)))
-    assert "- UNEXPECTED: 2026-05 patched: gguf Q4_0 (immediately): WRONG 0.79/0.08; repeat: " in text
-    assert "`nox -s verify -- --revision 2026-05 --select gguf-Q4_0@immediately`" in text
-    assert "- XPASS: 2026-05 patched: gguf Q8_0 (at_runtime)" in text
+    assert "- UNEXPECTED: 2026-05 patched: gguf-Q4_0 (immediately): WRONG 0.79/0.08; rerun: " in text
+    assert "`nox -s verify -- --revision 2026-05 --case gguf-Q4_0@immediately`" in text
+    assert "- XPASS: 2026-05 patched: gguf-Q8_0 (at_runtime)" in text
 
 
 def test_foreign_text_stays_text() -> None:
@@ -98,11 +98,11 @@ def test_what_is_left_out_is_said() -> None:
         line.startswith("| gguf") or line.startswith("| safe") or line.startswith("| ckpt")
         for line in full.splitlines()
     )
-    left = int(re.search(r"\| (\d+) cases more in report.html", full)[1])  # type: ignore[index]
+    left = int(re.search(r"\| (\d+) more cases in report.html", full)[1])  # type: ignore[index]
     assert rows + left == len(arrange(many(500)).rows)
 
 
 def test_an_empty_run_has_a_report() -> None:
     records = example()
     records.cells.clear()
-    assert lines(records)[0] == "**Nothing was tried, so nothing is known.**"
+    assert lines(records)[0] == "**No case was tested, so there is no result.**"

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from harness.reports import progress as module
-from harness.reports.terminal import Progress
+from harness.reports.progress import Progress
 
 
 def test_progress_in_a_pipe_is_a_line_now_and_then() -> None:

@@ -72,7 +72,7 @@ def test_only_what_changed_stands_in_the_open() -> None:
     assert "[1] `GGML_ASSERT(x) failed`" in open_
     assert "case-1" not in open_
     assert "case-2" not in open_
-    assert "flux-small: 1 of 1 cell that passed still do, 1 with the same picture to the byte" in open_
+    assert "flux-small: 1 of 1 cell that passed still pass, 1 with the same picture byte for byte" in open_
     assert "`src/lora.hpp` +3 −1, `picture.png` binary" in open_
     assert "All 6 cells" in folded
     assert "fix: mine \\| &lt;b>" in folded
@@ -85,17 +85,17 @@ def test_medians_of_time_and_memory_with_their_ratio() -> None:
 
 
 def test_a_regression_is_said_first_and_stands_first() -> None:
-    shown = arrange(proposed((DEAD, GOOD), (GOOD, Verdict.WRONG)))
-    text = pull_request.render(shown)
+    table = arrange(proposed((DEAD, GOOD), (GOOD, Verdict.WRONG)))
+    text = pull_request.render(table)
     assert text.startswith("**The change makes something worse: 1 fixed, 1 regressed, 0 unchanged.**")
     assert text.index("**regressed**") < text.index("| fixed |")
-    assert "flux-small: 0 of 1 cell that passed still do, 0 with" in text
+    assert "flux-small: 0 of 1 cell that passed still pass, 0 with" in text
 
 
 def test_what_could_not_be_tried_is_never_called_good() -> None:
-    shown = arrange(proposed((IDLE, IDLE)))
-    assert before_after.sentence(shown, before_after.pairs(shown)).startswith("Nothing was tried")
-    assert not any(each.tried for each in before_after.changes(shown, before_after.pairs(shown)[0]))
+    table = arrange(proposed((IDLE, IDLE)))
+    assert before_after.headline(table, before_after.pairs(table)).startswith("No case was tested")
+    assert not any(change.tried for change in before_after.changes(table, before_after.pairs(table)[0]))
 
 
 def test_a_change_that_compiles_to_the_same_says_that_nothing_was_run() -> None:
@@ -106,13 +106,13 @@ def test_a_change_that_compiles_to_the_same_says_that_nothing_was_run() -> None:
 def test_an_unfinished_run_says_so() -> None:
     records = proposed((GOOD, GOOD))
     records.finished = ""
-    assert pull_request.render(arrange(records)).startswith("**Incomplete run so far")
+    assert pull_request.render(arrange(records)).startswith("**Incomplete run, so far")
 
 
 def test_the_other_reports_speak_of_before_and_after(capsys: pytest.CaptureFixture[str]) -> None:
     records = proposed((DEAD, GOOD))
-    terminal.table(records, Console(width=120))
+    terminal.print_table(records, Console(width=120))
     assert f"{NAME}, before -> after: 1 fixed, 0 regressed" in capsys.readouterr().out
-    shown = arrange(records)
-    assert f"{NAME}, before → after" in html.render(shown)
-    assert f'classname="{NAME} before"' in junit.render(shown)
+    table = arrange(records)
+    assert f"{NAME}, before → after" in html.render(table)
+    assert f'classname="{NAME} before"' in junit.render(table)

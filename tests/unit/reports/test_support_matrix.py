@@ -9,7 +9,7 @@ from harness.judging import combined, expectation
 from harness.records.verdict import Verdict
 from harness.reports import support_matrix
 from sdcpp import project
-from tests.unit.combined_records import joined, machine, with_cell
+from tests.unit.combined_records import combine_runs, machine, with_cell
 
 FILES = sorted(project.ROOT.glob("results/*.jsonl*"))
 
@@ -35,19 +35,19 @@ def row(page: str, kind: str, state: str = "2026-05 patched") -> list[str]:
 
 def test_a_difference_from_what_was_documented_is_marked() -> None:
     cpu, cuda = machine("cpu", "A processor"), machine("cuda", "A card")
-    page = support_matrix.page(joined(cpu, cuda))
+    page = support_matrix.page(combine_runs(cpu, cuda))
     # type, cpu immediately, at_runtime, cuda immediately, at_runtime, documented
     assert row(page, "Q4_K") == ["Q4_K", "✓ 0.003", "✓ 0.004", "✓ 0.003", "✓ 0.004", "no **≠**"]
     assert row(page, "F16") == ["F16", "✓ 0.003", "✓ 0.004", "✓ 0.003", "✓ 0.004", "yes"]
     assert row(page, "I32") == ["I32", "–", "–", "–", "–", "yes"]
     with_cell(cuda, "gguf-F16", "immediately", verdict=Verdict.WRONG)
-    assert row(support_matrix.page(joined(cpu, cuda)), "F16")[3:] == ["WRONG", "✓ 0.004", "yes **≠**"]
+    assert row(support_matrix.page(combine_runs(cpu, cuda)), "F16")[3:] == ["WRONG", "✓ 0.004", "yes **≠**"]
 
 
 def test_what_nobody_ran_is_said() -> None:
-    page = support_matrix.page(joined(machine("cpu", "A processor")))
+    page = support_matrix.page(combine_runs(machine("cpu", "A processor")))
     assert "- metal: never run." in page
-    assert "- cuda: not among these records." in page
+    assert "- cuda: not in these records." in page
 
 
 def test_the_later_records_of_a_device_count() -> None:

@@ -11,8 +11,8 @@ from tests.unit.example_records import example
 
 
 def test_a_value_that_nobody_gives_is_an_error() -> None:
-    with pytest.raises(UndefinedError, match="sentence"):
-        templating.fill("merged.html.j2")
+    with pytest.raises(UndefinedError, match="headline"):
+        templating.fill("combined.html.j2")
 
 
 def test_values_are_escaped_and_the_style_is_not() -> None:

@@ -15,7 +15,7 @@ from tests.unit.example_records import example, many
 
 def show(records: Records, width: int = 100, **options: object) -> str:
     console = Console(file=StringIO(), width=width, legacy_windows=False, _environ={}, **options)  # type: ignore[arg-type]
-    terminal.table(records, console)
+    terminal.print_table(records, console)
     file = console.file
     assert isinstance(file, StringIO)
     return file.getvalue()
@@ -26,9 +26,9 @@ def test_at_100_columns_there_is_a_table_for_each_revision() -> None:
     heads = [line for line in lines if line.startswith("case")]
     assert len(heads) == 2
     assert heads[0].split() == ["case", *["immediately", "at_runtime", "auto"] * 2]
-    rows = [line.split("  ") for line in lines if line.startswith("gguf Q4_0")]
+    rows = [line.split("  ") for line in lines if line.startswith("gguf-Q4_0")]
     assert [cell.strip() for cell in rows[1] if cell.strip()] == [
-        "gguf Q4_0", "ABORT²", "PASS 0.004", "PASS 0.004", "✗ WRONG 0.79", "PASS 0.004", "PASS 0.004",
+        "gguf-Q4_0", "ABORT²", "PASS 0.004", "PASS 0.004", "✗ WRONG 0.79", "PASS 0.004", "PASS 0.004",
     ]  # fmt: skip
     table = lines[: lines.index(next(line for line in lines if "pristine -> patched" in line))]
     assert max(map(len, table)) <= 100
@@ -41,14 +41,14 @@ def test_the_width_decides_how_many_tables_there_are(width: int, tables: int) ->
     assert max(len(line) for line in shown.splitlines() if not line.startswith("    $")) <= width
 
 
-def test_below_stand_the_known_defects_the_failures_and_the_counts() -> None:
+def test_expected_failures_unexpected_results_and_counts_follow_the_table() -> None:
     shown = show(example(broken=True), 200)
-    assert "¹ known: pristine 2025-12 looks for .safetensors and .ckpt only" in shown
+    assert "¹ expected failure: pristine 2025-12 looks for .safetensors and .ckpt only" in shown
     assert "can not find models/lora/adapter-f32.safetensors" in shown
     assert "✗ WRONG 2026-05 patched  gguf-Q4_0@immediately\n    effect error 0.79, allowed 0.08" in shown
-    assert "    $ nox -s verify -- --revision 2026-05 --select gguf-Q4_0@immediately\n" in shown
+    assert "    $ nox -s verify -- --revision 2026-05 --case gguf-Q4_0@immediately\n" in shown
     assert "remove the expectation: Q8_0 was broken in at_runtime mode" in shown
-    assert "✗ 3 UNEXPECTED (failed, no failure was expected), ★ 1 XPASS" in shown
+    assert "✗ 3 UNEXPECTED (failed, and no failure was expected), ★ 1 XPASS" in shown
     assert "✓ 130 PASS" in shown
     assert "2025-12, pristine -> patched: 27 fixed, 0 regressed, 15 unchanged" in shown
 
@@ -64,7 +64,7 @@ def test_a_console_without_unicode_gets_ascii() -> None:
     buffer = BytesIO()
     console = Console(file=TextIOWrapper(buffer, encoding="ascii", errors="strict"), width=100, _environ={})
     records = example(broken=True)
-    terminal.table(records, console)
+    terminal.print_table(records, console)
     console.file.flush()
     shown = buffer.getvalue().decode("ascii")
     assert "ABORT[2]" in shown

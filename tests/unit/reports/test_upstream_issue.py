@@ -41,8 +41,8 @@ def test_each_report_has_the_sections_of_the_template_in_order() -> None:
 
 def test_every_failing_cell_is_in_one_report() -> None:
     records = example(broken=True)
-    shown = arrange(records)
-    listed = [id(cell) for cells in upstream_issue.defects(shown) for cell in cells]
+    table = arrange(records)
+    listed = [id(cell) for cells in upstream_issue.defects(table) for cell in cells]
     assert len(listed) == len(set(listed))
     failing = {id(cell) for cell in records.cells if cell.verdict not in {Verdict.PASS, Verdict.SKIPPED}}
     told = {id(cell) for cell in records.cells if id(cell) in listed}
@@ -65,13 +65,13 @@ def test_the_smallest_reproduction_is_upstreams_own_command_where_there_is_one()
     records = example()
     at = next(i for i, cell in enumerate(records.cells) if cell.verdict is Verdict.ABORT)
     command = "./sd-cli --model model.safetensors --prompt 'x<lora:a:1>'"
-    records.cells[at] = replace(records.cells[at], upstream=command, repeat="nox -s verify -- --select x")
+    records.cells[at] = replace(records.cells[at], upstream=command, repeat="nox -s verify -- --case x")
     text = next(text for text in reports(records) if command in text)
     assert "--target sd-cli" in text
     assert f" --revision {records.cells[at].dimensions['revision']} --base-model " in text
-    assert "nox -s verify -- --select x" in text
+    assert "nox -s verify -- --case x" in text
     without = next(text for text in reports(example()) if "ABORT" in text or "aborts" in text)
-    assert "No command of upstream's program" in without
+    assert "Upstream's program cannot reproduce it." in without
 
 
 def test_nothing_fails_and_there_is_nothing_to_report() -> None:
@@ -81,12 +81,15 @@ def test_nothing_fails_and_there_is_nothing_to_report() -> None:
 
 
 def test_the_files_are_those_of_the_matrix_that_was_run() -> None:
-    quick = []
-    for command in ("sdcpp regress --quick --patched", "nox -s verify --", "sdcpp matrix", "sdcpp regress"):
+    quick = {
+        "nox -s verify --": True,
+        "sdcpp verify --matrix quick --side patched": True,
+        "sdcpp verify --matrix full": False,
+    }
+    for command, expected in quick.items():
         records = example(broken=True)
         records.run = replace(records.run, command=command)
         records.cells = [replace(cell, upstream="./sd-cli --model x") for cell in records.cells]
         text = "\n".join(reports(records))
         assert "`sdcpp reproduce " in text
-        quick.append("--quick` makes the files" in text)
-    assert quick == [True, True, False, False]
+        assert ("--matrix quick`." in text) is expected

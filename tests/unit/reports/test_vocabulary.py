@@ -10,7 +10,7 @@ from tests.unit.example_records import example
 def test_an_error_stands_beside_a_verdict_where_it_decides_it() -> None:
     cell = next(each for each in example().cells if each.verdict is Verdict.PASS and each.tolerance)
     cell = replace(cell, error=0.012)
-    assert vocabulary.short(cell) == "PASS 0.012"
-    assert vocabulary.short(replace(cell, verdict=Verdict.WRONG)) == "WRONG 0.012"
-    assert vocabulary.short(replace(cell, verdict=Verdict.NO_EFFECT)) == "NO_EFFECT"
-    assert vocabulary.short(replace(cell, tolerance=None)) == "PASS"
+    assert vocabulary.verdict_text(cell) == "PASS 0.012"
+    assert vocabulary.verdict_text(replace(cell, verdict=Verdict.WRONG)) == "WRONG 0.012"
+    assert vocabulary.verdict_text(replace(cell, verdict=Verdict.NO_EFFECT)) == "NO_EFFECT"
+    assert vocabulary.verdict_text(replace(cell, tolerance=None)) == "PASS"
