@@ -81,14 +81,14 @@ def program_command(program: Path, shot: Shot, picture: Path) -> list[str]:
     return [*program_arguments(str(program), shot.request(SEED), str(picture)), "--threads", str(cores())]
 
 
-def measure(contender: BuildUnderTest, program: Path, *, rounds: int, command: str) -> Measurement:
+def measure(build: BuildUnderTest, program: Path, *, rounds: int, command: str) -> Measurement:
     """Run a build's cases with the harness and with the program, in turn, and return the times.
 
     The program starts once for each case. The harness also makes the pictures to compare with, judges and records.
     The files are made beforehand, for both. Raises BuildFailed if the program paints no picture that the library
     paints, because the two then do not do the same work.
     """
-    cases = [case for case in contender.cases if isinstance(case, Case)]
+    cases = [case for case in build.cases if isinstance(case, Case)]
     for shot in {shot: None for case in cases for shot in case.shots}:
         shot.request(SEED)
     timed: list[BenchRound] = []
@@ -98,7 +98,7 @@ def measure(contender: BuildUnderTest, program: Path, *, rounds: int, command: s
             console.note(f"round {number} of {rounds}: {len(cases)} cases")
             began = time.perf_counter()
             records = run_sides(
-                [contender], folder / f"round-{number}", title="benchmark", command="sdcpp bench", jobs=None
+                [build], folder / f"round-{number}", title="benchmark", command="sdcpp bench", jobs=None
             )
             middle = time.perf_counter()
             pictures = folder / "pictures"
@@ -111,9 +111,7 @@ def measure(contender: BuildUnderTest, program: Path, *, rounds: int, command: s
             )
             timed.append(taken)
             console.note(f"   harness {taken.harness:.1f} s, program {taken.program:.1f} s")
-        same = sum(
-            _same(records, contender, case, pictures / f"{place}.png") for place, case in enumerate(cases)
-        )
+        same = sum(_same(records, build, case, pictures / f"{place}.png") for place, case in enumerate(cases))
     if not same:
         raise BuildFailed(
             "the program paints no picture that the library paints", program, "compare them by hand"
@@ -133,8 +131,8 @@ def measure(contender: BuildUnderTest, program: Path, *, rounds: int, command: s
     )
 
 
-def _same(records: Records, contender: BuildUnderTest, case: Case, path: Path) -> bool:
-    seen = records.observations[contender.side.identity, case.shot.name]
+def _same(records: Records, build: BuildUnderTest, case: Case, path: Path) -> bool:
+    seen = records.observations[build.side.identity, case.shot.name]
     if seen.picture is None or not path.exists():
         return seen.picture is None and not path.exists()
     with Image.open(path) as image:

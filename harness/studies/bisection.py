@@ -86,7 +86,7 @@ def _place(name: str, groups: Sequence[Sequence[Revision]]) -> int:
         if wanted in group:
             return place
     raise SourceInvalid(
-        "not a commit of the registry", name, "for other commits give a checkout with --source"
+        "not a commit of the registry", name, "for other commits give a repository with --repo"
     )
 
 
@@ -137,29 +137,29 @@ class CaseBisector:
     def passes(self, wanted: Revision) -> bool | None:
         """Return whether the case passes on a revision; None if it cannot be built or put there."""
         try:
-            contender = self.contender(wanted)
+            build = self.build_under_test(wanted)
         except run.REVISION_FAILURES as error:
             console.note(f"{wanted.name}: passed over: {error.what}")
             return None
-        records = self.verify([contender], self.folder / wanted.name)
+        records = self.verify([build], self.folder / wanted.name)
         (cell,) = records.cells
         console.note(f"{wanted.name}: {cell.verdict} {cell.evidence}".rstrip())
         return None if cell.verdict not in {*_FAILS, Verdict.PASS} else cell.verdict is Verdict.PASS
 
-    def contender(self, wanted: Revision) -> BuildUnderTest:
+    def build_under_test(self, wanted: Revision) -> BuildUnderTest:
         """Return the built side of a revision with the one case; raises NothingTried where it has none."""
         spec = RunSpec(matrix=core.matrix(wanted.date), select=(self.case,), sides=(self.side,))
-        (contender,) = build_sides(wanted, series.load(), spec, BlockMaker())
-        if not contender.cases:
+        (build,) = build_sides(wanted, series.load(), spec, BlockMaker())
+        if not build.cases:
             raise NothingTried(
                 "no such case", f"{self.case} on {wanted.name}", "sdcpp bisect --help lists them"
             )
-        return replace(contender, repeat=quoted([*self.command, "--case"]))
+        return replace(build, repeat=quoted([*self.command, "--case"]))
 
-    def verify(self, contenders: Sequence[BuildUnderTest], folder: Path) -> Records:
+    def verify(self, builds: Sequence[BuildUnderTest], folder: Path) -> Records:
         """Return the records of the case on these sides."""
         return run_sides(
-            contenders,
+            builds,
             folder,
             title=f"bisect {self.case}",
             command=quoted([*self.command, "--case", self.case]),
@@ -169,5 +169,5 @@ class CaseBisector:
 
     def compare(self, step: Step[Revision]) -> Records:
         """Return the records of both sides of a step together."""
-        sides = [self.contender(step.before), self.contender(step.after)]
+        sides = [self.build_under_test(step.before), self.build_under_test(step.after)]
         return self.verify(sides, self.folder / "step")

@@ -52,7 +52,7 @@ def of_checkout(folder: Path, base: str | None = None) -> Proposal:
     return Proposal(
         before=(found.before, ()),
         after=(found.after, ()),
-        again=("--source", str(folder), *(("--base", base) if base else ())),
+        again=("--checkout", str(folder), *(("--merge-base", base) if base else ())),
         facts={
             "before": f"{found.base}: merge base with {found.upstream}",
             "after": f"{head}{work}",
@@ -121,7 +121,7 @@ def contend(
     generation = proposal.before[0].lora_api
     if not select(spec.matrix.cases(generation, MODES, maker), spec.select, spec.where):
         raise NothingTried(
-            "no case is selected", ", ".join(spec.select), "widen --select; --list shows the cases"
+            "no case is selected", ", ".join(spec.select), "give another --case; --list shows the cases"
         )
     found: list[BuildUnderTest] = []
     for label, (tree, patches) in ((BEFORE, proposal.before), (AFTER, proposal.after)):

@@ -1,38 +1,32 @@
-"""The main job: build each side, run the cases on it, judge, and keep records that a killed run resumes from."""
+"""Run the cases of all sides, judge them, and keep records from which a killed run resumes."""
 
 from __future__ import annotations
 
 import datetime
 import os
 import platform
-import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from harness.cases.build_under_test import BuildUnderTest
-from harness.cases.case import Case, Shot, plan_digest, unique_shots
-from harness.cases.malformed_file_case import MEMORY, TIMEOUT, MalformedFileCase
+from harness.cases.case import plan_digest
 from harness.judging import expectation
-from harness.judging.judgement import judge, judge_case
+from harness.judging.judgement import judge
 from harness.records import record
-from harness.records.pictures import Pixels
-from harness.records.record import Observation, Records, Run, Writer
-from harness.records.verdict import Status
-from harness.reports.progress import Progress
-from harness.running import pool
-from harness.running.preparer import Preparer
+from harness.records.record import Records, Run, Writer
+from harness.text import plural
+from harness.verification.observer import Observer
 from sdcpp import atomic_write, console, project
 from sdcpp.errors import FileInvalid, NothingTried
-from sdcpp.machine import backends, devices
-from sdcpp.process import cores
+from sdcpp.machine import devices
 
-#: The file that everything else is made from.
+#: The name of the records file; all reports are made from it.
 RECORDS = "records.jsonl"
 
 
 def run_sides(
-    contenders: Sequence[BuildUnderTest],
+    builds: Sequence[BuildUnderTest],
     folder: Path,
     *,
     title: str,
@@ -41,20 +35,22 @@ def run_sides(
     reuse: bool = False,
     proposal: Mapping[str, Any] | None = None,
 ) -> Records:
-    """Run the contenders' cases, judge them, and return (and keep in ``folder``) the records.
+    """Run the cases of ``builds``, judge them, and return the records, which are also written to ``folder``.
 
-    If ``folder`` holds the records of the same plan, killed before its end, the run is taken up there;
-    with ``reuse`` one that reached its end is not run again, only judged again. ``proposal`` is kept with them.
-    Raises NothingTried without cases, unless a proposal says why, and FixtureInvalid for a base model that cannot
-    carry a comparison.
+    If ``folder`` holds the records of an interrupted run of the same cases and builds, only the missing shots run. With
+    ``reuse`` a finished run is not run again but judged again. ``jobs`` is the number of workers; None chooses it.
+    ``proposal`` becomes part of the records.
+
+    Raises NothingTried if there are no cases and no proposal that says why, and FixtureInvalid if the pictures of a
+    base model cannot be compared reliably.
     """
-    if not any(contender.cases for contender in contenders) and not proposal:
-        raise NothingTried("no case is selected", title, "widen --select; --list shows the cases")
+    if not any(build.cases for build in builds) and not proposal:
+        raise NothingTried("no case is selected", title, "give another --case; --list shows the cases")
     path = atomic_write.ensure_folder(folder) / RECORDS
-    plan = _plan(contenders)
+    plan = _plan(builds)
     records = _earlier(path, plan, reuse=reuse)
     if records is not None and records.finished:
-        records.cells = list(judge(contenders, records, expectation.load()))
+        records.cells = list(judge(builds, records, expectation.load()))
         return records
     if records is None:
         path.unlink(missing_ok=True)
@@ -67,18 +63,18 @@ def run_sides(
             project=project.version(),
             proposal=proposal or {},
         )
-        records = Records(run=head, sides={contender.side.label: contender.side for contender in contenders})
+        records = Records(run=head, sides={build.side.label: build.side for build in builds})
         with Writer(path) as writer:
             writer.run(head)
-            for contender in contenders:
-                writer.side(contender.side)
+            for build in builds:
+                writer.side(build.side)
     else:
         console.note(
-            f"resuming: {len(records.observations)} pictures of an interrupted run are there already"
+            f"resuming an interrupted run, which has recorded {plural(len(records.observations), 'picture')}"
         )
     with Writer(path, records.pictures) as writer:
-        _observe(contenders, records, writer, jobs)
-        for cell in judge(contenders, records, expectation.load()):
+        Observer(builds, records, writer).run(jobs)
+        for cell in judge(builds, records, expectation.load()):
             writer.cell(cell)
             records.cells.append(cell)
         records.finished = _now()
@@ -86,19 +82,21 @@ def run_sides(
     return records
 
 
-def _plan(contenders: Sequence[BuildUnderTest]) -> str:
+def _plan(builds: Sequence[BuildUnderTest]) -> str:
+    """Return the digest that an interrupted run must share to be resumed."""
     parts: list[object] = []
-    for contender in contenders:
-        parts += [contender.side.label, contender.side.identity]
+    for build in builds:
+        parts += [build.side.label, build.side.identity]
         parts += [
             (case.name, shot.name, shot.base.digest, shot.base.generation)
-            for case in contender.cases
+            for case in build.cases
             for shot in case.shots
         ]
     return plan_digest(parts)
 
 
 def _earlier(path: Path, plan: str, *, reuse: bool) -> Records | None:
+    """Return the records at ``path`` if they can be resumed or, with ``reuse``, if they are finished."""
     if not path.exists():
         return None
     try:
@@ -106,78 +104,13 @@ def _earlier(path: Path, plan: str, *, reuse: bool) -> Records | None:
         records = record.read(path)
     except FileInvalid:
         return None
-    # A run killed between its first judgement and its end has all pictures, but judging starts anew.
+    # A run that was killed while it was judged cannot be resumed: its cells would be written twice.
     usable = reuse if records.finished else not records.cells
     return records if usable and records.run.plan == plan else None
 
 
-def _observe(
-    contenders: Sequence[BuildUnderTest], records: Records, writer: Writer, jobs: int | None
-) -> None:
-    """Run the shots that ``records`` lacks and add what is seen to it; show the first failure at once."""
-    workers, threads = pool.worker_count(cores())
-    left: dict[str, tuple[BuildUnderTest, list[Shot]]] = {}
-    for contender in contenders:
-        identity = contender.side.identity
-        if identity not in left:  # else no patch tells it from the other side
-            shots = unique_shots(contender.cases)
-            left[identity] = (
-                contender,
-                [s for s in shots if (identity, s.name) not in records.observations],
-            )
-    expected, lock, told = expectation.load(), threading.Lock(), False
-    every = [shot for _, shots in left.values() for shot in shots]
-    with Preparer(every, min(jobs or workers, cores())) as prepare, Progress(len(every)) as progress:
-        for contender, shots in left.values():
-            side, observed = contender.side, records.of(contender.side.identity)
-            users: dict[str, list[Case | MalformedFileCase]] = {}
-            for case in contender.cases:
-                for shot in case.shots:
-                    users.setdefault(shot.name, []).append(case)
-
-            def seen(observation: Observation, pixels: Pixels | None) -> None:
-                nonlocal told
-                with lock:
-                    records.observations[observation.build, observation.shot] = observation
-                    observed[observation.shot] = observation  # noqa: B023
-                    if pixels is not None and observation.picture:
-                        records.pictures[observation.picture] = pixels
-                    cells = [
-                        judge_case(contender, case, observed, records, expected)  # noqa: B023
-                        for case in users[observation.shot]  # noqa: B023
-                        if all(shot.name in observed for shot in case.shots)  # noqa: B023
-                    ]
-                    progress.update(f"{side.label}  {observation.shot}", [cell.verdict for cell in cells])  # noqa: B023
-                    red = next((cell for cell in cells if cell.status is Status.UNEXPECTED), None)
-                    if red and not told and not contender.baseline:  # noqa: B023
-                        told = True
-                        progress.say(f"first failure: {red.side} {red.case}: {red.verdict}")
-                        progress.say(f"  {red.evidence}\n  $ {red.repeat}")
-
-            # A broken file may make a library ask for more memory than there is; a sound one must not be bounded.
-            # A driver of a graphics device asks for far more address space than it ever uses.
-            odd = {case.shot.name for case in contender.cases if isinstance(case, MalformedFileCase)}
-            patience = max(pool.TIMEOUT, backends.get(side.backend).patience)
-            for batch, timeout, memory in (
-                ([s for s in shots if s.name not in odd], patience, None),
-                ([s for s in shots if s.name in odd], TIMEOUT, MEMORY if side.backend == "cpu" else None),
-            ):
-                pool.run_shots(
-                    contender.build,
-                    side.backend,
-                    batch,
-                    writer,
-                    jobs=jobs or workers,
-                    threads=threads,
-                    timeout=timeout,
-                    memory=memory,
-                    prepare=prepare,
-                    seen=seen,
-                )
-
-
 def machine() -> dict[str, str]:
-    """Return what is worth knowing of this machine, without its name."""
+    """Return the system, processor, number of cores and Python version, but no name of this machine."""
     return {
         "system": platform.platform(),
         "processor": devices.processor()[0].name,

@@ -1,4 +1,4 @@
-"""Build the sides of a comparison and select their cases."""
+"""Build the sides of a comparison and select the cases to run on each."""
 
 from __future__ import annotations
 
@@ -32,9 +32,10 @@ from sdcpp.source.revision import Folder, Revision
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSpec:
-    """What is asked of every side: a matrix, a selection from it, a backend, and the command that asks it.
+    """What to run on every side: a matrix, a selection of its cases, and a backend.
 
-    ``options`` are further CMake cache entries of the builds.
+    ``command`` is the argument list that runs this matrix, without options. ``options`` are additional CMake cache
+    entries of the builds.
     """
 
     matrix: Matrix
@@ -45,41 +46,48 @@ class RunSpec:
     command: Sequence[str] = ("nox", "-s", "verify", "--")
     options: Mapping[str, str] = field(default_factory=dict)
 
-    def rerun_command(self, *named: str) -> list[str]:
-        """Return the words of the command that asks the same of what ``named`` names, but for the selection."""
-        words = [*self.command, *named]
+    def rerun_command(self, *revision: str) -> list[str]:
+        """Return the argument list that repeats this run for a revision, without ``--case`` and ``--where``.
+
+        ``revision`` has the arguments that name the revision.
+        """
+        arguments = [*self.command, *revision]
         if self.backend != "cpu":
-            words += ["--backend", self.backend]
+            arguments += ["--backend", self.backend]
         for name, value in self.options.items():
-            words += ["-D", f"{name}={value}"]
-        return words
+            arguments += ["-D", f"{name}={value}"]
+        return arguments
 
 
 def revision_arguments(revision: Revision) -> tuple[str, str]:
-    """Return the words of a command line that name a revision: a folder by its path, any other by its name."""
+    """Return the arguments that name a revision: the path of a checkout, or the name of any other."""
     origin = revision.origin
-    return ("--source", str(origin.path)) if isinstance(origin, Folder) else ("--revision", revision.name)
+    return ("--checkout", str(origin.path)) if isinstance(origin, Folder) else ("--revision", revision.name)
 
 
 @contextmanager
 def open_block_maker(revision: Revision, spec: RunSpec) -> Iterator[BlockMaker]:
-    """Yield what makes the types that a spec needs: the revision's own library, in a child process."""
+    """Yield the block maker of a spec, which quantises with the revision's own library in a child process.
+
+    If the matrix needs no quantised blocks, nothing is built. Otherwise raises what building raises.
+    """
     if not spec.matrix.needs_block_maker:
         yield BlockMaker()
         return
-    # A sanitized library makes the same blocks, slowly.
+    # A library with sanitizers makes the same blocks, but slowly.
     options = {n: value for n, value in spec.options.items() if n not in sanitizer.OPTIONS}
     made = build.build(workspace.workspace(revision), (), spec.backend, options=options)
     lock = threading.Lock()
     with LibraryQuantiser(made.folder) as quantiser:
-        own = {os.getpid(): quantiser}
+        by_process = {os.getpid(): quantiser}
 
         def quantise(values: NDArray[np.float32], kind: str) -> NDArray[np.uint8]:
-            with lock:  # files are made by several threads
-                if os.getpid() not in own:  # or by a copy of this process, which needs a library of its own
-                    another = own[os.getpid()] = LibraryQuantiser(made.folder, threads=1)
+            with lock:  # several threads may make files
+                # A Preparer makes files in forks, and a fork cannot use the pipe of its parent's quantiser.
+                if os.getpid() not in by_process:
+                    another = by_process[os.getpid()] = LibraryQuantiser(made.folder, threads=1)
                     Finalize(another, another.close, exitpriority=0)
-                return own[os.getpid()].quantise(values, kind)
+                return by_process[os.getpid()].quantise(values, kind)
 
         yield BlockMaker(types={n: info.block for n, info in quantiser.types().items()}, quantise=quantise)
 
@@ -87,7 +95,7 @@ def open_block_maker(revision: Revision, spec: RunSpec) -> Iterator[BlockMaker]:
 def build_sides(
     revision: Revision, patches: Sequence[Patch], spec: RunSpec, maker: BlockMaker
 ) -> list[BuildUnderTest]:
-    """Build a revision pristine and with those of ``patches`` that are for it; return the sides asked for.
+    """Build the sides of a spec: the revision as it is, and with those of ``patches`` that apply to it.
 
     Raises what fetching, patching and building raise.
     """
@@ -97,20 +105,20 @@ def build_sides(
     for state in states:
         console.note(f"   patch {state.patch.name}: {state.state.value}")
     applied = series.patches_to_apply(states)
-    contenders = []
+    builds = []
     for label in spec.sides:
         made = build.build(tree, applied if label == "patched" else (), spec.backend, options=spec.options)
         again = spec.rerun_command(*revision_arguments(revision))
         found = build_under_test(made, label, spec, maker, patched=label == "patched", again=again)
         known = {state.patch.name: state.state.value for state in states}
-        contenders.append(replace(found, side=replace(found.side, build={**made.record, "states": known})))
-    return contenders
+        builds.append(replace(found, side=replace(found.side, build={**made.record, "states": known})))
+    return builds
 
 
 def build_under_test(
     made: Build, label: str, spec: RunSpec, maker: BlockMaker, *, patched: bool, again: Sequence[str]
 ) -> BuildUnderTest:
-    """Return a build as a side with the spec's cases; ``again`` asks the spec of its revision alone."""
+    """Pair a build with the cases it must run. ``again`` is the command that reruns this side only."""
     modes = apply_modes(header.read(made.header))
     found = spec.matrix.cases(made.record["generation"], modes, maker)
     name, used = made.record["revision"], backends.get(spec.backend).device
@@ -128,5 +136,5 @@ def build_under_test(
         ),
         build=made,
         cases=select(found, spec.select, spec.where),
-        repeat=quoted([*again, "--select"]),
+        repeat=quoted([*again, "--case"]),
     )

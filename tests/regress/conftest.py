@@ -26,22 +26,22 @@ PATIENT = pytest.mark.timeout(3600)
 
 
 @pytest.fixture(scope="session")
-def contenders() -> list[BuildUnderTest]:
+def builds_under_test() -> list[BuildUnderTest]:
     """Both named revisions, pristine and patched, on the CPU."""
     return [
-        contender
+        build_under_test
         for name, patterns in SELECTED.items()
-        for contender in build_sides(
+        for build_under_test in build_sides(
             revision.find(name), series.load(), RunSpec(matrix=QUICK, select=patterns), BlockMaker()
         )
     ]
 
 
 @pytest.fixture(scope="session")
-def records(contenders: list[BuildUnderTest], tmp_path_factory: pytest.TempPathFactory) -> Records:
+def records(builds_under_test: list[BuildUnderTest], tmp_path_factory: pytest.TempPathFactory) -> Records:
     """The records of one run of all selected cases."""
     folder: Path = tmp_path_factory.mktemp("verify")
-    return run_sides(contenders, folder, title="regression tests", command="nox -s tests", jobs=None)
+    return run_sides(builds_under_test, folder, title="regression tests", command="nox -s tests", jobs=None)
 
 
 @pytest.fixture(scope="session")

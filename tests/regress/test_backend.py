@@ -17,9 +17,9 @@ pytestmark = PATIENT
 
 @pytest.mark.parametrize("revision", ["2025-12", "2026-05"])
 def test_a_fall_back_to_the_cpu_is_no_result_of_the_backend_asked_for(
-    contenders: list[BuildUnderTest], revision: str, tmp_path: Path
+    builds_under_test: list[BuildUnderTest], revision: str, tmp_path: Path
 ) -> None:
-    whole = next(c for c in contenders if c.side.label == f"{revision} pristine")
+    whole = next(c for c in builds_under_test if c.side.label == f"{revision} pristine")
     asked = replace(
         whole,
         side=replace(whole.side, backend="cuda"),

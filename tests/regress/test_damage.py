@@ -69,9 +69,9 @@ def replaced(at: Path, tensors: dict[str, NDArray[np.float32]]) -> Replaced:
 
 
 def verdict(
-    contenders: list[BuildUnderTest], tmp_path: Path, used: AdapterFile, merged: AdapterFile
+    builds_under_test: list[BuildUnderTest], tmp_path: Path, used: AdapterFile, merged: AdapterFile
 ) -> oracle.Comparison:
-    build = next(c.build for c in contenders if c.side.label == "2026-05 pristine")
+    build = next(c.build for c in builds_under_test if c.side.label == "2026-05 pristine")
     case = Case(
         name="damaged",
         shot=Shot(base=FLUX_SMALL, mode="at_runtime", sequence=((Use(file=used),),)),
@@ -89,36 +89,38 @@ def verdict(
     return oracle.judge(case, observed, records.pictures)
 
 
-def test_the_undamaged_pair_passes(contenders: list[BuildUnderTest], tmp_path: Path) -> None:
-    assert verdict(contenders, tmp_path, HEALTHY, HEALTHY).verdict is Verdict.PASS
+def test_the_undamaged_pair_passes(builds_under_test: list[BuildUnderTest], tmp_path: Path) -> None:
+    assert verdict(builds_under_test, tmp_path, HEALTHY, HEALTHY).verdict is Verdict.PASS
 
 
-def test_alpha_dropped_from_the_file(contenders: list[BuildUnderTest], tmp_path: Path) -> None:
+def test_alpha_dropped_from_the_file(builds_under_test: list[BuildUnderTest], tmp_path: Path) -> None:
     tensors = {name: array for name, array in HEALTHY.values().items() if not name.endswith(".alpha")}
-    finding = verdict(contenders, tmp_path, replaced(tmp_path / "alpha", tensors), HEALTHY)
+    finding = verdict(builds_under_test, tmp_path, replaced(tmp_path / "alpha", tensors), HEALTHY)
     assert finding.verdict is Verdict.WRONG
     assert finding.error is not None
     assert finding.error > 0.2
 
 
 def test_up_and_down_transposed_in_the_oracles_input(
-    contenders: list[BuildUnderTest], tmp_path: Path
+    builds_under_test: list[BuildUnderTest], tmp_path: Path
 ) -> None:
     key = "lora_unet_double_blocks_0_img_attn_proj"
     tensors = HEALTHY.values() | {
         f"{key}.lora_up.weight": np.ascontiguousarray(HEALTHY.values()[f"{key}.lora_down.weight"].T),
         f"{key}.lora_down.weight": np.ascontiguousarray(HEALTHY.values()[f"{key}.lora_up.weight"].T),
     }
-    finding = verdict(contenders, tmp_path, HEALTHY, replaced(tmp_path / "transposed", tensors))
+    finding = verdict(builds_under_test, tmp_path, HEALTHY, replaced(tmp_path / "transposed", tensors))
     assert finding.verdict is Verdict.WRONG
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
-def test_a_missing_adapter_scores_one(contenders: list[BuildUnderTest], tmp_path: Path, share: float) -> None:
+def test_a_missing_adapter_scores_one(
+    builds_under_test: list[BuildUnderTest], tmp_path: Path, share: float
+) -> None:
     tensors = {
         name: array if name.endswith(".alpha") else array * np.float32(share)
         for name, array in HEALTHY.values().items()
     }
-    finding = verdict(contenders, tmp_path, replaced(tmp_path / "scaled", tensors), HEALTHY)
+    finding = verdict(builds_under_test, tmp_path, replaced(tmp_path / "scaled", tensors), HEALTHY)
     assert finding.error == pytest.approx(1.0 - share, abs=0.04)
     assert finding.verdict is (Verdict.PASS if share else Verdict.NO_EFFECT)

@@ -39,9 +39,9 @@ VALUES = np.random.default_rng(6).standard_normal((64, 512)).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
-def library(contenders: list[BuildUnderTest]) -> Path:
+def library(builds_under_test: list[BuildUnderTest]) -> Path:
     """A library that takes quantised adapters."""
-    return next(c.build.folder for c in contenders if c.side.label == "2026-05 pristine")
+    return next(c.build.folder for c in builds_under_test if c.side.label == "2026-05 pristine")
 
 
 @pytest.fixture(scope="module")
@@ -142,9 +142,9 @@ def test_what_the_child_cannot_read_or_write_is_told(quantiser: LibraryQuantiser
             take(tensor, "Q8_0", 1 << 14)
 
 
-def test_files_of_one_converter_in_the_other(contenders: list[BuildUnderTest], tmp_path: Path) -> None:
+def test_files_of_one_converter_in_the_other(builds_under_test: list[BuildUnderTest], tmp_path: Path) -> None:
     """Ours, upstream's and the gguf package's; immediately, which takes the patches for blocks."""
-    folder = next(c.build.folder for c in contenders if c.side.label == "2026-05 patched")
+    folder = next(c.build.folder for c in builds_under_test if c.side.label == "2026-05 patched")
     source = tmp_path / "a.safetensors"
     sample_adapter.write(source, sample_adapter.for_base(FLUX_SMALL, 32, 4.0), "F16")
     paths = {who: peers.measured(who, folder, source, tmp_path / f"{who}.gguf", "Q8_0").path for who in WHO}

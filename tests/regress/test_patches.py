@@ -226,8 +226,8 @@ def paint(side: BuildUnderTest, prompt: str, path: Path) -> Observation:
     return observation
 
 
-def test_a_multiplier_that_is_no_number(contenders: list[BuildUnderTest], tmp_path: Path) -> None:
-    pristine, patched = (c for c in contenders if c.side.revision == "2025-12")
+def test_a_multiplier_that_is_no_number(builds_under_test: list[BuildUnderTest], tmp_path: Path) -> None:
+    pristine, patched = (c for c in builds_under_test if c.side.revision == "2025-12")
     plain = paint(patched, SD1_TINY.prompt, tmp_path / "plain.jsonl")
     assert plain.outcome == "picture"
     for number, words in enumerate(ODD):

@@ -66,9 +66,9 @@ class Contributor:
     def verify(self, *words: str, cases: tuple[str, ...] = CASES) -> int:
         shutil.rmtree(self.output, ignore_errors=True)
         quick = f"CMAKE_PROJECT_stable-diffusion_INCLUDE={(FOLDER / 'quick.cmake').as_posix()}"
-        select = [word for case in cases for word in ("--select", case)]
+        select = [word for case in cases for word in ("--case", case)]
         where = ["--where", "base=flux-small", "--output", os.fspath(self.output)]
-        proposal = words or ("--source", os.fspath(self.folder))
+        proposal = words or ("--checkout", os.fspath(self.folder))
         return main(["verify", *proposal, "-D", quick, *select, *where])
 
     @property

@@ -38,9 +38,9 @@ WANTED = {
 
 @pytest.fixture(scope="module")
 def findings(
-    contenders: list[BuildUnderTest], tmp_path_factory: pytest.TempPathFactory
+    builds_under_test: list[BuildUnderTest], tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, oracle.Comparison]:
-    build = next(c.build for c in contenders if c.side.label == "2026-05 pristine")
+    build = next(c.build for c in builds_under_test if c.side.label == "2026-05 pristine")
     recipes = [r for r in (*corpus(FLUX_SMALL), *variants(FLUX_SMALL)) if r.name in WANTED]
     tried = malformed_file_cases(FLUX_SMALL, ["at_runtime"], recipes, any_suffix=True)
     shots = {shot.name: shot for case in tried for shot in case.shots}

@@ -19,7 +19,7 @@ from tests.unit.fake_models import BASE
 MULTIPLIERS = 40
 
 
-def contender(made: Build) -> BuildUnderTest:
+def build_under_test(made: Build) -> BuildUnderTest:
     """One side and cases that the fake library passes and fails."""
     file = AdapterFile(
         base=BASE, adapter=Adapter(name="r4", base="small", rank=4), container="safetensors", kind="F32"
@@ -46,7 +46,7 @@ def contender(made: Build) -> BuildUnderTest:
 
 def run(folder: Path, made: Build) -> Records:
     """Run it."""
-    return run_sides([contender(made)], folder, title="undisturbed", command="none", jobs=2)
+    return run_sides([build_under_test(made)], folder, title="undisturbed", command="none", jobs=2)
 
 
 if __name__ == "__main__":

@@ -118,18 +118,22 @@ def run(wanted: Revision, folder: Path, *, jobs: int | None = None, select: Sequ
     try:
         tree = workspace.workspace(wanted)
         fetched = time.monotonic()
-        contenders = build_sides(wanted, patches(), spec, BlockMaker())
+        builds = build_sides(wanted, patches(), spec, BlockMaker())
     except REVISION_FAILURES as error:
         return HistoryRow(**facts, failed=str(error))
     built = time.monotonic()
     title = f"core cases, {tree.revision.name}"
     records = run_sides(
-        contenders, folder, title=title, command=f"sdcpp history --revision {wanted.name}", jobs=jobs
+        builds, folder, title=title, command=f"sdcpp history --revision {wanted.name}", jobs=jobs
     )
     # The builds say how long they took, because they may have existed before.
-    builds = {contender.side.identity: contender.build.record["seconds"] for contender in contenders}
-    seconds = {"fetch": fetched - start, "build": sum(builds.values()), "run": time.monotonic() - built}
-    record = contenders[0].side.build
+    build_seconds = {build.side.identity: build.build.record["seconds"] for build in builds}
+    seconds = {
+        "fetch": fetched - start,
+        "build": sum(build_seconds.values()),
+        "run": time.monotonic() - built,
+    }
+    record = builds[0].side.build
     return HistoryRow(
         **facts,
         generation=record["generation"],

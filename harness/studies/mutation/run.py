@@ -92,14 +92,14 @@ class MutationRun:
         if not cases(self.matrix, workspace.workspace(self.revision).lora_api, select):
             return None
         name = mutant.name if mutant else "unmutated"
-        command = [*COMMAND, "--select", name] if mutant else [*COMMAND]
+        command = [*COMMAND, "--mutant", name] if mutant else [*COMMAND]
         patches = [*series.load(), *([mutant.patch] if mutant else ())]
         spec = RunSpec(matrix=self.matrix, select=select, sides=("patched",), options=_QUICK)
-        [contender] = build_sides(self.revision, patches, spec, BlockMaker())
-        side = replace(contender.side, label=name)
+        [build] = build_sides(self.revision, patches, spec, BlockMaker())
+        side = replace(build.side, label=name)
         repeat = quoted([*command, "--case"])
         return run_sides(
-            [replace(contender, side=side, repeat=repeat)],
+            [replace(build, side=side, repeat=repeat)],
             self._part(name, select),
             title=f"mutant {name}" if mutant else "the library without a mistake",
             command=quoted(command),

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("cache_folder")
 
 
 def test_rounds_with_one_worker_and_with_two_agree(fake_build: Callable[..., Build], tmp_path: Path) -> None:
-    made = [killable_run.contender(fake_build("C"))]
+    made = [killable_run.build_under_test(fake_build("C"))]
     run = list(rounds(made, tmp_path, jobs=(1, 2), times=2, command="none"))
     assert [r.name for r in run[1:]] == ["round 2 (1 worker)", "round 3 (2 workers)", "round 4 (2 workers)"]
     assert run[0].records.observations

@@ -46,7 +46,7 @@ def test_cells_come_from_what_was_seen(fake_build: Callable[..., Build], tmp_pat
 def test_a_finished_run_is_reused_only_if_that_is_asked_for(
     fake_build: Callable[..., Build], tmp_path: Path
 ) -> None:
-    side, path = killable_run.contender(fake_build("C")), tmp_path / "records.jsonl"
+    side, path = killable_run.build_under_test(fake_build("C")), tmp_path / "records.jsonl"
 
     def run(*, reuse: bool) -> Records:
         return run_sides([side], tmp_path, title="twice", command="none", jobs=2, reuse=reuse)
@@ -104,7 +104,7 @@ def test_records_of_another_plan_are_not_taken_up(fake_build: Callable[..., Buil
 def test_two_sides_that_no_patch_tells_apart_are_run_once(
     fake_build: Callable[..., Build], tmp_path: Path
 ) -> None:
-    one = killable_run.contender(fake_build("C"))
+    one = killable_run.build_under_test(fake_build("C"))
     two = dataclasses.replace(one, side=dataclasses.replace(one.side, label="fake patched", patched=True))
     records = run_sides([one, two], tmp_path, title="", command="", jobs=2)
     assert len(records.observations) == killable_run.MULTIPLIERS + 1
@@ -114,6 +114,6 @@ def test_two_sides_that_no_patch_tells_apart_are_run_once(
 
 
 def test_nothing_tried_is_no_success(fake_build: Callable[..., Build], tmp_path: Path) -> None:
-    empty = dataclasses.replace(killable_run.contender(fake_build("C")), cases=[])
+    empty = dataclasses.replace(killable_run.build_under_test(fake_build("C")), cases=[])
     with pytest.raises(NothingTried):
         run_sides([empty], tmp_path, title="nothing", command="", jobs=1)

@@ -15,11 +15,11 @@ def test_the_command_that_asks_again_names_revision_or_folder_backend_and_build_
     tmp_path: Path,
 ) -> None:
     spec = RunSpec(
-        matrix=QUICK, backend="cuda", command=("sdcpp", "matrix", "--patched"), options={"A": "b c"}
+        matrix=QUICK, backend="cuda", command=("sdcpp", "verify", "--side", "patched"), options={"A": "b c"}
     )
     assert spec.rerun_command(*revision_arguments(revision.find("2026-05"))) == [
-        *("sdcpp", "matrix", "--patched", "--revision", "2026-05", "--backend", "cuda", "-D", "A=b c"),
+        *("sdcpp", "verify", "--side", "patched", "--revision", "2026-05", "--backend", "cuda", "-D", "A=b c"),
     ]
     folder = revision_arguments(revision.from_folder(tmp_path))
-    assert folder == ("--source", str(tmp_path))
+    assert folder == ("--checkout", str(tmp_path))
     assert RunSpec(matrix=QUICK).rerun_command(*folder) == ["nox", "-s", "verify", "--", *folder]
