@@ -104,7 +104,7 @@ def page(rows: Sequence[PageRow], mutants: Iterable[Mutant]) -> str:
         + (f"; {waiting} of the {len(rows)} mutants have not been run yet." if waiting else "."),
         "",
         f"`{COMMAND}` writes this page and [results/mutants.json](../results/mutants.json), which it is made of."
-        " With `--recorded` it reads finished records and runs nothing.",
+        " With `--recorded` it reads finished records and runs nothing. `sdcpp mutants --mutant NAME` runs one row.",
         "",
         "| mutant | mistake | file | first caught by | most clearly by | date |",
         "|---|---|---|---|---|---|",
