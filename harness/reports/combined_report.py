@@ -125,8 +125,7 @@ def headline(combined_records: CombinedRecords) -> str:
     parts = [
         f"{plural(cells, 'cell')} on {', '.join(used) or 'no backend'}",
         plural(len(combined_records.failing), "unexpected result"),
-        f"{plural(combined_records.compared, 'picture')} compared with the CPU's, "
-        f"{differing or 'none'} different",
+        f"{differing} of {plural(combined_records.compared, 'picture')} differ from the CPU's",
     ]
     if combined_records.refused:
         parts.append(f"{plural(len(combined_records.refused), 'side')} refused")

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from harness.records.record import Cell
 from harness.reports import before_after, builds
 from harness.reports.before_after import SidePair
-from harness.reports.table import ReportTable, worst_first
+from harness.reports.table import ReportTable, case_id, worst_first
 from harness.reports.vocabulary import headline_error
 from harness.text import number, one_line, plural
 
@@ -138,7 +138,7 @@ def _summaries(table: ReportTable, pairs: Sequence[SidePair], room: int) -> Line
 
 def _unexpected(table: ReportTable) -> Lines:
     items = [
-        f"- {cell.status}: {escape(table.describe([cell]))}: {verdict_with_bound(cell)}"
+        f"- {cell.status}: {escape(cell.side)} {code(case_id(cell))}: {verdict_with_bound(cell)}"
         + (f": {code(cell.evidence)}" if cell.evidence else "")
         + (f" ({escape(cell.reason)})" if cell.reason else "")
         + (f"; rerun: {code(cell.repeat)}" if cell.repeat else "")

@@ -150,7 +150,7 @@ def _wanted(cell: Cell) -> str:
         return f"{cell.why[:1].upper()}{cell.why[1:]}."
     return (
         "The same picture as from a base model with the adapter merged into its weights beforehand. The difference may "
-        f"be {100 * cell.tolerance:.0f} % of what the adapter changes."
+        f"be up to {100 * cell.tolerance:.0f} % of what the adapter changes."
     )
 
 

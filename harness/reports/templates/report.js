@@ -175,7 +175,9 @@
     const before = data.before[number];
     if (before !== undefined) {
       const link = make("a", { href: "#" + encodeURIComponent(data.cells[before].key) }, "open that cell");
-      inside.append(make("p", {}, `${by.change}: ${text(data.cells[before].by[data.names.indexOf("verdict")])} on ${text(data.cells[before].side)}; `, link, "."));
+      const other = data.cells[before];
+      const verdict = text(other.by[data.names.indexOf("verdict")]);
+      inside.append(make("p", {}, `${text(other.side)} has ${verdict} (${by.change}): `, link));
     }
     if (cell.pictures || cell.omitted) {
       inside.append(make("div", { className: "pictures" }, ...roles.map((role) => figure(cell, role))));

@@ -59,9 +59,9 @@ def test_every_case_has_its_line_in_the_full_table_with_numbers_and_evidence() -
 
 def test_failures_are_listed_with_evidence_and_the_command_that_repeats_them() -> None:
     text = markdown.render(arrange(example(broken=True)))
-    assert "- UNEXPECTED: 2026-05 patched: gguf-Q4_0 (immediately): WRONG 0.79/0.08; rerun: " in text
+    assert "- UNEXPECTED: 2026-05 patched `gguf-Q4_0@immediately`: WRONG 0.79/0.08; rerun: " in text
     assert "`nox -s verify -- --revision 2026-05 --case gguf-Q4_0@immediately`" in text
-    assert "- XPASS: 2026-05 patched: gguf-Q8_0 (at_runtime)" in text
+    assert "- XPASS: 2026-05 patched `gguf-Q8_0@at_runtime`" in text
 
 
 def test_foreign_text_stays_text() -> None:
