@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import shlex
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.adapters.adapter_file import AdapterFile
+from harness.adapters.use import Use
+from harness.cases import upstream_command
+from harness.cases.case import Case, Shot
+from harness.cases.shot_request import ShotRequest
+from sdcpp.binding.api.interface import Lora
+from tests.unit.fake_models import ADAPTER, BASE
+
+pytestmark = pytest.mark.usefixtures("cache_folder")
+
+FILE = AdapterFile(base=BASE, adapter=ADAPTER, container="gguf", kind="F16")
+USE = Use(file=FILE, multiplier=0.5)
+WITHOUT = Shot(base=BASE, mode="auto")
+
+
+@pytest.fixture
+def case() -> Case:
+    """Return a case of one adapter, with its references."""
+    shot = replace(WITHOUT, sequence=((USE,),))
+    dimensions = {"base": BASE.name, "mode": "auto"}
+    wanted = replace(WITHOUT, merged=(USE,))
+    return Case(name="c", shot=shot, without=WITHOUT, wanted=wanted, dimensions=dimensions)
+
+
+def test_arguments_are_those_of_the_request() -> None:
+    folder = Path("/loras")
+    request = ShotRequest(
+        files={"diffusion_model": Path("/m/flux.gguf"), "clip_l": Path("/m/clip.gguf")},
+        mode="immediately",
+        lora_dir=folder,
+        fresh=False,
+        sequence=((Lora(path=folder / "sub" / "a.gguf", multiplier=-0.25), Lora(path=folder / "b.ckpt")),),
+        generation={"prompt": "a cat", "width": 64, "clip_skip": 0, "cfg_scale": 1.0, "seed": 7},
+    )
+    found = upstream_command.program_arguments("sd-cli", request, "x.png")
+    assert found == [
+        *("sd-cli", "--diffusion-model", "/m/flux.gguf", "--clip_l", "/m/clip.gguf"),
+        *("--width", "64", "--cfg-scale", "1.0", "--seed", "7"),
+        *("--sampling-method", "euler", "--scheduler", "discrete"),
+        *("--prompt", "a cat<lora:sub/a:-0.25><lora:b:1>"),
+        *("--lora-model-dir", "/loras", "--lora-apply-mode", "immediately", "--output", "x.png"),
+    ]
+
+
+def test_the_commands_of_a_case_name_the_files_that_are_written_beside_them(
+    case: Case, tmp_path: Path
+) -> None:
+    written = upstream_command.write(case, tmp_path)
+    names = {path.relative_to(tmp_path).as_posix() for path in written}
+    assert FILE.path.name in names
+    assert (tmp_path / FILE.path.name).read_bytes() == FILE.path.read_bytes()
+    commands = upstream_command.commands(case, "C")
+    assert list(commands) == ["without", "wanted", "got"]
+    for picture, command in commands.items():
+        words = shlex.split(command)
+        assert (words[0], words[-1]) == ("./sd-cli", f"{picture}.png")
+        for option in ("--model", "--diffusion-model"):
+            if option in words:
+                assert words[words.index(option) + 1] in names
+        assert (f"<lora:{FILE.path.stem}:0.5>" in command) == (picture == "got")
+        assert ("merged-" in command) == (picture == "wanted")
+    assert upstream_command.command(case, "C") == commands["got"]
+    assert upstream_command.command(case, "B").startswith("./sd ")
+
+
+def test_what_upstreams_program_cannot_do_has_no_command(case: Case) -> None:
+    twice = replace(case, shot=replace(case.shot, sequence=((USE,), ())))
+    assert upstream_command.command(twice, "C") == ""
+    assert list(upstream_command.commands(twice, "C")) == ["without", "wanted"]
+    assert upstream_command.command(case, "A") == ""
+    assert upstream_command.commands(case, "A") == {}
