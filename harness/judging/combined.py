@@ -63,7 +63,7 @@ class SideRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
+class ExcludedSide:
     """A side that cannot be compared with the sides accepted before it, and the reason."""
 
     side_record: SideRecord
@@ -120,7 +120,7 @@ class CombinedRecords:
     """
 
     side_records: Sequence[SideRecord]
-    refused: Sequence[Refusal]
+    excluded: Sequence[ExcludedSide]
     columns: Sequence[CombinedColumn]
     rows: Sequence[CombinedRow]
     pictures: Mapping[str, Pixels]
@@ -149,9 +149,9 @@ def combine(files: Sequence[tuple[Path, Records]], expected: Sequence[Expectatio
     """Combine the records of several runs.
 
     If two runs have the same cell on the same device, the later run counts. Sides that cannot be compared with the
-    others are refused, not combined.
+    others are excluded, not combined.
     """
-    accepted, refused = _accept_and_refuse(files)
+    accepted, excluded = _accept_and_exclude(files)
     rows: dict[tuple[str, str, str, str], dict[CombinedColumn, Cell]] = {}
     pictures = Pictures()
     content = dict(files)
@@ -170,7 +170,7 @@ def combine(files: Sequence[tuple[Path, Records]], expected: Sequence[Expectatio
     comparisons = list(_compare(combined_rows, columns, pictures))
     return CombinedRecords(
         side_records=accepted,
-        refused=refused,
+        excluded=excluded,
         columns=columns,
         rows=combined_rows,
         pictures=pictures,
@@ -182,9 +182,9 @@ def combine(files: Sequence[tuple[Path, Records]], expected: Sequence[Expectatio
     )
 
 
-def _accept_and_refuse(
+def _accept_and_exclude(
     files: Sequence[tuple[Path, Records]],
-) -> tuple[list[SideRecord], list[Refusal]]:
+) -> tuple[list[SideRecord], list[ExcludedSide]]:
     """Return the sides that can be compared with each other, and the others.
 
     The sides of CPU runs are accepted first, then the others in the order of the files.
@@ -195,14 +195,14 @@ def _accept_and_refuse(
         for side in records.sides.values()
     ]
     accepted: list[SideRecord] = []
-    refused: list[Refusal] = []
+    excluded: list[ExcludedSide] = []
     for side_record in sorted(side_records, key=lambda s: s.side.backend != REFERENCE):
         reason = next((text for known in accepted if (text := incomparable(known, side_record))), "")
         if reason:
-            refused.append(Refusal(side_record=side_record, reason=reason))
+            excluded.append(ExcludedSide(side_record=side_record, reason=reason))
         else:
             accepted.append(side_record)
-    return accepted, refused
+    return accepted, excluded
 
 
 def incomparable(known: SideRecord, other: SideRecord) -> str:

@@ -127,8 +127,8 @@ def headline(combined_records: CombinedRecords) -> str:
         plural(len(combined_records.failing), "unexpected result"),
         f"{differing} of {plural(combined_records.compared, 'picture')} differ from the CPU's",
     ]
-    if combined_records.refused:
-        parts.append(f"{plural(len(combined_records.refused), 'side')} refused")
+    if combined_records.excluded:
+        parts.append(f"{plural(len(combined_records.excluded), 'side')} excluded")
     return "; ".join(parts)
 
 
@@ -157,10 +157,10 @@ def text(combined_records: CombinedRecords) -> str:
     """Return the report as Markdown, at most ``LIMIT`` bytes long."""
     columns = combined_records.columns
     lines = [f"**{escape(headline(combined_records))}.**", "", *_records_table(combined_records)]
-    for refusal in combined_records.refused:
-        refused = refusal.side_record
-        side = f"{refused.path.name}, {refused.state}, {refused.side.backend}"
-        lines.append(f"- refused: {escape(side)}: {escape(refusal.reason)}")
+    for excluded in combined_records.excluded:
+        side_record = excluded.side_record
+        side = f"{side_record.path.name}, {side_record.state}, {side_record.side.backend}"
+        lines.append(f"- excluded: {escape(side)}: {escape(excluded.reason)}")
     lines += ["", "**Disagreements with the CPU**", ""]
     if agreed := agreement(combined_records):
         lines += [escape(agreed), ""]
@@ -260,7 +260,7 @@ def page(combined_records: CombinedRecords) -> str:
     counts = Counter(cell.status for row in combined_records.rows for cell in row.cells.values())
     good = not (
         combined_records.failing
-        or combined_records.refused
+        or combined_records.excluded
         or any(disagreement.pictures_differ for disagreement in combined_records.disagreements)
     )
     return fill(

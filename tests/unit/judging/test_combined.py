@@ -21,7 +21,7 @@ def test_two_runs_stand_side_by_side(cpu_run: Records, cuda_run: Records) -> Non
         "vulkan",
         "metal",
     ]
-    assert not found.refused
+    assert not found.excluded
     assert found.disagreements == []
     assert found.compared > 30
     assert all(len(row.cells) == 2 for row in found.rows)
@@ -90,7 +90,9 @@ def test_statuses_are_those_of_todays_expectations(cpu_run: Records) -> None:
         cell.status for cell in cells if cell.case == "gguf-Q8_0" and cell.dimensions["mode"] == "auto"
     }
     assert statuses == {Status.XPASS}
-    assert Status.UNEXPECTED in {cell.status for row in combine_runs(cpu_run).rows for cell in row.cells.values()}
+    assert Status.UNEXPECTED in {
+        cell.status for row in combine_runs(cpu_run).rows for cell in row.cells.values()
+    }
 
 
 @pytest.mark.parametrize(
@@ -116,30 +118,30 @@ def test_statuses_are_those_of_todays_expectations(cpu_run: Records) -> None:
         ),
     ],
 )
-def test_what_cannot_be_compared_is_refused_with_the_reason(
+def test_what_cannot_be_compared_is_excluded_with_the_reason(
     changes: dict[str, object], reason: str, cpu_run: Records, cuda_run: Records
 ) -> None:
     found = combine_runs(cpu_run, with_side(cuda_run, **changes))
-    assert found.refused
-    assert all(reason in refusal.reason for refusal in found.refused)
+    assert found.excluded
+    assert all(reason in excluded.reason for excluded in found.excluded)
     assert all(column.backend == "cpu" for row in found.rows for column in row.cells)
-    assert found.refused[0].reason[:40] in combined_report.text(found).replace("\\", "")
+    assert found.excluded[0].reason[:40] in combined_report.text(found).replace("\\", "")
 
 
-def test_a_refusal_for_patches_names_those_that_differ(cpu_run: Records, cuda_run: Records) -> None:
+def test_the_reason_names_the_patches_that_differ(cpu_run: Records, cuda_run: Records) -> None:
     label = "2026-05 patched"
     [known] = cpu_run.sides[label].build["patches"]
     build = {**cuda_run.sides[label].build, "patches": [known, {"name": "mine", "sha256": "12" * 32}]}
     cuda_run.sides[label] = replace(cuda_run.sides[label], build=build)
-    [refusal] = combine_runs(cpu_run, cuda_run).refused
-    assert refusal.reason == "patches: mine 121212121212 here, no other in 0.jsonl"
+    [excluded] = combine_runs(cpu_run, cuda_run).excluded
+    assert excluded.reason == "patches: mine 121212121212 here, no other in 0.jsonl"
 
 
 def test_another_identity_alone_is_no_reason(cpu_run: Records, cuda_run: Records) -> None:
     identities = {side.identity for run in (cpu_run, cuda_run) for side in run.sides.values()}
     assert len(with_side(cuda_run, identity="00" * 32).sides) == 2
     assert "00" * 32 not in identities
-    assert not combine_runs(cpu_run, cuda_run).refused
+    assert not combine_runs(cpu_run, cuda_run).excluded
 
 
 def test_the_later_of_two_runs_on_one_device_counts(cpu_run: Records) -> None:
