@@ -18,7 +18,7 @@ PRESETS = json.loads(Path("CMakePresets.json").read_text(encoding="utf-8"))["con
 
 @nox.session(default=False)
 def verify(session: nox.Session) -> None:
-    """Test GGUF LoRA loading in both named revisions, pristine and patched, and write the report."""
+    """Test GGUF LoRA loading in both named revisions, without and with the patches, and write the reports."""
     session.install("-e", ".")
     session.run("sdcpp", "verify", *session.posargs)
 
@@ -32,16 +32,16 @@ def mutants(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def history(session: nox.Session) -> None:
-    """Put the core cases to every revision in the registry that has no record yet, newest first."""
+    """Run the core cases on every revision in the registry that has no record yet, newest first."""
     session.install("-e", ".")
     session.run("sdcpp", "history", *session.posargs)
 
 
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
-    """Count cases a minute beside upstream's own program, and write docs/benchmark.md."""
+    """Measure cases per minute beside upstream's own program, and write docs/benchmark.md."""
     session.install("-e", ".")
-    session.run("sdcpp", "bench", "--docs", *session.posargs)
+    session.run("sdcpp", "bench", "--write-docs", *session.posargs)
 
 
 @nox.session(default=False)
@@ -49,7 +49,7 @@ def tests(session: nox.Session) -> None:
     """Run the unit tests, then the regression tests that drive really built libraries."""
     session.install("-e", ".", *TEST)
     session.run("pytest", "-n", "auto", "tests/unit", *session.posargs)
-    # One process, because these share built libraries, which take all cores to make and to run.
+    # One process, because these share built libraries, and building and running one takes all cores.
     session.run("pytest", "tests/regress", *session.posargs)
 
 
@@ -68,10 +68,16 @@ def lint(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
-def merge(session: nox.Session) -> None:
-    """Join the records of many machines into one report."""
+def combine(session: nox.Session) -> None:
+    """Combine the records of several machines in one report."""
     session.install("-e", ".")
-    session.run("sdcpp", "merge", *session.posargs)
+    session.run("sdcpp", "combine", *session.posargs)
+
+
+@nox.session(default=False)
+def merge(session: nox.Session) -> None:
+    """Run the session combine, whose former name this is."""
+    session.notify("combine", session.posargs)
 
 
 def add_backend(backend: str, runners: list[str]) -> None:
@@ -89,8 +95,10 @@ def add_backend(backend: str, runners: list[str]) -> None:
     @nox.session(name=f"regress-{backend}", default=False, tags=["regress", *machines])
     def regress(session: nox.Session) -> None:
         session.install("-e", ".")
-        output = f"reports/regress-{backend}"
-        session.run("sdcpp", "regress", "--backend", backend, "--output", output, *session.posargs)
+        named = any(word.startswith(("--matrix", "--quick")) for word in session.posargs)
+        matrices = () if named else ("--matrix", "quick", "--matrix", "full")
+        arguments = ("--compact", "--backend", backend, "--output", f"reports/regress-{backend}", *matrices)
+        session.run("sdcpp", "verify", *arguments, *session.posargs)
 
     build.__doc__ = f"Build the named revisions, pristine and patched, for {backend}."
     regress.__doc__ = f"Run the quick and the full matrix on {backend}."

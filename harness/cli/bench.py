@@ -1,4 +1,4 @@
-"""``sdcpp bench``: the harness beside upstream's own program, started once for each case."""
+"""Measure cases per minute, beside upstream's own program started once for each case."""
 
 from __future__ import annotations
 
@@ -28,56 +28,51 @@ SELECT = (
 )
 
 
+RENAMED = {"--select": ("--case",), "--rounds": ("--repeat",), "--docs": ("--write-docs",)}
 EPILOG = """\
-what comes out
-  Cases a minute of both, the ratio, and where the harness's time goes. No test asserts any of it.
+output
+  Cases per minute of both, the ratio, and where the time of the harness goes. No test depends on it.
 
 examples
-  sdcpp bench                                   three rounds on the small flux model, some five minutes
-  sdcpp bench --rounds 5 --docs                 five rounds, and write docs/benchmark.md
+  sdcpp bench                            three rounds on the small flux model, about five minutes
+  sdcpp bench --repeat 5 --write-docs    five rounds; docs/benchmark.md is written
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     options.add_revision(parser)
-    parser.add_argument(
-        "--select",
-        action="append",
-        default=[],
-        metavar="PATTERN",
-        help="only cases of the small base model whose name or name@mode fits; may be repeated",
-    )
-    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="default: %(default)s")
-    parser.add_argument("--docs", action="store_true", help="write docs/benchmark.md")
+    options.add_case(parser, "only cases of the small base model")
+    options.add_repeat(parser, "rounds")
+    parser.add_argument("--write-docs", action="store_true", help="write docs/benchmark.md")
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    if arguments.docs:
+    if arguments.write_docs:
         project.checkout()  # before a run of minutes
     wanted = revision.find(arguments.revision)
-    selected = [word for pattern in arguments.select for word in ("--select", pattern)]
+    selected = [word for pattern in arguments.case for word in ("--case", pattern)]
     question = RunSpec(
         matrix=FULL,
-        select=arguments.select or SELECT,
+        select=arguments.case or SELECT,
         where={"base": next(iter(FULL.bases[workspace.workspace(wanted).lora_api])).name},
         sides=("pristine",),
-        command=("sdcpp", "matrix"),
+        command=("sdcpp", "verify", "--matrix", "full"),
     )
     with open_block_maker(wanted, question) as maker:
-        [contender] = build_sides(wanted, (), question, maker)
-        cases = list(benchmark.comparable(contender.cases))
+        [under_test] = build_sides(wanted, (), question, maker)
+        cases = list(benchmark.comparable(under_test.cases))
         if not cases:
-            raise NothingTried("no case is selected", wanted.name, "widen --select")
+            raise NothingTried("no case is selected", wanted.name, "give another --case")
         measured = benchmark.measure(
-            replace(contender, cases=cases),
+            replace(under_test, cases=cases),
             build.program(workspace.workspace(wanted)),
-            rounds=arguments.rounds,
+            rounds=arguments.repeat,
             command=quoted(["nox", "-s", "bench", *(["--", *selected] if selected else [])]),
         )
     console.out.print(benchmark.page(measured), markup=False, highlight=False)
-    if arguments.docs:
+    if arguments.write_docs:
         for path in benchmark.write(measured):
             console.note(f"wrote {path}")
     return 0

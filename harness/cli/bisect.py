@@ -1,8 +1,9 @@
-"""``sdcpp bisect``: which revision broke a case, or mended it?"""
+"""Find the revision that broke a case, or fixed it."""
 
 from __future__ import annotations
 
 import argparse
+import difflib
 from pathlib import Path
 
 from harness.cases import core
@@ -10,44 +11,54 @@ from harness.cli import options
 from harness.reports import write
 from harness.studies import bisection
 from sdcpp import console
+from sdcpp.errors import EndsAlike
 
 RESUMES = True
+RENAMED = {"--source": ("--repo",), "--patched": ("--side", "patched")}
 EPILOG = f"""\
-what comes out
-  The first bad revision (the first good one, where --bad is the older end) on standard output, and the report of
-  the step from the revision before it in the output folder. What cannot be built is passed over; if the change may
-  be in such a one, all that are possible are printed. A killed search is taken up where it ended.
+output
+  The first bad revision on standard output, or the first good one if --bad is the older end. The output folder has
+  the report of the step from the revision before it. Revisions that cannot be built are skipped; if one of them may
+  be the change, all candidates are printed.
 
 cases
-  {", ".join(core.CORE_CASES)}
-  Append @at_runtime for that mode; @immediately is the default.
+  {", ".join(list(core.CORE_CASES)[:7])},
+  {", ".join(list(core.CORE_CASES)[7:])}
+  Append @at_runtime for that mode. The default is @immediately.
 
 examples
-  sdcpp bisect --case rank-1 --bad 0.2.3 --good 0.2.6                 which sdist of the registry mended rank 1?
+  sdcpp bisect --case rank-1 --bad 0.2.3 --good 0.2.6               which sdist of the registry fixed rank 1?
   sdcpp bisect --case missing-file --good 0.3.7 --bad 0.3.8
-  sdcpp bisect --case gguf-Q8_0 --source ~/stable-diffusion.cpp --good v1 --bad HEAD     over your own commits
+  sdcpp bisect --case gguf-Q8_0 --repo ~/stable-diffusion.cpp --good v1 --bad HEAD    over your own commits
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.add_argument("--case", required=True, metavar="NAME[@MODE]", type=_case, help="see below")
-    parser.add_argument("--good", required=True, metavar="REV", help="a revision on which it passes")
-    parser.add_argument("--bad", required=True, metavar="REV", help="a revision on which it does not")
+    parser.add_argument("--good", required=True, metavar="REV", help="a revision on which the case passes")
+    parser.add_argument("--bad", required=True, metavar="REV", help="a revision on which the case fails")
     parser.add_argument(
-        "--source",
+        "--repo",
         type=Path,
         metavar="DIR",
-        help="a git checkout of your own: REV are commits of it, searched along first parents",
+        help="your git repository: REV are commits of it, searched along first parents",
     )
-    parser.add_argument("--patched", action="store_true", help="with the patches instead of without")
+    parser.add_argument(
+        "--side",
+        choices=("pristine", "patched"),
+        default="pristine",
+        help="without or with the patches (default: %(default)s)",
+    )
     options.add_output(parser, "reports/bisect")
 
 
 def _case(text: str) -> str:
     name, at, mode = text.partition("@")
     if name not in core.CORE_CASES or (at and mode not in ("immediately", "at_runtime")):
-        raise argparse.ArgumentTypeError(f"{text!r} is no case: one of {', '.join(core.CORE_CASES)}")
+        near = difflib.get_close_matches(name, core.CORE_CASES, 1)
+        hint = f"did you mean {near[0]}?" if near else f"the cases are {', '.join(core.CORE_CASES)}"
+        raise argparse.ArgumentTypeError(f"{text!r} is no case; {hint}")
     return f"{name}@{mode or 'immediately'}"
 
 
@@ -55,12 +66,18 @@ def main(arguments: argparse.Namespace) -> int:
     """Run the command."""
     case, good, bad = arguments.case, arguments.good, arguments.bad
     candidates = (
-        bisection.commits(arguments.source, good, bad) if arguments.source else bisection.named(good, bad)
+        bisection.commits(arguments.repo, good, bad) if arguments.repo else bisection.named(good, bad)
     )
-    side = "patched" if arguments.patched else "pristine"
+    if len(candidates) == 1:
+        raise EndsAlike(
+            "--good and --bad are the same revision",
+            f"{good} and {bad} are {candidates[0].name}",
+            "give one revision on which the case passes and one on which it fails",
+        )
+    side = arguments.side
     command = ["sdcpp", "bisect", "--good", good, "--bad", bad]
-    command += ["--source", str(arguments.source)] if arguments.source else []
-    command += ["--patched"] if arguments.patched else []
+    command += ["--repo", str(arguments.repo)] if arguments.repo else []
+    command += ["--side", side] if side != "pristine" else []
     folder = arguments.output / f"{case}-{side}"
     examiner = bisection.CaseBisector(case=case, side=side, folder=folder, command=command)
     console.note(

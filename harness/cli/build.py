@@ -1,4 +1,4 @@
-"""``sdcpp build``: compile the library at a revision, with or without the patches."""
+"""Compile the library at a revision, without and with the patches."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from sdcpp.patching.patch_file import Patch
 from sdcpp.source.workspace import workspace
 
 RESUMES = True
+RENAMED = {"--source": ("--checkout",), **options.RENAMED_SIDES}
 EPILOG = """\
-what comes out
-  The folder of each build on standard output: library, header, the compiler's table of the header, build.log
-  and build.json. A second call finds them and does nothing.
+output
+  The folder of each build: the library, the header, the compiler's table of the header, build.log and build.json.
+  If a build exists already, nothing is compiled.
 
 examples
-  sdcpp build                                                both named revisions, pristine and patched
-  sdcpp build --backend vulkan --revision 2026-05            one revision for Vulkan
-  sdcpp build --source ~/stable-diffusion.cpp --pristine     a checkout of your own, as it is
-  sdcpp build --backend cuda -D CMAKE_CUDA_ARCHITECTURES=90  with a further CMake entry
+  sdcpp build                                                     both named revisions, without and with the patches
+  sdcpp build --backend vulkan --revision 2026-05                 one revision for Vulkan
+  sdcpp build --checkout ~/stable-diffusion.cpp --side pristine   your checkout as it is
+  sdcpp build --backend cuda -D CMAKE_CUDA_ARCHITECTURES=90       with another CMake cache entry
 """
 
 
@@ -31,15 +32,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     options.add_backend(parser)
     options.add_revisions(parser)
-    options.add_source(parser)
-    options.add_one_side(parser)
-    options.add_cmake_entries(parser, "a further CMake cache entry")
+    options.add_checkout(parser, ", in place of a revision")
+    options.add_side(parser)
+    options.add_cmake_entries(parser, "another CMake cache entry; may be repeated")
     parser.add_argument(
-        "--sanitize",
-        action="store_true",
-        help="with AddressSanitizer and UBSan; see sdcpp/building/sanitizer.py",
+        "--sanitize", action="store_true", help="build with AddressSanitizer and UBSan; only for the CPU"
     )
-    parser.add_argument("--jobs", type=int, metavar="N", help="compilers at a time (default: one a core)")
+    parser.add_argument(
+        "--jobs", type=options.positive, metavar="N", help="compilers at a time (default: one per core)"
+    )
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -49,10 +50,10 @@ def main(arguments: argparse.Namespace) -> int:
     entries = dict(arguments.options) | dict(sanitizer.OPTIONS if arguments.sanitize else {})
     for wanted in revisions:
         tree = workspace(wanted)
-        sides: list[tuple[Patch, ...]] = [] if arguments.patched else [()]
-        if not arguments.pristine:
-            sides.append(series.patches_to_apply(series.states(tree, series.load())))
-        for patches in sides:
+        for side in options.SIDES[arguments.side]:
+            patches: tuple[Patch, ...] = ()
+            if side == "patched":
+                patches = series.patches_to_apply(series.states(tree, series.load()))
             made = builds.build(tree, patches, arguments.backend, options=entries, jobs=arguments.jobs)
             console.out.print(str(made.folder), markup=False)
     return 0

@@ -1,4 +1,4 @@
-"""``sdcpp bundle``: hand a run to a machine that you are not at, one without any network included."""
+"""Pack a run into one file, for a machine without network or for somebody else's machine."""
 
 from __future__ import annotations
 
@@ -13,22 +13,19 @@ from sdcpp.machine import backends
 from sdcpp.source import revision
 
 EPILOG = """\
-what comes out
+output
   One file: upstream's sources (36 MB for the two named revisions), Python packages (59 MB for Python 3.11 on x86-64
-  Linux, less what --omit names), the project as it is here (1 MB). On the other side
+  Linux, less those of --omit), and the project as it is here (1 MB). On the other machine
       python3 sdcpp-cuda.pyz
-  does what `sdcpp regress --backend cuda` does, without network, and leaves sdcpp-cuda.records.jsonl beside it: the
-  one file to send back, which `sdcpp merge` joins with others. That machine needs Python of the version that was
-  packed, pip, git and the backend's compilers; `python3 sdcpp-cuda.pyz doctor --backend cuda` says what it lacks.
-  A second call goes on where the first ended.
+  runs the quick and the full matrix without network and writes sdcpp-cuda.records.jsonl beside it. Send that file
+  back; sdcpp combine puts it beside others. The other machine needs Python of the packed version, pip, git and the
+  compilers of the backend; python3 sdcpp-cuda.pyz doctor --backend cuda lists what it lacks.
 
 examples
-  sdcpp bundle --backend cuda                                    for a machine like this one
+  sdcpp bundle --backend cuda                               for a machine like this one
   sdcpp bundle --backend cuda --python 3.12 --platform manylinux_2_28_x86_64 --platform manylinux2014_x86_64
-                                                                 for another Python, another system
-  sdcpp bundle --backend cuda --omit numpy --omit cmake          the other side has these already
-  sdcpp bundle --backend cuda -- --quick -D CMAKE_CUDA_ARCHITECTURES=90
-                                                                 with further arguments of `sdcpp regress`
+  sdcpp bundle --backend cuda --omit numpy --omit cmake     the other machine has these packages
+  sdcpp bundle --backend cuda -- --matrix quick -D CMAKE_CUDA_ARCHITECTURES=90
 """
 
 
@@ -37,7 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backend", required=True, choices=sorted(backends.BACKENDS))
     options.add_revisions(parser)
     here = f"{sys.version_info.major}.{sys.version_info.minor}"
-    parser.add_argument("--python", default=here, metavar="X.Y", help=f"the other side's (default: {here})")
+    parser.add_argument(
+        "--python", default=here, metavar="X.Y", help=f"the other machine's version (default: {here})"
+    )
     parser.add_argument(
         "--platform",
         action="append",
@@ -46,10 +45,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a platform tag of wheels, as pip takes it; may be repeated (default: this machine's)",
     )
     parser.add_argument(
-        "--omit", action="append", default=[], metavar="NAME", help="a package that the other side has"
+        "--omit",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a package that the other machine has; may be repeated",
     )
     parser.add_argument("--output", type=Path, metavar="FILE", help="default: sdcpp-BACKEND.pyz")
-    parser.add_argument("arguments", nargs="*", metavar="ARGUMENT", help="for `sdcpp regress`, after --")
+    parser.add_argument(
+        "arguments", nargs="*", metavar="ARGUMENT", help="more arguments of sdcpp verify, after --"
+    )
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -57,7 +62,9 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.python != f"{sys.version_info.major}.{sys.version_info.minor}" and not arguments.platform:
         arguments.complain("--python needs --platform: pip asks for both")
     names = arguments.revision or options.REVISIONS
-    order = ["regress", "--backend", arguments.backend]
+    order = ["verify", "--compact", "--backend", arguments.backend]
+    if not any(word.startswith(("--matrix", "--quick")) for word in arguments.arguments):
+        order += ["--matrix", "quick", "--matrix", "full"]
     for name in names:
         order += ["--revision", name]
     path = pack.pack(

@@ -1,12 +1,14 @@
-"""``sdcpp merge``: records of many machines in one table, disagreement between backends first."""
+"""Combine the records of several machines in one report, disagreements between backends first."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
+from harness.cli import options
 from harness.judging import combined, expectation
 from harness.reports import combined_report, support_matrix
+from harness.text import plural
 from sdcpp import atomic_write, console
 from sdcpp.errors import NotComparable
 
@@ -14,53 +16,55 @@ from sdcpp.errors import NotComparable
 NOT_AS_EXPECTED = 1
 
 EPILOG = """\
-what comes out
-  In the output folder merged.html (with pictures) and merged.md (under 1 MiB, for a CI summary). A file of records is
-  what verify, matrix and regress write. Sides whose upstream source, patches or base models differ from those of the
-  CPU's run are left out, with the reason. Exit status 0: everything is as the expectations say, and every picture that
-  can be compared is the CPU's within its tolerance. 1: something is not. 61: something was left out.
+output
+  In the output folder merged.html, with pictures, and merged.md, under 1 MiB for a CI summary. FILE is a
+  records.jsonl of verify. A side is left out, and the reason shown, if its upstream source, patches or base models
+  differ from those of the CPU's records. Exit status 0: every case did what is expected of it, and every picture
+  that can be compared is the CPU's within its tolerance. 1: otherwise. 61: a side was left out.
 
 examples
-  sdcpp merge results/*.jsonl*                          the records that the project keeps
-  sdcpp merge results/*.jsonl* --support docs/support.md
-  sdcpp merge reports/*/records.jsonl --output joined   your own
+  sdcpp combine results/*.jsonl*                            the records that the project keeps
+  sdcpp combine results/*.jsonl* --support docs/support.md
+  sdcpp combine reports/*/records.jsonl --output combined   your own records
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
-    parser.add_argument("--output", type=Path, default=Path("reports/merged"), metavar="DIR")
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="records")
+    options.add_output(parser, "reports/merged")
     parser.add_argument(
         "--support",
         type=Path,
         metavar="FILE",
-        help="write the measured support matrix, as docs/support.md is",
+        help="write the support matrix, which docs/support.md is, to this file",
     )
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    joined = combined.combine(combined.read(arguments.files), expectation.load())
-    for path in combined_report.write(joined, arguments.output):
+    combined_records = combined.combine(combined.read(arguments.files), expectation.load())
+    for path in combined_report.write(combined_records, arguments.output):
         console.note(f"wrote {path}")
     if arguments.support:
-        atomic_write.write(arguments.support, support_matrix.page(joined))
+        atomic_write.write(arguments.support, support_matrix.page(combined_records))
         console.note(f"wrote {arguments.support}")
-    differing = combined_report.disagreements(joined)
-    for one in differing[: combined_report.LINES]:
-        console.out.print(combined_report.line(one), markup=False)
-    if len(differing) > combined_report.LINES:
-        console.out.print(f"{len(differing) - combined_report.LINES} more in merged.html", markup=False)
-    console.out.print(f"{combined_report.sentence(joined)}.", markup=False)
-    if joined.refused:
+    groups = combined_report.group_disagreements(combined_records)
+    for group in groups[: combined_report.LINES]:
+        console.out.print(combined_report.group_text(group), markup=False)
+    if len(groups) > combined_report.LINES:
+        rest = plural(len(groups) - combined_report.LINES, "more disagreement")
+        console.out.print(f"{rest} in merged.html", markup=False)
+    console.out.print(f"{combined_report.headline(combined_records)}.", markup=False)
+    if combined_records.excluded:
         reasons = [
             f"{r.side_record.path} {r.side_record.state} {r.side_record.side.backend}: {r.reason}"
-            for r in joined.refused
+            for r in combined_records.excluded
         ]
         raise NotComparable(
             "records that cannot be compared were left out",
             "\n  ".join(reasons),
             "run both sides from the same state of the project (git log, revisions.toml, patches/)",
         )
-    return NOT_AS_EXPECTED if joined.failing or any(d.pictures_differ for d in joined.disagreements) else 0
+    differing = any(d.pictures_differ for d in combined_records.disagreements)
+    return NOT_AS_EXPECTED if combined_records.failing or differing else 0

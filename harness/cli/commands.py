@@ -3,48 +3,92 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import importlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
     """A command: the module that runs it, and its line in the list of commands; without a line it is not listed.
 
-    The module has ``add_arguments(parser)``, which adds its options or its own subcommands, ``EPILOG``, and, without
-    subcommands, ``main(arguments) -> int``, which runs it and returns the exit status.
+    The module has
+
+    - a docstring and ``EPILOG``: the description and the end of ``--help``;
+    - ``add_arguments(parser)``, which adds its options, or its subcommands with ``add_commands``;
+    - without subcommands, ``main(arguments) -> int``, which runs it and returns the exit status;
+    - optionally ``RESUMES = True``, if an interrupted run goes on where it ended;
+    - optionally ``RENAMED``: former spellings of options and the words that replace them. They are not in ``--help``.
+
+    ``defaults`` replace those of the options. A former name of a command is an entry without a line, with its defaults.
     """
 
     module: str
     summary: str = ""
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
 class CommandParser(argparse.ArgumentParser):
-    """A parser that gets its description and its options from a module once it has arguments to read."""
+    """A parser that gets its description and its options from the module of a command when it has to parse."""
 
-    def __init__(self, *, module: str = "", **keywords: Any) -> None:
-        super().__init__(**keywords, formatter_class=argparse.RawDescriptionHelpFormatter)
-        self._module = module
+    def __init__(self, *, command: Command | None = None, **keywords: Any) -> None:
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **keywords)
+        self.commands: Mapping[str, Command] = {}
+        self._command = command
+        self._renamed: Mapping[str, Sequence[str]] = {}
 
     def parse_known_args(  # type: ignore[override] # typeshed has several overloads of it
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
-        """Import the module, if there is one, then parse as usual."""
-        if self._module:
-            module, self._module = importlib.import_module(self._module), ""
+        """Load the command, replace former spellings, then parse as usual."""
+        words = list(sys.argv[1:] if args is None else args)
+        self._load()
+        self._require_command(words)
+        return super().parse_known_args(list(_current(words, self._renamed)), namespace)
+
+    def _load(self) -> None:
+        command, self._command = self._command, None
+        if command:
+            module = importlib.import_module(command.module)
             self.description, self.epilog = module.__doc__, module.EPILOG
+            self._renamed = getattr(module, "RENAMED", {})
             module.add_arguments(self)
-            self.set_defaults(main=getattr(module, "main", None), complain=self.error)
-        return super().parse_known_args(args, namespace)
+            self.set_defaults(
+                main=getattr(module, "main", None),
+                complain=self.error,
+                resumes=getattr(module, "RESUMES", False),
+                **command.defaults,
+            )
+
+    def _require_command(self, words: Sequence[str]) -> None:
+        """Exit with the nearest command, or with all, if the first word is not the name of one."""
+        word = next((word for word in words if not word.startswith("-")), None)
+        if self.commands and word is not None and word not in self.commands:
+            listed = [name for name, command in self.commands.items() if command.summary]
+            near = difflib.get_close_matches(word, listed, 1)
+            hint = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(listed)}"
+            self.error(f"there is no command {word!r}; {hint}")
 
 
-def add_commands(parser: argparse.ArgumentParser, commands: Mapping[str, Command]) -> None:
+def add_commands(parser: CommandParser, commands: Mapping[str, Command]) -> None:
     """Add commands as subcommands of a parser; none of their modules is imported."""
+    parser.commands = commands
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=CommandParser)
     for name, command in commands.items():
         if command.summary:
-            subparsers.add_parser(name, module=command.module, help=command.summary)
+            subparsers.add_parser(name, command=command, help=command.summary)
         else:
-            subparsers.add_parser(name, module=command.module)
+            subparsers.add_parser(name, command=command)
+
+
+def _current(words: Sequence[str], renamed: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """Yield the words of a command line with former spellings replaced, up to a "--"."""
+    end = words.index("--") if "--" in words else len(words)
+    for word in words[:end]:
+        name, equals, value = word.partition("=")
+        *before, last = renamed.get(name, (name,))
+        yield from (*before, f"{last}{equals}{value}")
+    yield from words[end:]

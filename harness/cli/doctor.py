@@ -1,4 +1,4 @@
-"""``sdcpp doctor``: what can be built and run here, and what to do about the rest."""
+"""List what each backend needs to be built and run here, and how to get what is missing."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from sdcpp.errors import ToolMissing
 from sdcpp.machine import backends, doctor
 
 EPILOG = """\
-what comes out
-  For each backend its tools with their versions, the devices with their drivers, and for whatever is missing the
-  command that mends it. Exit status 0; with --backend 30 if something is missing for that one.
+output
+  For each backend its tools with their versions, the devices with their drivers and, for what is missing, the
+  command that installs it. Exit status 0; with --backend 30 if something is missing for that backend.
 
 examples
   sdcpp doctor

@@ -1,4 +1,4 @@
-"""``sdcpp history``: the core cases on every revision in the registry, and what each revision broke or mended."""
+"""Run the core cases on every revision in the registry, to see what each revision broke or fixed."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from sdcpp import console
 from sdcpp.source import revision
 
 RESUMES = True
+RENAMED = {"--select": ("--case",), "--again": ("--restart",), "--docs": ("--write-docs",)}
 EPILOG = """\
-what comes out
-  One small file a revision in results/history/, and with --docs docs/history.md and docs/history.svg made of all
-  of them. A revision that has its file is not run again; a killed run is taken up where it ended. Afterwards the
-  revision's tree and builds are removed, its download stays. The registry's 37 sdists hold 30 upstream commits;
-  the last sdist of each stands for it. From nothing one takes a few minutes on two cores.
+output
+  One small file per revision in results/history/; with --write-docs docs/history.md and docs/history.svg, which are
+  made of these files. A revision that has its file is not run again. After a run the tree and the builds of the
+  revision are removed; its download stays. The registry's 37 sdists hold 30 upstream commits; the last sdist of each
+  commit is run. A revision takes a few minutes on two cores.
 
 examples
-  sdcpp history --list                       the revisions, newest first, and which have been run
-  sdcpp history --revision 0.2.9             one revision
-  sdcpp history --revision 0.2.9 --select 'gguf-*'      some cases, without a record
-  sdcpp history --revision 0.2.9 --again     the same again, whether it has a record or not
-  sdcpp history                              all that have no record yet, newest first
-  sdcpp history --survey                     what can be said of all 37 without building them
-  sdcpp history --docs                       the page and its chart, from the records; runs nothing
+  sdcpp history --list                                the revisions, newest first, and whether each has been run
+  sdcpp history                                       all without a record, newest first
+  sdcpp history --revision 0.2.9 --restart            one revision again, even if it has a record
+  sdcpp history --revision 0.2.9 --case 'gguf-*'      some cases, without a record
+  sdcpp history --survey                              what all 37 sdists tell without being built
+  sdcpp history --write-docs                          write the page and its chart from the records; run nothing
 """
 
 
@@ -38,19 +38,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     which.add_argument(
         "--survey",
         action="store_true",
-        help="of all sdists, without a build: how each is called, proved by the compiler, and the patches' states",
+        help="for all sdists, without a build: the API that each has, checked by the compiler, and which patches apply",
     )
-    which.add_argument("--docs", action="store_true", help="write the page of the records and stop")
-    parser.add_argument(
-        "--select",
-        action="append",
-        default=[],
-        metavar="PATTERN",
-        help="only cases whose name or name@mode fits this shell wildcard: shows the verdicts, keeps no record",
-    )
-    parser.add_argument("--again", action="store_true", help="run those that have a record, too")
-    parser.add_argument("--keep", action="store_true", help="leave trees, builds and pictures where they are")
-    parser.add_argument("--limit", type=int, metavar="N", help="stop after N revisions")
+    which.add_argument("--write-docs", action="store_true", help="write the page from the records and stop")
+    options.add_case(parser, "show the verdicts and keep no record, only for cases")
+    parser.add_argument("--restart", action="store_true", help="also run revisions that have a record")
+    parser.add_argument("--keep", action="store_true", help="remove no trees, builds and pictures")
+    parser.add_argument("--limit", type=options.positive, metavar="N", help="stop after N revisions")
     options.add_output(parser, "reports/history")
     options.add_workers(parser)
 
@@ -59,7 +53,7 @@ def main(arguments: argparse.Namespace) -> int:
     """Run the command."""
     rows = run.load()
     groups = run.commits(revision.load())
-    if arguments.docs:
+    if arguments.write_docs:
         for path in page.write(rows, groups, survey.load()):
             console.note(f"wrote {path}")
         return 0
@@ -75,19 +69,19 @@ def main(arguments: argparse.Namespace) -> int:
             state = "not run" if row is None else "failed" if row.failed else f"run {row.date}"
             console.out.print(f"{one.name:8} {one.date} {(one.commit or '')[:10]}  {state}", markup=False)
         return 0
-    if arguments.select:
+    if arguments.case:
         for one in wanted:
             row = run.run(
-                one, arguments.output / f"{one.name}-some", jobs=arguments.jobs, select=arguments.select
+                one, arguments.output / f"{one.name}-some", jobs=arguments.jobs, select=arguments.case
             )
             for line in lines.row_verdicts(row):
                 console.out.print(line, markup=False)
         return 0
-    if not arguments.again:
+    if not arguments.restart:
         there = [one.name for one in wanted if one.name in rows]
         wanted = [one for one in wanted if one.name not in rows]
         if there:
-            console.note(f"have a record, --again runs them again: {', '.join(there)}")
+            console.note(f"have a record; --restart runs them again: {', '.join(there)}")
     for row in run.run_all(
         wanted[: arguments.limit], arguments.output, keep=arguments.keep, jobs=arguments.jobs
     ):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from harness.cli import failures
@@ -13,34 +14,58 @@ from sdcpp import console, project, standard_streams
 
 COMMANDS = {
     "verify": Command(
-        module="harness.cli.verify", summary="test GGUF LoRA loading with and without the patches"
+        module="harness.cli.verify",
+        summary="test GGUF LoRA loading without and with the patches, or a change of yours",
     ),
-    "matrix": Command(module="harness.cli.matrix", summary="try every type, kind, mode and sequence"),
     "reproduce": Command(
         module="harness.cli.reproduce",
         summary="write one case as files and commands for upstream's own program",
     ),
-    "regress": Command(
-        module="harness.cli.regress", summary="run the quick and the full matrix on one backend"
+    "combine": Command(
+        module="harness.cli.combine", summary="combine the records of several machines in one report"
     ),
-    "merge": Command(module="harness.cli.combine", summary="join the records of many machines"),
-    "mutants": Command(module="harness.cli.mutants", summary="prove that the cases catch mistakes"),
-    "stability": Command(
-        module="harness.cli.repeat", summary="does the same run give the same pictures again?"
-    ),
+    "bisect": Command(module="harness.cli.bisect", summary="find the revision that broke or fixed a case"),
     "history": Command(
-        module="harness.cli.history", summary="the core cases on every revision in the registry"
+        module="harness.cli.history", summary="run the core cases on every revision in the registry"
     ),
-    "bisect": Command(module="harness.cli.bisect", summary="which revision broke or mended a case?"),
-    "bench": Command(module="harness.cli.bench", summary="cases a minute, beside upstream's own program"),
+    "repeat": Command(
+        module="harness.cli.repeat", summary="run the same cases several times and compare the pictures"
+    ),
+    "mutants": Command(
+        module="harness.cli.mutants", summary="check that the cases catch mistakes in the library"
+    ),
+    "bench": Command(
+        module="harness.cli.bench", summary="measure cases per minute, beside upstream's own program"
+    ),
     "build": Command(module="harness.cli.build", summary="compile the library"),
     "bundle": Command(module="harness.cli.bundle", summary="pack a run for another machine into one file"),
-    "doctor": Command(module="harness.cli.doctor", summary="what is missing for which backend"),
+    "doctor": Command(
+        module="harness.cli.doctor", summary="list what each backend needs and what is missing"
+    ),
     "patch": Command(
-        module="harness.cli.patch", summary="the patch series: state, working tree, export, check"
+        module="harness.cli.patch.verbs", summary="show, edit, export and check the patch series"
     ),
     "lora": Command(
         module="harness.cli.lora.verbs", summary="convert, inspect, compare and merge LoRA files"
+    ),
+    "study": Command(module="harness.cli.study.verbs", summary="measure the conversion of LoRA files"),
+    # The former names of commands.
+    "matrix": Command(
+        module="harness.cli.verify",
+        defaults={"matrices": ("full",), "sides": "pristine", "output": Path("reports/matrix")},
+    ),
+    "regress": Command(
+        module="harness.cli.verify",
+        defaults={
+            "matrices": ("quick", "full"),
+            "side": "both",
+            "compact": True,
+            "output": Path("reports/regress"),
+        },
+    ),
+    "merge": Command(module="harness.cli.combine"),
+    "stability": Command(
+        module="harness.cli.repeat", defaults={"side": "patched", "output": Path("reports/stability")}
     ),
 }
 #: What a shell shows for a program that Ctrl-C ended.
@@ -62,7 +87,7 @@ def parser() -> argparse.ArgumentParser:
     top = CommandParser(
         prog="sdcpp",
         description="Build stable-diffusion.cpp at any revision and test GGUF LoRA loading in it.",
-        epilog="Each command explains itself: sdcpp COMMAND --help",
+        epilog="sdcpp COMMAND --help shows the options of a command, with examples.",
     )
     top.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     add_commands(top, COMMANDS)

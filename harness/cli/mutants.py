@@ -1,8 +1,9 @@
-"""``sdcpp mutants``: build the library with one mistake at a time and see which case catches it."""
+"""Build the library with one mistake at a time and see which case catches it."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
@@ -18,45 +19,40 @@ from sdcpp.source import revision
 NOT_CAUGHT = 3
 
 RESUMES = True
+RENAMED = {"--select": ("--mutant",), "--docs": ("--write-docs",)}
 EPILOG = """\
-what comes out
-  For each mutant the first case that catches it and the one that does so most clearly. The cases it names itself
-  are run first; if none of them catches it, the whole matrix. Records lie in reports/mutants, one folder a mutant:
+output
+  For each mutant the first case that catches it, and the one with the largest error. The cases that a mutant names
+  are run first; if none of them catches it, the full matrix is. The output folder has the records of each mutant;
   what is finished is not run again. A mutant takes the minute in which one large file is compiled.
-  Exit status 0: all are caught and the controls are not. 3: otherwise; a crash alone does not count as caught.
+  Exit status 0: every mutant is caught, and no control is. 3: otherwise. A crash alone does not count as caught.
 
 examples
-  sdcpp mutants                            all
-  sdcpp mutants --list                     what there is, without running it
-  sdcpp mutants --select 'alpha-*' --all   some, on the whole matrix
-  sdcpp mutants --docs                     all, and write docs/mutants.md
+  sdcpp mutants                             all
+  sdcpp mutants --list                      print the mutants, run nothing
+  sdcpp mutants --mutant 'alpha-*' --all    some, on the full matrix
+  sdcpp mutants --write-docs                all, and write docs/mutants.md
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.add_argument(
-        "--select",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="only mutants whose name fits this shell wildcard; may be repeated",
-    )
-    cases = parser.add_mutually_exclusive_group()
-    cases.add_argument("--all", action="store_true", help="run the whole matrix on each")
-    cases.add_argument(
-        "--case",
+        "--mutant",
         action="append",
         default=[],
         metavar="PATTERN",
-        help="these cases in the place of those that a mutant names; may be repeated",
+        help="only mutants whose name matches this shell wildcard; may be repeated",
     )
+    cases = parser.add_mutually_exclusive_group()
+    cases.add_argument("--all", action="store_true", help="run the full matrix on each")
+    options.add_case(cases, "instead of the cases that a mutant names, those")
     parser.add_argument("--list", action="store_true", help="print the mutants and stop")
     parser.add_argument(
-        "--recorded", action="store_true", help="build and run nothing: tell what finished records say"
+        "--recorded", action="store_true", help="build and run nothing, only read finished records"
     )
-    parser.add_argument("--restart", action="store_true", help="run finished ones again")
-    parser.add_argument("--docs", action="store_true", help="write docs/mutants.md; needs all mutants")
+    parser.add_argument("--restart", action="store_true", help="run finished mutants again")
+    parser.add_argument("--write-docs", action="store_true", help="write docs/mutants.md; needs all mutants")
     options.add_output(parser, "reports/mutants")
     options.add_workers(parser)
 
@@ -64,19 +60,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     """Run the command."""
     there = mutants.load()
-    patterns = arguments.select or ["*"]
+    patterns = arguments.mutant or ["*"]
     chosen = [m for m in there if any(fnmatchcase(m.name, pattern) for pattern in patterns)]
     if not chosen:
         raise NothingTried("no mutant is selected", ", ".join(patterns), "sdcpp mutants --list shows them")
-    if arguments.docs and (len(chosen) < len(there) or arguments.case):
-        arguments.complain("--docs needs all mutants and the cases they name")
-    if arguments.docs:
+    if arguments.write_docs and (len(chosen) < len(there) or arguments.case):
+        arguments.complain("--write-docs needs all mutants and the cases they name")
+    if arguments.write_docs:
         project.checkout()  # before a run of an hour
     if arguments.list:
-        for mutant in chosen:
-            files = ", ".join(mutant.patch.files)
-            console.out.print(f"{mutant.name:36} {files:28} {mutant.mistake}", markup=False)
-        return 0
+        return _list(chosen)
     wanted = revision.find(mutants.REVISION)
     study = MutationRun(
         revision=wanted,
@@ -97,7 +90,14 @@ def main(arguments: argparse.Namespace) -> int:
         outcomes = list(try_out(study, chosen, whole=arguments.all))
     for one in outcomes:
         console.out.print(f"{one.mutant.name:36} {outcome.describe(one)}", markup=False)
-    if arguments.docs:
+    if arguments.write_docs:
         for path in page.write([page.page_row(one) for one in outcomes], there):
             console.note(f"wrote {path}")
     return 0 if all(one.state in outcome.WANTED for one in outcomes) else NOT_CAUGHT
+
+
+def _list(chosen: Sequence[mutants.Mutant]) -> int:
+    for mutant in chosen:
+        files = ", ".join(mutant.patch.files)
+        console.out.print(f"{mutant.name:36} {files:28} {mutant.mistake}", markup=False)
+    return 0

@@ -1,23 +1,31 @@
-"""The options that several commands have, added to a parser and read with the same words everywhere."""
+"""The options that several commands have, with the same meaning in each."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sdcpp.machine import backends
 from sdcpp.source import revision
 from sdcpp.source.revision import Revision
 
-#: The revisions that are built and tried when none is named, oldest first.
+#: The revisions that are built and tested unless others are named, oldest first.
 REVISIONS = ("2025-12", "2026-05")
-#: How many workers ``harness.running.pool`` starts unless it is told.
-WORKERS = "three a core, if there is memory"
+#: The values of ``--side``, and the sides that each means.
+SIDES: Mapping[str, tuple[str, ...]] = {
+    "pristine": ("pristine",),
+    "patched": ("patched",),
+    "both": ("pristine", "patched"),
+}
+#: The former spellings of ``--side``.
+RENAMED_SIDES = {f"--{name}": ("--side", name) for name in SIDES}
+#: The number of workers that ``harness.running.pool`` starts by default, in words.
+WORKERS = "three per core, if there is enough memory"
 
 
-def add_revisions(parser: argparse.ArgumentParser) -> None:
-    """Add ``--revision``, which may be repeated; ``revisions`` says which are meant."""
+def add_revisions(parser: argparse._ActionsContainer) -> None:
+    """Add ``--revision``, which may be repeated; ``revisions`` returns what it names."""
     parser.add_argument(
         "--revision",
         action="append",
@@ -27,33 +35,58 @@ def add_revisions(parser: argparse.ArgumentParser) -> None:
 
 
 def add_revision(parser: argparse.ArgumentParser) -> None:
-    """Add ``--revision`` for a command that takes one: the newest unless another is named."""
-    parser.add_argument("--revision", default=REVISIONS[-1], metavar="NAME", help="default: %(default)s")
-
-
-def add_source(parser: argparse.ArgumentParser) -> None:
-    """Add ``--source``, a checkout that is taken as it is in the place of the named revisions."""
+    """Add ``--revision`` for a command that takes one; the default is the newest."""
     parser.add_argument(
-        "--source", type=Path, metavar="DIR", help="a checkout of your own instead, with its uncommitted work"
+        "--revision",
+        default=REVISIONS[-1],
+        metavar="NAME",
+        help="a revision of revisions.toml (default: %(default)s)",
+    )
+
+
+def add_checkout(parser: argparse._ActionsContainer, more: str = "") -> None:
+    """Add ``--checkout``, a working tree that is used in place of a revision; ``more`` is added to the help."""
+    parser.add_argument(
+        "--checkout",
+        type=Path,
+        metavar="DIR",
+        help=f"your checkout of stable-diffusion.cpp as it is, with uncommitted changes{more}",
     )
 
 
 def revisions(arguments: argparse.Namespace, default: Sequence[str] = REVISIONS) -> list[Revision]:
-    """Return what ``--revision`` and ``--source`` name; raises RevisionUnknown."""
+    """Return the revisions that ``--revision`` and ``--checkout`` name.
+
+    Raises UnknownRevision, and SourceInvalid for a folder that is no checkout of stable-diffusion.cpp.
+    """
     named = [revision.find(name) for name in arguments.revision or default]
-    return [revision.from_folder(arguments.source)] if arguments.source else named
+    return [revision.from_folder(arguments.checkout)] if arguments.checkout else named
 
 
 def add_backend(parser: argparse.ArgumentParser) -> None:
-    """Add ``--backend``, the CPU unless another is named."""
+    """Add ``--backend``; the default is the CPU."""
     parser.add_argument("--backend", default="cpu", choices=sorted(backends.BACKENDS), help="default: cpu")
 
 
-def add_one_side(parser: argparse.ArgumentParser) -> None:
-    """Add ``--pristine`` and ``--patched``, for a command that otherwise does both."""
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument("--pristine", action="store_true", help="without the patches only")
-    which.add_argument("--patched", action="store_true", help="with the patches only")
+def add_side(parser: argparse.ArgumentParser, default: str | None = "both", more: str = "") -> None:
+    """Add ``--side``; ``SIDES`` has what a value means, ``more`` is added to the help."""
+    parser.add_argument(
+        "--side",
+        choices=SIDES,
+        default=default,
+        help=f"without the patches, with them, or both (default: {default or 'both'}{more})",
+    )
+
+
+def add_case(parser: argparse._ActionsContainer, words: str = "only cases") -> None:
+    """Add ``--case``, which may be repeated; ``words`` begin its help."""
+    parser.add_argument(
+        "--case",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help=f"{words} whose CASE or CASE@MODE matches this shell wildcard; may be repeated",
+    )
 
 
 def add_cmake_entries(parser: argparse.ArgumentParser, words: str) -> None:
@@ -64,26 +97,46 @@ def add_cmake_entries(parser: argparse.ArgumentParser, words: str) -> None:
         type=cmake_entry,
         action="append",
         default=[],
-        metavar="NAME=VALUE",
+        metavar="NAME[:TYPE]=VALUE",
         help=words,
     )
 
 
 def cmake_entry(text: str) -> tuple[str, str]:
-    """Return the name and the value that ``NAME=VALUE`` or ``NAME:TYPE=VALUE`` gives."""
+    """Return the name and the value of ``NAME=VALUE`` or ``NAME:TYPE=VALUE``."""
     name, equals, value = text.partition("=")
     if not (name and equals):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a CMake cache entry: write NAME=VALUE")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a CMake cache entry: write NAME=VALUE or NAME:TYPE=VALUE"
+        )
     return name.partition(":")[0], value
 
 
+def positive(text: str) -> int:
+    """Return a number of 1 or more."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
+    return number
+
+
 def add_workers(parser: argparse.ArgumentParser, default: str = WORKERS) -> None:
-    """Add ``--jobs``, the number of processes that call the library; ``default`` says what None stands for."""
-    parser.add_argument("--jobs", type=int, metavar="N", help=f"worker processes (default: {default})")
+    """Add ``--jobs``, the number of processes that call the library; ``default`` says what None means."""
+    parser.add_argument("--jobs", type=positive, metavar="N", help=f"worker processes (default: {default})")
+
+
+def add_repeat(parser: argparse.ArgumentParser, words: str) -> None:
+    """Add ``--repeat``, a number of runs; ``words`` are its help."""
+    parser.add_argument(
+        "--repeat", type=positive, default=3, metavar="N", help=f"{words} (default: %(default)s)"
+    )
 
 
 def add_output(parser: argparse.ArgumentParser, folder: str, more: str = "") -> None:
-    """Add ``--output``, a folder that is ``folder`` unless another is named; ``more`` is said after that."""
+    """Add ``--output`` with ``folder`` as its default; ``more`` is added to the help."""
     parser.add_argument(
         "--output", type=Path, default=Path(folder), metavar="DIR", help=f"default: {folder}{more}"
     )

@@ -1,55 +1,60 @@
-"""``sdcpp stability``: run the same cases several times, with one worker and with two, and compare the pictures."""
+"""Run the same cases several times, with one worker and with two, and compare the pictures."""
 
 from __future__ import annotations
 
 import argparse
 
-from harness.cases.matrix import FULL, QUICK
 from harness.cli import options, runs
 from harness.studies import repeat
 from sdcpp import console
 
-#: Exit status where a picture or a verdict differs between rounds.
+#: Exit status if a picture or a verdict differs between two rounds.
 UNSTABLE = 4
-#: Counts of workers when none is given: what they share must not show.
+#: The numbers of workers of the rounds, unless --jobs is given: what workers share must not show in a picture.
 JOBS = (1, 2)
 
 RESUMES = True
+RENAMED = {**runs.RENAMED, "--times": ("--repeat",), "--full": ("--matrix", "full")}
 EPILOG = """\
-what comes out
-  Every picture and verdict that is not the same in all rounds. Exit status 0: none. 4: some.
-  Records lie in reports/stability, one folder a round: finished rounds are not run again.
+output
+  Every picture and verdict that is not the same in all rounds. Exit status 0: there is none. 4: there is one.
+  The output folder keeps the records of each round. Finished rounds are not run again.
 
 examples
-  sdcpp stability --revision 2026-05                      what verify runs, three times with one worker and with two
-  sdcpp stability --revision 2026-05 --full --times 2     what matrix runs
+  sdcpp repeat --revision 2026-05                             three rounds with one worker, three with two
+  sdcpp repeat --revision 2026-05 --matrix full --repeat 2    everything, two rounds each
+  sdcpp repeat --side patched --case 'gguf-*' --jobs 4        some cases, always with four workers
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    runs.add_arguments(parser, "stability", workers="first one, then two")
-    options.add_source(parser)
+    runs.add_arguments(parser, "repeat", workers="first one, then two")
+    options.add_checkout(parser, ", in place of a revision")
+    options.add_side(parser)
     parser.add_argument(
-        "--times", type=int, default=3, metavar="N", help="rounds for each count (default: 3)"
+        "--matrix", choices=runs.MATRICES, default="quick", help="the cases, as in verify (default: quick)"
     )
-    parser.add_argument("--full", action="store_true", help="the cases of matrix, not those of verify")
+    options.add_repeat(parser, "rounds for each number of workers")
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    matrix = FULL if arguments.full else QUICK
-    command = ["sdcpp", "stability", *(["--full"] if arguments.full else [])]
+    name, sides = arguments.matrix, options.SIDES[arguments.side]
+    command = ["sdcpp", "repeat"]
+    command += ["--matrix", name] if name != "quick" else []
+    command += ["--side", arguments.side] if arguments.side != "both" else []
     if arguments.list:
-        return runs.list_cases(matrix, arguments)
+        return runs.list_cases(arguments, [name])
+    runs.require_selection(arguments, [name])
     jobs = (arguments.jobs,) if arguments.jobs else JOBS
     found, first = [], None
-    with runs.all_sides(arguments, matrix, command, ("patched",)) as made:
+    with runs.all_sides(arguments, name, command, sides, arguments.output) as made:
         rounds = repeat.rounds(
             made,
             arguments.output,
             jobs=jobs,
-            times=arguments.times,
+            times=arguments.repeat,
             command=runs.shell_command(arguments, command),
         )
         for later in rounds:
@@ -58,6 +63,6 @@ def main(arguments: argparse.Namespace) -> int:
     for line in found:
         console.out.print(line, markup=False)
     pictures = len(first.records.observations) if first else 0
-    count = arguments.times * len(jobs)
+    count = arguments.repeat * len(jobs)
     console.out.print(f"{pictures} pictures in {count} rounds: {len(found)} differences", markup=False)
     return UNSTABLE if found else 0

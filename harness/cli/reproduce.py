@@ -1,4 +1,4 @@
-"""``sdcpp reproduce``: the files of one case, and the command of upstream's own program that shows it."""
+"""Write one case as files, with the commands of upstream's own program that show it."""
 
 from __future__ import annotations
 
@@ -14,32 +14,36 @@ from sdcpp import console
 from sdcpp.errors import NothingTried
 from sdcpp.source import revision, workspace
 
+RENAMED = {"--quick": ("--matrix", "quick")}
 EPILOG = """\
-what comes out
-  The model, the adapter and, merged in numpy, what the adapter should lead to, in a folder; on standard output the
-  commands of upstream's program that make the pictures without the adapter, wanted, and got.
+output
+  In the output folder: the model, the adapter and the model into which the adapter is merged. On standard output
+  the commands of upstream's program that make the pictures without the adapter, as wanted, and as they are.
 
 examples
-  sdcpp reproduce 'gguf-Q8_0@immediately'                      on the newest revision
-  sdcpp reproduce gguf-F16@auto --revision 2025-12             as that revision names its adapters
-  sdcpp verify --list                                          the names of the cases
+  sdcpp reproduce gguf-Q8_0@immediately                  on the newest revision
+  sdcpp reproduce gguf-F16@auto --revision 2025-12       with the adapter names of that revision
+  sdcpp verify --matrix full --list                      the names of the cases
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    parser.add_argument("case", metavar="CASE@MODE", help="its name, as reports give it")
+    parser.add_argument("case", metavar="CASE@MODE", help="the case, as reports name it")
     options.add_revision(parser)
-    parser.add_argument("--base-model", metavar="NAME", help="which, where a case is tried on several")
+    parser.add_argument("--base-model", metavar="NAME", help="the base model, if the case runs on several")
     parser.add_argument(
-        "--quick", action="store_true", help="as verify tries it on a revision: with more layers, at 64x64"
+        "--matrix",
+        choices=("quick", "full"),
+        default="full",
+        help="the matrix of the case: quick has other base models and 64x64 pictures (default: full)",
     )
     options.add_output(parser, "reproduce")
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    wanted, matrix = revision.find(arguments.revision), QUICK if arguments.quick else FULL
+    wanted, matrix = revision.find(arguments.revision), QUICK if arguments.matrix == "quick" else FULL
     generation = workspace.workspace(wanted).lora_api
     where = {"base": arguments.base_model} if arguments.base_model else {}
     named = [arguments.case]
@@ -49,7 +53,9 @@ def main(arguments: argparse.Namespace) -> int:
     with maker as made:
         found = select(matrix.cases(generation, MODES, made), named, where)
         if not found:
-            raise NothingTried("no such case", arguments.case, "sdcpp matrix --list shows them")
+            raise NothingTried(
+                "no such case", arguments.case, f"sdcpp verify --matrix {arguments.matrix} --list shows them"
+            )
         case = found[0]
         for path in upstream_command.write(case, arguments.output):
             console.note(f"wrote {path}")

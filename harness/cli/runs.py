@@ -1,4 +1,4 @@
-"""What the commands that run cases share: options, sides, running, reporting."""
+"""What the commands that run cases share: options, the selection of cases, builds, reports."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import gguf
+
+from harness.cases import core, selection
 from harness.cases.build_under_test import BuildUnderTest
-from harness.cases.case import MODES, select
-from harness.cases.matrix import BlockMaker, Matrix
+from harness.cases.case import MODES, AnyCase, select
+from harness.cases.matrix import FULL, PROPOSED, QUICK, BlockMaker, Matrix
 from harness.cli import options
 from harness.quantising.library_quantiser import LibraryQuantiser
 from harness.records.record import Records
@@ -23,25 +26,26 @@ from sdcpp.building.finished import newest_build
 from sdcpp.errors import NothingTried
 from sdcpp.patching import series
 from sdcpp.process import quoted
+from sdcpp.source.revision import Revision
 
 #: Exit status of a run in which a case did not do what was expected of it.
 NOT_AS_EXPECTED = 1
+#: The values of ``--matrix``.
+MATRICES = ("core", "quick", "full")
+#: The matrix of a proposed change, unless another is named.
+OF_A_CHANGE = "proposed"
+#: Former spellings of options.
+RENAMED = {"--select": ("--case",), "--source": ("--checkout",), **options.RENAMED_SIDES}
 
 
 def add_arguments(parser: argparse.ArgumentParser, name: str, workers: str = options.WORKERS) -> None:
-    """Add what ``verify``, ``matrix``, ``regress`` and ``stability`` have in common.
+    """Add the options that ``verify`` and ``repeat`` have in common.
 
-    ``name`` is the default folder's in reports/, ``workers`` the default of ``--jobs`` in words.
+    ``name`` is the default folder in reports/, ``workers`` the default of ``--jobs`` in words.
     """
     options.add_revisions(parser)
     options.add_backend(parser)
-    parser.add_argument(
-        "--select",
-        action="append",
-        default=[],
-        metavar="PATTERN",
-        help="only cases whose name or name@mode fits this shell wildcard; may be repeated",
-    )
+    options.add_case(parser)
     parser.add_argument(
         "--where",
         action="append",
@@ -50,11 +54,15 @@ def add_arguments(parser: argparse.ArgumentParser, name: str, workers: str = opt
         metavar="DIMENSION=PATTERN",
         help="only cases that have this in a dimension, such as mode=auto or type=Q*; may be repeated",
     )
-    options.add_output(parser, f"reports/{name}", "; an interrupted run is taken up from its records")
+    options.add_output(parser, f"reports/{name}", "; an interrupted run goes on from the records in it")
     options.add_workers(parser, workers)
-    options.add_cmake_entries(parser, "a further CMake cache entry of the builds")
+    options.add_cmake_entries(parser, "another CMake cache entry for the builds; may be repeated")
+    parser.add_argument(
+        "--sanitize",
+        action="store_true",
+        help="build with AddressSanitizer and UBSan, which turn memory errors into crashes; three times slower",
+    )
     parser.add_argument("--list", action="store_true", help="print the cases and stop")
-    parser.set_defaults(sanitize=False)  # only matrix offers it
 
 
 def _dimension_pattern(text: str) -> tuple[str, str]:
@@ -64,23 +72,30 @@ def _dimension_pattern(text: str) -> tuple[str, str]:
     return key, value
 
 
+def matrix(name: str, date: str | None = None) -> Matrix:
+    """Return the matrix of that name for a revision of that day; only ``core`` depends on the day."""
+    if name == "core":
+        return core.matrix(date)
+    return {"quick": QUICK, "full": FULL, OF_A_CHANGE: PROPOSED}[name]
+
+
 def run_and_report(
-    arguments: argparse.Namespace, matrix: Matrix, command: Sequence[str], sides: Sequence[str]
+    arguments: argparse.Namespace, name: str, command: Sequence[str], sides: Sequence[str], folder: Path
 ) -> tuple[Records, int]:
-    """Put a matrix to the sides of each revision, print the table, write the reports.
+    """Run a matrix on the sides of each revision, print the table and write the reports into ``folder``.
 
     Returns the records and the exit status.
     """
-    with all_sides(arguments, matrix, command, sides) as made:
-        names = dict.fromkeys(contender.side.revision for contender in made)
+    with all_sides(arguments, name, command, sides, folder) as made:
+        names = dict.fromkeys(build.side.revision for build in made)
         records = run_sides(
             made,
-            arguments.output,
+            folder,
             title=f"GGUF LoRA loading, {', '.join(names)}, {arguments.backend}",
             command=shell_command(arguments, command),
             jobs=arguments.jobs,
         )
-    report(records, arguments.output)
+    report(records, folder)
     if all(cell.status is Status.SKIPPED for cell in records.cells):
         raise NothingTried("every case was skipped", arguments.backend, "see the evidence in the report")
     return records, NOT_AS_EXPECTED if records.failing else 0
@@ -88,32 +103,37 @@ def run_and_report(
 
 def report(records: Records, folder: Path) -> None:
     """Print the table of a run and write its reports."""
-    terminal.table(records, console.out)
+    terminal.print_table(records, console.out)
     for path in write.write(records, folder):
         console.note(f"wrote {path}")
 
 
 @contextmanager
 def all_sides(
-    arguments: argparse.Namespace, matrix: Matrix, command: Sequence[str], sides: Sequence[str]
+    arguments: argparse.Namespace, name: str, command: Sequence[str], sides: Sequence[str], folder: Path
 ) -> Iterator[list[BuildUnderTest]]:
-    """Yield the built sides of each revision asked for; raises what fetching, patching and building raise."""
-    atomic_write.ensure_folder(arguments.output)  # before the builds, which take minutes
+    """Yield the built sides of each revision; raises what fetching, patching and building raise."""
+    atomic_write.ensure_folder(folder)  # before the builds, which take minutes
     revisions = options.revisions(arguments)
-    spec = run_spec(arguments, matrix, command, sides)
+    specs = [run_spec(arguments, name, command, sides, wanted) for wanted in revisions]
     # The newest library knows the most types, and all make the same blocks of the same type.
-    with open_block_maker(revisions[-1], spec) as maker:
-        yield [side for wanted in revisions for side in build_sides(wanted, series.load(), spec, maker)]
+    with open_block_maker(revisions[-1], specs[-1]) as maker:
+        patches = series.load()
+        yield [
+            side
+            for wanted, spec in zip(revisions, specs, strict=True)
+            for side in build_sides(wanted, patches, spec, maker)
+        ]
 
 
 def run_spec(
-    arguments: argparse.Namespace, matrix: Matrix, command: Sequence[str], sides: Sequence[str]
+    arguments: argparse.Namespace, name: str, command: Sequence[str], sides: Sequence[str], wanted: Revision
 ) -> RunSpec:
-    """Return what the command line asks of each side."""
+    """Return what the command line asks for a revision."""
     return RunSpec(
-        matrix=matrix,
+        matrix=matrix(name, wanted.date),
         backend=arguments.backend,
-        select=arguments.select,
+        select=arguments.case,
         where=dict(arguments.where),
         sides=sides,
         command=command,
@@ -122,14 +142,14 @@ def run_spec(
 
 
 def shell_command(arguments: argparse.Namespace, command: Sequence[str]) -> str:
-    """Return the command that asks the same again."""
+    """Return ``command`` with the options that repeat this run."""
     added: list[str] = []
     for name in arguments.revision or ():
         added += ["--revision", name]
-    if arguments.source:
-        added += ["--source", str(arguments.source)]
-    if getattr(arguments, "base", None):
-        added += ["--base", arguments.base]
+    if arguments.checkout:
+        added += ["--checkout", str(arguments.checkout)]
+    if getattr(arguments, "merge_base", None):
+        added += ["--merge-base", arguments.merge_base]
     for path in getattr(arguments, "patch", ()):
         added += ["--patch", str(path)]
     if arguments.backend != "cpu":
@@ -138,27 +158,64 @@ def shell_command(arguments: argparse.Namespace, command: Sequence[str]) -> str:
         added.append("--sanitize")
     for key, value in arguments.options:
         added += ["-D", f"{key}={value}"]
-    for pattern in arguments.select:
-        added += ["--select", pattern]
+    for pattern in arguments.case:
+        added += ["--case", pattern]
     for key, value in arguments.where:
         added += ["--where", f"{key}={value}"]
     words = [*command, *added]
     return quoted(words[:-1] if words[-1] == "--" else words)
 
 
-def list_cases(matrix: Matrix, arguments: argparse.Namespace) -> int:
-    """Print the cases that are asked for, of every generation, and what is left out."""
-    maker = BlockMaker()
-    if matrix.needs_block_maker and (folder := newest_build()):
-        with LibraryQuantiser(folder) as quantiser:
-            maker = BlockMaker(types={name: info.block for name, info in quantiser.types().items()})
-    for generation in matrix.bases:
-        found = select(matrix.cases(generation, MODES, maker), arguments.select, dict(arguments.where))
-        for case in found:
-            dimensions = "  ".join(f"{key}={value}" for key, value in case.dimensions.items())
-            name = f"{case.name}@{case.dimensions['mode']}"
-            console.out.print(f"generation {generation}  {name:36} {dimensions}", markup=False)
-        for base, names, reason in matrix.left_out(generation):
-            console.out.print(f"generation {generation}  left out on {base}: {names}: {reason}", markup=False)
-        console.out.print(f"generation {generation}: {len(found)} cases")
+def require_selection(arguments: argparse.Namespace, names: Sequence[str]) -> list[str]:
+    """Return the names of the matrices that have a selected case.
+
+    Raises NothingTried, with what to type instead, before anything is built, if none has.
+    """
+    patterns, where = arguments.case, dict(arguments.where)
+    if not (patterns or where):
+        return list(names)
+    cases = {name: _known_cases(name) for name in names}
+    every = [case for of_matrix in cases.values() for case in of_matrix]
+    try:
+        selection.require(every, patterns, where)
+    except NothingTried:
+        if "full" not in names and select(_known_cases("full"), patterns, where):
+            asked = " ".join((*patterns, *(f"{key}={value}" for key, value in where.items())))
+            raise NothingTried("only the full matrix has such cases", asked, "add --matrix full") from None
+        raise
+    return [name for name in names if select(cases[name], patterns, where)]
+
+
+def _known_cases(name: str) -> list[AnyCase]:
+    """Return the cases of a matrix for every generation, with all types that gguf-py or a built library knows."""
+    known = {kind.name: block for kind, (block, _) in gguf.GGML_QUANT_SIZES.items() if block > 1}
+    chosen = matrix(name)
+    maker = BlockMaker(types=known | dict(_library_types(chosen)))
+    return [case for generation in chosen.bases for case in chosen.cases(generation, MODES, maker)]
+
+
+def _library_types(chosen: Matrix) -> dict[str, int]:
+    """Return the block sizes of the types of the newest built library by name; none if the matrix needs none."""
+    if not chosen.needs_block_maker or not (folder := newest_build()):
+        return {}
+    with LibraryQuantiser(folder) as quantiser:
+        return {name: info.block for name, info in quantiser.types().items()}
+
+
+def list_cases(arguments: argparse.Namespace, names: Sequence[str]) -> int:
+    """Print the selected cases of matrices, for every generation of the LoRA API, and what is left out."""
+    for name in require_selection(arguments, names):
+        chosen = matrix(name)
+        maker = BlockMaker(types=_library_types(chosen))
+        for generation in chosen.bases:
+            found = select(chosen.cases(generation, MODES, maker), arguments.case, dict(arguments.where))
+            for case in found:
+                dimensions = "  ".join(f"{key}={value}" for key, value in case.dimensions.items())
+                label = f"{case.name}@{case.dimensions['mode']}"
+                console.out.print(f"generation {generation}  {label:36} {dimensions}", markup=False)
+            for base, what, reason in chosen.left_out(generation):
+                console.out.print(
+                    f"generation {generation}  left out on {base}: {what}: {reason}", markup=False
+                )
+            console.out.print(f"generation {generation}: {len(found)} cases")
     return 0

@@ -1,75 +1,71 @@
-"""``sdcpp verify``: does a GGUF LoRA work, before and after the patches, or before and after a change of yours?"""
+"""Test GGUF LoRA loading without and with the patches, or before and after a change of yours."""
 
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from harness.cases.matrix import PROPOSED, QUICK, Matrix
 from harness.cli import options, runs
-from harness.cli.runs import list_cases, report, run_and_report, run_spec, shell_command
+from harness.records import compact
+from harness.records.record import Records
 from harness.reports import before_after
 from harness.reports.table import arrange
+from harness.running import pool
 from harness.verification import proposal
-from harness.verification.run import run_sides
+from harness.verification.run import RECORDS, run_sides
 from harness.verification.sides import open_block_maker
-from sdcpp import atomic_write
+from sdcpp import atomic_write, console
 from sdcpp.errors import NothingTried
 from sdcpp.patching.patch_file import read
+from sdcpp.process import cores
+from sdcpp.source import revision
 
-#: Exit status of a comparison in which a case fares worse with the change than without.
+#: Exit status of a comparison in which a case is worse with the change than without.
 REGRESSED = 5
+#: The command that reports print: it needs nothing installed but nox.
+COMMAND = ("nox", "-s", "verify", "--")
 
 RESUMES = True
+RENAMED = {**runs.RENAMED, "--base": ("--merge-base",), "--quick": ("--matrix", "quick")}
 EPILOG = """\
-what comes out
-  A table on the terminal, and in the output folder report.md (for a pull request), report.html (with the
-  pictures), junit.xml (for CI), records.jsonl (all of it, for machines) and, where a case fails, bugs.md (the text
-  of a bug report for each defect). Exit status 0: everything is as expected. 1: something is not. Others: see
-  CONTRIBUTING.md.
+output
+  A table on the terminal. In the output folder: report.md for a pull request, report.html with the pictures,
+  junit.xml for CI, records.jsonl with everything and, if a case fails, bugs.md with a bug report for each defect.
+  With several --matrix each has a subfolder with these files, and records.jsonl has the results of all.
+  Exit status 0: every case did what is expected of it. 1: a case did not. CONTRIBUTING.md lists the others.
 
-a change of your own
-  --source compares your checkout as it is, uncommitted and new files included, with the commit that it grew from:
-  the merge base with upstream's branch, looked for as master or main of the remote that points to
-  leejet/stable-diffusion.cpp, then of upstream and origin, then the local one; --base names another. Your checkout is
-  only read. --patch compares a revision without and with patch files. Both states are built, sharing what is equal,
-  and put to the same cases; a state that compiles to the same objects needs no run. report.md then has what changed,
-  to be pasted under "Additional Information" of your pull request.
-  Exit status 0: nothing is worse. 5: something is. 31: one of the two does not build; the compiler's first error is
-  shown. 20: a patch does not apply; the hunk is shown. 60: there was nothing to compare or no case to run.
+a change of yours
+  --checkout compares your checkout, with uncommitted and new files, with its merge base with upstream's branch.
+  That branch is master or main of the remote of leejet/stable-diffusion.cpp, else of the remotes upstream and
+  origin, else the local one; --merge-base names another. Your checkout is only read. With --side your checkout is
+  instead tested without and with the patches of this project.
+  --patch compares a revision without and with patch files.
+  Both states are built and run on the same cases. If the compiler makes the same of both, no case is run.
+  report.md has what changes, to be pasted under "Additional Information" of your pull request.
+  Exit status 0: no case is worse. 5: a case is. 31: one of the two states does not build. 20: a patch does not
+  apply. 60: there is nothing to compare, or no case was run.
 
 examples
-  sdcpp verify --source ~/stable-diffusion.cpp          is my working tree better than what it grew from?
-  sdcpp verify --source . --base HEAD~1 --select 'gguf-*'
-                                                        only the last commit and what is not committed, some cases
-  sdcpp verify --patch fix.patch --revision 2025-12     somebody else's patch, on a revision of your choice
-  sdcpp verify                                          both named revisions, pristine and patched, on the CPU
-  sdcpp verify --revision 2026-05 --select 'gguf-Q*'    one revision, quantised files only
-  sdcpp verify --select gguf-Q8_0@immediately           one case, as the report's last column gives it
-  sdcpp verify --list                                   the cases, without running them
+  sdcpp verify                                        both named revisions, without and with the patches
+  sdcpp verify --checkout ~/stable-diffusion.cpp      is my working tree better than its merge base?
+  sdcpp verify --checkout . --merge-base HEAD~1       only the last commit and uncommitted changes
+  sdcpp verify --patch fix.patch --revision 2025-12   a patch file, on a revision of your choice
+  sdcpp verify --revision 2026-05 --case 'gguf-Q*'    one revision, quantised files only
+  sdcpp verify --matrix full --side pristine          every type, kind, mode and sequence, without the patches
+  sdcpp verify --matrix full --where mode=at_runtime --where type=F16 --list
+  sdcpp verify --matrix quick --matrix full --backend cuda
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    add_change(parser)
-    runs.add_arguments(parser, "verify")
-
-
-def add_change(parser: argparse.ArgumentParser) -> None:
-    """Add what names a change to compare with and without, for ``verify`` and ``matrix``."""
-    change = parser.add_argument_group("a change of your own")
+    change = parser.add_argument_group("a change of yours")
+    options.add_checkout(change, ", compared with its merge base; with --side in place of a revision")
     change.add_argument(
-        "--source",
-        type=Path,
-        metavar="DIR",
-        help="your checkout, as it is, beside the commit that it grew from",
-    )
-    change.add_argument(
-        "--base",
-        metavar="REF",
-        help="compare the checkout with its merge base with REF, not with upstream's branch",
+        "--merge-base", metavar="REF", help="compare with the merge base with REF, not with upstream's branch"
     )
     change.add_argument(
         "--patch",
@@ -78,55 +74,119 @@ def add_change(parser: argparse.ArgumentParser) -> None:
         action="extend",
         default=[],
         metavar="FILE",
-        help="these patches, in this order, on a revision (default: the newest) or on a checkout",
+        help="compare without and with these patches, in this order (default revision: the newest)",
     )
+    parser.add_argument(
+        "--matrix",
+        choices=runs.MATRICES,
+        action="append",
+        default=[],
+        help="core: a dozen cases that every revision can run; quick: files of the common types; full: everything; "
+        "may be repeated (default: quick; for a change of yours on more base models)",
+    )
+    options.add_side(parser, default=None)
+    runs.add_arguments(parser, "verify")
+    parser.add_argument(
+        "--compact",
+        action="store_true",
+        help="write the results of all matrices into one small records.jsonl, as with several --matrix",
+    )
+    parser.set_defaults(matrices=(), sides="both")
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    matrix = PROPOSED if arguments.source or arguments.patch else QUICK
-    return execute(arguments, matrix, ("nox", "-s", "verify", "--"), ("pristine", "patched"))
-
-
-def execute(
-    arguments: argparse.Namespace, matrix: Matrix, command: Sequence[str], sides: Sequence[str]
-) -> int:
-    """Put a matrix to the sides of each revision or of a change, or list its cases; return the exit status."""
-    if arguments.base and not (arguments.source and not arguments.patch):
-        arguments.complain("--base needs --source, and no --patch")
-    if arguments.source and arguments.revision:
-        arguments.complain("--source and --revision name two different sources")
+    change = bool(arguments.patch or (arguments.checkout and not arguments.side))
+    if arguments.merge_base and not (arguments.checkout and change and not arguments.patch):
+        arguments.complain("--merge-base needs --checkout, and neither --patch nor --side")
+    if arguments.checkout and arguments.revision:
+        arguments.complain("--checkout and --revision name two different sources")
+    if arguments.patch and arguments.side:
+        arguments.complain("--side is about the patches of this project; --patch has its own two sides")
+    for name in arguments.revision or ():
+        revision.find(name)  # before the cases, which may be those of another revision
+    named = arguments.matrix or arguments.matrices
+    names = list(dict.fromkeys(named)) or [runs.OF_A_CHANGE if change else "quick"]
     if arguments.list:
-        return list_cases(matrix, arguments)
-    if arguments.source or arguments.patch:
-        return compare(arguments, matrix, command)
-    return run_and_report(arguments, matrix, command, sides)[1]
+        return runs.list_cases(arguments, names)
+    sides = () if change else options.SIDES[arguments.side or arguments.sides]
+    if arguments.compact or len(names) > 1:
+        return _run_all(arguments, runs.require_selection(arguments, names), sides)
+    [name] = runs.require_selection(arguments, names)
+    return _run(arguments, name, arguments.output, _command(arguments, named, sides), sides)[1]
 
 
-def compare(arguments: argparse.Namespace, matrix: Matrix, command: Sequence[str]) -> int:
-    """Put a matrix to both states of a change, print and write what it changes, return the exit status."""
-    atomic_write.ensure_folder(arguments.output)
+def _run_all(arguments: argparse.Namespace, names: Sequence[str], sides: Sequence[str]) -> int:
+    """Run several matrices, each into a subfolder; write one compact file of records; return the exit status."""
+    status, stages, path = 0, list[Records](), arguments.output / RECORDS
+    whole = runs.shell_command(arguments, _command(arguments, names, sides))
+    for name in names:
+        start = time.monotonic()
+        command = _command(arguments, [name], sides)
+        records, stage = _run(arguments, name, arguments.output / name, command, sides)
+        status = max(status, stage)
+        stages.append(records)
+        # The command of a compact file is that of its last run.
+        compact.write([*stages[:-1], replace(records, run=replace(records.run, command=whole))], path)
+        calls = sum(sum(seen.seconds.values()) for seen in records.observations.values())
+        jobs = arguments.jobs or pool.worker_count(cores())[0]
+        console.note(
+            f"{name} matrix: {time.monotonic() - start:.0f} s, builds included; {calls:.0f} s inside the library, "
+            f"shared by {jobs} workers"
+        )
+        console.note(f"wrote {path}")
+    return status
+
+
+def _command(arguments: argparse.Namespace, names: Sequence[str], sides: Sequence[str]) -> list[str]:
+    """Return the command that runs matrices again, without its revisions and cases."""
+    command = [*COMMAND, *(word for name in names for word in ("--matrix", name))]
+    if len(sides) == 1 or (sides and arguments.checkout):
+        command += ["--side", sides[0] if len(sides) == 1 else "both"]
+    return command
+
+
+def _run(
+    arguments: argparse.Namespace, name: str, folder: Path, command: Sequence[str], sides: Sequence[str]
+) -> tuple[Records, int]:
+    """Run one matrix into a folder, on ``sides`` or, if there are none, on both states of a change.
+
+    Returns the records and the exit status.
+    """
+    if not sides:
+        return _compare(arguments, name, folder, command)
+    return runs.run_and_report(arguments, name, command, sides, folder)
+
+
+def _compare(
+    arguments: argparse.Namespace, name: str, folder: Path, command: Sequence[str]
+) -> tuple[Records, int]:
+    """Run a matrix on both states of a change, print and write what it changes.
+
+    Returns the records and the exit status.
+    """
+    atomic_write.ensure_folder(folder)
     if arguments.patch:
         wanted = options.revisions(arguments, default=options.REVISIONS[-1:])
         patches = [read(path) for path in arguments.patch]
         proposals = [proposal.of_patches(each, patches) for each in wanted]
     else:
-        proposals = [proposal.of_checkout(arguments.source, arguments.base)]
-    spec = run_spec(arguments, matrix, command, ())
-    with open_block_maker(proposals[-1].after[0].revision, spec) as maker:
-        made = [proposal.contend(each, spec, maker) for each in proposals]
+        proposals = [proposal.of_checkout(arguments.checkout, arguments.merge_base)]
+    specs = [runs.run_spec(arguments, name, command, (), each.after[0].revision) for each in proposals]
+    with open_block_maker(proposals[-1].after[0].revision, specs[-1]) as maker:
+        made = [proposal.contend(each, spec, maker) for each, spec in zip(proposals, specs, strict=True)]
         facts = {sides[0].side.revision: fact for sides, fact in made}
         records = run_sides(
             [side for sides, _ in made for side in sides],
-            arguments.output,
+            folder,
             title=f"A change to GGUF LoRA loading, {', '.join(facts)}, {arguments.backend}",
-            command=shell_command(arguments, command),
+            command=runs.shell_command(arguments, command),
             jobs=arguments.jobs,
             proposal=facts,
         )
-    report(records, arguments.output)
+    runs.report(records, folder)
     shown = arrange(records)
     became = [found for pair in before_after.pairs(shown) for found in before_after.changes(shown, pair)]
     if not any(found.tried for found in became) and not any(fact["same"] for fact in facts.values()):
         raise NothingTried("no case could be tried", arguments.backend, "see the evidence in the report")
-    return REGRESSED if any(found.kind == "regressed" for found in became) else 0
+    return records, REGRESSED if any(found.kind == "regressed" for found in became) else 0

@@ -152,7 +152,7 @@ def check(file: File) -> None:
     for module in found.modules.values():
         complaint = input_checks.complaint(module)
         if complaint:
-            raise AdapterUnknown(complaint, file.path, "the option --anyway converts it as it is")
+            raise AdapterUnknown(complaint, file.path, "the option --force converts it as it is")
 
 
 def check_finite(rows: TensorRows, values: NDArray[np.floating] | None = None) -> None:

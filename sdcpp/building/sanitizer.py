@@ -1,6 +1,6 @@
 """Builds with AddressSanitizer and UndefinedBehaviorSanitizer, which make latent memory errors crash every time.
 
-This is an option of the CPU backend for gcc and clang on Linux: ``sdcpp build --sanitize``, ``sdcpp matrix
+This is an option of the CPU backend for gcc and clang on Linux: ``sdcpp build --sanitize``, ``sdcpp verify
 --sanitize``. Python itself is not built with the sanitizers. So LD_PRELOAD must load their runtime first, and the C++
 runtime with it, or the first exception fails the sanitizer's own check
 (https://github.com/google/sanitizers/wiki/AddressSanitizerAsDso). The first finding ends the process; the pool

@@ -80,7 +80,7 @@ def compare(folder: Path, base: str | None = None) -> Checkout:
         raise NothingTried(
             "the checkout does not differ from its base",
             f"{place}, {start} ({upstream})",
-            "if upstream's branch has the change, too, name the commit before it: --base COMMIT",
+            "if upstream's branch has the change, too, name the commit before it: --merge-base COMMIT",
         )
     return Checkout(
         before=before,
@@ -102,7 +102,7 @@ def _base(folder: Path, wanted: str | None) -> tuple[str, Commit]:
                 raise SourceInvalid(
                     f"the checkout has no commit in common with {name}",
                     folder,
-                    "run `git fetch --unshallow` in a shallow clone, or give another --base",
+                    "run `git fetch --unshallow` in a shallow clone, or give another --merge-base",
                 )
             return name, next(_log(folder, "-1", common))
     if wanted:
@@ -112,7 +112,7 @@ def _base(folder: Path, wanted: str | None) -> tuple[str, Commit]:
     raise SourceInvalid(
         "the checkout has no branch of upstream",
         folder,
-        "name what to compare with: --base REF, for example --base HEAD~1",
+        "name what to compare with: --merge-base REF, for example --merge-base HEAD~1",
     )
 
 

@@ -68,12 +68,12 @@ def test_a_folder_where_a_file_lies_is_refused(
             atomic_write.ensure_folder(path)
     monkeypatch.chdir(project.ROOT)
     records = str(next(project.ROOT.glob("results/2026-05-cpu*.jsonl")))
-    assert main(["merge", records, "--output", str(taken)]) == OutputRefused.exit_code
+    assert main(["combine", records, "--output", str(taken)]) == OutputRefused.exit_code
     assert f"folder cannot be made (File exists): {taken}" in capsys.readouterr().err.replace("\n", "")
     assert taken.read_text(encoding="utf-8") == "mine"
 
 
-@pytest.mark.parametrize("command", ["verify", "matrix", "stability"])
+@pytest.mark.parametrize("command", ["verify", "repeat", "matrix", "stability"])
 def test_the_folder_is_looked_at_before_anything_is_built(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:

@@ -1,4 +1,4 @@
-"""``sdcpp lora compare``: what one LoRA file loses against another."""
+"""Show what one LoRA file loses compared with another."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from harness.converter.picture_loss import Effect
 from sdcpp import console
 from sdcpp.building.finished import require_build
 
+RENAMED = options.RENAMED
 EPILOG = """\
 examples
   sdcpp lora compare style.safetensors style.gguf
@@ -21,12 +22,12 @@ examples
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    parser.add_argument("a", type=Path, metavar="A", help="the file that is right")
-    parser.add_argument("b", type=Path, metavar="B", help="the file that is judged")
-    parser.add_argument("--plot", type=Path, metavar="SVG")
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--base", metavar="MODEL", help="also compare pictures: flux-small or sd1-tiny")
-    options.add_library(parser)
+    parser.add_argument("a", type=Path, metavar="A", help="the original")
+    parser.add_argument("b", type=Path, metavar="B", help="the file to judge")
+    parser.add_argument("--plot", type=Path, metavar="SVG", help="draw the errors of all modules")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    options.add_base_model(parser, "also compare pictures of this model: flux-small or sd1-tiny")
+    options.add_build(parser)
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -34,19 +35,21 @@ def main(arguments: argparse.Namespace) -> int:
     found = compare(arguments.a, arguments.b)
     if arguments.plot:
         plot.write(found, arguments.plot)
-    seen = _effect(arguments) if arguments.base else None
+    seen = _effect(arguments) if arguments.base_model else None
     data = {**found.as_json(), "effect_error": seen.error if seen else None}
     options.show(lambda: data, lambda: text.comparison(found), as_json=arguments.json)
     if seen and not arguments.json:
         said = f"{seen.error:.3%}" if seen.error is not None else f"no picture ({seen.outcome})"
         console.out.print(
-            f"in pictures of {arguments.base}: effect error {said}, the weights predict {found.relative:.3%}",
+            f"in pictures of {arguments.base_model}: effect error {said}, the weights predict {found.relative:.3%}",
             markup=False,
         )
     return 0
 
 
 def _effect(arguments: argparse.Namespace) -> Effect:
-    folder = arguments.library or require_build()
-    [seen] = picture_loss.effects(folder, picture_loss.base_named(arguments.base), arguments.a, [arguments.b])
+    folder = arguments.build or require_build()
+    [seen] = picture_loss.effects(
+        folder, picture_loss.base_named(arguments.base_model), arguments.a, [arguments.b]
+    )
     return seen

@@ -1,4 +1,4 @@
-"""``sdcpp lora convert``: write a LoRA in another container or type."""
+"""Write a LoRA in another container or type."""
 
 from __future__ import annotations
 
@@ -12,25 +12,33 @@ from harness.converter.convert import convert
 from harness.converter.inspect import require_fit
 from harness.quantising.package_quantiser import open_quantiser
 from sdcpp import console
-from sdcpp.errors import FileInvalid
 
+RENAMED = {**options.RENAMED, "--anyway": ("--force",)}
 EPILOG = """\
+The suffix of the output decides its container: .safetensors, .gguf or .ckpt. Without --type every
+tensor keeps its type and its bits. With a quantised type, matrices whose rows are whole blocks get
+that type; scalars, vectors and other matrices stay float. --verbose shows the reason for each
+tensor. The types are those of the built library, or without a build those of the gguf package.
+
 examples
   sdcpp lora convert style.safetensors style.gguf --type Q8_0
-  sdcpp lora convert style.safetensors style.gguf --max-loss 2%        the smallest file that loses no more
+  sdcpp lora convert style.safetensors style.gguf --type Q4_K,Q4_0   Q4_0 for rows too short for Q4_K
+  sdcpp lora convert style.safetensors style.gguf --max-loss 2%      the smallest such file
+  sdcpp lora convert style.safetensors style.gguf --type Q4_0 --rebalance
+  sdcpp lora convert style.gguf style.safetensors                    its values, exactly
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    parser.add_argument("input", type=Path, metavar="IN")
-    parser.add_argument("output", type=Path, metavar="OUT")
+    parser.add_argument("input", type=Path, metavar="IN", help="a .safetensors, .gguf or .ckpt file")
+    parser.add_argument("output", type=Path, metavar="OUT", help="the file to write")
     options.add_types(parser)
     parser.add_argument(
         "--max-loss",
         type=percentage,
         metavar="SHARE",
-        help="choose the smallest types that lose less: 2%% or 0.02",
+        help="choose the smallest types with a relative error of ΔW below this: 2%% or 0.02",
     )
     parser.add_argument(
         "--rebalance",
@@ -40,9 +48,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pad-rank", action="store_true", help="with --rebalance: pad the rank to whole blocks"
     )
-    parser.add_argument("--base", metavar="MODEL", help="refuse what does not fit this model; see inspect")
+    options.add_base_model(parser, "refuse a LoRA that does not fit this model; see sdcpp lora inspect")
     parser.add_argument(
-        "--anyway", action="store_true", help="convert what has NaN in it or lacks parts, as far as that goes"
+        "--force",
+        action="store_true",
+        help="also convert a LoRA that has NaN or lacks parts, as far as possible",
     )
     parser.add_argument("--verbose", action="store_true", help="show every tensor's type and why")
 
@@ -55,17 +65,17 @@ def percentage(text: str) -> float:
     except ValueError:
         value = 0.0
     if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no share: write 2% or 0.02")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share between 0 and 1: write 2% or 0.02")
     return value
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the command."""
     if arguments.pad_rank and not arguments.rebalance:
-        raise FileInvalid("--pad-rank needs", "--rebalance", "add it")
-    if arguments.base:
-        require_fit(arguments.input, arguments.base)
-    with open_quantiser(arguments.library) as made:
+        arguments.complain("--pad-rank needs --rebalance")
+    if arguments.base_model:
+        require_fit(arguments.input, arguments.base_model)
+    with open_quantiser(arguments.build) as made:
         if arguments.max_loss:
             choice = type_choice.convert_within_loss(
                 arguments.input,
@@ -82,7 +92,7 @@ def main(arguments: argparse.Namespace) -> int:
                 arguments.output,
                 arguments.type,
                 made,
-                anyway=arguments.anyway,
+                anyway=arguments.force,
                 rebalance=arguments.rebalance,
                 pad=arguments.pad_rank,
             )

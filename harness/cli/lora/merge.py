@@ -1,4 +1,4 @@
-"""``sdcpp lora merge``: put LoRAs into a base model."""
+"""Merge LoRAs into a base model."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from harness.converter.merge_into_base import merge, parse_adapter_argument
 from harness.quantising.package_quantiser import open_quantiser
 from sdcpp import console
 
+RENAMED = options.RENAMED
 EPILOG = """\
 examples
   sdcpp lora merge model.safetensors style.gguf merged.safetensors
@@ -20,15 +21,15 @@ examples
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    parser.add_argument("base", type=Path, metavar="BASE")
-    parser.add_argument("adapters", nargs="+", metavar="ADAPTER[@MULTIPLIER]")
-    parser.add_argument("output", type=Path, metavar="OUT")
+    parser.add_argument("base", type=Path, metavar="BASE", help="the file of the base model")
+    parser.add_argument("adapters", nargs="+", metavar="ADAPTER[@MULTIPLIER]", help="a LoRA")
+    parser.add_argument("output", type=Path, metavar="OUT", help="the file to write")
     options.add_types(parser)
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    with open_quantiser(arguments.library) as made:
+    with open_quantiser(arguments.build) as made:
         done = merge(
             arguments.base,
             [parse_adapter_argument(each) for each in arguments.adapters],

@@ -9,22 +9,32 @@ from pathlib import Path
 
 from sdcpp import console
 
+#: Former spellings of options.
+RENAMED = {"--base": ("--base-model",), "--library": ("--build",)}
+
 
 def add_types(parser: argparse.ArgumentParser) -> None:
-    """Add ``--type``, a list of names, and ``--library``, the build that can make them."""
+    """Add ``--type``, a list of names, and ``--build``, the build that can make them."""
     parser.add_argument(
         "--type",
         default=[],
         type=type_names,
         metavar="TYPE[,TYPE]",
-        help="F32, F16, BF16 or a quantised type; further ones for rows that are no whole blocks of the first",
+        help="F32, F16, BF16 or a quantised type; more types are for rows that are no whole blocks of the first",
     )
-    add_library(parser)
+    add_build(parser)
 
 
-def add_library(parser: argparse.ArgumentParser) -> None:
-    """Add ``--library``, the folder of a build."""
-    parser.add_argument("--library", type=Path, metavar="DIR", help="a build's folder (default: the newest)")
+def add_build(parser: argparse.ArgumentParser, default: str = "the newest") -> None:
+    """Add ``--build``, the folder of a build; ``default`` says what None means."""
+    parser.add_argument(
+        "--build", type=Path, metavar="DIR", help=f"a folder that sdcpp build printed (default: {default})"
+    )
+
+
+def add_base_model(parser: argparse.ArgumentParser, words: str) -> None:
+    """Add ``--base-model``; ``words`` are its help."""
+    parser.add_argument("--base-model", metavar="MODEL", help=words)
 
 
 def type_names(text: str) -> list[str]:

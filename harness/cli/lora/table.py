@@ -1,4 +1,4 @@
-"""``sdcpp lora table``: what each type costs and loses, for one LoRA."""
+"""Show the size and the loss of one LoRA for each type."""
 
 from __future__ import annotations
 
@@ -11,28 +11,42 @@ from harness.quantising.package_quantiser import open_quantiser
 from sdcpp import console
 from sdcpp.building.finished import newest_build
 
+RENAMED = {**options.RENAMED, "--types": ("--type",)}
 EPILOG = """\
 examples
   sdcpp lora table style.safetensors
-  sdcpp lora table style.safetensors --types 'Q8_0;Q4_K,Q4_0' --base flux-small
+  sdcpp lora table style.safetensors --type Q8_0 --type Q4_K,Q4_0 --base-model flux-small
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    parser.add_argument("file", type=Path, metavar="FILE")
-    parser.add_argument("--types", metavar="TYPE;TYPE", help="separated by semicolons, each as for --type")
-    parser.add_argument("--base", metavar="MODEL", help="also in pictures: flux-small or sd1-tiny")
-    parser.add_argument("--pad-rank", action="store_true", help="also with the rank padded to whole blocks")
-    options.add_library(parser)
+    parser.add_argument("file", type=Path, metavar="FILE", help="a LoRA")
+    parser.add_argument(
+        "--type",
+        type=_rows,
+        action="extend",
+        default=[],
+        metavar="TYPE[,TYPE]",
+        help="a row of the table, as in convert; may be repeated (default: the usual types)",
+    )
+    options.add_base_model(parser, "also show the error in pictures of this model: flux-small or sd1-tiny")
+    parser.add_argument(
+        "--pad-rank", action="store_true", help="also show each type with the rank padded to whole blocks"
+    )
+    options.add_build(parser)
+
+
+def _rows(text: str) -> list[str]:
+    """Return the rows that one ``--type`` names: one, or in the former spelling several with ";" between them."""
+    return [",".join(options.type_names(row)) for row in text.split(";")]
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    folder = arguments.library or newest_build()
-    kinds = [text.strip() for text in arguments.types.split(";")] if arguments.types else []
+    folder = arguments.build or newest_build()
     with open_quantiser(folder) as made:
-        base = picture_loss.base_named(arguments.base) if arguments.base else None
-        found = table.type_rows(arguments.file, made, kinds, base, folder, pad=arguments.pad_rank)
+        base = picture_loss.base_named(arguments.base_model) if arguments.base_model else None
+        found = table.type_rows(arguments.file, made, arguments.type, base, folder, pad=arguments.pad_rank)
     console.out.print(table.text(found), markup=False)
     return 0

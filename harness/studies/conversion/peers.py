@@ -1,6 +1,6 @@
 """This converter beside upstream's and the gguf package, on one file.
 
-``python -m harness.studies.conversion.peers FILE TYPE`` runs it.
+``sdcpp study converters FILE TYPE`` runs it.
 
 Each runs in a process of its own (``harness.studies.conversion.peer``). Time is from start to end of that
 process, the start of Python and the loading of the library included.
@@ -8,10 +8,8 @@ process, the start of Python and the loading of the library included.
 
 from __future__ import annotations
 
-import argparse
 import resource
 import sys
-import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -27,8 +25,6 @@ from harness.converter.picture_loss import Effect
 from harness.formats.read import read_tensors
 from harness.models.base_model import Base
 from harness.quantising.package_quantiser import open_quantiser
-from harness.studies.conversion.peer import WHO
-from sdcpp.building.finished import require_build
 from sdcpp.errors import LibraryUnusable
 from sdcpp.process import run
 
@@ -144,30 +140,3 @@ def read_alike(path: Path, folder: Path) -> Iterator[bool]:
                 decoded = made.dequantise(tensor.raw().reshape(-1, len(tensor.raw())), tensor.kind)
                 equal = equal and np.array_equal(found, decoded.reshape(-1))
             yield equal
-
-
-def main(argv: list[str] | None = None) -> None:
-    """Print a Markdown table of all three, and another of who reads whose file."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("file", type=Path)
-    parser.add_argument("type")
-    parser.add_argument("--skip-loss", action="store_true", help="only time, memory and size")
-    parser.add_argument("--base", help="also exchange the files and draw: flux-small or sd1-tiny")
-    parser.add_argument("--library", type=Path, metavar="DIR", help="a build's folder (default: the newest)")
-    arguments = parser.parse_args(argv)
-    folder = arguments.library or require_build(patched=True)
-    print(f"{folder.name}\n")
-    with tempfile.TemporaryDirectory(dir=arguments.file.parent) as place:
-        made = {
-            who: measured(who, folder, arguments.file, Path(place) / f"{who}.gguf", arguments.type)
-            for who in WHO
-        }
-        print("\n".join(costs(arguments.file, made, loss=not arguments.skip_loss)))
-        if arguments.base:
-            paths = {who: each.path for who, each in made.items()}
-            found = exchanges(folder, picture_loss.base_named(arguments.base), arguments.file, paths)
-            print("", *exchanged(found), sep="\n")
-
-
-if __name__ == "__main__":
-    main()

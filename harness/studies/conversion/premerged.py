@@ -1,6 +1,6 @@
 """An adapter merged before quantising beside one applied by the library.
 
-``python -m harness.studies.conversion.premerged`` runs it.
+``sdcpp study premerged`` runs it.
 
 A quantised base swallows a small ΔW when the library adds it to blocks (stable-diffusion.cpp issues #904, #709).
 The truth is what the adapter changes in the picture of the float base, merged in float64. Told is how far what it
@@ -10,7 +10,6 @@ applied at run time. Quantising the base costs something without any adapter, to
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import tempfile
 from dataclasses import dataclass
@@ -24,13 +23,11 @@ from harness.converter.convert import convert
 from harness.converter.merge_into_base import WeightedAdapter, merge
 from harness.converter.picture_loss import ExistingFile, observed
 from harness.judging import oracle
-from harness.models import tiny_models
 from harness.models.base_model import Base
 from harness.quantising.package_quantiser import open_quantiser
 from harness.studies.conversion import sample_adapter
 from sdcpp import console
 from sdcpp.binding import build_folder
-from sdcpp.building.finished import require_build
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,23 +41,12 @@ class Replaced(Base):
         return super().make() | {"model": self.model}
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Print a Markdown table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--type", default="Q8_0")
-    parser.add_argument("--strength", type=float, action="append", help="‖ΔW‖ over ‖W‖")
-    parser.add_argument(
-        "--library", type=Path, metavar="DIR", help="default: the newest without and with patches"
+def heading(kind: str) -> tuple[str, str]:
+    """Return the first two lines of the table for a type of the base model."""
+    return (
+        f"| ‖ΔW‖ / ‖W‖ | library | merged, then {kind} | immediately | at run time | base alone |",
+        "|---|---|---|---|---|---|",
     )
-    arguments = parser.parse_args(argv)
-    folders = [arguments.library] if arguments.library else [require_build(), require_build(patched=True)]
-    print(
-        f"| ‖ΔW‖ / ‖W‖ | library | merged, then {arguments.type} | immediately | at run time | base alone |"
-    )
-    print("|---|---|---|---|---|---|")
-    for strength in arguments.strength or [0.02, 0.1, 0.5]:
-        for folder in dict.fromkeys(folders):
-            print(row(folder, tiny_models.FLUX_SMALL, arguments.type, strength))
 
 
 def row(folder: Path, base: Base, kind: str, strength: float) -> str:
@@ -110,7 +96,3 @@ def shot(base: Base, model: Path, mode: str) -> Shot:
     other = Replaced(**{**fields, "name": f"{base.name}-{model.stem}"}, model=model)
     # The files of the other roles lie where those of the base do.
     return Shot(base=other, mode=mode)
-
-
-if __name__ == "__main__":
-    main()

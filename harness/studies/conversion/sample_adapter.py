@@ -1,15 +1,14 @@
 """Adapters such as training leaves them, for measuring.
 
-``python -m harness.studies.conversion.sample_adapter OUT --base flux-small`` writes one.
+``sdcpp study sample OUT`` writes one.
 
 Training starts from a random ``down`` and a zero ``up`` and moves mostly ``up``, along few directions (Hu et al.,
 https://arxiv.org/abs/2106.09685, section 7.2): ``down`` is random here and the singular values of ``up`` fall off
-as exp(-decay * k / rank). With ``--modules`` and ``--width`` the file is for no model and as large as one likes.
+as exp(-decay * k / rank).
 """
 
 from __future__ import annotations
 
-import argparse
 import math
 from pathlib import Path
 
@@ -19,7 +18,6 @@ from numpy.typing import NDArray
 from harness.converter.cast import cast
 from harness.formats.tensor import Bytes, TensorHeader
 from harness.formats.write import Spec, container_of, write_container
-from harness.models import tiny_models
 from harness.models.base_model import Base
 
 Arrays = dict[str, NDArray[np.float32]]
@@ -54,6 +52,20 @@ def for_base(base: Base, rank: int, decay: float, strength: float = 1.0, seed: i
     return arrays
 
 
+def for_width(width: int, rank: int, decay: float) -> Arrays:
+    """Return one module of a LoRA for no model, with a weight of ``width`` rows and columns and ‖ΔW‖ = 1.
+
+    "BLOCK" in its names stands for the number of the copy that ``write`` makes.
+    """
+    up, down = factors(width, width, rank, decay, 1.0, (7,))
+    key = "lora_unet_double_blocks_BLOCK_img_attn_proj"
+    return {
+        f"{key}.lora_down.weight": down,
+        f"{key}.lora_up.weight": up,
+        f"{key}.alpha": np.array(16, np.float32),
+    }
+
+
 def write(path: Path, arrays: Arrays, kind: str, copies: int = 1) -> None:
     """Write arrays as a type; with ``copies`` each is written so often, under names of its own."""
     specs = []
@@ -69,37 +81,3 @@ def write(path: Path, arrays: Arrays, kind: str, copies: int = 1) -> None:
 
     metadata = {"ss_network_module": TensorHeader(type="STRING", value="networks.lora")}
     write_container(path, container_of(path), specs, metadata, fill)
-
-
-def main(argv: list[str] | None = None) -> None:
-    """Write the file that the arguments ask for."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("output", type=Path)
-    parser.add_argument("--base", choices=sorted(tiny_models.BASES))
-    parser.add_argument("--rank", type=int, default=32)
-    parser.add_argument("--decay", type=float, default=4.0)
-    parser.add_argument("--type", default="F32", choices=["F32", "F16", "BF16"])
-    parser.add_argument("--modules", type=int, default=1, help="without --base: how many")
-    parser.add_argument("--width", type=int, default=3072, help="without --base: of the weight, both ways")
-    arguments = parser.parse_args(argv)
-    if arguments.base:
-        write(
-            arguments.output,
-            for_base(tiny_models.BASES[arguments.base], arguments.rank, arguments.decay),
-            arguments.type,
-        )
-        return
-    width = arguments.width
-    up, down = factors(width, width, arguments.rank, arguments.decay, 1.0, (7,))
-    key = "lora_unet_double_blocks_BLOCK_img_attn_proj"
-    arrays = {f"{key}.lora_down.weight": down, f"{key}.lora_up.weight": up, f"{key}.alpha": np.float32(16)}
-    write(
-        arguments.output,
-        {name: np.asarray(array) for name, array in arrays.items()},
-        arguments.type,
-        arguments.modules,
-    )
-
-
-if __name__ == "__main__":
-    main()

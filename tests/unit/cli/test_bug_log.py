@@ -34,7 +34,7 @@ def test_a_log_has_the_command_the_versions_and_the_traceback(cache_folder: Path
 def test_a_log_has_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INDEX_TOKEN", "hunter2hunter2")
     monkeypatch.setenv("SSH_KEY", "a")  # short: it would blacken half of the text
-    text = bug_log.text(bug(), ["build", "--source", "https://me:hunter2@host/path"])
+    text = bug_log.text(bug(), ["build", "--checkout", "https://me:hunter2@host/path"])
     assert "hunter2" not in text
     assert "https://***@host/path" in text
     assert "ValueError: with *** and https://***@index.example/simple" in text

@@ -22,7 +22,7 @@ def test_the_command_exits_by_what_it_found(
     def run() -> int:
         for path, records in zip(paths, (cpu_run, cuda_run), strict=True):
             compact.write([records], Path(path))
-        return main(["merge", *paths, "--output", str(tmp_path / "out")])
+        return main(["combine", *paths, "--output", str(tmp_path / "out")])
 
     for records in (cpu_run, cuda_run):  # of quantised types the project's own expectations speak
         records.cells = [c for c in records.cells if c.side == side.label and "-Q" not in c.case]

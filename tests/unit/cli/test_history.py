@@ -20,6 +20,6 @@ def test_some_cases_are_shown_and_leave_no_record(
 
     monkeypatch.setattr("harness.studies.history.run.run", run)
     monkeypatch.setattr("harness.studies.history.run.write", lambda *_: pytest.fail("wrote a record"))
-    assert command.main(["history", "--revision", "0.2.9", "--select", "rank-*"]) == 0
+    assert command.main(["history", "--revision", "0.2.9", "--case", "rank-*"]) == 0
     assert asked == ["0.2.9", ["rank-*"]]
     assert capsys.readouterr().out == "0.2.9 pristine rank-1@immediately: abort so <it> is\n"

@@ -16,7 +16,7 @@ from tests.unit.converter.lora_files import pair, save
 def test_converting_for_a_base_that_does_not_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = save(tmp_path / "a.safetensors", pair(inner=48) | pair(key="lora_unet_other"))
     base = save(tmp_path / "base.safetensors", {"block.proj.weight": np.zeros((64, 32), np.float32)})
-    assert main(["lora", "convert", str(path), str(tmp_path / "b.gguf"), "--base", str(base)]) == 56
+    assert main(["lora", "convert", str(path), str(tmp_path / "b.gguf"), "--base-model", str(base)]) == 56
     said = capsys.readouterr().err
     assert "changes [64, 48], the base has [64, 32] at block.proj.weight (and 1 more)" in said
     assert not (tmp_path / "b.gguf").exists()

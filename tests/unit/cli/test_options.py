@@ -18,19 +18,19 @@ def test_revisions_are_the_named_ones_or_the_default_or_the_checkout(
     parser: argparse.ArgumentParser, tmp_path: Path
 ) -> None:
     options.add_revisions(parser)
-    options.add_source(parser)
+    options.add_checkout(parser)
 
     def names(*words: str) -> list[str]:
         return [one.name for one in options.revisions(parser.parse_args(words))]
 
     assert names() == list(options.REVISIONS)
     assert names("--revision", "0.2.9", "--revision", "2026-05") == ["0.2.9", "2026-05"]
-    assert names("--source", str(tmp_path)) == ["local"]
+    assert names("--checkout", str(tmp_path)) == ["local"]
     assert [one.name for one in options.revisions(parser.parse_args([]), default=["0.2.9"])] == ["0.2.9"]
     with pytest.raises(UnknownRevision, match="2026-5"):
         names("--revision", "2026-5")
     with pytest.raises(SourceInvalid, match="no such folder"):
-        names("--source", str(tmp_path / "nowhere"))
+        names("--checkout", str(tmp_path / "nowhere"))
 
 
 def test_one_revision_is_the_newest_unless_another_is_named(parser: argparse.ArgumentParser) -> None:
@@ -40,16 +40,28 @@ def test_one_revision_is_the_newest_unless_another_is_named(parser: argparse.Arg
     assert f"default: {options.REVISIONS[-1]}" in parser.format_help()
 
 
-def test_a_side_excludes_the_other(
-    parser: argparse.ArgumentParser, capsys: pytest.CaptureFixture[str]
-) -> None:
-    options.add_one_side(parser)
-    found = parser.parse_args(["--patched"])
-    assert (found.pristine, found.patched) == (False, True)
+def test_a_side_is_one_of_three(parser: argparse.ArgumentParser, capsys: pytest.CaptureFixture[str]) -> None:
+    options.add_side(parser)
+    assert options.SIDES[parser.parse_args([]).side] == ("pristine", "patched")
+    assert options.SIDES[parser.parse_args(["--side", "patched"]).side] == ("patched",)
     with pytest.raises(SystemExit) as ended:
-        parser.parse_args(["--patched", "--pristine"])
+        parser.parse_args(["--side", "neither"])
     assert ended.value.code == 2
-    assert "not allowed with" in capsys.readouterr().err
+    assert "choose from 'pristine', 'patched', 'both'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["0", "-3", "1.5", "many", ""])
+def test_a_count_below_one_is_refused(
+    text: str, parser: argparse.ArgumentParser, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options.add_workers(parser)
+    options.add_repeat(parser, "rounds")
+    assert parser.parse_args(["--jobs", "1", "--repeat", "12"]) == argparse.Namespace(jobs=1, repeat=12)
+    for option in ("--jobs", "--repeat"):
+        with pytest.raises(SystemExit) as ended:
+            parser.parse_args([f"{option}={text}"])
+        assert ended.value.code == 2
+        assert f"argument {option}: {text!r} is not a whole number of 1 or more" in capsys.readouterr().err
 
 
 def test_cmake_entries_are_names_and_values(
@@ -63,7 +75,7 @@ def test_cmake_entries_are_names_and_values(
         with pytest.raises(SystemExit) as ended:
             parser.parse_args(["-D", wrong])
         assert ended.value.code == 2
-        assert "is not a CMake cache entry: write NAME=VALUE" in capsys.readouterr().err
+        assert "is not a CMake cache entry: write NAME=VALUE or NAME:TYPE=VALUE" in capsys.readouterr().err
 
 
 def test_output_backend_and_workers_say_their_defaults(

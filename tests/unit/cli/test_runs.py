@@ -5,35 +5,61 @@ import shlex
 
 import pytest
 
-from harness.cases.matrix import Matrix
 from harness.cli.main import main
 from harness.cli.runs import shell_command
 from sdcpp.errors import NothingTried
-from sdcpp.machine import backends
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return a list that gets the command of each run, in place of builds and runs."""
+    commands: list[str] = []
+
+    def sides(arguments: argparse.Namespace, _: str, command: list[str], *__: object) -> None:
+        commands.append(shell_command(arguments, command))
+        raise NothingTried("no case", "all", "this is a test")
+
+    monkeypatch.setattr("harness.cli.runs.all_sides", sides)
+    return commands
 
 
 @pytest.mark.parametrize(
     "words",
     [
-        "matrix --revision 2026-05 --select 'lora-*'",
-        "matrix --both",
-        "matrix --patched --revision 0.2.9 --sanitize",
-        "regress --quick --patched --backend cuda -D CMAKE_CUDA_ARCHITECTURES=90",
-        "regress --quick --pristine --where mode=auto",
-        "stability --full --revision 2026-05",
+        "verify",
+        "verify --revision 2026-05 --case 'gguf-*'",
+        "verify --matrix full --side patched --revision 0.2.9 --sanitize",
+        "verify --side both --checkout /tmp --backend cuda -D CMAKE_CUDA_ARCHITECTURES=90",
+        "verify --matrix quick --side pristine --where mode=auto",
+        "verify --matrix core --case missing-file@at_runtime",
+        "repeat --matrix full --side patched --revision 2026-05",
+        "repeat --checkout /tmp",
     ],
 )
-def test_the_records_keep_the_command_that_was_typed(words: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
-
-    def contenders(arguments: argparse.Namespace, _: Matrix, command: list[str], *__: object) -> None:
-        asked.append(shell_command(arguments, command))
-        raise NothingTried("no case", "all", "this is a test")
-
-    monkeypatch.setattr("harness.cli.runs.all_sides", contenders)
-    monkeypatch.setattr(backends, "require", lambda _: None)
+def test_the_records_keep_the_command_that_was_typed(words: str, asked: list[str]) -> None:
     assert main(shlex.split(words)) == NothingTried.exit_code
-    assert main(shlex.split(words.replace("--quick ", ""))) == NothingTried.exit_code
-    assert asked == [f"sdcpp {words}"] * 2  # a whole regress begins with the quick matrix
+    [command] = asked
+    assert command.removeprefix("nox -s ").removeprefix("sdcpp ").replace("verify -- ", "verify ") == words
+
+
+@pytest.mark.parametrize(
+    ("former", "words"),
+    [
+        ("matrix", "nox -s verify -- --matrix full --side pristine"),
+        ("matrix --both", "nox -s verify -- --matrix full"),
+        (
+            "matrix --patched --revision 0.2.9 --select 'lora-*'",
+            "nox -s verify -- --matrix full --side patched --revision 0.2.9 --case 'lora-*'",
+        ),
+        ("regress", "nox -s verify -- --matrix quick"),
+        ("regress --quick --patched", "nox -s verify -- --matrix quick --side patched"),
+        ("regress --source=/tmp", "nox -s verify -- --matrix quick --side both --checkout /tmp"),
+        ("stability --full --times 2", "sdcpp repeat --matrix full --side patched"),
+        ("stability --source /tmp", "sdcpp repeat --side patched --checkout /tmp"),
+    ],
+)
+def test_former_commands_run_what_they_did(former: str, words: str, asked: list[str]) -> None:
+    assert main(shlex.split(former)) == NothingTried.exit_code
+    assert asked == [words]  # a whole regress begins with the quick matrix

@@ -16,7 +16,7 @@ def test_inspecting_against_a_base(tmp_path: Path, capsys: pytest.CaptureFixture
     path = save(tmp_path / "a.safetensors", arrays)
     base = tmp_path / "base.safetensors"
     save(base, {n: np.zeros(w.shape, np.float32) for n, w in BASE.files["model"].items()})
-    assert main(["lora", "inspect", str(path), "--base", str(base), "--json"]) == 1
+    assert main(["lora", "inspect", str(path), "--base-model", str(base), "--json"]) == 1
     data = json.loads(capsys.readouterr().out)
     assert data["scheme"] == "kohya"
     assert data["groups"][0]["rank"] == 32

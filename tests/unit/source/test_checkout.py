@@ -164,7 +164,7 @@ def test_a_folder_without_a_base_says_what_to_do(cloned: Path, kind: str) -> Non
     elif kind == "no upstream":
         git(cloned, "remote", "remove", "origin")
         git(cloned, "branch", "--delete", "--force", "main")
-        words = "--base REF"
+        words = "--merge-base REF"
     else:
         git(cloned, "checkout", "--quiet", "--orphan", "other")
         git(cloned, "commit", "--quiet", "--message=no parents")

@@ -118,7 +118,7 @@ def test_the_commit_that_broke_a_case_is_found_in_a_checkout_and_the_one_that_me
 
     def run(good: str, bad: str) -> list[str]:
         ends = ["--good", made[good], "--bad", made[bad], "--output", str(tmp_path / "out")]
-        assert command.main(["bisect", "--case", "missing-file", "--source", str(folder), *ends]) == 0
+        assert command.main(["bisect", "--case", "missing-file", "--repo", str(folder), *ends]) == 0
         return capsys.readouterr().out.splitlines()
 
     lines = run("good", "another comment")
@@ -127,7 +127,7 @@ def test_the_commit_that_broke_a_case_is_found_in_a_checkout_and_the_one_that_me
     assert lines[1].endswith(f"{Verdict.PASS} -> {Verdict.ABORT} after git-{made['comment'][:10]}")
     report = (tmp_path / "out/missing-file@immediately-pristine/step/report.md").read_text("utf-8")
     assert made["broken"][:10] in report
-    assert f"sdcpp bisect --good {made['good']} --bad {made['another comment']} --source {folder}" in report
+    assert f"sdcpp bisect --good {made['good']} --bad {made['another comment']} --repo {folder}" in report
     assert "--case missing-file@immediately" in report
     assert "ABORT" in report
     assert run("mended", "broken")[-1].startswith(f"first good: git-{made['mended'][:10]} ")

@@ -1,0 +1,1 @@
+"""The subcommands of ``sdcpp patch``: a module for each."""

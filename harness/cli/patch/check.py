@@ -1,0 +1,28 @@
+"""Check patches/ against the rules, then show whether each patch applies to both named revisions."""
+
+from __future__ import annotations
+
+import argparse
+
+from harness.cli import options
+from harness.cli.patch import lint, state
+from sdcpp.source import revision
+
+EPILOG = """\
+output
+  That of sdcpp patch lint and of sdcpp patch state, with the same exit statuses.
+
+examples
+  sdcpp patch check
+  sdcpp patch lint            only the rules
+"""
+
+
+def add_arguments(_: argparse.ArgumentParser) -> None:
+    """Add nothing: the command has no options."""
+
+
+def main(_: argparse.Namespace) -> int:
+    """Run the command."""
+    lint.require_rules()
+    return state.show([revision.find(name) for name in options.REVISIONS])

@@ -1,0 +1,1 @@
+"""The subcommands of ``sdcpp study``: a module for each."""

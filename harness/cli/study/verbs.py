@@ -1,0 +1,29 @@
+"""Measure the conversion of LoRA files; docs/convert.md has the results."""
+
+from __future__ import annotations
+
+from harness.cli.commands import Command, CommandParser, add_commands
+
+EPILOG = """\
+examples
+  sdcpp study sample half.safetensors --modules 640 --rank 64 --type F16
+  sdcpp study converters half.safetensors Q8_0 --skip-loss
+  sdcpp study premerged --type Q4_0 --strength 0.05
+"""
+COMMANDS = {
+    "converters": Command(
+        module="harness.cli.study.converters", summary="compare the time, memory and loss of three converters"
+    ),
+    "premerged": Command(
+        module="harness.cli.study.premerged",
+        summary="compare a LoRA merged before quantising with one that the library applies",
+    ),
+    "sample": Command(
+        module="harness.cli.study.sample", summary="write a LoRA that is like a trained one, to measure with"
+    ),
+}
+
+
+def add_arguments(parser: CommandParser) -> None:
+    """Add the subcommands."""
+    add_commands(parser, COMMANDS)
