@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from harness.records.verdict import Verdict
+from harness.records.verdict import Status, Verdict
 from harness.reports import vocabulary
 from tests.unit.example_records import example
 
@@ -14,3 +14,8 @@ def test_an_error_stands_beside_a_verdict_where_it_decides_it() -> None:
     assert vocabulary.verdict_text(replace(cell, verdict=Verdict.WRONG)) == "WRONG 0.012"
     assert vocabulary.verdict_text(replace(cell, verdict=Verdict.NO_EFFECT)) == "NO_EFFECT"
     assert vocabulary.verdict_text(replace(cell, tolerance=None)) == "PASS"
+
+
+def test_every_verdict_and_every_status_has_a_meaning() -> None:
+    assert set(vocabulary.VERDICTS) == set(Verdict)
+    assert set(vocabulary.STATUSES) == set(vocabulary.SIGNS) == set(vocabulary.SEVERITY) == set(Status)
