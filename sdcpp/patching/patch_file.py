@@ -119,6 +119,7 @@ def parse(content: bytes, path: Path) -> Patch:
     )
 
 
+# The package unidiff refuses valid diffs of files with " b/" in their names, and does not keep the heads of hunks.
 def hunks(diff: str) -> Iterator[Hunk]:
     """Yield the hunks of a diff, as far as it is well formed."""
     old = new = None
