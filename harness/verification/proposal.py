@@ -1,4 +1,4 @@
-"""A change that somebody proposes: both states of the source built, and what the change is, for the report."""
+"""A proposed change: the source before and after it, both built, and a description for the report."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ BEFORE, AFTER = "before", "after"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """Two states of one workspace, ``before`` and ``after``: trees, each with patches on it.
+    """Two states of a source, ``before`` and ``after`` a change: each a tree and the patches to apply to it.
 
-    ``again`` are the words of the command line that propose it again. ``facts`` say in text what it is:
+    ``again`` has the arguments of ``sdcpp verify`` that name the change. ``facts`` describe it:
 
-    - "before" and "after": which state that is;
-    - "commits": what it consists of, as (id, subject), the newest first;
-    - "uncommitted": files with work that is in no commit;
-    - "files": all it changes, as (name, lines added, lines removed), None for a binary file.
+    - "before" and "after": a description of each state;
+    - "commits": the commits or patches of the change as (id, subject), the newest first;
+    - "uncommitted": the names of files with uncommitted changes;
+    - "files": the changed files as (name, lines added, lines removed); the numbers are None for a binary file.
     """
 
     before: tuple[Tree, Sequence[Patch]]
@@ -45,7 +45,7 @@ class Proposal:
 
 
 def of_checkout(folder: Path, base: str | None = None) -> Proposal:
-    """Return what a checkout changes; raises what ``sdcpp.source.checkout.compare`` does."""
+    """Return the change of a checkout since its merge base; raises what ``sdcpp.source.checkout.compare`` raises."""
     found: Checkout = checkout.compare(folder, base)
     head = found.commits[0] if found.commits else found.base
     work = f" and uncommitted work in {plural(len(found.uncommitted), 'file')}" if found.uncommitted else ""
@@ -64,9 +64,9 @@ def of_checkout(folder: Path, base: str | None = None) -> Proposal:
 
 
 def of_patches(wanted: Revision, patches: Sequence[Patch]) -> Proposal:
-    """Return what patch files change in a revision.
+    """Return the change that patch files make to a revision.
 
-    Raises PatchConflict, with the hunk, for one that does not apply, and NothingTried if none changes anything.
+    Raises PatchConflict, with the hunk, for a patch that does not apply, and NothingTried if no patch changes anything.
     """
     tree = workspace.workspace(wanted)
     states = series.states(tree, patches)
@@ -109,14 +109,14 @@ def _counts(patches: Sequence[Patch]) -> list[list[Any]]:
     return list(counts.values())
 
 
-def contend(
+def build_sides(
     proposal: Proposal, spec: RunSpec, maker: BlockMaker
 ) -> tuple[list[BuildUnderTest], Mapping[str, Any]]:
-    """Build both states; return them as sides with the spec's cases, and the facts with what building adds:
+    """Build both states. Return them as sides with the spec's cases, and the facts of the proposal with "same" added.
 
-    "same", the number of cases that need not be run, because the compiler makes the same of both states, as it does
-    of a change to documents or to the width of a space. No case can tell such libraries apart, so the sides have none.
-    Raises BuildFailed, which says in which state, and NothingTried where no case is selected.
+    "same" is the number of cases that need not run, because both libraries are identical: a change to documents or to
+    white space makes no difference to the compiler. The sides then have no cases. Otherwise "same" is 0.
+    Raises BuildFailed, which says in which state, and NothingTried if no case is selected.
     """
     generation = proposal.before[0].lora_api
     if not select(spec.matrix.cases(generation, MODES, maker), spec.select, spec.where):
@@ -137,6 +137,6 @@ def contend(
     contents = {side.build.record.get("content") for side in found}
     same = len(found[0].cases) if len(contents) == 1 and None not in contents else 0
     if same:
-        console.note(f"   the compiler makes the same of both: {same} cases need no run")
+        console.note(f"   both libraries are identical: {plural(same, 'case')} need not run")
         found = [replace(side, cases=()) for side in found]
     return found, {**proposal.facts, "same": same}

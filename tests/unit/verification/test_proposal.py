@@ -1,4 +1,4 @@
-"""What a change is, told before anything is built, and how cells stand that are compared with a side before."""
+"""Descriptions of a proposed change, made before anything is built."""
 
 from __future__ import annotations
 

@@ -18,7 +18,18 @@ def test_the_command_that_asks_again_names_revision_or_folder_backend_and_build_
         matrix=QUICK, backend="cuda", command=("sdcpp", "verify", "--side", "patched"), options={"A": "b c"}
     )
     assert spec.rerun_command(*revision_arguments(revision.find("2026-05"))) == [
-        *("sdcpp", "verify", "--side", "patched", "--revision", "2026-05", "--backend", "cuda", "-D", "A=b c"),
+        *(
+            "sdcpp",
+            "verify",
+            "--side",
+            "patched",
+            "--revision",
+            "2026-05",
+            "--backend",
+            "cuda",
+            "-D",
+            "A=b c",
+        ),
     ]
     folder = revision_arguments(revision.from_folder(tmp_path))
     assert folder == ("--checkout", str(tmp_path))

@@ -65,10 +65,10 @@ def test_what_cannot_be_built_is_a_row_and_what_cannot_be_fetched_is_none(
         "0.3.0": NetworkUnavailable("no network", "x", "y"),
     }
 
-    def contend(wanted: Revision, *_: object) -> None:
+    def build_sides(wanted: Revision, *_: object) -> None:
         raise errors[wanted.name]
 
-    monkeypatch.setattr(run, "build_sides", contend)
+    monkeypatch.setattr(run, "build_sides", build_sides)
     wanted = [revision.find(name) for name in errors]
     left = cache_folder / "builds" / "0.2.9-cpu-pristine-0123"
     left.mkdir(parents=True)
