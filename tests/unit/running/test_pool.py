@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import contextlib
 import os
-import resource
 import signal
 import sys
 import threading
@@ -20,7 +18,6 @@ from harness.malformed.malformed_file import MalformedFile, WrittenMalformedFile
 from harness.records import record
 from harness.records.record import Observation, Records
 from harness.running import pool
-from harness.running.worker_process import WorkerProcess
 from sdcpp.binding.build_folder import Build
 from tests.unit.fake_models import ADAPTER, BASE
 
@@ -73,14 +70,6 @@ def test_warnings_are_counted(fake_build: Callable[..., Build], tmp_path: Path, 
     )
     seen = by_shot(observe(fake_build(generation), tmp_path, NONE, missing))
     assert (seen[NONE.name].complaints, seen[missing.name].complaints) == (0, 1)
-
-
-@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="this system bounds no other process's memory")
-def test_memory_is_bounded_where_asked_for(fake_build: Callable[..., Build]) -> None:
-    for memory in (None, 4 << 30):
-        with contextlib.closing(WorkerProcess(fake_build("C"), "cpu", 1, memory)) as worker:
-            soft, hard = resource.prlimit(worker.begin().pid, resource.RLIMIT_AS)
-            assert (soft, hard) == (memory, memory) if memory else soft != 4 << 30
 
 
 @pytest.mark.parametrize("generation", ["B", "C"])

@@ -11,10 +11,8 @@ from harness.adapters.use import Use
 from harness.cases.case import MODES, Shot, select
 from harness.cases.malformed_file_case import MalformedFileCase
 from harness.cases.matrix import FULL, BlockMaker
-from harness.reports import cost
 from harness.studies import benchmark
 from harness.studies.benchmark import BenchRound, Measurement
-from tests.unit.example_records import example
 from tests.unit.fake_models import ADAPTER, BASE
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
@@ -85,19 +83,3 @@ def test_a_measurement_is_read_as_it_was_written(tmp_path: Path, monkeypatch: py
     results, page = benchmark.write(found)
     assert benchmark.read(results) == found
     assert page.read_text(encoding="utf-8") == benchmark.page(found)
-
-
-def test_the_cost_of_a_run_names_its_parts() -> None:
-    made = example()
-    made.observations = {
-        key: replace(seen, seconds={"files": 1.0, "open": 1.0, "generate": 2.0}, memory=5_000_000)
-        for key, seen in made.observations.items()
-    }
-    count = len(made.observations)
-    made.finished = made.run.started
-    text = cost.summary(made)
-    assert text.startswith(
-        f"{count} shots in 0 s; the workers spent {4 * count} s: "
-        "25% creating files, 25% loading base models, 50% making pictures"
-    )
-    assert text.endswith("; a worker used up to 5 MB")
