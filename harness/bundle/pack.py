@@ -94,7 +94,9 @@ def _project() -> list[Path]:
     )
     if done.status:
         raise SourceInvalid("not a git checkout", project.ROOT, "clone the project and pack from there")
-    return [project.ROOT / name for name in done.output.split("\0") if name and (project.ROOT / name).is_file()]
+    return [
+        project.ROOT / name for name in done.output.split("\0") if name and (project.ROOT / name).is_file()
+    ]
 
 
 def _wheels(scratch: Path, python: str, platforms: Sequence[str], omit: frozenset[str]) -> list[Path]:
