@@ -97,7 +97,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status. No exception leaves this function but argparse's SystemExit."""
     words = list(sys.argv[1:] if argv is None else argv)
-    arguments = argparse.Namespace()
+    arguments = argparse.Namespace(resumes=False)
     with standard_streams.guarded() as check_results:
         try:
             check_results()
@@ -111,18 +111,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             check_results()
             return status
         except KeyboardInterrupt:
-            console.note(_KEPT if _resumes(arguments) else _NOTHING_LEFT)
+            console.note(_KEPT if arguments.resumes else _NOTHING_LEFT)
             return INTERRUPTED
         except Exception as problem:
             error = failures.explained(problem, words)
             console.error(error)
             return error.exit_code
-
-
-def _resumes(arguments: argparse.Namespace) -> bool:
-    """Return whether the command goes on from what is finished if it is run again; its module has RESUMES then."""
-    module = sys.modules[arguments.main.__module__] if "main" in arguments else None
-    return bool(getattr(module, "RESUMES", False))
 
 
 def run() -> None:
