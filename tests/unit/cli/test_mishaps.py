@@ -8,28 +8,21 @@ import shlex
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from harness.cli import doctor
-from harness.cli.lora import inspect
 from harness.cli.main import main
-from sdcpp import cache, project
+from sdcpp import project
 from sdcpp.errors import (
-    Bug,
     CacheUnusable,
     FileInvalid,
     FolderMissing,
-    OutOfMemory,
     OutputRefused,
     SeriesInvalid,
     StandardOutputLost,
-    SystemRefused,
-    ToolMissing,
 )
 from tests.unit.converter.lora_files import pair, save
 
@@ -346,133 +339,6 @@ def test_a_home_folder_and_a_temporary_folder_that_are_missing(
     for words in (("doctor",), ("lora", "convert", file, tmp_path / "b.gguf")):
         result = sdcpp(*words, before=before)
         assert (result.status, result.err) == (0, ""), words
-
-
-def test_no_temporary_folder_at_all(call: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    def none() -> str:
-        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
-
-    def fail(_: object) -> int:
-        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
-
-    monkeypatch.setattr(tempfile, "gettempdir", none)
-    monkeypatch.setattr(doctor, "main", fail)
-    call("doctor").failed(FolderMissing.exit_code, "set TMPDIR to a folder with free space")
-
-
-@pytest.mark.parametrize(
-    ("problem", "status", "words"),
-    [
-        (
-            OSError(errno.EMFILE, os.strerror(errno.EMFILE)),
-            SystemRefused.exit_code,
-            "or a new process\n  start fewer",
-        ),
-        (
-            OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/disk/a"),
-            SystemRefused.exit_code,
-            ": /disk/a\n  free",
-        ),
-        (
-            MemoryError(),
-            OutOfMemory.exit_code,
-            "not enough memory: sdcpp lora inspect x\n  close other programs",
-        ),
-        (ModuleNotFoundError("", name="gguf"), ToolMissing.exit_code, "not installed: gguf\n  install it: "),
-    ],
-)
-def test_what_the_machine_refuses(
-    call: Command, monkeypatch: pytest.MonkeyPatch, problem: Exception, status: int, words: str
-) -> None:
-    def fail(_: object) -> int:
-        raise problem
-
-    monkeypatch.setattr(inspect, "main", fail)
-    call("lora", "inspect", "x").failed(status, words)
-    assert not cache.root().exists()  # it is no bug, and has no log
-
-
-@pytest.mark.parametrize(
-    ("problem", "status", "words"),
-    [
-        (
-            ZeroDivisionError("by zero"),
-            Bug.exit_code,
-            "this is a bug in sdcpp: ZeroDivisionError: by zero\n  a log was",
-        ),
-        (
-            RecursionError("too deep"),
-            Bug.exit_code,
-            "this is a bug in sdcpp: RecursionError: too deep\n  a log was",
-        ),
-        (
-            ModuleNotFoundError("", name="harness.x"),
-            Bug.exit_code,
-            "this is a bug in sdcpp: ModuleNotFoundError",
-        ),
-        (OSError("without a number"), Bug.exit_code, "this is a bug in sdcpp: OSError: without a number"),
-        (
-            FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "/a"),
-            SystemRefused.exit_code,
-            "No such file or directory: /a\n  check the path; if it is correct, a log was written to ",
-        ),
-    ],
-)
-def test_a_bug_writes_a_log_and_says_where(
-    call: Command, monkeypatch: pytest.MonkeyPatch, problem: Exception, status: int, words: str
-) -> None:
-    def fail(_: object) -> int:
-        raise problem
-
-    monkeypatch.setattr(doctor, "main", fail)
-    result = call("doctor", "--backend", "cpu")
-    [log] = (cache.root() / cache.LOGS).iterdir()
-    result.failed(status, words, f"{log}; please report it with that file")
-    text = log.read_text(encoding="utf-8")
-    assert "command: sdcpp doctor --backend cpu" in text
-    assert "in fail\n" in text
-
-
-def test_a_bug_without_a_place_for_its_log_shows_it(
-    call: Command, cache_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(_: object) -> int:
-        raise ZeroDivisionError
-
-    cache_folder.write_text("a file", encoding="utf-8")
-    monkeypatch.setattr(tempfile, "tempdir", str(cache_folder))
-    monkeypatch.setattr(doctor, "main", fail)
-    result = call("doctor")
-    assert result.status == Bug.exit_code
-    assert "please report it with this log:\n" in result.err
-    assert "command: sdcpp doctor" in result.err
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (["lora", "inspect", "x"], "interrupted: no incomplete output is left behind\n"),
-        (["doctor"], "interrupted: no incomplete output is left behind\n"),
-        (
-            ["verify"],
-            "interrupted: what is finished is kept; run the same command again to go on from there\n",
-        ),
-        (
-            ["build"],
-            "interrupted: what is finished is kept; run the same command again to go on from there\n",
-        ),
-    ],
-)
-def test_an_interrupted_command_says_what_is_kept(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], said: str
-) -> None:
-    def interrupt(_: object) -> int:
-        raise KeyboardInterrupt
-
-    name = {"lora": "harness.cli.lora.inspect"}.get(words[0], f"harness.cli.{words[0]}")
-    monkeypatch.setattr(f"{name}.main", interrupt)
-    assert main(words) == 130
-    assert capsys.readouterr().err == said
 
 
 @pytest.mark.parametrize("number", ["-3", "0", "many", "1.5"])
