@@ -31,7 +31,8 @@ SELECT = (
 RENAMED = {"--select": ("--case",), "--rounds": ("--repeat",), "--docs": ("--write-docs",)}
 EPILOG = """\
 output
-  Cases per minute of both, the ratio, and where the time of the harness goes. No test depends on it.
+  The command prints the cases per minute of both, the ratio, and how the harness spends its time.
+  No test depends on the figures.
 
 examples
   sdcpp bench                            three rounds on the small flux model, about five minutes

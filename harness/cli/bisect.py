@@ -17,9 +17,9 @@ RESUMES = True
 RENAMED = {"--source": ("--repo",), "--patched": ("--side", "patched")}
 EPILOG = f"""\
 output
-  The first bad revision on standard output, or the first good one if --bad is the older end. The output folder has
-  the report of the step from the revision before it. Revisions that cannot be built are skipped; if one of them may
-  be the change, all candidates are printed.
+  The command prints the first bad revision, or the first good one if --bad is the older end. The
+  output folder gets the report of the step from the revision before it. Revisions that cannot be
+  built are skipped; if one of them may be the change, all candidates are printed.
 
 cases
   {", ".join(list(core.CORE_CASES)[:7])},
@@ -27,9 +27,9 @@ cases
   Append @at_runtime for that mode. The default is @immediately.
 
 examples
-  sdcpp bisect --case rank-1 --bad 0.2.3 --good 0.2.6               which sdist of the registry fixed rank 1?
+  sdcpp bisect --case rank-1 --bad 0.2.3 --good 0.2.6         which sdist fixed rank 1?
   sdcpp bisect --case missing-file --good 0.3.7 --bad 0.3.8
-  sdcpp bisect --case gguf-Q8_0 --repo ~/stable-diffusion.cpp --good v1 --bad HEAD    over your own commits
+  sdcpp bisect --case gguf-Q8_0 --repo . --good v1 --bad HEAD  in your own commits
 """
 
 
@@ -70,8 +70,8 @@ def main(arguments: argparse.Namespace) -> int:
     )
     if len(candidates) == 1:
         raise EndsAlike(
-            "--good and --bad are the same revision",
-            f"{good} and {bad} are {candidates[0].name}",
+            "--good and --bad are the same commit",
+            f"{good} and {bad} are {candidates[0].commit}",
             "give one revision on which the case passes and one on which it fails",
         )
     side = arguments.side

@@ -17,11 +17,11 @@ RESUMES = True
 RENAMED = {"--source": ("--checkout",), **options.RENAMED_SIDES}
 EPILOG = """\
 output
-  The folder of each build: the library, the header, the compiler's table of the header, build.log and build.json.
-  If a build exists already, nothing is compiled.
+  The command prints the folder of each build, which has the library, the header, the compiler's
+  table of the header, build.log and build.json. If a build exists already, nothing is compiled.
 
 examples
-  sdcpp build                                                     both named revisions, without and with the patches
+  sdcpp build                                                     both revisions and both sides
   sdcpp build --backend vulkan --revision 2026-05                 one revision for Vulkan
   sdcpp build --checkout ~/stable-diffusion.cpp --side pristine   your checkout as it is
   sdcpp build --backend cuda -D CMAKE_CUDA_ARCHITECTURES=90       with another CMake cache entry

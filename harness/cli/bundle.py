@@ -14,16 +14,19 @@ from sdcpp.source import revision
 
 EPILOG = """\
 output
-  One file: upstream's sources (36 MB for the two named revisions), Python packages (59 MB for Python 3.11 on x86-64
-  Linux, less those of --omit), and the project as it is here (1 MB). On the other machine
+  One file: upstream's sources (36 MB for the two named revisions), Python packages (59 MB for
+  Python 3.11 on x86-64 Linux, less those of --omit), and the project as it is here (1 MB).
+  On the other machine
       python3 sdcpp-cuda.pyz
-  runs the quick and the full matrix without network and writes sdcpp-cuda.records.jsonl beside it. Send that file
-  back; sdcpp combine puts it beside others. The other machine needs Python of the packed version, pip, git and the
-  compilers of the backend; python3 sdcpp-cuda.pyz doctor --backend cuda lists what it lacks.
+  runs the quick and the full matrix without network and writes sdcpp-cuda.records.jsonl beside
+  it. Send that file back; sdcpp combine shows it beside others. The other machine needs Python
+  of the packed version, pip, git and the compilers of the backend.
+      python3 sdcpp-cuda.pyz doctor --backend cuda
+  lists what it lacks.
 
 examples
   sdcpp bundle --backend cuda                               for a machine like this one
-  sdcpp bundle --backend cuda --python 3.12 --platform manylinux_2_28_x86_64 --platform manylinux2014_x86_64
+  sdcpp bundle --backend cuda --python 3.12 --platform manylinux_2_28_x86_64
   sdcpp bundle --backend cuda --omit numpy --omit cmake     the other machine has these packages
   sdcpp bundle --backend cuda -- --matrix quick -D CMAKE_CUDA_ARCHITECTURES=90
 """

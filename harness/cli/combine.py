@@ -17,10 +17,11 @@ NOT_AS_EXPECTED = 1
 
 EPILOG = """\
 output
-  In the output folder merged.html, with pictures, and merged.md, under 1 MiB for a CI summary. FILE is a
-  records.jsonl of verify. A side is left out, and the reason shown, if its upstream source, patches or base models
-  differ from those of the CPU's records. Exit status 0: every case did what is expected of it, and every picture
-  that can be compared is the CPU's within its tolerance. 1: otherwise. 61: a side was left out.
+  FILE is a records.jsonl of sdcpp verify. The output folder gets merged.html, with pictures, and
+  merged.md, which is small enough for a CI summary. A side is left out, and the reason shown, if
+  its upstream source, patches or base models differ from those of the CPU's records.
+  Exit status 0: every case did what is expected of it, and every picture that can be compared is
+  the CPU's within its tolerance. 1: otherwise. 61: a side was left out.
 
 examples
   sdcpp combine results/*.jsonl*                            the records that the project keeps

@@ -12,8 +12,9 @@ from sdcpp.machine import backends, doctor
 
 EPILOG = """\
 output
-  For each backend its tools with their versions, the devices with their drivers and, for what is missing, the
-  command that installs it. Exit status 0; with --backend 30 if something is missing for that backend.
+  The command prints for each backend its tools with their versions, the devices with their
+  drivers and, for what is missing, the command that installs it.
+  Exit status 0; with --backend 30 if something is missing for that backend.
 
 examples
   sdcpp doctor

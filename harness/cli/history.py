@@ -13,18 +13,19 @@ RESUMES = True
 RENAMED = {"--select": ("--case",), "--again": ("--restart",), "--docs": ("--write-docs",)}
 EPILOG = """\
 output
-  One small file per revision in results/history/; with --write-docs docs/history.md and docs/history.svg, which are
-  made of these files. A revision that has its file is not run again. After a run the tree and the builds of the
-  revision are removed; its download stays. The registry's 37 sdists hold 30 upstream commits; the last sdist of each
-  commit is run. A revision takes a few minutes on two cores.
+  Each revision gets a small file in results/history/. --write-docs makes docs/history.md and
+  docs/history.svg from these files. A revision that has its file is not run again. After a run
+  the tree and the builds of the revision are removed; its download is kept. The registry's 37
+  sdists hold 30 upstream commits; the last sdist of each commit is run. A revision takes a few
+  minutes on two cores.
 
 examples
-  sdcpp history --list                                the revisions, newest first, and whether each has been run
-  sdcpp history                                       all without a record, newest first
-  sdcpp history --revision 0.2.9 --restart            one revision again, even if it has a record
-  sdcpp history --revision 0.2.9 --case 'gguf-*'      some cases, without a record
-  sdcpp history --survey                              what all 37 sdists tell without being built
-  sdcpp history --write-docs                          write the page and its chart from the records; run nothing
+  sdcpp history --list                           the revisions, and whether each has been run
+  sdcpp history                                  all without a record, newest first
+  sdcpp history --revision 0.2.9 --restart       one revision again, even if it has a record
+  sdcpp history --revision 0.2.9 --case 'gguf-*' some cases, without a record
+  sdcpp history --survey                         what all 37 sdists tell without being built
+  sdcpp history --write-docs                     write the page from the records; run nothing
 """
 
 

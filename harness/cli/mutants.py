@@ -22,10 +22,12 @@ RESUMES = True
 RENAMED = {"--select": ("--mutant",), "--docs": ("--write-docs",)}
 EPILOG = """\
 output
-  For each mutant the first case that catches it, and the one with the largest error. The cases that a mutant names
-  are run first; if none of them catches it, the full matrix is. The output folder has the records of each mutant;
-  what is finished is not run again. A mutant takes the minute in which one large file is compiled.
-  Exit status 0: every mutant is caught, and no control is. 3: otherwise. A crash alone does not count as caught.
+  The command prints for each mutant the first case that catches it, and the one with the largest
+  error. It runs the cases that a mutant names first; if none of them catches it, it runs the full
+  matrix. The output folder keeps the records of each mutant; finished mutants are not run again.
+  A mutant takes about a minute, in which one large file is compiled.
+  Exit status 0: every mutant is caught, and no control is. 3: otherwise. A crash alone does not
+  count as caught.
 
 examples
   sdcpp mutants                             all

@@ -17,13 +17,14 @@ RESUMES = True
 RENAMED = {**runs.RENAMED, "--times": ("--repeat",), "--full": ("--matrix", "full")}
 EPILOG = """\
 output
-  Every picture and verdict that is not the same in all rounds. Exit status 0: there is none. 4: there is one.
-  The output folder keeps the records of each round. Finished rounds are not run again.
+  The command prints every picture and verdict that is not the same in all rounds. The output
+  folder keeps the records of each round; finished rounds are not run again.
+  Exit status 0: no difference. 4: there is a difference.
 
 examples
-  sdcpp repeat --revision 2026-05                             three rounds with one worker, three with two
-  sdcpp repeat --revision 2026-05 --matrix full --repeat 2    everything, two rounds each
-  sdcpp repeat --side patched --case 'gguf-*' --jobs 4        some cases, always with four workers
+  sdcpp repeat --revision 2026-05                            three rounds each
+  sdcpp repeat --revision 2026-05 --matrix full --repeat 2   everything, two rounds each
+  sdcpp repeat --side patched --case 'gguf-*' --jobs 4       some cases, always with four workers
 """
 
 

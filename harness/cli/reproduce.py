@@ -17,8 +17,9 @@ from sdcpp.source import revision, workspace
 RENAMED = {"--quick": ("--matrix", "quick")}
 EPILOG = """\
 output
-  In the output folder: the model, the adapter and the model into which the adapter is merged. On standard output
-  the commands of upstream's program that make the pictures without the adapter, as wanted, and as they are.
+  The output folder gets the model, the adapter, and the model into which the adapter is merged.
+  The command prints the commands of upstream's program that make the picture without the adapter,
+  the wanted picture and the picture with the adapter.
 
 examples
   sdcpp reproduce gguf-Q8_0@immediately                  on the newest revision

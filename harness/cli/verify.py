@@ -1,4 +1,4 @@
-"""Test GGUF LoRA loading without and with the patches, or before and after a change of yours."""
+"""Test GGUF LoRA loading without and with the patches, or before and after your own change."""
 
 from __future__ import annotations
 
@@ -32,29 +32,33 @@ RESUMES = True
 RENAMED = {**runs.RENAMED, "--base": ("--merge-base",), "--quick": ("--matrix", "quick")}
 EPILOG = """\
 output
-  A table on the terminal. In the output folder: report.md for a pull request, report.html with the pictures,
-  junit.xml for CI, records.jsonl with everything and, if a case fails, bugs.md with a bug report for each defect.
-  With several --matrix each has a subfolder with these files, and records.jsonl has the results of all.
-  Exit status 0: every case did what is expected of it. 1: a case did not. CONTRIBUTING.md lists the others.
+  The command prints a table and writes into the output folder report.md for a pull request,
+  report.html with the pictures, junit.xml for CI, records.jsonl with everything and, if a case
+  fails, bugs.md with a bug report for each defect. With several --matrix each has a subfolder
+  with these files, and records.jsonl has the results of all.
+  Exit status 0: every case did what is expected of it. 1: a case did not. CONTRIBUTING.md lists
+  the others.
 
-a change of yours
-  --checkout compares your checkout, with uncommitted and new files, with its merge base with upstream's branch.
-  That branch is master or main of the remote of leejet/stable-diffusion.cpp, else of the remotes upstream and
-  origin, else the local one; --merge-base names another. Your checkout is only read. With --side your checkout is
-  instead tested without and with the patches of this project.
+your own change
+  --checkout compares your checkout, with uncommitted and new files, with its merge base with
+  upstream's branch. That branch is master or main of the remote of leejet/stable-diffusion.cpp,
+  else of the remotes upstream and origin, else the local one; --merge-base names another. Your
+  checkout is only read. With --side your checkout is instead tested without and with the patches
+  of this project.
   --patch compares a revision without and with patch files.
-  Both states are built and run on the same cases. If the compiler makes the same of both, no case is run.
-  report.md has what changes, to be pasted under "Additional Information" of your pull request.
-  Exit status 0: no case is worse. 5: a case is. 31: one of the two states does not build. 20: a patch does not
-  apply. 60: there is nothing to compare, or no case was run.
+  Both states are built and run on the same cases. If the compiler makes the same of both, no case
+  is run. report.md tells what changes; paste it under "Additional Information" of your pull
+  request.
+  Exit status 0: no case is worse. 5: a case is worse. 31: one of the two states does not build.
+  20: a patch does not apply. 60: there is nothing to compare, or no case was run.
 
 examples
-  sdcpp verify                                        both named revisions, without and with the patches
+  sdcpp verify                                        both revisions, without and with the patches
   sdcpp verify --checkout ~/stable-diffusion.cpp      is my working tree better than its merge base?
   sdcpp verify --checkout . --merge-base HEAD~1       only the last commit and uncommitted changes
   sdcpp verify --patch fix.patch --revision 2025-12   a patch file, on a revision of your choice
   sdcpp verify --revision 2026-05 --case 'gguf-Q*'    one revision, quantised files only
-  sdcpp verify --matrix full --side pristine          every type, kind, mode and sequence, without the patches
+  sdcpp verify --matrix full --side pristine          everything, without the patches
   sdcpp verify --matrix full --where mode=at_runtime --where type=F16 --list
   sdcpp verify --matrix quick --matrix full --backend cuda
 """
@@ -62,7 +66,7 @@ examples
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    change = parser.add_argument_group("a change of yours")
+    change = parser.add_argument_group("your own change")
     options.add_checkout(change, ", compared with its merge base; with --side in place of a revision")
     change.add_argument(
         "--merge-base", metavar="REF", help="compare with the merge base with REF, not with upstream's branch"
@@ -82,7 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         help="core: a dozen cases that every revision can run; quick: files of the common types; full: everything; "
-        "may be repeated (default: quick; for a change of yours on more base models)",
+        "may be repeated (default: quick; for your own change on more base models)",
     )
     options.add_side(parser, default=None)
     runs.add_arguments(parser, "verify")
@@ -174,7 +178,7 @@ def _compare(
         proposals = [proposal.of_checkout(arguments.checkout, arguments.merge_base)]
     specs = [runs.run_spec(arguments, name, command, (), each.after[0].revision) for each in proposals]
     with open_block_maker(proposals[-1].after[0].revision, specs[-1]) as maker:
-        made = [proposal.contend(each, spec, maker) for each, spec in zip(proposals, specs, strict=True)]
+        made = [proposal.build_sides(each, spec, maker) for each, spec in zip(proposals, specs, strict=True)]
         facts = {sides[0].side.revision: fact for sides, fact in made}
         records = run_sides(
             [side for sides, _ in made for side in sides],

@@ -22,7 +22,7 @@ tensor. The types are those of the built library, or without a build those of th
 
 examples
   sdcpp lora convert style.safetensors style.gguf --type Q8_0
-  sdcpp lora convert style.safetensors style.gguf --type Q4_K,Q4_0   Q4_0 for rows too short for Q4_K
+  sdcpp lora convert style.safetensors style.gguf --type Q4_K,Q4_0   Q4_0 for short rows
   sdcpp lora convert style.safetensors style.gguf --max-loss 2%      the smallest such file
   sdcpp lora convert style.safetensors style.gguf --type Q4_0 --rebalance
   sdcpp lora convert style.gguf style.safetensors                    its values, exactly

@@ -10,7 +10,8 @@ from sdcpp.source import revision
 
 EPILOG = """\
 output
-  That of sdcpp patch lint and of sdcpp patch state, with the same exit statuses.
+  The command prints what sdcpp patch lint and sdcpp patch state print, and has their exit
+  statuses.
 
 examples
   sdcpp patch check

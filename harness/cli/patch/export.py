@@ -10,7 +10,8 @@ from sdcpp.patching import worktree
 
 EPILOG = """\
 output
-  The names of the patch files that were written or removed. A second export of the same commits changes nothing.
+  The command prints the names of the patch files that it wrote or removed. A second export of the
+  same commits changes nothing.
 
 examples
   sdcpp patch export ~/series

@@ -1,4 +1,4 @@
-"""Show for each patch and revision whether it applies, is already upstream, is not needed, or conflicts."""
+"""Show whether each patch applies to a revision, is already upstream, is not needed, or conflicts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from sdcpp.source.workspace import workspace
 
 EPILOG = """\
 output
-  One line for each patch and revision. A conflict is followed by the hunk that does not apply.
+  The command prints one line for each patch and revision. After a conflict it prints the hunk
+  that does not apply.
   Exit status 0: no conflict. 20: a patch conflicts.
 
 examples

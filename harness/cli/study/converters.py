@@ -16,9 +16,9 @@ from sdcpp.building.finished import require_build
 RENAMED = options.RENAMED
 EPILOG = """\
 output
-  A Markdown table of time, memory, size and loss. Each converter runs in a process of its own; the time includes
-  the start of Python. With --base-model a second table: how many tensors all readers read alike, and the error in
-  pictures.
+  The command prints a Markdown table of time, memory, size and loss. Each converter runs in a
+  process of its own; the time includes the start of Python. With --base-model it prints a second
+  table: how many tensors all readers read alike, and the error in pictures.
 
 examples
   sdcpp study converters style.safetensors Q4_0

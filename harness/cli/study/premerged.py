@@ -16,7 +16,8 @@ STRENGTHS = (0.02, 0.1, 0.5)
 RENAMED = options.RENAMED
 EPILOG = """\
 output
-  A Markdown table: the error in pictures of each way, relative to the effect of the LoRA on the float base model.
+  The command prints a Markdown table with the error in pictures of each way, relative to the
+  effect of the LoRA on the float base model.
 
 examples
   sdcpp study premerged
