@@ -6,14 +6,16 @@ another one still uses (https://github.com/python/cpython/issues/82300).
 
 from __future__ import annotations
 
-import contextlib
 import mmap
+import os
 import tempfile
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+#: A file system in memory.
+_IN_MEMORY = Path("/dev/shm")  # noqa: S108 - TemporaryDirectory makes a folder in it
 #: The least number of bytes to map.
 _LEAST = 1 << 20
 
@@ -26,20 +28,29 @@ class SharedMemory:
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def grow(self, size: int) -> tuple[Path, int] | None:
-        """Make room for ``size`` bytes. Return the path and the size of the file if it is a new one."""
+        """Make room for ``size`` bytes. Return the path and the size of the file if it is a new one.
+
+        Raises OSError if neither memory nor the folder for temporary files has that much space.
+        """
         if self._memory is not None and self._memory.size() >= size:
             return None
-        if self._folder is None:
-            # A file system in memory. TemporaryDirectory makes a folder that nobody else may open.
-            place = Path("/dev/shm")  # noqa: S108
-            self._folder = tempfile.TemporaryDirectory(dir=place if place.is_dir() else None)
-        path, size = Path(self._folder.name) / "shared", max(size, _LEAST)
-        with contextlib.suppress(OSError):
-            path.unlink()  # the other side keeps what it has mapped
-        with path.open("w+b") as file:
-            file.truncate(size)
-            self._memory = mmap.mmap(file.fileno(), size)
+        size = max(size, _LEAST)
+        try:
+            path = self._create(size, _IN_MEMORY if _IN_MEMORY.is_dir() else None)
+        except OSError:  # containers often have only 64 MB of it
+            path = self._create(size, None)
         return path, size
+
+    def _create(self, size: int, place: Path | None) -> Path:
+        """Map a new file of ``size`` bytes in a temporary folder and return its path."""
+        self.release()
+        # TemporaryDirectory makes a folder that nobody else may open.
+        self._folder = tempfile.TemporaryDirectory(dir=place)
+        path = Path(self._folder.name) / "shared"
+        with path.open("w+b") as file:
+            _reserve(file.fileno(), size, path)
+            self._memory = mmap.mmap(file.fileno(), size)
+        return path
 
     def bytes(self) -> NDArray[np.uint8]:
         """Return all of it; ``grow`` must have been called."""
@@ -47,8 +58,19 @@ class SharedMemory:
         return np.frombuffer(self._memory, np.uint8)
 
     def release(self) -> None:
-        """Remove the file; the memory is unmapped when no array refers to it any more."""
+        """Remove the file. The memory is unmapped when neither an array nor the other process uses it any more."""
         self._memory = None
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None
+
+
+def _reserve(descriptor: int, size: int, path: Path) -> None:
+    """Give a file ``size`` bytes of its disk: writing to a mapped file would kill the process if the disk is full."""
+    if not hasattr(os, "posix_fallocate"):  # macOS, Windows
+        os.truncate(descriptor, size)
+        return
+    try:
+        os.posix_fallocate(descriptor, 0, size)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
