@@ -29,8 +29,7 @@ class Requirement:
 class Backend:
     """One way to compute.
 
-    ``options`` are CMake cache entries. ``families`` are the beginnings of the names under which ggml
-    lists this backend's devices and upstream logs it. ``platforms`` are values of sys.platform, empty
+    ``options`` are CMake cache entries. ``platforms`` are values of sys.platform, empty
     for all. ``devices`` asks the system for what could compute here, ``detected`` for the CMake cache
     entries that suit these, ``environment`` for what a process that uses the backend must be told.
     ``patience`` is how many seconds a picture may take where that is more than usual.
@@ -40,7 +39,6 @@ class Backend:
 
     name: str
     options: Mapping[str, str] = field(default_factory=dict)
-    families: tuple[str, ...]
     requirements: tuple[Requirement, ...] = ()
     platforms: tuple[str, ...] = ()
     devices: Callable[[], tuple[HostDevice, ...]] = devices.none
@@ -54,10 +52,6 @@ class Backend:
         """The device that a library uses when nothing is said: the first that is no processor, else the first."""
         found = self.devices()
         return next((d for d in found if not d.software), found[0] if found else HostDevice(name=""))
-
-    def recognises(self, device: str) -> bool:
-        """Return whether a name that ggml or upstream's log gives is this backend's."""
-        return any(device.upper().startswith(family.upper()) for family in self.families)
 
 
 def _program(name: str, *folders: Path) -> Callable[[], Path | None]:
@@ -104,11 +98,10 @@ _CXX = Requirement(
 BACKENDS: dict[str, Backend] = {
     backend.name: backend
     for backend in (
-        Backend(name="cpu", families=("CPU",), requirements=(_CXX,), devices=devices.processor),
+        Backend(name="cpu", requirements=(_CXX,), devices=devices.processor),
         Backend(
             name="cuda",
             options={"SD_CUDA": "ON"},
-            families=("CUDA",),
             requirements=(
                 _CXX,
                 Requirement(
@@ -136,7 +129,6 @@ BACKENDS: dict[str, Backend] = {
         Backend(
             name="vulkan",
             options={"SD_VULKAN": "ON"},
-            families=("Vulkan",),
             requirements=(
                 _CXX,
                 Requirement(
@@ -167,7 +159,6 @@ BACKENDS: dict[str, Backend] = {
         Backend(
             name="metal",
             options={"SD_METAL": "ON", "GGML_METAL": "ON"},
-            families=("Metal", "MTL"),
             requirements=(
                 Requirement(
                     name="Xcode command line tools", remedy="xcode-select --install", found=_program("xcrun")
@@ -180,7 +171,6 @@ BACKENDS: dict[str, Backend] = {
         Backend(
             name="rocm",
             options={"SD_HIPBLAS": "ON"},
-            families=("ROCm",),
             requirements=(
                 Requirement(
                     name="hipcc",
@@ -194,7 +184,6 @@ BACKENDS: dict[str, Backend] = {
         Backend(
             name="sycl",
             options={"SD_SYCL": "ON", "CMAKE_C_COMPILER": "icx", "CMAKE_CXX_COMPILER": "icpx"},
-            families=("SYCL",),
             requirements=tuple(
                 Requirement(
                     name=name,

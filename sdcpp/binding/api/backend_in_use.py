@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 from sdcpp.binding.ggml import GgmlDevice
 from sdcpp.binding.library import LogLine
-from sdcpp.machine.backends import BACKENDS
+from sdcpp.machine.device_families import backend_of
 
 #: The answer when nothing was said, or contradictory things.
 UNKNOWN = "unknown"
@@ -28,7 +28,7 @@ _MEMORY = re.compile(r"total params memory size = .*?(?:diffusion_model|unet) [\
 
 
 def _backend(name: str) -> str:
-    return next((b.name for b in BACKENDS.values() if b.recognises(name)), UNKNOWN)
+    return backend_of(name) or UNKNOWN
 
 
 def backend_in_use(lines: Sequence[LogLine], devices: Sequence[GgmlDevice]) -> tuple[str, str]:

@@ -46,22 +46,6 @@ def test_cmake_reads_the_presets() -> None:
     assert '"cpu"' in done.output
 
 
-@pytest.mark.parametrize(
-    ("device", "name"),
-    [
-        ("CPU", "cpu"),
-        ("CUDA0", "cuda"),
-        ("Vulkan1", "vulkan"),
-        ("MTL0", "metal"),
-        ("Metal", "metal"),
-        ("ROCm0", "rocm"),
-        ("SYCL0", "sycl"),
-    ],
-)
-def test_devices_are_recognised(device: str, name: str) -> None:
-    assert [b.name for b in backends.BACKENDS.values() if b.recognises(device)] == [name]
-
-
 def test_an_unknown_backend_is_told_the_known_ones() -> None:
     with pytest.raises(UnknownBackend, match="cpu, cuda, vulkan, metal, rocm, sycl"):
         backends.get("abacus")
@@ -105,7 +89,9 @@ def test_an_sdk_is_found_by_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 def test_another_systems_backend_is_declined_in_a_clear_word(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "linux")
-    with pytest.raises(ToolMissing, match="metal does not exist on this system: Linux\n  it exists only on macOS"):
+    with pytest.raises(
+        ToolMissing, match="metal does not exist on this system: Linux\n  it exists only on macOS"
+    ):
         backends.require(backends.get("metal"))
 
 
