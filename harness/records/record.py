@@ -11,16 +11,18 @@ import json
 import os
 import threading
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from harness.records.pictures import Pictures, Pixels, base64_png, digest
 from harness.records.verdict import FAILING, Status, Verdict
-from sdcpp.errors import FileInvalid
+from sdcpp import os_errors
+from sdcpp.atomic_write import ensure_folder
+from sdcpp.errors import FileInvalid, OutputRefused
 from sdcpp.input_file import require_file
-from sdcpp.os_errors import reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,12 +153,17 @@ class Records:
 
 
 class Writer:
-    """Appends records to a file, one flushed line each. Threads can share a writer."""
+    """Appends records to a file, one flushed line each. Threads can share a writer.
+
+    Every method raises OutputRefused if the file cannot be written.
+    """
 
     def __init__(self, path: Path, pictures: Iterable[str] = ()) -> None:
         """Open ``path`` to append to it; it already holds the pictures with these hashes."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("a", encoding="utf-8")
+        ensure_folder(path.parent)
+        self._path = path
+        with self._refusals():
+            self._file = path.open("a", encoding="utf-8")
         self._lock = threading.Lock()
         self._pictures = set(pictures)
 
@@ -164,11 +171,23 @@ class Writer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        with self._refusals():
+            self._file.close()
+
+    @contextmanager
+    def _refusals(self) -> Iterator[None]:
+        """Turn what the operating system refuses into OutputRefused."""
+        try:
+            yield
+        except OSError as error:
+            advice = os_errors.advice(error, "choose another folder")
+            raise OutputRefused(
+                f"cannot be written ({os_errors.reason(error)})", self._path, advice
+            ) from error
 
     def _line(self, kind: str, content: Mapping[str, Any], *, synced: bool = True) -> None:
         line = json.dumps({"record": kind, **content}, separators=(",", ":")) + "\n"
-        with self._lock:
+        with self._lock, self._refusals():
             self._file.write(line)
             self._file.flush()
             if synced:
@@ -216,7 +235,7 @@ def read(path: Path) -> Records:
         require_file(path)
         content = path.read_bytes()
     except OSError as error:
-        raise FileInvalid(f"cannot be read ({reason(error)})", path, "check the path") from error
+        raise FileInvalid(f"cannot be read ({os_errors.reason(error)})", path, "check the path") from error
     try:
         lines = (gzip.decompress(content) if path.suffix == ".gz" else content).decode().split("\n")
     except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:

@@ -95,6 +95,7 @@ def commits(folder: Path, good: str, bad: str) -> list[Revision]:
 
     Raises SourceInvalid for a name that is no commit, and where neither end is an ancestor of the other.
     """
+    revision.from_folder(folder)  # raises SourceInvalid for a folder that is not there
     ends = [_commit(folder, name) for name in (good, bad)]
     for old, new in (ends, ends[::-1]):
         if git.query(folder, "merge-base", "--is-ancestor", old, new).status == 0:

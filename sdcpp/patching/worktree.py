@@ -9,6 +9,7 @@ written anew with the line numbers of each.
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from sdcpp.errors import OutputRefused, SeriesInvalid
 from sdcpp.git import Repository
 from sdcpp.patching import patch_file, series
 from sdcpp.patching.patch_file import Patch
-from sdcpp.patching.series import State
+from sdcpp.patching.series import PatchState, State
 from sdcpp.source.workspace import BASE, Tree
 
 #: The trailer that names a commit's file.
@@ -42,6 +43,7 @@ def start(tree: Tree, patches: Iterable[Patch], folder: Path) -> list[Patch]:
     """Make ``folder`` a git repository that shows the revision with its patches, one commit each.
 
     It needs nothing else to live: the cache may be cleared. Returns the patches that it has.
+    If anything goes wrong meanwhile, Ctrl-C included, the folder is removed.
     Raises OutputRefused for a folder with something in it, and PatchConflict.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -52,7 +54,16 @@ def start(tree: Tree, patches: Iterable[Patch], folder: Path) -> list[Patch]:
     for state in states:
         if state.state is State.CONFLICTS:
             raise series.conflict(tree, state.patch, state.detail)
-    folder.mkdir(parents=True, exist_ok=True)
+    atomic_write.ensure_folder(folder)
+    try:
+        return _started(tree, states, folder)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _started(tree: Tree, states: Iterable[PatchState], folder: Path) -> list[Patch]:
+    """Fill an empty folder and return the patches that it has."""
     made = Repository(path=folder.resolve())
     made.create()
     allow = "uploadpack.allowAnySHA1InWant=true"  # a user's folder has no name for its base

@@ -117,10 +117,17 @@ def find(name: str, path: Path = project.REVISIONS) -> Revision:
 def from_folder(path: Path) -> Revision:
     """Return a revision named ``local`` for a folder of the user's; its commit is known if it is a checkout.
 
-    Raises SourceInvalid when there is no such folder.
+    Raises SourceInvalid if there is no such folder.
     """
-    folder = path.expanduser().resolve()
-    if not folder.is_dir():
+    try:
+        folder = path.expanduser().resolve()
+        there = folder.is_dir()
+    except (
+        OSError,
+        RuntimeError,
+    ) as error:  # RuntimeError: a symbolic link to itself, the ~ of an unknown user
+        raise SourceInvalid(f"folder cannot be read ({error})", path, "check the path") from error
+    if not there:
         raise SourceInvalid("no such folder", folder, "give the folder that holds upstream's CMakeLists.txt")
     return _unnamed("local", Folder(path=folder), git.head(folder))
 

@@ -8,7 +8,7 @@ import pytest
 
 from harness.records import record
 from harness.records.record import Records
-from sdcpp.errors import FileInvalid
+from sdcpp.errors import FileInvalid, OutputRefused
 from tests.unit.example_records import example
 
 HEAD = '{"record":"run","plan":"p","title":"","command":"","machine":{},"started":"","project":""}\n'
@@ -31,6 +31,19 @@ def test_a_torn_last_line_is_cut_off(tmp_path: Path) -> None:
     record.drop_torn_line(path)
     assert path.read_bytes() == whole
     assert record.read(path).run.plan == "p"
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    full = tmp_path / "records.jsonl"
+    full.symlink_to("/dev/full")
+    run = record.Run(plan="p", title="", command="", machine={}, started="", project="")
+    message = f"cannot be written .No space left on device.: {full}; free some space"
+    with pytest.raises(OutputRefused, match=message), record.Writer(full) as writer:
+        writer.run(run)
+    (tmp_path / "file").touch()
+    for path in (tmp_path, tmp_path / "file" / "records.jsonl", tmp_path / ("long" * 100)):
+        with pytest.raises(OutputRefused):
+            record.Writer(path)
 
 
 def test_a_broken_line_in_the_middle_is_an_error(tmp_path: Path) -> None:

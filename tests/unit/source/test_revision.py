@@ -141,6 +141,17 @@ def test_a_folder_has_a_commit_if_it_is_a_checkout_itself(tmp_path: Path) -> Non
         revision.from_folder(tmp_path / "absent")
 
 
+def test_a_path_that_no_folder_can_have_is_refused(tmp_path: Path) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    for path in (tmp_path / ("long" * 100), loop, Path("~no-such-user-here/checkout")):
+        with pytest.raises(SourceInvalid, match="folder cannot be read"):
+            revision.from_folder(path)
+    (tmp_path / "file").touch()
+    with pytest.raises(SourceInvalid, match="no such folder"):
+        revision.from_folder(tmp_path / "file")
+
+
 def test_a_git_revision_needs_a_whole_commit() -> None:
     found = revision.from_git("https://example.org/x.git", "c" * 40)
     assert (found.name, found.commit) == ("git-cccccccccc", "c" * 40)
