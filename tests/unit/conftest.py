@@ -16,10 +16,10 @@ from tests.unit.combined_records import machine
 
 @pytest.fixture(scope="session")
 def fake_build(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Build]:
-    """Return a function that gives a build of the fake library: ``fake_build("B")``, ``fake_build("C")``.
+    """Return a function that returns a build of the fake library: ``fake_build("B")``, ``fake_build("C")``.
 
-    Each generation is compiled once a session. Keyword arguments go into the build record and make a build
-    folder of their own: ``fake_build("C", backend="cuda")``.
+    Each variant is compiled once a session. Keyword arguments replace entries of the build record:
+    ``fake_build("C", backend="cuda")`` is another build, in another folder.
     """
     made: dict[tuple[object, ...], Build] = {}
 
@@ -35,7 +35,7 @@ def fake_build(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Build]
 
 @pytest.fixture
 def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give a test a cache of its own and return its folder."""
+    """Make this project use an empty cache folder for the test, and return that folder."""
     folder = tmp_path / "cache"
     monkeypatch.setenv(cache.VARIABLE, str(folder))
     return folder
@@ -43,7 +43,7 @@ def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    """Return a file that the fake library takes for a model."""
+    """Return a file that the fake library accepts as a model."""
     path = tmp_path / "model.gguf"
     path.write_bytes(b"model")
     return path

@@ -1,6 +1,6 @@
-"""Records like those of a real run, with pictures made up by code, for the tests of the reports.
+"""Records like those of a real run, with computed pictures, for the tests of records and reports.
 
-Run as a program, it writes reports to look at: ``python -m tests.unit.example_records FOLDER [CASES]``.
+``python -m tests.unit.example_records FOLDER [CASES]`` writes the reports of such records into FOLDER, to look at them.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ ASSERTION = (
     "ggml/src/ggml-cpu/ops.cpp:1387: GGML_ASSERT(src1->type == GGML_TYPE_F32) failed\n"
     "ggml_compute_forward_add_non_quantized: unsupported types: dst: f32, src0: f32, src1: {type}"
 )
-#: What a library might say if it meant harm; it must come out as text in every report.
+#: Text of a library that tries to break a report. Every report must show it as text.
 HOSTILE = "</script><script>alert('evidence')</script> <b>bold</b> | pipes & `ticks` \x1b[31m \x00"
 EXTENSION = "pristine 2025-12 looks for .safetensors and .ckpt only (upstream issue 307)"
 QUANTISED = "ggml's CPU backend cannot add a quantised matrix to a float one"
@@ -60,7 +60,7 @@ BASES = {"2025-12": "sd1-tiny", "2026-05": "flux-small"}
 
 
 def side(revision: str, *, patched: bool, backend: str = "cpu") -> Side:
-    """Return a build such as the real ones."""
+    """Return a side whose build record has the entries of a real one."""
     return Side(
         label=f"{revision} {'patched' if patched else 'pristine'}",
         revision=revision,
@@ -87,7 +87,7 @@ def side(revision: str, *, patched: bool, backend: str = "cpu") -> Side:
 
 @cache
 def _blobs(name: str, size: int) -> NDArray[np.float64]:
-    """Return soft blobs about 0, [size, size, 3]."""
+    """Return smooth noise with mean 0, [size, size, 3]; the same name gives the same noise."""
     random = np.random.default_rng(int.from_bytes(hashlib.sha256(name.encode()).digest()[:4]))
     coarse: NDArray[np.float64] = random.standard_normal((9, 9, 3))
     place = np.linspace(0, 7.999, size)
@@ -99,7 +99,7 @@ def _blobs(name: str, size: int) -> NDArray[np.float64]:
 
 
 def picture(name: str, *, like: Pixels | None = None, strength: float = 0.0, size: int = 64) -> Pixels:
-    """Return a picture of soft blobs, or ``like`` changed by blobs of ``strength`` grey levels RMS."""
+    """Return a picture of smooth noise, or ``like`` changed by smooth noise of ``strength`` grey levels RMS."""
     blobs = _blobs(name, size)
     if like is None:
         fresh: Pixels = np.clip(
@@ -112,9 +112,9 @@ def picture(name: str, *, like: Pixels | None = None, strength: float = 0.0, siz
 
 
 def example(*, broken: bool = False) -> Records:
-    """Return a finished run of two revisions, pristine and patched, as the real one should come out.
+    """Return a finished run of two revisions, pristine and patched, in which everything is as expected.
 
-    With ``broken`` some cells fail unexpectedly, one expectation is stale, one case hangs.
+    With ``broken`` some cells fail unexpectedly, one passes against an expectation, and one case hangs.
     """
     records = _empty("quick matrix")
     for revision, base in BASES.items():
@@ -141,9 +141,9 @@ def example(*, broken: bool = False) -> Records:
 def many(
     cases: int, *, sides: Sequence[Side] | None = None, bad_every: int = 97, pictures: int = 20
 ) -> Records:
-    """Return ``cases`` cases of many dimensions on each side; every ``bad_every``-th is wrong.
+    """Return a run of ``cases`` cases of many dimensions on each side, of which every ``bad_every``-th is WRONG.
 
-    ``pictures`` is how many different ones the library makes.
+    The library makes ``pictures`` different pictures.
     """
     records = _empty("full matrix")
     builds = sides or (side("2026-05", patched=False), side("2026-05", patched=True))
@@ -219,7 +219,7 @@ def _keep(records: Records, pixels: Pixels) -> str:
 
 
 def _judged(records: Records, build: Side, dimensions: dict[str, str], noise: str = "") -> Cell:
-    """Return the cell that such a case has in the real world."""
+    """Return the cell of a case as the real library has it, and add its pictures and observation to the records."""
     container, type_, mode = dimensions["container"], dimensions["type"], dimensions["mode"]
     words = [container] if container == "none" else [container, type_]
     words += [dimensions[name] for name in ("kind", "scheme") if name in dimensions]

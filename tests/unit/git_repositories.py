@@ -1,4 +1,4 @@
-"""Small stand-ins for upstream: a source tree, git repositories of it, an sdist of it."""
+"""Stand-ins for upstream: a small source tree, git repositories with it, and an sdist of it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from sdcpp.source.revision import Folder, Revision, Sdist
 PACKAGE = "small-upstream"
 FOLDER = "vendor/stable-diffusion.cpp"
 
-#: A source tree with everything that git could be tempted to change: CR, attributes, ignored files, a
-#: program, and a file without a last line end.
+#: A source tree with everything that git might change: carriage returns, attributes, ignored files, a program, and a
+#: file that does not end with a line end.
 TREE: dict[str, str] = {
     "CMakeLists.txt": "project(stable-diffusion)\n",
     "stable-diffusion.h": "enum lora_apply_mode_t lora_apply_mode;\n",
@@ -31,7 +31,7 @@ TREE: dict[str, str] = {
 
 
 def git(path: Path, *words: str) -> str:
-    """Run git without anybody's settings and return what it prints."""
+    """Run git in a folder, without the settings of the user or the system, and return its output."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     identity = ["-c", "user.name=Somebody", "-c", "user.email=somebody@example.org"]
     return subprocess.run(
@@ -45,7 +45,7 @@ def git(path: Path, *words: str) -> str:
 
 
 def write(path: Path, files: Mapping[str, str] = TREE) -> Path:
-    """Write files, line ends as they are."""
+    """Write files by name, with their line ends as they are, and return the folder. A ``.sh`` file is executable."""
     for name, text in files.items():
         (path / name).parent.mkdir(parents=True, exist_ok=True)
         (path / name).write_text(text, encoding="utf-8", newline="")
@@ -55,7 +55,7 @@ def write(path: Path, files: Mapping[str, str] = TREE) -> Path:
 
 
 def repository(path: Path, files: Mapping[str, str] = TREE) -> str:
-    """Make a repository with one commit of the files as they are, and return the commit."""
+    """Create a repository with one commit of these files, without any conversion, and return the commit."""
     write(path, files)
     git(path, "init", "--quiet", "--initial-branch=main")
     (path / ".git" / "info" / "attributes").write_text("* -text -ident\n", encoding="utf-8")
@@ -65,7 +65,7 @@ def repository(path: Path, files: Mapping[str, str] = TREE) -> str:
 
 
 def with_submodule(path: Path) -> str:
-    """Make ``path/upstream`` with ``path/ggml`` as its submodule ``ggml``, and return upstream's commit."""
+    """Create ``path/upstream`` with the repository ``path/ggml`` as its submodule; return the commit of upstream."""
     repository(path / "ggml", {"CMakeLists.txt": "project(ggml)\n", "src/ggml.c": "int ggml;\n"})
     repository(path / "upstream")
     git(path / "upstream", "submodule", "--quiet", "add", "../ggml", "ggml")
@@ -74,7 +74,7 @@ def with_submodule(path: Path) -> str:
 
 
 def listing(path: Path) -> dict[str, tuple[int, int, int, int]]:
-    """Return mode, size, time and inode of everything in a folder."""
+    """Return the mode, size, time of change and inode of everything in a folder, by relative path."""
     found = {}
     for item in sorted(path.rglob("*")):
         stat = item.lstat()
@@ -83,7 +83,7 @@ def listing(path: Path) -> dict[str, tuple[int, int, int, int]]:
 
 
 def contents(path: Path) -> dict[str, bytes]:
-    """Return the bytes of every file in a folder, git's own left out."""
+    """Return the content of every file in a folder by relative path, without those of git itself."""
     return {
         item.relative_to(path).as_posix(): item.read_bytes()
         for item in sorted(path.rglob("*"))
@@ -92,14 +92,14 @@ def contents(path: Path) -> dict[str, bytes]:
 
 
 def revision(origin: Sdist | Folder, lora_api: str | None = None, tag: str | None = None) -> Revision:
-    """Return a revision of which only the origin matters."""
+    """Return a revision named "small" with this origin."""
     return Revision(
         name="small", origin=origin, commit=None, date=None, tag=tag, ggml_commit=None, lora_api=lora_api
     )
 
 
 def sdist(folder: Path, files: Mapping[str, str] = TREE, version: str = "1.0") -> Sdist:
-    """Write an sdist that pip can take, with the files where upstream's tree is, and return its origin."""
+    """Write an sdist that pip can download from ``folder``, with the files in FOLDER inside, and return its origin."""
     folder.mkdir(parents=True, exist_ok=True)
     top = f"{PACKAGE.replace('-', '_')}-{version}"
     info = f"Metadata-Version: 2.1\nName: {PACKAGE}\nVersion: {version}\n"

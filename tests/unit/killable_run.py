@@ -1,4 +1,8 @@
-"""A run of ``verify`` on the fake library, as a program that a test can kill: FOLDER BUILD_FOLDER."""
+"""A run on the fake library: as a function, and as a program that a test can kill.
+
+``python -m tests.unit.killable_run FOLDER BUILD_FOLDER`` runs the build in BUILD_FOLDER and writes the records
+into FOLDER.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +20,12 @@ from sdcpp.binding import build_folder
 from sdcpp.binding.build_folder import Build
 from tests.unit.fake_models import BASE
 
+#: The number of cases.
 MULTIPLIERS = 40
 
 
 def build_under_test(made: Build) -> BuildUnderTest:
-    """One side and cases that the fake library passes and fails."""
+    """Return a side with MULTIPLIERS cases, some of which pass with the fake library and some of which are WRONG."""
     file = AdapterFile(
         base=BASE, adapter=Adapter(name="r4", base="small", rank=4), container="safetensors", kind="F32"
     )
@@ -45,7 +50,7 @@ def build_under_test(made: Build) -> BuildUnderTest:
 
 
 def run(folder: Path, made: Build) -> Records:
-    """Run it."""
+    """Run the cases of ``build_under_test`` with two workers and return the records."""
     return run_sides([build_under_test(made)], folder, title="undisturbed", command="none", jobs=2)
 
 

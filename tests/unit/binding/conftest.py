@@ -15,25 +15,25 @@ from tests.unit.binding.small_pictures import Fakes
 
 
 @pytest.fixture(params=list(fakelib.FAKES))
-def any_bound(request: pytest.FixtureRequest, fake_build: Fakes) -> Any:
+def any_bound_api(request: pytest.FixtureRequest, fake_build: Fakes) -> Any:
     """Return the calls of each generation, bound to its fake library."""
     return api.bind(library.load(fake_build(request.param)))
 
 
 @pytest.fixture(params=["B", "C"])
-def bound(request: pytest.FixtureRequest, fake_build: Fakes) -> Any:
+def bound_api(request: pytest.FixtureRequest, fake_build: Fakes) -> Any:
     """Return the calls of generation B and of C, bound to their fake libraries."""
     return api.bind(library.load(fake_build(request.param)))
 
 
 @pytest.fixture
-def opening(any_bound: Any, model: Path, tmp_path: Path) -> Callable[[], Any]:
+def open_context(any_bound_api: Any, model: Path, tmp_path: Path) -> Callable[[], Any]:
     """Return a function that opens a context of each generation."""
-    return lambda: any_bound.open(ModelFiles(model=model), mode="auto", threads=2, lora_dir=tmp_path)
+    return lambda: any_bound_api.open(ModelFiles(model=model), mode="auto", threads=2, lora_dir=tmp_path)
 
 
 @pytest.fixture
-def context(opening: Callable[[], Any]) -> Any:
+def context(open_context: Callable[[], Any]) -> Any:
     """Return an open context of each generation."""
-    with opening() as opened:
+    with open_context() as opened:
         yield opened

@@ -19,7 +19,8 @@ Fakes = Callable[..., Build]
 
 
 @pytest.fixture
-def loaded(fake_build: Fakes) -> Library:
+def loaded_library(fake_build: Fakes) -> Library:
+    """Return the fake library of generation C, loaded."""
     return library.load(fake_build("C"))
 
 
@@ -30,30 +31,30 @@ def opened(lib: Library, model: Path) -> object:
     return lib.call("new_sd_ctx", ctypes.byref(params))
 
 
-def test_functions_get_their_types_from_the_header(loaded: Library) -> None:
-    assert loaded.text("sd_get_system_info") == "System Info: fake"
-    assert loaded.function("new_sd_ctx").restype is ctypes.POINTER(loaded.struct("sd_ctx_t"))
+def test_functions_get_their_types_from_the_header(loaded_library: Library) -> None:
+    assert loaded_library.text("sd_get_system_info") == "System Info: fake"
+    assert loaded_library.function("new_sd_ctx").restype is ctypes.POINTER(loaded_library.struct("sd_ctx_t"))
 
 
-def test_a_returned_string_is_read_and_freed(loaded: Library) -> None:
-    params = loaded.struct("sd_ctx_params_t")()
-    loaded.call("sd_ctx_params_init", ctypes.byref(params))
+def test_a_returned_string_is_read_and_freed(loaded_library: Library) -> None:
+    params = loaded_library.struct("sd_ctx_params_t")()
+    loaded_library.call("sd_ctx_params_init", ctypes.byref(params))
     params.n_threads = 3
-    assert "n_threads: 3\n" in loaded.text("sd_ctx_params_to_str", ctypes.byref(params))
+    assert "n_threads: 3\n" in loaded_library.text("sd_ctx_params_to_str", ctypes.byref(params))
 
 
-def test_enumerators_come_from_the_header(loaded: Library) -> None:
-    assert loaded.enum("EULER_SAMPLE_METHOD") == 5
-    assert loaded.enum("EULER", "EULER_SAMPLE_METHOD") == 5
+def test_enumerators_come_from_the_header(loaded_library: Library) -> None:
+    assert loaded_library.enum("EULER_SAMPLE_METHOD") == 5
+    assert loaded_library.enum("EULER", "EULER_SAMPLE_METHOD") == 5
     with pytest.raises(HeaderUnsupported, match="EULER or OILER"):
-        loaded.enum("EULER", "OILER")
+        loaded_library.enum("EULER", "OILER")
 
 
-def test_a_function_that_is_not_exported_is_an_error_for_who_calls_it(loaded: Library) -> None:
+def test_a_function_that_is_not_exported_is_an_error_for_who_calls_it(loaded_library: Library) -> None:
     with pytest.raises(LibraryUnusable, match="declared_but_not_defined is declared but not exported"):
-        loaded.call("declared_but_not_defined")
+        loaded_library.call("declared_but_not_defined")
     with pytest.raises(LibraryUnusable, match="txt2img is not declared"):
-        loaded.require(["generate_image", "txt2img"])
+        loaded_library.require(["generate_image", "txt2img"])
 
 
 def test_a_field_inserted_into_the_header_is_found_before_any_call(fake_build: Fakes, tmp_path: Path) -> None:
@@ -84,34 +85,34 @@ def test_a_file_that_is_no_library_is_unusable(fake_build: Fakes, tmp_path: Path
         library.load(replace(fake_build("C"), library=broken))
 
 
-def test_log_lines_have_level_and_text(loaded: Library, model: Path) -> None:
-    with loaded.recorded() as lines:
-        context = opened(loaded, model)
-        assert opened(loaded, model.with_name("nowhere.gguf")) is not None
-    loaded.call("free_sd_ctx", context)
+def test_log_lines_have_level_and_text(loaded_library: Library, model: Path) -> None:
+    with loaded_library.recorded() as lines:
+        context = opened(loaded_library, model)
+        assert opened(loaded_library, model.with_name("nowhere.gguf")) is not None
+    loaded_library.call("free_sd_ctx", context)
     assert {line.level for line in lines} == {"debug", "info", "error"}
     assert any(line.text.endswith("- Using CPU backend") for line in lines)
     seen = len(lines)
-    loaded.call("free_sd_ctx", opened(loaded, model))
+    loaded_library.call("free_sd_ctx", opened(loaded_library, model))
     assert len(lines) == seen
 
 
-def test_what_a_listener_raises_stays_out_of_c(loaded: Library, model: Path) -> None:
+def test_what_a_listener_raises_stays_out_of_c(loaded_library: Library, model: Path) -> None:
     heard: list[LogLine] = []
 
     def bad(_line: LogLine) -> None:
         raise KeyboardInterrupt
 
-    loaded.listeners += [bad, heard.append]
-    context = opened(loaded, model)
-    loaded.listeners.clear()
+    loaded_library.listeners += [bad, heard.append]
+    context = opened(loaded_library, model)
+    loaded_library.listeners.clear()
     assert context
     assert not heard
-    assert all(isinstance(fault, KeyboardInterrupt) for fault in loaded.faults)
+    assert all(isinstance(fault, KeyboardInterrupt) for fault in loaded_library.faults)
     with pytest.raises(KeyboardInterrupt):
-        loaded.reraise()
-    loaded.reraise()
-    loaded.call("free_sd_ctx", context)
+        loaded_library.reraise()
+    loaded_library.reraise()
+    loaded_library.call("free_sd_ctx", context)
 
 
 def test_loading_brings_no_numpy_along(fake_build: Fakes) -> None:

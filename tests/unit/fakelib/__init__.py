@@ -1,4 +1,7 @@
-"""A small C library that stands in for stable-diffusion.cpp; fake.c says how to steer it."""
+"""A small C library that stands in for stable-diffusion.cpp, compiled in each generation of its API.
+
+The comment at the top of fake.c lists the environment variables that control it.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ HERE = Path(__file__).parent
 LIBRARY = "fake.dll" if os.name == "nt" else "libfake.so"
 
 
-#: The fakes there are, by the letter of their LoRA API and what is special about their calls, and their macros.
+#: The macros of each variant of the library. A name is the letter of the LoRA API and what is special about the calls.
 FAKES = {
     "A-positional": ("POSITIONAL", "ONE_MODE"),
     "A": ("ONE_MODE",),
@@ -29,13 +32,13 @@ FAKES = {
 
 
 def header_text(generation: str) -> str:
-    """Return the public header of one of FAKES."""
+    """Return the text of the public header of one of FAKES."""
     defines = "".join(f"#define {name}\n" for name in FAKES[generation])
     return defines + (HERE / "fake.h").read_text(encoding="utf-8")
 
 
 def compile_c(source: Path, result: Path, *options: str | Path) -> Path:
-    """Compile one C or C++ file with the system's compiler and return ``result``."""
+    """Compile one C or C++ file with $CC or $CXX, or with cc or c++, and return ``result``."""
     compiler = os.environ.get("CXX", "c++") if source.suffix == ".cpp" else os.environ.get("CC", "cc")
     done = run([compiler, "-O1", "-o", result, source, *options], quiet=True)
     assert done.status == 0, done.output
@@ -43,7 +46,7 @@ def compile_c(source: Path, result: Path, *options: str | Path) -> Path:
 
 
 def table_of(folder: Path) -> str:
-    """Return the ABI table that the compiler gives for ``folder``/stable-diffusion.h as it was read."""
+    """Return the compiler's ABI table (JSON) of the declarations that are read from ``folder``/stable-diffusion.h."""
     (folder / "abi_entries.h").write_text(
         layouts.entries(header.read(folder / build_folder.HEADER)), encoding="utf-8"
     )
@@ -59,7 +62,7 @@ def table_of(folder: Path) -> str:
 
 
 def make(folder: Path, generation: str = "C", facts: Mapping[str, object] | None = None) -> Build:
-    """Compile the fake into a build folder that ``build_folder.read`` accepts; ``facts`` go into its record."""
+    """Compile one of FAKES into a new build folder and return the build; ``facts`` replace entries of its record."""
     folder.mkdir(parents=True)
     (folder / build_folder.HEADER).write_text(header_text(generation), encoding="utf-8")
     options = ["-fsanitize=address,undefined"] if (facts or {}).get("options") == sanitizer.OPTIONS else []
@@ -92,7 +95,7 @@ def make(folder: Path, generation: str = "C", facts: Mapping[str, object] | None
 
 
 def tree(folder: Path, generation: str = "C") -> Path:
-    """Write a source tree that CMake builds as it does upstream's, the fake inside; return ``folder``."""
+    """Write a source tree of one of FAKES that CMake builds like upstream's, and return ``folder``."""
     folder.mkdir(parents=True)
     shutil.copy(HERE / "fake.c", folder / "fake.c")
     (folder / build_folder.HEADER).write_text(header_text(generation), encoding="utf-8")

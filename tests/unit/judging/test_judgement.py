@@ -18,8 +18,8 @@ pytestmark = pytest.mark.usefixtures("cache_folder")
 
 
 @pytest.fixture
-def sides(fake_build: Callable[..., Build]) -> list[BuildUnderTest]:
-    """A side before and one after that are one build of the fake library."""
+def before_and_after(fake_build: Callable[..., Build]) -> list[BuildUnderTest]:
+    """Return a side before a change and one after it; both are the same build of the fake library."""
     before = dataclasses.replace(killable_run.build_under_test(fake_build("C")), baseline="fake")
     side = dataclasses.replace(before.side, label="fake after", patched=True, identity="another")
     return [before, dataclasses.replace(before, side=side)]
@@ -32,9 +32,11 @@ def both(records: Records) -> Records:
     return records
 
 
-def test_what_fails_without_the_change_too_is_known(sides: list[BuildUnderTest], tmp_path: Path) -> None:
-    records = both(run_sides(sides[:1], tmp_path, title="", command="", jobs=2))
-    cells = list(judge(sides, records, []))
+def test_what_fails_without_the_change_too_is_known(
+    before_and_after: list[BuildUnderTest], tmp_path: Path
+) -> None:
+    records = both(run_sides(before_and_after[:1], tmp_path, title="", command="", jobs=2))
+    cells = list(judge(before_and_after, records, []))
     assert {cell.verdict for cell in cells} == {Verdict.PASS, Verdict.WRONG}
     for cell in cells:
         assert cell.status is (Status.PASS if cell.verdict is Verdict.PASS else Status.XFAIL)
@@ -42,16 +44,16 @@ def test_what_fails_without_the_change_too_is_known(sides: list[BuildUnderTest],
 
 
 def test_what_passed_without_the_change_and_fails_with_it_is_red(
-    sides: list[BuildUnderTest], tmp_path: Path
+    before_and_after: list[BuildUnderTest], tmp_path: Path
 ) -> None:
-    records = both(run_sides(sides[:1], tmp_path, title="", command="", jobs=2))
-    good = next(case for case in sides[0].cases if case.name == "times-0")
-    bad = next(case for case in sides[0].cases if case.name == "times-1")
+    records = both(run_sides(before_and_after[:1], tmp_path, title="", command="", jobs=2))
+    good = next(case for case in before_and_after[0].cases if case.name == "times-0")
+    bad = next(case for case in before_and_after[0].cases if case.name == "times-1")
     seen = records.observations
     lost = dataclasses.replace(seen["another", bad.shot.name], picture=None, outcome="crashed", text="gone")
     seen["another", good.shot.name] = lost
     seen["another", bad.shot.name] = lost
-    cells = {cell.case: cell for cell in judge(sides, records, []) if cell.side == "fake after"}
+    cells = {cell.case: cell for cell in judge(before_and_after, records, []) if cell.side == "fake after"}
     assert (cells["times-0"].verdict, cells["times-0"].status) == (Verdict.ABORT, Status.UNEXPECTED)
     assert cells["times-1"].status is Status.UNEXPECTED, "a wrong picture before, no process now"
     assert cells["times-2"].status is Status.XFAIL

@@ -37,6 +37,6 @@ def recipes() -> tuple[MalformedFile, ...]:
 
 
 @pytest.fixture(scope="session")
-def contents(recipes: tuple[MalformedFile, ...]) -> Mapping[str, bytes]:
+def malformed_contents(recipes: tuple[MalformedFile, ...]) -> Mapping[str, bytes]:
     """Return the bytes of the malformed files by name, without those recipes that make no file of bytes."""
     return {recipe.name: recipe.content() for recipe in recipes if recipe.content}

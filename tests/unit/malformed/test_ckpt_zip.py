@@ -8,7 +8,7 @@ from tests.unit.malformed.malformed_contents import truncated
 
 
 def test_zips_are_cut_at_true_boundaries(
-    contents: Mapping[str, bytes], sound_contents: Mapping[str, bytes]
+    malformed_contents: Mapping[str, bytes], sound_contents: Mapping[str, bytes]
 ) -> None:
     file = sound_contents["ckpt"]
     with zipfile.ZipFile(io.BytesIO(file)) as archive:
@@ -20,5 +20,5 @@ def test_zips_are_cut_at_true_boundaries(
             boundaries.add(central)
             central += 46 + len(info.filename)
         boundaries.add(central)
-    for name, place in truncated(contents, "ckpt-zip").items():
+    for name, place in truncated(malformed_contents, "ckpt-zip").items():
         assert (place in boundaries) == name.startswith("after-"), name

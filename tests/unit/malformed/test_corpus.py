@@ -26,17 +26,17 @@ def test_there_are_at_least_three_hundred_small_files_that_all_differ(
 
 
 def test_every_file_differs_from_the_healthy_ones(
-    contents: Mapping[str, bytes], sound_contents: Mapping[str, bytes]
+    malformed_contents: Mapping[str, bytes], sound_contents: Mapping[str, bytes]
 ) -> None:
-    assert not set(contents.values()) & set(sound_contents.values())
+    assert not set(malformed_contents.values()) & set(sound_contents.values())
 
 
 def test_recipes_always_make_the_same_bytes(
-    recipes: tuple[MalformedFile, ...], contents: Mapping[str, bytes]
+    recipes: tuple[MalformedFile, ...], malformed_contents: Mapping[str, bytes]
 ) -> None:
     again = corpus(FLUX_SMALL)
     assert [recipe.name for recipe in again] == [recipe.name for recipe in recipes]
-    assert {recipe.name: content(recipe) for recipe in again if recipe.content} == contents
+    assert {recipe.name: content(recipe) for recipe in again if recipe.content} == malformed_contents
 
 
 def test_every_recipe_has_a_readable_name_a_reason_and_a_right_answer(

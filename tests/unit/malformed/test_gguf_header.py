@@ -57,14 +57,14 @@ def gguf_boundaries(file: bytes) -> set[int]:
 
 
 def test_gguf_is_cut_at_true_boundaries(
-    contents: Mapping[str, bytes], sound_contents: Mapping[str, bytes]
+    malformed_contents: Mapping[str, bytes], sound_contents: Mapping[str, bytes]
 ) -> None:
     boundaries = gguf_boundaries(sound_contents["gguf"])
-    cuts = truncated(contents, "gguf")
+    cuts = truncated(malformed_contents, "gguf")
     assert len(cuts) > 40
     for name, place in cuts.items():
         assert (place in boundaries) == name.startswith(("after-", "before-")), name
-        assert contents[f"gguf-truncated-{name}"] == sound_contents["gguf"][:place]
+        assert malformed_contents[f"gguf-truncated-{name}"] == sound_contents["gguf"][:place]
 
 
 def test_unknown_pieces_are_a_mistake_of_the_recipe(sound: SoundFile) -> None:

@@ -31,11 +31,11 @@ def test_files_are_written_where_they_say_and_nowhere_else(
 
 @pytest.mark.usefixtures("cache_folder")
 def test_a_file_of_other_content_is_written_anew(
-    recipes: tuple[MalformedFile, ...], contents: Mapping[str, bytes]
+    recipes: tuple[MalformedFile, ...], malformed_contents: Mapping[str, bytes]
 ) -> None:
     file = WrittenMalformedFile(base=FLUX_SMALL, recipe=recipes[0])
     file.make().write_bytes(b"of an earlier version")
-    assert file.make().read_bytes() == contents[recipes[0].name]
+    assert file.make().read_bytes() == malformed_contents[recipes[0].name]
 
 
 def test_a_library_that_looks_for_suffixes_is_given_one_that_it_finds(

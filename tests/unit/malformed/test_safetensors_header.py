@@ -8,7 +8,7 @@ from tests.unit.malformed.malformed_contents import truncated
 
 
 def test_safetensors_is_cut_at_true_boundaries(
-    contents: Mapping[str, bytes], sound_contents: Mapping[str, bytes]
+    malformed_contents: Mapping[str, bytes], sound_contents: Mapping[str, bytes]
 ) -> None:
     file = sound_contents["safetensors"]
     [length] = struct.unpack_from("<Q", file)
@@ -16,7 +16,7 @@ def test_safetensors_is_cut_at_true_boundaries(
     boundaries = {8, 8 + length, *(8 + token.end() for token in tokens)}
     offsets = re.findall(rb'"data_offsets":\[(\d+),(\d+)\]', file)
     boundaries |= {8 + length + int(end) for _, end in offsets}
-    cuts = truncated(contents, "safetensors")
+    cuts = truncated(malformed_contents, "safetensors")
     assert len(cuts) > 15
     for name, place in cuts.items():
         assert place in boundaries or not name.startswith("after-"), name

@@ -10,6 +10,7 @@ import pytest
 
 from sdcpp import cache, project
 from sdcpp.errors import OutputRefused, PatchConflict, SeriesInvalid
+from sdcpp.git import Repository
 from sdcpp.patching import series, worktree
 from sdcpp.patching.worktree import Exported
 from sdcpp.source import workspace
@@ -38,7 +39,7 @@ def patches(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def started(tree: workspace.Tree, patches: Path, tmp_path: Path) -> Path:
+def working_tree(tree: workspace.Tree, patches: Path, tmp_path: Path) -> Path:
     """A working tree from which two patches were exported, beside one for another revision."""
     folder = tmp_path / "work"
     worktree.start(tree, [], folder)
@@ -71,43 +72,45 @@ def subjects(folder: Path) -> list[str]:
     return git_repositories.git(folder, "log", "--reverse", "--format=%s").splitlines()[1:]
 
 
-def test_exporting_twice_changes_nothing(started: Path, patches: Path) -> None:
+def test_exporting_twice_changes_nothing(working_tree: Path, patches: Path) -> None:
     before = contents(patches)
     for _ in range(2):
-        done = worktree.export(started, patches)
+        done = worktree.export(working_tree, patches)
         assert done == Exported(written=(), removed=(), same=("say-ten-in-words.patch", "thirty-too.patch"))
         assert contents(patches) == before
 
 
 def test_starting_and_exporting_changes_nothing(
-    tree: workspace.Tree, started: Path, patches: Path, tmp_path: Path
+    tree: workspace.Tree, working_tree: Path, patches: Path, tmp_path: Path
 ) -> None:
     before = contents(patches)
     again = tmp_path / "again"
     applied = worktree.start(tree, series.load(patches), again)
     assert [patch.name for patch in applied] == ["say-ten-in-words", "thirty-too"]
-    assert subjects(again) == subjects(started) == ["fix: say ten in words", "fix: thirty, too"]
+    assert subjects(again) == subjects(working_tree) == ["fix: say ten in words", "fix: thirty, too"]
     assert worktree.export(again, patches).written == ()
     assert contents(patches) == before
 
 
 def test_what_is_exported_applies_and_keeps_the_rules(
-    tree: workspace.Tree, started: Path, patches: Path
+    tree: workspace.Tree, working_tree: Path, patches: Path
 ) -> None:
     with cache.lock(tree.path):
         prepared = series.prepare(tree, series.load(patches))
     assert [patch.name for patch in prepared.applied] == ["say-ten-in-words", "thirty-too"]
-    assert (tree.path / "stable-diffusion.cpp").read_text() == (started / "stable-diffusion.cpp").read_text()
+    assert (tree.path / "stable-diffusion.cpp").read_text() == (
+        working_tree / "stable-diffusion.cpp"
+    ).read_text()
     assert "Patch-Filename" not in (patches / "thirty-too.patch").read_text()
 
 
-def test_a_working_tree_outlives_the_cache(started: Path, patches: Path, tmp_path: Path) -> None:
+def test_a_working_tree_outlives_the_cache(working_tree: Path, patches: Path, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "cache")
-    git_repositories.git(started, "fsck", "--full")
-    assert worktree.export(started, patches).written == ()
+    git_repositories.git(working_tree, "fsck", "--full")
+    assert worktree.export(working_tree, patches).written == ()
 
 
-@pytest.mark.usefixtures("started")
+@pytest.mark.usefixtures("working_tree")
 def test_changing_dropping_and_adding_commits(tree: workspace.Tree, patches: Path, tmp_path: Path) -> None:
     work = tmp_path / "again"
     worktree.start(tree, series.load(patches), work)
@@ -128,14 +131,16 @@ def test_changing_dropping_and_adding_commits(tree: workspace.Tree, patches: Pat
     assert worktree.export(work, patches).same == ("say-ten-in-words.patch", "fifty-at-last.patch")
 
 
-def test_another_order_keeps_the_place_of_patches_for_other_revisions(started: Path, patches: Path) -> None:
-    git_repositories.git(started, "checkout", "--quiet", "HEAD~2")
-    git_repositories.git(started, "cherry-pick", "series", "series~1")
-    worktree.export(started, patches)
+def test_another_order_keeps_the_place_of_patches_for_other_revisions(
+    working_tree: Path, patches: Path
+) -> None:
+    git_repositories.git(working_tree, "checkout", "--quiet", "HEAD~2")
+    git_repositories.git(working_tree, "cherry-pick", "series", "series~1")
+    worktree.export(working_tree, patches)
     assert order(patches) == ["thirty-too", "of-another", "say-ten-in-words"]
 
 
-@pytest.mark.usefixtures("started")
+@pytest.mark.usefixtures("working_tree")
 def test_other_line_numbers_alone_leave_a_file_as_it_is(
     tree: workspace.Tree, patches: Path, tmp_path: Path
 ) -> None:
@@ -149,25 +154,25 @@ def test_other_line_numbers_alone_leave_a_file_as_it_is(
 
 
 def test_nothing_is_written_where_something_is_wrong(
-    tree: workspace.Tree, started: Path, patches: Path, tmp_path: Path
+    tree: workspace.Tree, working_tree: Path, patches: Path, tmp_path: Path
 ) -> None:
     before = contents(patches)
     with pytest.raises(SeriesInvalid, match="sdcpp patch start"):
         worktree.export(tmp_path, patches)
-    (started / "CMakeLists.txt").write_text("changed\n")
+    (working_tree / "CMakeLists.txt").write_text("changed\n")
     with pytest.raises(SeriesInvalid, match="uncommitted changes"):
-        worktree.export(started, patches)
-    git_repositories.git(started, "checkout", "--quiet", "CMakeLists.txt")
-    commit(started, "line 5\n", "five\n", f"fix: say ten, in words\n\nWhy.\n\n{TRAILERS}")
-    commit(started, "line 6\n", "six\n", f"fix: say ten in words!\n\nWhy.\n\n{TRAILERS}")
+        worktree.export(working_tree, patches)
+    git_repositories.git(working_tree, "checkout", "--quiet", "CMakeLists.txt")
+    commit(working_tree, "line 5\n", "five\n", f"fix: say ten, in words\n\nWhy.\n\n{TRAILERS}")
+    commit(working_tree, "line 6\n", "six\n", f"fix: say ten in words!\n\nWhy.\n\n{TRAILERS}")
     with pytest.raises(SeriesInvalid, match="two commits"):
-        worktree.export(started, patches)
+        worktree.export(working_tree, patches)
     assert contents(patches) == before
     with pytest.raises(OutputRefused):
-        worktree.start(tree, [], started)
+        worktree.start(tree, [], working_tree)
 
 
-@pytest.mark.usefixtures("started")
+@pytest.mark.usefixtures("working_tree")
 def test_a_conflict_is_told_before_a_folder_is_made(
     tree: workspace.Tree, patches: Path, tmp_path: Path
 ) -> None:
@@ -191,3 +196,23 @@ def test_the_page_of_patches_has_a_row_for_each() -> None:
     names = [name.removesuffix(".patch").removesuffix("-generation-b") for name in series.entries()]
     assert rows == list(dict.fromkeys(rows))
     assert set(rows) == set(names)
+
+
+@pytest.mark.parametrize("problem", [KeyboardInterrupt(), OSError("disk")])
+def test_a_working_tree_that_is_not_completed_is_removed(
+    tree: workspace.Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: BaseException
+) -> None:
+    def fail(*_: object) -> None:
+        raise problem
+
+    monkeypatch.setattr(Repository, "check_git", fail)
+    monkeypatch.setattr(series, "states", lambda *_: ())
+    with pytest.raises(type(problem)):
+        worktree.start(tree, [], tmp_path / "work")
+    assert not (tmp_path / "work").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tree: workspace.Tree, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputRefused, match="folder cannot be made"):
+        worktree.start(tree, [], tmp_path / "file" / "work")

@@ -11,25 +11,32 @@ from tests.unit.example_records import cell, example, records_of
 
 
 @pytest.fixture(scope="module")
-def good() -> ReportTable:
+def good_table() -> ReportTable:
+    """Return the table of a run in which everything is as expected."""
     return arrange(example())
 
 
 @pytest.fixture(scope="module")
-def broken() -> ReportTable:
+def broken_table() -> ReportTable:
+    """Return the table of a run with unexpected results."""
     return arrange(example(broken=True))
 
 
-def test_changes_between_pristine_and_patched(broken: ReportTable) -> None:
-    first, second = before_after.pairs(broken)
+def test_changes_between_pristine_and_patched(broken_table: ReportTable) -> None:
+    first, second = before_after.pairs(broken_table)
     assert (first.label, second.label) == ("2025-12", "2026-05")
-    assert before_after.tally(before_after.changes(broken, first)) == "27 fixed, 0 regressed, 15 unchanged"
-    assert before_after.tally(before_after.changes(broken, second)) == (
+    assert (
+        before_after.tally(before_after.changes(broken_table, first)) == "27 fixed, 0 regressed, 15 unchanged"
+    )
+    assert before_after.tally(before_after.changes(broken_table, second)) == (
         "5 fixed, 3 regressed, 1 changed otherwise, 33 unchanged"
     )
-    counts = before_after.count_by_value(before_after.changes(broken, second), "type")
+    counts = before_after.count_by_value(before_after.changes(broken_table, second), "type")
     assert counts["Q4_0"] == {("ABORT", "WRONG"): 1, ("PASS", "PASS"): 2}
-    assert before_after.unpaired_sides(broken, [first]) == [broken.sides[2], broken.sides[3]]
+    assert before_after.unpaired_sides(broken_table, [first]) == [
+        broken_table.sides[2],
+        broken_table.sides[3],
+    ]
 
 
 def test_one_build_on_both_sides_is_said() -> None:
@@ -54,9 +61,9 @@ def test_different_pixels_under_the_same_verdict_are_counted() -> None:
     )
 
 
-def test_quiet_rows_are_merged_and_the_worst_come_first(broken: ReportTable) -> None:
-    pair = before_after.pairs(broken)[1]
-    lines = before_after.summary_rows(broken, (pair.before, pair.after), merge_all=False)
+def test_quiet_rows_are_merged_and_the_worst_come_first(broken_table: ReportTable) -> None:
+    pair = before_after.pairs(broken_table)[1]
+    lines = before_after.summary_rows(broken_table, (pair.before, pair.after), merge_all=False)
     by_label = {line.label: line.texts for line in lines}
     assert by_label["gguf-Q4_0"] == ("ABORT -> WRONG 0.79", "PASS 0.004", "PASS 0.004")
     assert by_label["gguf-BF16"][2] == "PASS -> ABORT"
@@ -67,11 +74,11 @@ def test_quiet_rows_are_merged_and_the_worst_come_first(broken: ReportTable) -> 
     assert {line.severity for line in lines[:3]} == {0}
 
 
-def test_the_headline_has_the_counts_that_matter(good: ReportTable, broken: ReportTable) -> None:
-    assert before_after.headline(good, before_after.pairs(good)) == (
+def test_the_headline_has_the_counts_that_matter(good_table: ReportTable, broken_table: ReportTable) -> None:
+    assert before_after.headline(good_table, before_after.pairs(good_table)) == (
         "As expected: 135 of 168 cells passed, 33 failed as expected; the patches fix 33 cells and break none"
     )
-    assert before_after.headline(broken, before_after.pairs(broken)) == (
+    assert before_after.headline(broken_table, before_after.pairs(broken_table)) == (
         "3 of 168 cells failed unexpectedly (1 WRONG, 1 TIMEOUT, 1 ABORT), "
         "1 cell passed although a failure was expected, 33 failed as expected; "
         "the patches fix 32 cells and break 3"

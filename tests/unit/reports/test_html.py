@@ -70,7 +70,8 @@ def page(records: Records, **options: int) -> Page:
 
 
 @pytest.fixture(scope="module")
-def broken() -> Page:
+def broken_page() -> Page:
+    """Return the page of a run with unexpected results."""
     return page(example(broken=True))
 
 
@@ -80,21 +81,21 @@ def pixels(uri: str) -> np.ndarray[Any, np.dtype[np.uint8]]:
     return np.asarray(Image.open(BytesIO(base64.b64decode(body))))
 
 
-def test_every_cell_is_a_button_with_sign_verdict_and_status(broken: Page) -> None:
+def test_every_cell_is_a_button_with_sign_verdict_and_status(broken_page: Page) -> None:
     records = example(broken=True)
-    assert len(broken.buttons) == len(records.cells) == len(broken.json["cells"])
+    assert len(broken_page.buttons) == len(records.cells) == len(broken_page.json["cells"])
     for number, cell in enumerate(records.cells):
-        style, text = broken.buttons[number]
+        style, text = broken_page.buttons[number]
         assert style == cell.status
         assert str(cell.verdict) in text
         assert text.endswith(f" {cell.status}")
-    signs = {text[0] for _, text in broken.buttons.values()}
+    signs = {text[0] for _, text in broken_page.buttons.values()}
     assert len(signs) == len(Status)
 
 
-def test_a_detail_has_pictures_numbers_reasons_and_the_command(broken: Page) -> None:
+def test_a_detail_has_pictures_numbers_reasons_and_the_command(broken_page: Page) -> None:
     records = example(broken=True)
-    cell = broken.cell("2026-05 patched/gguf-Q4_0@immediately")
+    cell = broken_page.cell("2026-05 patched/gguf-Q4_0@immediately")
     assert cell["by"]["verdict"] == "WRONG"
     assert cell["by"]["change"] == "changed"
     assert cell["figures"] == {
@@ -107,7 +108,7 @@ def test_a_detail_has_pictures_numbers_reasons_and_the_command(broken: Page) -> 
     assert cell["why"] == "rounding of pixels and of F16 activations"
     assert cell["repeat"] == "nox -s verify -- --revision 2026-05 --case gguf-Q4_0@immediately"
     shown = {
-        role: pixels(broken.json["pictures"][cell["pictures"][role]])
+        role: pixels(broken_page.json["pictures"][cell["pictures"][role]])
         for role in ("without", "wanted", "got", "difference")
     }
     original = next(c for c in records.cells if c.status is Status.UNEXPECTED and c.verdict == "WRONG")
@@ -125,26 +126,26 @@ def test_an_ignored_adapter_shows_the_picture_without_it_and_the_warning() -> No
     assert "upstream issue 307" in cell["reason"]
 
 
-def test_a_patched_cell_knows_its_pristine_one(broken: Page) -> None:
-    cells = broken.json["cells"]
+def test_a_patched_cell_knows_its_pristine_one(broken_page: Page) -> None:
+    cells = broken_page.json["cells"]
     pairs = {
-        cells[int(after)]["key"]: cells[before]["key"] for after, before in broken.json["before"].items()
+        cells[int(after)]["key"]: cells[before]["key"] for after, before in broken_page.json["before"].items()
     }
     assert pairs["2026-05 patched/gguf-Q4_0@auto"] == "2026-05 pristine/gguf-Q4_0@auto"
     assert len(pairs) == len(cells) // 2
 
 
-def test_each_dimension_with_a_choice_has_a_filter(broken: Page) -> None:
-    keys = [found["data-key"] for found in broken.attributes("details") if "data-key" in found]
+def test_each_dimension_with_a_choice_has_a_filter(broken_page: Page) -> None:
+    keys = [found["data-key"] for found in broken_page.attributes("details") if "data-key" in found]
     assert keys == [
         *("status", "verdict", "change", "build"),
         *("base", "mode", "container", "type", "revision", "rank", "multiplier"),
     ]
-    values = [found["value"] for found in broken.attributes("input") if found.get("type") == "checkbox"]
+    values = [found["value"] for found in broken_page.attributes("input") if found.get("type") == "checkbox"]
     assert {"UNEXPECTED", "TIMEOUT", "regressed", "pristine", "at_runtime", "gguf", "Q4_K"} <= set(values)
 
 
-def test_foreign_text_never_becomes_markup(broken: Page) -> None:
+def test_foreign_text_never_becomes_markup(broken_page: Page) -> None:
     records = example(broken=True)
     records.sides.clear()
     name = '"><img src=x onerror=alert(1)>'
@@ -153,7 +154,7 @@ def test_foreign_text_never_becomes_markup(broken: Page) -> None:
         status=Status.UNEXPECTED, evidence=HOSTILE, reason=HOSTILE, repeat=HOSTILE,
     )  # fmt: skip
     hostile = page(records)
-    for each in (broken, hostile):
+    for each in (broken_page, hostile):
         assert len(each.attributes("script")) == 2
         assert all(found == {} or found["id"] == "data" for found in each.attributes("script"))
         assert not each.attributes("img")
@@ -161,8 +162,8 @@ def test_foreign_text_never_becomes_markup(broken: Page) -> None:
     assert hostile.cell(f"{name}/{name}")["evidence"] == HOSTILE
 
 
-def test_the_page_asks_for_nothing_from_elsewhere(broken: Page) -> None:
-    for tag, found in broken.tags:
+def test_the_page_asks_for_nothing_from_elsewhere(broken_page: Page) -> None:
+    for tag, found in broken_page.tags:
         assert tag not in {"link", "iframe", "object"}
         assert "src" not in found
         assert found.get("href", "#") == "#"

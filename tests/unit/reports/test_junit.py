@@ -12,16 +12,17 @@ from tests.unit.example_records import QUANTISED, example
 
 
 @pytest.fixture(scope="module")
-def root() -> ET.Element:
+def junit_root() -> ET.Element:
+    """Return the root of the JUnit file of a run with unexpected results."""
     return ET.fromstring(junit.render(arrange(example(broken=True))))  # noqa: S314 - our own
 
 
-def case(root: ET.Element, side: str, name: str, number: int = 0) -> ET.Element:
-    return root.findall(f"testsuite[@name='{side}']/testcase[@name='{name}']")[number]
+def case(junit_root: ET.Element, side: str, name: str, number: int = 0) -> ET.Element:
+    return junit_root.findall(f"testsuite[@name='{side}']/testcase[@name='{name}']")[number]
 
 
-def test_a_suite_for_each_side_with_the_build_as_properties(root: ET.Element) -> None:
-    suites = root.findall("testsuite")
+def test_a_suite_for_each_side_with_the_build_as_properties(junit_root: ET.Element) -> None:
+    suites = junit_root.findall("testsuite")
     assert [suite.get("name") for suite in suites] == list(example().sides)
     properties = {p.get("name"): p.get("value") for p in suites[1].findall("properties/property")}
     assert properties["commit"] == "0392273e106a0e07083b7431873bd7d85d2cee89"
@@ -30,40 +31,44 @@ def test_a_suite_for_each_side_with_the_build_as_properties(root: ET.Element) ->
     assert properties["machine processor"] == "A processor"
 
 
-def test_the_counts_are_those_of_the_cases(root: ET.Element) -> None:
-    for element in (root, *root.findall("testsuite")):
+def test_the_counts_are_those_of_the_cases(junit_root: ET.Element) -> None:
+    for element in (junit_root, *junit_root.findall("testsuite")):
         assert element.get("tests") == str(len(element.findall(".//testcase")))
         assert element.get("failures") == str(len(element.findall(".//failure")))
         assert element.get("skipped") == str(len(element.findall(".//skipped")))
         assert element.get("errors") == "0"
-    assert (root.get("tests"), root.get("failures"), root.get("skipped")) == ("168", "4", "34")
+    assert (junit_root.get("tests"), junit_root.get("failures"), junit_root.get("skipped")) == (
+        "168",
+        "4",
+        "34",
+    )
 
 
-def test_unexpected_and_xpass_are_failures_xfail_and_skipped_are_skipped(root: ET.Element) -> None:
-    wrong = case(root, "2026-05 patched", "gguf-Q4_0@immediately").find("failure")
+def test_unexpected_and_xpass_are_failures_xfail_and_skipped_are_skipped(junit_root: ET.Element) -> None:
+    wrong = case(junit_root, "2026-05 patched", "gguf-Q4_0@immediately").find("failure")
     assert wrong is not None
     assert wrong.get("type") == "WRONG"
     assert wrong.get("message") == "WRONG 0.79: failed, and no failure was expected"
-    stale = case(root, "2026-05 patched", "gguf-Q8_0@at_runtime").find("failure")
+    stale = case(junit_root, "2026-05 patched", "gguf-Q8_0@at_runtime").find("failure")
     assert stale is not None
     assert "Q8_0 was broken" in (stale.get("message") or "")
-    known = case(root, "2026-05 pristine", "gguf-Q8_0@immediately")
+    known = case(junit_root, "2026-05 pristine", "gguf-Q8_0@immediately")
     assert known.find("skipped") is not None
     assert known.find("skipped").get("message") == f"ABORT: {QUANTISED}"  # type: ignore[union-attr]
     assert "GGML_ASSERT" in (known.findtext("system-out") or "")
-    idle = case(root, "2026-05 patched", "gguf-Q2_K@auto").find("skipped")
+    idle = case(junit_root, "2026-05 patched", "gguf-Q2_K@auto").find("skipped")
     assert idle is not None
     assert idle.get("message") == "SKIPPED: no such device here"
-    good = case(root, "2026-05 patched", "gguf-F16@auto")
+    good = case(junit_root, "2026-05 patched", "gguf-F16@auto")
     assert [child.tag for child in good] == ["system-out"]
     assert "Rerun: nox -s verify -- --revision 2026-05 --case gguf-F16@auto" in (
         good.findtext("system-out") or ""
     )
 
 
-def test_it_has_the_elements_of_the_common_schema_in_its_order(root: ET.Element) -> None:
-    assert root.tag == "testsuites"
-    for suite in root:
+def test_it_has_the_elements_of_the_common_schema_in_its_order(junit_root: ET.Element) -> None:
+    assert junit_root.tag == "testsuites"
+    for suite in junit_root:
         assert next(child.tag for child in suite) == "properties"
         assert {child.tag for child in suite[1:]} == {"testcase"}
         assert {"name", "tests", "failures", "errors", "skipped", "time", "timestamp"} == set(suite.attrib)
@@ -73,8 +78,8 @@ def test_it_has_the_elements_of_the_common_schema_in_its_order(root: ET.Element)
             assert [child.tag for child in found] == sorted((child.tag for child in found), key=order.index)
 
 
-def test_what_xml_cannot_hold_is_replaced(root: ET.Element) -> None:
-    failure = case(root, "2026-05 patched", "gguf-BF16@auto").find("failure")
+def test_what_xml_cannot_hold_is_replaced(junit_root: ET.Element) -> None:
+    failure = case(junit_root, "2026-05 patched", "gguf-BF16@auto").find("failure")
     assert failure is not None
     assert (
         failure.text

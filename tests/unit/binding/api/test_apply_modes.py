@@ -9,9 +9,9 @@ from sdcpp.binding.api.apply_modes import apply_modes, require_only_mode
 from sdcpp.errors import HeaderUnsupported
 
 
-def test_the_modes_are_the_headers(any_bound: Any) -> None:
+def test_the_modes_are_the_headers(any_bound_api: Any) -> None:
     choice = ("auto", "immediately", "at_runtime")
-    assert any_bound.modes == (("immediately",) if any_bound.generation == "A" else choice)
+    assert any_bound_api.modes == (("immediately",) if any_bound_api.generation == "A" else choice)
 
 
 def test_the_count_of_modes_and_foreign_names_are_no_modes() -> None:

@@ -26,8 +26,10 @@ def test_a_picture_has_its_size_and_depends_on_the_seed(context: Context) -> Non
     assert context.generate(other).data != first.data
 
 
-def test_null_is_a_refusal(bound: Any, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with bound.open(ModelFiles(model=model), mode="auto", threads=1, lora_dir=tmp_path) as context:
+def test_null_is_a_refusal(
+    bound_api: Any, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with bound_api.open(ModelFiles(model=model), mode="auto", threads=1, lora_dir=tmp_path) as context:
         monkeypatch.setenv("FAKE_NULL", "generate")
         with pytest.raises(GenerationFailed, match="generate_image") as caught:
             context.generate(PICTURE)
@@ -35,7 +37,7 @@ def test_null_is_a_refusal(bound: Any, model: Path, tmp_path: Path, monkeypatch:
         assert any("told to refuse" in line for line in caught.value.log)
     monkeypatch.setenv("FAKE_NULL", "open")
     with pytest.raises(GenerationFailed, match="new_sd_ctx"):
-        bound.open(ModelFiles(model=model), mode="auto", threads=1, lora_dir=tmp_path)
+        bound_api.open(ModelFiles(model=model), mode="auto", threads=1, lora_dir=tmp_path)
 
 
 def test_trouble_can_be_bound_to_one_adapter(context: Context, tmp_path: Path, monkeypatch: Any) -> None:
@@ -79,8 +81,8 @@ def test_a_watchers_exception_comes_after_the_picture_was_freed(context: Any) ->
     assert context.generate(PICTURE)
 
 
-def test_closing_twice_is_harmless(bound: Any, model: Path, tmp_path: Path) -> None:
-    context = bound.open(ModelFiles(model=model), mode="auto", threads=1, lora_dir=tmp_path)
+def test_closing_twice_is_harmless(bound_api: Any, model: Path, tmp_path: Path) -> None:
+    context = bound_api.open(ModelFiles(model=model), mode="auto", threads=1, lora_dir=tmp_path)
     context.close()
     context.close()
 

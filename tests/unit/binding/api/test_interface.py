@@ -14,11 +14,11 @@ from sdcpp.errors import BackendMismatch
     [("CPU", "CPU", "cpu"), ("CUDA", "CUDA0", "cuda"), ("CUDA", "CPU", "unknown")],
 )
 def test_a_library_that_runs_elsewhere_is_caught(
-    opening: Callable[[], Any], monkeypatch: pytest.MonkeyPatch, log: str, devices: str, found: str
+    open_context: Callable[[], Any], monkeypatch: pytest.MonkeyPatch, log: str, devices: str, found: str
 ) -> None:
     monkeypatch.setenv("FAKE_BACKEND", log)
     monkeypatch.setenv("FAKE_DEVICES", devices)
-    context = opening()
+    context = open_context()
     assert context.backend == found
     for expected in ("cpu", "cuda", "vulkan"):
         if expected == found:

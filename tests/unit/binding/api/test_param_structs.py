@@ -13,9 +13,9 @@ from sdcpp.errors import HeaderUnsupported
 from tests.unit.binding.small_pictures import PICTURE
 
 
-def test_defaults_and_settings_of_the_context(bound: Any, model: Path, tmp_path: Path) -> None:
+def test_defaults_and_settings_of_the_context(bound_api: Any, model: Path, tmp_path: Path) -> None:
     options = {"diffusion_flash_attn": True}
-    params = bound.context_params(
+    params = bound_api.context_params(
         ModelFiles(diffusion_model=model), mode="at_runtime", threads=7, lora_dir=tmp_path, options=options
     )
     assert params.diffusion_model_path == str(model).encode()
@@ -26,27 +26,27 @@ def test_defaults_and_settings_of_the_context(bound: Any, model: Path, tmp_path:
         True,
     )
     enum = {"lora_apply_mode": "LORA_APPLY_IMMEDIATELY"}
-    params = bound.context_params(ModelFiles(), mode="auto", threads=1, lora_dir=tmp_path, options=enum)
+    params = bound_api.context_params(ModelFiles(), mode="auto", threads=1, lora_dir=tmp_path, options=enum)
     assert params.lora_apply_mode == 1
 
 
-def test_image_parameters_take_enumerators_from_the_header(bound: Any, tmp_path: Path) -> None:
-    params, _ = bound.image_params(PICTURE, tmp_path)
+def test_image_parameters_take_enumerators_from_the_header(bound_api: Any, tmp_path: Path) -> None:
+    params, _ = bound_api.image_params(PICTURE, tmp_path)
     sample = params.sample_params
     assert (sample.sample_method, sample.scheduler, sample.sample_steps) == (5, 1, 3)
     assert (params.seed, params.batch_count, sample.guidance.txt_cfg) == (42, 1, 1.0)
 
 
-def test_what_the_header_lacks_is_named(bound: Any, model: Path, tmp_path: Path) -> None:
+def test_what_the_header_lacks_is_named(bound_api: Any, model: Path, tmp_path: Path) -> None:
     files = ModelFiles(model=model)
     with pytest.raises(HeaderUnsupported, match="sometimes"):
-        bound.open(files, mode="sometimes", threads=1, lora_dir=tmp_path)
+        bound_api.open(files, mode="sometimes", threads=1, lora_dir=tmp_path)
     with pytest.raises(HeaderUnsupported, match="max_vram"):
-        bound.open(files, mode="auto", threads=1, lora_dir=tmp_path, options={"max_vram": 1.0})
+        bound_api.open(files, mode="auto", threads=1, lora_dir=tmp_path, options={"max_vram": 1.0})
 
 
-def test_a_missing_model_is_refused_with_the_librarys_words(bound: Any, tmp_path: Path) -> None:
+def test_a_missing_model_is_refused_with_the_librarys_words(bound_api: Any, tmp_path: Path) -> None:
     with pytest.raises(
         GenerationFailed, match=r"new_sd_ctx returned nothing\n.*file not found: .*nowhere.gguf"
     ):
-        bound.open(ModelFiles(model=tmp_path / "nowhere.gguf"), mode="auto", threads=1, lora_dir=tmp_path)
+        bound_api.open(ModelFiles(model=tmp_path / "nowhere.gguf"), mode="auto", threads=1, lora_dir=tmp_path)
