@@ -144,7 +144,8 @@ def _run_all(arguments: argparse.Namespace, names: Sequence[str], sides: Sequenc
 
 def _command(arguments: argparse.Namespace, names: Sequence[str], sides: Sequence[str]) -> list[str]:
     """Return the command that runs matrices again, without its revisions and cases."""
-    command = [*COMMAND, *(word for name in names for word in ("--matrix", name))]
+    chosen = [name for name in names if name in runs.MATRICES]  # that of a change has no name to type
+    command = [*COMMAND, *(word for name in chosen for word in ("--matrix", name))]
     if len(sides) == 1 or (sides and arguments.checkout):
         command += ["--side", sides[0] if len(sides) == 1 else "both"]
     return command
