@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from safetensors import deserialize
 
 from harness.adapters.adapter import Adapter, changes
-from harness.formats import gguf_types, safetensors, torch_pickle
+from harness.formats import gguf_types
 from harness.formats.tensor import NUMPY
+from harness.formats.write import SUFFIXES, write_arrays
 from harness.models.base_model import Base, TensorId
 from sdcpp import cache
 
 #: Raised when files are written in another way, so that cached ones are made anew.
 CACHE_VERSION = 2
-SUFFIXES = {"safetensors": ".safetensors", "ckpt": ".ckpt", "gguf": ".gguf"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,7 @@ class AdapterFile:
     @property
     def path(self) -> Path:
         """Where the file is; it exists once ``make`` has run. Its stem is unique in the folder."""
-        return self.folder / f"{self.name}-{self._recipe[:8]}{SUFFIXES[self.container]}"
+        return self.folder / f"{self.name}-{self._recipe[:8]}{SUFFIXES[self.container][0]}"
 
     @property
     def _recipe(self) -> str:
@@ -73,10 +73,7 @@ class AdapterFile:
             gguf_types.write(path, tensors, self.kind, types, self.quantise)
             return
         converted = {name: array.astype(NUMPY[types.get(name, self.kind)]) for name, array in tensors.items()}
-        if self.container == "ckpt":
-            torch_pickle.write(path, converted)
-        else:
-            safetensors.write(path, converted.items())
+        write_arrays(path, self.container, converted)
 
     def values(self) -> dict[str, NDArray[np.float32]]:
         """Return what the file holds, dequantised to float32, read back from it by a public package.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from harness.adapters.adapter_file import AdapterFile
 from harness.adapters.use import Use
-from harness.formats import gguf_types, safetensors
+from harness.formats import gguf_types
 from harness.formats.tensor import NUMPY
+from harness.formats.write import write_arrays
 from harness.models.base_model import Base, TensorId
 from harness.models.quantised_base import StoredBase
 from sdcpp import cache
@@ -57,17 +58,21 @@ def make(base: Base, uses: Sequence[Use[AdapterFile]], *, rounded: bool = False)
             floats = {name: array.astype(np.float32) for (_, name), array in sums.items()}
             gguf_types.write(partial / "diffusion_model.gguf", floats, base.kind, quantise=base.quantise)
             return
-        files: dict[str, list[tuple[str, NDArray[np.generic]]]] = {}
+        rounded_sums = {
+            (role, name): array.astype(np.float32).astype(NUMPY[base.files[role][name].dtype])
+            for (role, name), array in sums.items()
+        }
         if base.whole:
-            _write_whole(base, sums, partial / "model.safetensors")
+            changed = {name: array for (role, name), array in rounded_sums.items() if role == "model"}
+            base.write("model", partial / "model.safetensors", changed)
             return
-        for (role, name), array in sums.items():
+        files: dict[str, dict[str, NDArray[np.generic]]] = {}
+        for (_, name), array in rounded_sums.items():
             overlay = next(overlay for start, overlay in ROLES if name.startswith(start))
-            stored = array.astype(np.float32).astype(NUMPY[base.files[role][name].dtype])
             # Up to sdist 0.3.6 a role's prefix is put before every name, later before those that lack it.
-            files.setdefault(overlay, []).append((name.removeprefix("model.diffusion_model."), stored))
-        for overlay, tensors in files.items():
-            safetensors.write(partial / f"{overlay}.safetensors", tensors)
+            files.setdefault(overlay, {})[name.removeprefix("model.diffusion_model.")] = array
+        for overlay, arrays in files.items():
+            write_arrays(partial / f"{overlay}.safetensors", "safetensors", arrays)
 
     for _ in range(3):
         cache.get_or_create(folder, write)
@@ -77,16 +82,3 @@ def make(base: Base, uses: Sequence[Use[AdapterFile]], *, rounded: bool = False)
             if made := {path.stem: path for path in sorted(folder.iterdir())}:
                 return made
     raise CacheBusy("merged tensors are gone", folder, "is another process emptying the cache? Try again")
-
-
-def _write_whole(base: Base, sums: Mapping[TensorId, NDArray[np.float64]], path: Path) -> None:
-    """Write the base's model file with the tensors of ``sums`` in the place of its own."""
-    safetensors.write(
-        path,
-        (
-            (name, sums["model", name].astype(np.float32).astype(NUMPY[base.files["model"][name].dtype]))
-            if ("model", name) in sums
-            else (name, array)
-            for name, array in base.tensors("model")
-        ),
-    )

@@ -7,16 +7,17 @@ import math
 import os
 import struct
 import zipfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import gguf
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.formats import read_ckpt, read_gguf, torch_pickle
-from harness.formats.tensor import SAFETENSORS, Bytes, Metadata, TensorHeader, stored_bytes
+from harness.formats.tensor import SAFETENSORS, Bytes, Metadata, TensorHeader, kind_of, stored_bytes
 from sdcpp.errors import FileInvalid, TypeUnavailable
 
 ALIGNMENT = 32
@@ -26,7 +27,9 @@ LONGEST_NAME = 127
 DERIVED = "sdcpp.derived"
 #: The types of metadata that is no text, where the container holds texts only.
 TYPES = "sdcpp.types"
-SUFFIXES = {".safetensors": "safetensors", ".gguf": "gguf", ".ckpt": "ckpt", ".pt": "ckpt", ".pth": "ckpt"}
+#: The suffixes that name a container, the usual one first.
+SUFFIXES = {"safetensors": (".safetensors",), "gguf": (".gguf",), "ckpt": (".ckpt", ".pt", ".pth")}
+_CONTAINERS = {suffix: container for container, suffixes in SUFFIXES.items() for suffix in suffixes}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,10 +55,10 @@ Fill = Callable[[Spec, int | None], Data | None]
 def container_of(path: Path) -> str:
     """Return the container that a file's name asks for; raises FileInvalid for an unknown suffix."""
     try:
-        return SUFFIXES[path.suffix.lower()]
+        return _CONTAINERS[path.suffix.lower()]
     except KeyError:
         raise FileInvalid(
-            f"suffix {path.suffix!r} names no container", path, f"use one of {', '.join(SUFFIXES)}"
+            f"suffix {path.suffix!r} names no container", path, f"use one of {', '.join(_CONTAINERS)}"
         ) from None
 
 
@@ -69,6 +72,17 @@ def write_container(
     Raises TypeUnavailable for a type that the container does not hold.
     """
     _WRITERS[container](path, specs, metadata, fill)
+
+
+def write_arrays(path: Path, container: str, arrays: Mapping[str, NDArray[np.generic]]) -> None:
+    """Write named arrays as a file without metadata, each in the type of its dtype."""
+    specs = [Spec(name=name, shape=array.shape, kind=kind_of(array)) for name, array in arrays.items()]
+    write_container(path, container, specs, {}, lambda spec, _: [as_bytes(arrays[spec.name])])
+
+
+def as_bytes(array: NDArray[np.generic]) -> Bytes:
+    """Return the bytes of an array, row by row."""
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
 
 
 def _safetensors(path: Path, specs: Sequence[Spec], metadata: Metadata, fill: Fill) -> None:
@@ -168,18 +182,17 @@ def _ckpt(path: Path, specs: Sequence[Spec], metadata: Metadata, fill: Fill) -> 
     for spec in specs:
         if spec.kind not in torch_pickle.STORAGES:
             raise TypeUnavailable("a ckpt cannot hold a type", spec.kind, "choose F32, F16 or BF16")
-    words = torch_pickle.state_dict(
-        (spec.name, spec.shape, torch_pickle.STORAGES[spec.kind]) for spec in specs
-    )
+    words = torch_pickle.state_dict((spec.name, spec.shape, spec.kind) for spec in specs)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-        archive.writestr("archive/data.pkl", words)
+        # A ZipInfo has a fixed date, so that equal tensors make equal files.
+        archive.writestr(zipfile.ZipInfo("archive/data.pkl"), words)
         for number, spec in enumerate(specs):
             with archive.open(f"archive/data/{number}", "w", force_zip64=spec.nbytes > 1 << 31) as out:
                 _pour(out, spec, fill)
-        archive.writestr("archive/version", "3\n")
+        archive.writestr(zipfile.ZipInfo("archive/version"), "3\n")
         if metadata:
             stored = {key: [entry.type, entry.value] for key, entry in metadata.items()}
-            archive.writestr(f"archive/{read_ckpt.METADATA}", json.dumps(stored))
+            archive.writestr(zipfile.ZipInfo(f"archive/{read_ckpt.METADATA}"), json.dumps(stored))
 
 
 _WRITERS = {"safetensors": _safetensors, "gguf": _gguf, "ckpt": _ckpt}

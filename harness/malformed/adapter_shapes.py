@@ -8,13 +8,14 @@ name says "all".
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.malformed.fields import ckpt, gguf, safetensors
 from harness.malformed.fields.pieces import concatenate
-from harness.malformed.malformed_file import REST, WHOLE, WITHOUT, MalformedFile
+from harness.malformed.malformed_file import REST, WHOLE, WITHOUT, MalformedFile, malformed_file
 from harness.malformed.sound_file import RANK, SoundFile, Tensors
 
 Array = NDArray[np.generic]
@@ -42,11 +43,11 @@ def recipes(seed: SoundFile) -> Iterator[MalformedFile]:
     """Yield them all."""
     for name, (why, tensors, accept, quietly) in _odd(seed).items():
         for container in ("safetensors", "gguf", "ckpt") if name in _EVERYWHERE else ("safetensors",):
-            yield MalformedFile(
-                name=f"{container}-{name}",
-                container=container,
-                why=why,
-                content=lambda container=container, tensors=tensors: written(seed, container, tensors),  # type: ignore[misc]
+            yield malformed_file(
+                container,
+                name,
+                why,
+                partial(written, seed, container, tensors),
                 accept=accept,
                 quietly=quietly,
                 in_every_mode=True,

@@ -5,10 +5,12 @@ from __future__ import annotations
 import pickle
 import struct
 from collections.abc import Iterator, Mapping
+from typing import Unpack
 
+from harness.formats import torch_pickle
 from harness.malformed.fields import ckpt
-from harness.malformed.fields.pieces import concatenate, ends
-from harness.malformed.malformed_file import REST, WHOLE, WITHOUT, MalformedFile
+from harness.malformed.fields.pieces import concatenate, ends, replaced
+from harness.malformed.malformed_file import REST, WHOLE, WITHOUT, Answers, MalformedFile, malformed_file
 from harness.malformed.sound_file import SoundFile
 
 
@@ -19,40 +21,16 @@ def recipes(seed: SoundFile) -> Iterator[MalformedFile]:
     yield from _numbers(seed)
 
 
-def pickled(
-    seed: SoundFile,
-    name: str,
-    why: str,
-    stream: bytes,
-    *,
-    accept: frozenset[str] = WITHOUT,
-    quietly: frozenset[str] = frozenset(),
-) -> MalformedFile:
+def pickled(seed: SoundFile, name: str, why: str, stream: bytes, **answers: Unpack[Answers]) -> MalformedFile:
     """Return the recipe of a healthy archive with another pickle."""
-    return MalformedFile(
-        name=f"ckpt-{name}",
-        container="ckpt",
-        why=why,
-        content=lambda: concatenate(ckpt.zipped(seed.ckpt(stream))),
-        accept=accept,
-        quietly=quietly,
-    )
+    return malformed_file("ckpt", name, why, lambda: concatenate(ckpt.zipped(seed.ckpt(stream))), **answers)
 
 
 def changed(
-    seed: SoundFile,
-    name: str,
-    why: str,
-    fields: Mapping[str, bytes],
-    *,
-    accept: frozenset[str] = WITHOUT,
-    quietly: frozenset[str] = frozenset(),
+    seed: SoundFile, name: str, why: str, fields: Mapping[str, bytes], **answers: Unpack[Answers]
 ) -> MalformedFile:
     """Return the recipe of a healthy file in which some pieces of the pickle are others."""
-    parts = seed.pickle()
-    if unknown := set(fields) - set(parts):
-        raise KeyError(f"no pieces {unknown}")
-    return pickled(seed, name, why, concatenate({**parts, **fields}), accept=accept, quietly=quietly)
+    return pickled(seed, name, why, concatenate(replaced(seed.pickle(), fields)), **answers)
 
 
 def _cut(seed: SoundFile) -> Iterator[MalformedFile]:
@@ -137,7 +115,7 @@ def _opcodes(seed: SoundFile) -> Iterator[MalformedFile]:
             seed,
             f"pickle-name-of-{word}-bytes",
             "lora_down of the first pair is not called so",
-            {"t1-name": ckpt.text("n" * length)},
+            {"t1-name": torch_pickle.text("n" * length)},
             accept=REST,
         )
 
@@ -152,7 +130,7 @@ def _numbers(seed: SoundFile) -> Iterator[MalformedFile]:
             seed,
             f"storage-count-{word}",
             f"the storage of {array.size} elements is said to have {count}",
-            {"t1-count": ckpt.integer(count)},
+            {"t1-count": torch_pickle.integer(count)},
             accept=REST,
             quietly=WHOLE,
         )
@@ -163,18 +141,18 @@ def _numbers(seed: SoundFile) -> Iterator[MalformedFile]:
             seed,
             f"storage-offset-{word}",
             f"data begin at element {offset} of a storage that they fill",
-            {"t1-offset": ckpt.integer(offset)},
+            {"t1-offset": torch_pickle.integer(offset)},
             accept=REST,
         )
     for word, offset in {"one": -1, "one-row": -inner, "2p20": -(1 << 20)}.items():
-        stream = concatenate({**parts, "t1-offset": ckpt.integer(offset)})
+        stream = concatenate({**parts, "t1-offset": torch_pickle.integer(offset)})
         members = seed.ckpt(stream)
         members["archive/data/1"] += bytes(64)
-        yield MalformedFile(
-            name=f"ckpt-storage-offset-minus-{word}-in-longer-storage",
-            container="ckpt",
-            why=f"data begin at element {offset} of a storage that is longer than they are",
-            content=lambda members=members: concatenate(ckpt.zipped(members)),  # type: ignore[misc]
+        yield malformed_file(
+            "ckpt",
+            f"storage-offset-minus-{word}-in-longer-storage",
+            f"data begin at element {offset} of a storage that is longer than they are",
+            concatenate(ckpt.zipped(members)),
             accept=REST,
         )
     shapes = {
@@ -194,7 +172,7 @@ def _numbers(seed: SoundFile) -> Iterator[MalformedFile]:
             seed,
             f"tensor-shape-{word}",
             f"a shape of {shape} over data of {array.shape}",
-            {"t1-shape": ckpt.numbers(shape)},
+            {"t1-shape": torch_pickle.integers(shape)},
             accept=REST,
         )
     strides = {"transposed": (1, rank), "zero": (0, 0), "negative": (-inner, -1), "double": (2 * inner, 2)}
@@ -203,7 +181,7 @@ def _numbers(seed: SoundFile) -> Iterator[MalformedFile]:
             seed,
             f"tensor-stride-{word}",
             f"strides of {stride} over data of {array.shape}",
-            {"t1-stride": ckpt.numbers(stride)},
+            {"t1-stride": torch_pickle.integers(stride)},
             accept=REST,
         )
     for word in ("ByteStorage", "FloatStorage", "LongStorage", "NoStorage"):
@@ -211,6 +189,6 @@ def _numbers(seed: SoundFile) -> Iterator[MalformedFile]:
             seed,
             f"storage-class-{word}",
             f"F16 data called {word}",
-            {"t1-class": pickle.GLOBAL + f"torch\n{word}\n".encode()},
+            {"t1-class": torch_pickle.name("torch", word)},
             accept=REST,
         )

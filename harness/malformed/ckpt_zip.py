@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
 from harness.malformed.fields import ckpt
-from harness.malformed.fields.pieces import Pieces, concatenate, ends
-from harness.malformed.malformed_file import REST, WHOLE, WITHOUT, MalformedFile
+from harness.malformed.fields.pieces import concatenate, ends
+from harness.malformed.malformed_file import REST, WHOLE, WITHOUT, MalformedFile, malformed_file
 from harness.malformed.sound_file import SoundFile
 
 
@@ -18,23 +18,6 @@ def recipes(seed: SoundFile) -> Iterator[MalformedFile]:
     yield from _cut(seed)
     yield from _members(seed)
     yield from _fields(seed)
-
-
-def _plain(
-    name: str,
-    why: str,
-    content: bytes,
-    accept: frozenset[str] = WITHOUT,
-    quietly: frozenset[str] = frozenset(),
-) -> MalformedFile:
-    return MalformedFile(
-        name=f"ckpt-{name}",
-        container="ckpt",
-        why=why,
-        content=lambda: content,
-        accept=accept,
-        quietly=quietly,
-    )
 
 
 def _not_one(seed: SoundFile) -> Iterator[MalformedFile]:
@@ -63,7 +46,7 @@ def _not_one(seed: SoundFile) -> Iterator[MalformedFile]:
         "rar": b"Rar!\x1a\x07\x01\0" + noise,
     }
     for word, content in contents.items():
-        yield _plain(word, "no ckpt at all, though called so", content)
+        yield malformed_file("ckpt", word, "no ckpt at all, though called so", content)
 
 
 def _cut(seed: SoundFile) -> Iterator[MalformedFile]:
@@ -80,10 +63,16 @@ def _cut(seed: SoundFile) -> Iterator[MalformedFile]:
         "one-byte-short": len(file) - 1,
     }
     for name, place in cuts.items():
-        yield _plain(f"zip-truncated-{name}", f"only the first {place} of {len(file)} bytes", file[:place])
-    yield _plain("zip-begins-late", "100 bytes stand before the zip", bytes(100) + file, quietly=WHOLE)
-    yield _plain("zip-begins-cut", "the first 10 bytes are missing", file[10:], accept=REST)
-    yield _plain("zip-followed-by-4-kib", "bytes follow the zip", file + bytes(4096), quietly=WHOLE)
+        yield malformed_file(
+            "ckpt", f"zip-truncated-{name}", f"only the first {place} of {len(file)} bytes", file[:place]
+        )
+    yield malformed_file(
+        "ckpt", "zip-begins-late", "100 bytes stand before the zip", bytes(100) + file, quietly=WHOLE
+    )
+    yield malformed_file("ckpt", "zip-begins-cut", "the first 10 bytes are missing", file[10:], accept=REST)
+    yield malformed_file(
+        "ckpt", "zip-followed-by-4-kib", "bytes follow the zip", file + bytes(4096), quietly=WHOLE
+    )
 
 
 def _members(seed: SoundFile) -> Iterator[MalformedFile]:
@@ -97,7 +86,8 @@ def _members(seed: SoundFile) -> Iterator[MalformedFile]:
         accept: frozenset[str] = REST,
         quietly: frozenset[str] = frozenset(),
     ) -> MalformedFile:
-        return _plain(f"zip-{name}", why, concatenate(ckpt.zipped(changed)), accept, quietly)
+        content = concatenate(ckpt.zipped(changed))
+        return malformed_file("ckpt", f"zip-{name}", why, content, accept=accept, quietly=quietly)
 
     kept = {name: data for name, data in members.items() if name != down}
     none = {name: data for name, data in members.items() if "/data/" not in name}
@@ -134,13 +124,7 @@ def _members(seed: SoundFile) -> Iterator[MalformedFile]:
 
 def _fields(seed: SoundFile) -> Iterator[MalformedFile]:
     """Member 2 is the storage of the first pair's lora_down."""
-
-    def patched(
-        name: str, why: str, change: Callable[[Pieces], Pieces], accept: frozenset[str] = REST
-    ) -> MalformedFile:
-        parts = ckpt.zipped(seed.ckpt())
-        return _plain(f"zip-{name}", why, concatenate({**parts, **change(parts)}), accept, WHOLE)
-
+    parts = ckpt.zipped(seed.ckpt())
     for label, field, value in (
         ("central2", "size", 0x7FFFFFFF),
         ("central2", "size", 0xFFFFFFFF),
@@ -163,11 +147,12 @@ def _fields(seed: SoundFile) -> Iterator[MalformedFile]:
         ("end", "comment-length", 0xFFFF),
     ):
         place = (ckpt.END if label == "end" else ckpt.CENTRAL)[field]
-        yield patched(
-            f"{label}-{field}-{value:#x}",
+        piece = ckpt.field(parts[label], place, value)
+        yield malformed_file(
+            "ckpt",
+            f"zip-{label}-{field}-{value:#x}",
             f"the field {field} of {label} says {value}",
-            lambda parts, label=label, place=place, value=value: {  # type: ignore[misc]
-                label: ckpt.field(parts[label], place, value)
-            },
-            REST if label == "central2" else WITHOUT,
+            concatenate({**parts, label: piece}),
+            accept=REST if label == "central2" else WITHOUT,
+            quietly=WHOLE,
         )

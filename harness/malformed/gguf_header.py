@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from typing import Unpack
 
 from harness.malformed.edge_values import LIMITS, around
 from harness.malformed.fields import gguf
-from harness.malformed.fields.pieces import Pieces, concatenate, ends
-from harness.malformed.malformed_file import WHOLE, WITHOUT, MalformedFile
+from harness.malformed.fields.pieces import Pieces, concatenate, ends, replaced
+from harness.malformed.malformed_file import WHOLE, WITHOUT, Answers, MalformedFile, malformed_file
 from harness.malformed.sound_file import FEW, METADATA, SoundFile
 
 #: The pair that is whole when a tensor of the other is not: tensors 0 to 2 are the first, 3 to 5 the second.
@@ -30,24 +31,18 @@ def changed(
     seed: SoundFile,
     name: str,
     why: str,
-    fields: Mapping[str, bytes] | Callable[[Pieces], Pieces],
+    fields: Mapping[str, bytes],
     *,
-    accept: frozenset[str] = WITHOUT,
-    quietly: frozenset[str] = frozenset(),
     metadata: gguf.Metadata = METADATA,
+    **answers: Unpack[Answers],
 ) -> MalformedFile:
     """Return the recipe of a healthy file in which some pieces are others; the data stay aligned."""
-
-    def content() -> bytes:
-        parts = seed.gguf(metadata=metadata)
-        if callable(fields):
-            return gguf.build_file(fields(parts))
-        if unknown := set(fields) - set(parts):
-            raise KeyError(f"no pieces {unknown}")
-        return gguf.build_file({**parts, **fields})
-
-    return MalformedFile(
-        name=f"gguf-{name}", container="gguf", why=why, content=content, accept=accept, quietly=quietly
+    return malformed_file(
+        "gguf",
+        name,
+        why,
+        lambda: gguf.build_file(replaced(seed.gguf(metadata=metadata), fields)),
+        **answers,
     )
 
 
@@ -94,19 +89,19 @@ def _cut(seed: SoundFile) -> Iterator[MalformedFile]:
         if place >= len(file):
             continue
         whole = {"first"} if places["t2-data"] <= place else set()
-        yield MalformedFile(
-            name=f"gguf-truncated-{name}",
-            container="gguf",
-            why=f"only the first {place} of {len(file)} bytes are there",
-            content=lambda place=place: file[:place],  # type: ignore[misc]
+        yield malformed_file(
+            "gguf",
+            f"truncated-{name}",
+            f"only the first {place} of {len(file)} bytes are there",
+            file[:place],
             accept=WITHOUT | whole,
         )
     for extra in (1, 4096):
-        yield MalformedFile(
-            name=f"gguf-{extra}-bytes-too-long",
-            container="gguf",
-            why="bytes follow the last tensor; the file holds all it should",
-            content=lambda extra=extra: file + b"\xa5" * extra,  # type: ignore[misc]
+        yield malformed_file(
+            "gguf",
+            f"{extra}-bytes-too-long",
+            "bytes follow the last tensor; the file holds all it should",
+            file + b"\xa5" * extra,
             quietly=WHOLE,
         )
 
@@ -192,14 +187,14 @@ def _metadata(seed: SoundFile) -> Iterator[MalformedFile]:
             seed,
             f"arrays-nested-{depth}",
             "arrays of arrays: the format allows it, ggml does not",
-            lambda p, depth=depth: _nested(p, depth),  # type: ignore[misc]
+            _nested(depth),
             quietly=WHOLE,
         )
 
 
-def _nested(parts: Pieces, depth: int) -> Pieces:
+def _nested(depth: int) -> Pieces:
     value = (u32(gguf.ARRAY) + u64(1)) * (depth - 1) + u32(0) + u64(1) + b"\x07"
-    return {**parts, "kv4-type": u32(gguf.ARRAY), "kv4-value": value}
+    return {"kv4-type": u32(gguf.ARRAY), "kv4-value": value}
 
 
 def _alignment(seed: SoundFile) -> Iterator[MalformedFile]:

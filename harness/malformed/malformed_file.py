@@ -6,11 +6,12 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypedDict, Unpack
 
+from harness.formats.write import SUFFIXES
 from harness.models.base_model import Base
 from sdcpp import cache
 
-SUFFIXES = {"gguf": ".gguf", "safetensors": ".safetensors", "ckpt": ".ckpt", "path": ".safetensors"}
 #: References whose pictures may be right: without the adapter, as where a file is declined; that, or with the second
 #: pair alone; with the whole adapter.
 WITHOUT = frozenset({"without"})
@@ -40,6 +41,30 @@ class MalformedFile:
     file_name: str = ""
 
 
+class Answers(TypedDict, total=False):
+    """Which answers of a library are right, and whether the apply mode matters: see ``MalformedFile``."""
+
+    accept: frozenset[str]
+    quietly: frozenset[str]
+    in_every_mode: bool
+
+
+def malformed_file(
+    container: str, name: str, why: str, content: bytes | Callable[[], bytes], **answers: Unpack[Answers]
+) -> MalformedFile:
+    """Return the recipe of a file of bytes; its name begins with that of the container.
+
+    Bytes that take long to make are given as a function that returns them.
+    """
+    return MalformedFile(
+        name=f"{container}-{name}",
+        container=container,
+        why=why,
+        content=(lambda: content) if isinstance(content, bytes) else content,
+        **answers,
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WrittenMalformedFile:
     """The file of a recipe, named so that a generation's library looks at its content.
@@ -66,7 +91,8 @@ class WrittenMalformedFile:
     @property
     def path(self) -> Path:
         """Where the file is; it exists once ``make`` has run, unless the recipe is for a missing one."""
-        suffix = SUFFIXES[self.recipe.container]
+        # What stands in the place of a file ("path") has the suffix that every library looks for.
+        suffix = SUFFIXES.get(self.recipe.container, SUFFIXES["safetensors"])[0]
         if not self.any_suffix and suffix == ".gguf":
             suffix = ".safetensors"
         return self.folder / (self.recipe.file_name or f"{self.name}{suffix}")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterator, Mapping
+from typing import Unpack
 
 from harness.malformed.edge_values import LIMITS
 from harness.malformed.fields import safetensors
-from harness.malformed.fields.pieces import concatenate, ends
-from harness.malformed.malformed_file import WHOLE, WITHOUT, MalformedFile
+from harness.malformed.fields.pieces import concatenate, ends, replaced
+from harness.malformed.malformed_file import WHOLE, WITHOUT, Answers, MalformedFile, malformed_file
 from harness.malformed.sound_file import SoundFile
 
 
@@ -21,29 +22,15 @@ def recipes(seed: SoundFile) -> Iterator[MalformedFile]:
 
 
 def changed(
-    seed: SoundFile,
-    name: str,
-    why: str,
-    fields: Mapping[str, bytes],
-    *,
-    accept: frozenset[str] = WITHOUT,
-    quietly: frozenset[str] = frozenset(),
+    seed: SoundFile, name: str, why: str, fields: Mapping[str, bytes], **answers: Unpack[Answers]
 ) -> MalformedFile:
     """Return the recipe of a healthy file in which some pieces are others; the header's length stays true."""
-
-    def content() -> bytes:
-        parts = seed.safetensors()
-        if unknown := set(fields) - set(parts):
-            raise KeyError(f"no pieces {unknown}")
-        return safetensors.build_file({**parts, **fields})
-
-    return MalformedFile(
-        name=f"safetensors-{name}",
-        container="safetensors",
-        why=why,
-        content=content,
-        accept=accept,
-        quietly=quietly,
+    return malformed_file(
+        "safetensors",
+        name,
+        why,
+        lambda: safetensors.build_file(replaced(seed.safetensors(), fields)),
+        **answers,
     )
 
 
@@ -67,18 +54,18 @@ def _cut(seed: SoundFile) -> Iterator[MalformedFile]:
     }
     for name, place in cuts.items():
         if place < len(file):
-            yield MalformedFile(
-                name=f"safetensors-truncated-{name}",
-                container="safetensors",
-                why=f"only the first {place} of {len(file)} bytes are there",
-                content=lambda place=place: file[:place],  # type: ignore[misc]
+            yield malformed_file(
+                "safetensors",
+                f"truncated-{name}",
+                f"only the first {place} of {len(file)} bytes are there",
+                file[:place],
                 accept=WITHOUT | ({"first"} if places["t2-data"] <= place else set()),
             )
-    yield MalformedFile(
-        name="safetensors-4096-bytes-too-long",
-        container="safetensors",
-        why="bytes follow the last tensor; the file holds all it should",
-        content=lambda: file + b"\xa5" * 4096,
+    yield malformed_file(
+        "safetensors",
+        "4096-bytes-too-long",
+        "bytes follow the last tensor; the file holds all it should",
+        file + b"\xa5" * 4096,
         quietly=WHOLE,
     )
 
@@ -100,11 +87,11 @@ def _length(seed: SoundFile) -> Iterator[MalformedFile]:
         "minus-8": (1 << 64) - 8,
     }
     for word, value in values.items():
-        yield MalformedFile(
-            name=f"safetensors-header-length-{word}",
-            container="safetensors",
-            why=f"says that the header has {value} bytes; it has {true}",
-            content=lambda value=value: struct.pack("<Q", value) + file[8:],  # type: ignore[misc]
+        yield malformed_file(
+            "safetensors",
+            f"header-length-{word}",
+            f"says that the header has {value} bytes; it has {true}",
+            struct.pack("<Q", value) + file[8:],
         )
 
 
@@ -145,11 +132,11 @@ def _json(seed: SoundFile) -> Iterator[MalformedFile]:
         "leading-spaces": b" " * 64 + head,
     }
     for word, text in (texts | harmless).items():
-        yield MalformedFile(
-            name=f"safetensors-json-{word}",
-            container="safetensors",
-            why="the header breaks JSON or the format's rules for it",
-            content=lambda text=text: struct.pack("<Q", len(text)) + text + data,  # type: ignore[misc]
+        yield malformed_file(
+            "safetensors",
+            f"json-{word}",
+            "the header breaks JSON or the format's rules for it",
+            struct.pack("<Q", len(text)) + text + data,
             quietly=WHOLE if word in harmless else frozenset(),
             accept=WITHOUT | (WHOLE if word.startswith("entry-") else frozenset()),
         )

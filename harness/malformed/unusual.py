@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.formats import torch_pickle
 from harness.malformed.fields import ckpt, gguf, safetensors
 from harness.malformed.fields.pieces import Pieces, concatenate
 from harness.malformed.malformed_file import WITHOUT, MalformedFile
@@ -188,12 +189,14 @@ def _ckpt(healthy: SoundFile) -> Iterator[MalformedFile]:
     yield made("unknown-tensors", "tensors that no model knows beside the others", _strangers(tensors))
     parts = healthy.pickle()
     # state_dict() returns an OrderedDict with an attribute, which pickle sets with BUILD.
-    ordered_dict = pickle.GLOBAL + b"collections\nOrderedDict\n" + pickle.EMPTY_TUPLE + pickle.REDUCE
-    build = pickle.EMPTY_DICT + ckpt.text("_metadata") + pickle.EMPTY_DICT + pickle.SETITEM + pickle.BUILD
+    ordered_dict = torch_pickle.name("collections", "OrderedDict") + pickle.EMPTY_TUPLE + pickle.REDUCE
+    build = (
+        pickle.EMPTY_DICT + torch_pickle.text("_metadata") + pickle.EMPTY_DICT + pickle.SETITEM + pickle.BUILD
+    )
     stream = concatenate({**parts, "dict": ordered_dict, "setitems": pickle.SETITEMS + build})
     yield made("ordered-dict", "an OrderedDict with _metadata, as state_dict() returns it", tensors, stream)
-    extra = ckpt.text("epoch") + ckpt.integer(3) + ckpt.text("note") + pickle.NONE
-    extra += ckpt.text("rates") + pickle.EMPTY_LIST + ckpt.text("done") + pickle.NEWTRUE
+    extra = torch_pickle.text("epoch") + torch_pickle.integer(3) + torch_pickle.text("note") + pickle.NONE
+    extra += torch_pickle.text("rates") + pickle.EMPTY_LIST + torch_pickle.text("done") + pickle.NEWTRUE
     stream = concatenate({**parts, "mark": parts["mark"] + extra})
     yield made("other-entries", "an integer, None, a list and True beside the tensors", tensors, stream)
     members = {**healthy.ckpt(), "archive/byteorder": b"little", "archive/.data/serialization_id": b"1" * 40}
@@ -221,9 +224,9 @@ def _shared(healthy: SoundFile, tensors: Tensors) -> bytes:
     members = ckpt.entries(concatenate(parts), tensors)
     down, up = (healthy.tensors[f"{healthy.first}.lora_{part}.weight"].size for part in ("down", "up"))
     memo = parts["t2-key"][-2:]
-    parts["t2-key"] = ckpt.text("1") + memo
-    parts["t1-count"] = parts["t2-count"] = ckpt.integer(down + up)
-    parts["t2-offset"] = ckpt.integer(down)
+    parts["t2-key"] = torch_pickle.text("1") + memo
+    parts["t1-count"] = parts["t2-count"] = torch_pickle.integer(down + up)
+    parts["t2-offset"] = torch_pickle.integer(down)
     members["archive/data.pkl"] = concatenate(parts)
     members["archive/data/1"] += members.pop("archive/data/2")
     return concatenate(ckpt.zipped(members))

@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.formats import safetensors
+from harness.formats.tensor import NUMPY, Bytes
+from harness.formats.write import Spec, as_bytes, write_container
 from sdcpp import cache
 
 #: Raised when the way tensors are made from a recipe changes, so that cached files are made anew.
@@ -124,11 +125,26 @@ class Base:
         """Write the files if the cache does not have them and return their paths by role."""
 
         def write(partial: Path) -> None:
-            for role, weights in self.files.items():
-                safetensors.write(partial / f"{role}.safetensors", self._draw(weights))
+            for role in self.files:
+                self.write(role, partial / f"{role}.safetensors", {})
 
         cache.get_or_create(self.folder, write)
         return {role: self.path(role) for role in self.files}
+
+    def write(self, role: str, path: Path, changed: Mapping[str, NDArray[np.generic]]) -> None:
+        """Write one file as safetensors, with the tensors of ``changed`` in the place of its own.
+
+        The others are drawn one at a time, so that no more than one of them is in memory.
+        """
+        weights = self.files[role]
+
+        def fill(spec: Spec, _: int | None) -> list[Bytes]:
+            if spec.name in changed:
+                return [as_bytes(changed[spec.name])]
+            return [as_bytes(self._draw(spec.name, weights[spec.name]))]
+
+        specs = [Spec(name=name, shape=weight.shape, kind=weight.dtype) for name, weight in weights.items()]
+        write_container(path, "safetensors", specs, {}, fill)
 
     @cached_property
     def sha256(self) -> str:
@@ -156,31 +172,23 @@ class Base:
     def values(self, place: TensorId) -> NDArray[np.float32]:
         """Return the values of a tensor of one of the files, float32, in PyTorch's order."""
         role, name = place
-        [(_, array)] = self._draw({name: self.files[role][name]})
-        return array.astype(np.float32)
+        return self._draw(name, self.files[role][name]).astype(np.float32)
 
-    def tensors(self, role: str) -> Iterator[tuple[str, NDArray[np.generic]]]:
-        """Yield the tensors of one file by name, as they are stored, in PyTorch's order."""
-        return self._draw(self.files[role])
-
-    def _draw(self, weights: Weights) -> Iterator[tuple[str, NDArray[np.generic]]]:
+    def _draw(self, name: str, weight: Weight) -> NDArray[np.generic]:
+        """Return the values of a tensor as they are stored, in PyTorch's order."""
         block = _block(self.seed)
-        for name, weight in weights.items():
-            count = math.prod(weight.shape)
-            values = np.empty(weight.shape, np.float32)
-            values.T[...] = np.asarray(weight.mean, np.float32)
-            values = values.reshape(count)
-            if weight.std:
-                start = int.from_bytes(hashlib.sha256(f"{self.seed}/{name}".encode()).digest()[:4]) % BLOCK
-                done = 0
-                while done < count:
-                    piece = block[start : start + count - done]
-                    values[done : done + piece.size] += piece * np.float32(weight.std)
-                    done, start = done + piece.size, 0
-            yield (
-                name,
-                values.reshape(weight.shape).astype(np.float32 if weight.dtype == "F32" else np.float16),
-            )
+        count = math.prod(weight.shape)
+        values = np.empty(weight.shape, np.float32)
+        values.T[...] = np.asarray(weight.mean, np.float32)
+        values = values.reshape(count)
+        if weight.std:
+            start = int.from_bytes(hashlib.sha256(f"{self.seed}/{name}".encode()).digest()[:4]) % BLOCK
+            done = 0
+            while done < count:
+                piece = block[start : start + count - done]
+                values[done : done + piece.size] += piece * np.float32(weight.std)
+                done, start = done + piece.size, 0
+        return values.reshape(weight.shape).astype(NUMPY[weight.dtype])
 
 
 _blocks: dict[int, NDArray[np.float32]] = {}

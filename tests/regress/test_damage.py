@@ -16,7 +16,7 @@ from harness.adapters.use import Use
 from harness.cases.build_under_test import BuildUnderTest
 from harness.cases.case import Case, Shot
 from harness.cases.matrix import FLOAT_TOLERANCE
-from harness.formats import safetensors
+from harness.formats.write import write_arrays
 from harness.judging import oracle
 from harness.models.tiny_models import FLUX_SMALL
 from harness.records import record
@@ -44,7 +44,7 @@ class Replaced(AdapterFile):
 
     def make(self) -> Path:
         self.at.mkdir(exist_ok=True)
-        safetensors.write(self.path, self.tensors)
+        write_arrays(self.path, "safetensors", dict(self.tensors))
         return self.path
 
     def values(self) -> dict[str, NDArray[np.float32]]:

@@ -6,7 +6,6 @@ Zip: https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT, sections 4.3.7
 
 from __future__ import annotations
 
-import pickle
 import struct
 import zlib
 from collections.abc import Mapping
@@ -14,8 +13,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.formats import torch_pickle
 from harness.formats.tensor import kind_of
-from harness.formats.torch_pickle import STORAGES
 from harness.malformed.fields.pieces import Pieces, concatenate
 
 #: Where fields lie in a central directory entry and in the end record, with their formats.
@@ -25,92 +24,13 @@ END = {"disk": (4, "<H"), "here": (8, "<H"), "entries": (10, "<H"), "size": (12,
 END |= {"comment-length": (20, "<H")}
 
 
-class _Memo:
-    """Writes each string and class once and fetches it from the memo later, as torch.save does."""
-
-    def __init__(self) -> None:
-        self._numbers: dict[bytes, int] = {}
-        self._count = 0
-
-    def put(self, code: bytes = b"") -> bytes:
-        number, self._count = self._count, self._count + 1
-        if code:
-            self._numbers[code] = number
-        return code + pickle.BINPUT + bytes([number])
-
-    def once(self, code: bytes) -> bytes:
-        if code in self._numbers:
-            return pickle.BINGET + bytes([self._numbers[code]])
-        return self.put(code)
-
-
-def text(value: str) -> bytes:
-    """Return the opcode that pushes a string."""
-    raw = value.encode()
-    return pickle.BINUNICODE + struct.pack("<I", len(raw)) + raw
-
-
-def integer(value: int) -> bytes:
-    """Return the opcode that torch.save uses for an integer of this size."""
-    if 0 <= value < 1 << 8:
-        return pickle.BININT1 + bytes([value])
-    if 0 <= value < 1 << 16:
-        return pickle.BININT2 + struct.pack("<H", value)
-    if -(1 << 31) <= value < 1 << 31:
-        return pickle.BININT + struct.pack("<i", value)
-    raw = value.to_bytes(9, "little", signed=True)
-    return pickle.LONG1 + bytes([len(raw)]) + raw
-
-
-def numbers(values: tuple[int, ...]) -> bytes:
-    """Return the opcodes that push a tuple of integers."""
-    short = {0: pickle.EMPTY_TUPLE, 1: pickle.TUPLE1, 2: pickle.TUPLE2, 3: pickle.TUPLE3}
-    end = short.get(len(values))
-    return (b"" if end else pickle.MARK) + b"".join(map(integer, values)) + (end or pickle.TUPLE)
-
-
 def build_fields(tensors: Mapping[str, NDArray[np.generic]], *, nested: str = "") -> Pieces:
-    """Return the pieces of ``data.pkl`` for a state dict (below the key ``nested``, if given), up to 256 memos.
+    """Return the pieces of ``data.pkl`` for a state dict (below the key ``nested``, if given).
 
-    Labels: ``proto``, ``dict``, ``mark``; for each tensor ``tN-name``, ``-rebuild``, ``-args``, ``-storage``,
-    ``-class``, ``-key``, ``-place``, ``-count``, ``-storage-end``, ``-persid``, ``-offset``, ``-shape``,
-    ``-stride``, ``-grad``, ``-hooks``, ``-args-end``, ``-reduce``; ``setitems``, ``stop``.
+    For the labels see ``harness.formats.torch_pickle.build_fields``.
     """
-    memo = _Memo()
-    parts: Pieces = {"proto": pickle.PROTO + b"\x02", "dict": pickle.EMPTY_DICT + memo.put()}
-    if nested:
-        parts["dict"] += memo.once(text(nested)) + pickle.EMPTY_DICT + memo.put()
-    parts["mark"] = pickle.MARK
-    for number, (name, array) in enumerate(tensors.items()):
-        strides = np.ascontiguousarray(array).strides[: array.ndim]
-        storage = pickle.GLOBAL + f"torch\n{STORAGES[kind_of(array)]}\n".encode()
-        pieces = {
-            "name": memo.once(text(name)),
-            "rebuild": memo.once(pickle.GLOBAL + b"torch._utils\n_rebuild_tensor_v2\n"),
-            "args": pickle.MARK,
-            "storage": pickle.MARK + memo.once(text("storage")),
-            "class": memo.once(storage),
-            "key": memo.put(text(str(number))),
-            "place": memo.once(text("cpu")),
-            "count": integer(array.size),
-            "storage-end": pickle.TUPLE + memo.put(),
-            "persid": pickle.BINPERSID,
-            "offset": integer(0),
-            "shape": numbers(array.shape) + (memo.put() if array.ndim else b""),
-            "stride": numbers(tuple(s // array.itemsize for s in strides))
-            + (memo.put() if array.ndim else b""),
-            "grad": pickle.NEWFALSE,
-            "hooks": memo.once(pickle.GLOBAL + b"collections\nOrderedDict\n")
-            + pickle.EMPTY_TUPLE
-            + pickle.REDUCE
-            + memo.put(),
-            "args-end": pickle.TUPLE + memo.put(),
-            "reduce": pickle.REDUCE + memo.put(),
-        }
-        parts |= {f"t{number}-{label}": piece for label, piece in pieces.items()}
-    parts["setitems"] = pickle.SETITEMS + (pickle.SETITEM if nested else b"")
-    parts["stop"] = pickle.STOP
-    return parts
+    described = ((name, array.shape, kind_of(array)) for name, array in tensors.items())
+    return torch_pickle.build_fields(described, nested=nested)
 
 
 def entries(pickled: bytes, tensors: Mapping[str, NDArray[np.generic]]) -> dict[str, bytes]:

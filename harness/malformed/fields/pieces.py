@@ -26,9 +26,8 @@ def ends(parts: Mapping[str, bytes]) -> dict[str, int]:
     return found
 
 
-def without(parts: Mapping[str, bytes], *labels: str) -> Pieces:
-    """Return the pieces without some of them; raises KeyError for a label that is not there."""
-    left = dict(parts)
-    for label in labels:
-        del left[label]
-    return left
+def replaced(parts: Mapping[str, bytes], fields: Mapping[str, bytes]) -> Pieces:
+    """Return the pieces with others in the place of those in ``fields``; raises KeyError for an unknown label."""
+    if unknown := set(fields) - set(parts):
+        raise KeyError(f"no pieces {unknown}")
+    return {**parts, **fields}

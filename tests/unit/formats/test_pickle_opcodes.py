@@ -51,7 +51,9 @@ def test_every_name_but_those_of_tensors_is_refused(tmp_path: Path, name: str) -
         st.sampled_from([*b"(){}[]lt\x85\x86\x87QR.ub0aes2Nq\x00h\x00cX\x8c\x93\x94K\x05"]), max_size=30
     )
 )
-def test_any_pickle(fuzz_folder: Path, tokens: list[int]) -> None:
+def test_any_pickle_is_read_or_refused_with_an_error_of_this_project(
+    fuzz_folder: Path, tokens: list[int]
+) -> None:
     path = fuzz_folder / "x.ckpt"
     head = b"\x80\x02}q\x00ctorch._utils\n_rebuild_tensor_v2\nctorch\nFloatStorage\n"
     try:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
-from harness.formats import gguf_types, torch_pickle
+from harness.formats import gguf_types, write
 from harness.formats.read import read_tensors
 from sdcpp.errors import Error, FileInvalid
 from tests.unit.formats.tensor_files import (
@@ -51,7 +51,7 @@ def test_what_public_packages_write_is_read(tmp_path: Path) -> None:
     assert all(np.array_equal(file.tensors[n].values(), a) for n, a in ARRAYS.items())
     gguf_types.write(tmp_path / "x.gguf", {"w": np.ones((4, 32), np.float32)}, "Q8_0")
     assert read_tensors(tmp_path / "x.gguf").tensors["w"].kind == "Q8_0"
-    torch_pickle.write(tmp_path / "x.pt", {"w": np.ones((4, 32), np.float16)})
+    write.write_arrays(tmp_path / "x.pt", "ckpt", {"w": np.ones((4, 32), np.float16)})
     assert np.array_equal(read_tensors(tmp_path / "x.pt").tensors["w"].values(), np.ones((4, 32)))
 
 
@@ -90,7 +90,9 @@ def fuzz_bytes(path: Path, whole: bytes, edits: list[tuple[int, int]], cut: int)
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".gguf", ".ckpt"])
-def test_changed_bytes_never_surprise(suffix: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_changed_bytes_are_read_or_refused_with_an_error_of_this_project(
+    suffix: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     folder = tmp_path_factory.mktemp("fuzz")
     whole = write_arrays(folder / f"x{suffix}", ARRAYS, METADATA).read_bytes()
 

@@ -16,7 +16,7 @@ from tests.unit.formats.tensor_files import archive
 
 
 def test_a_nested_state_dict_and_the_texts_beside_it(tmp_path: Path) -> None:
-    words = torch_pickle.state_dict([("w", (2, 3), "FloatStorage")])
+    words = torch_pickle.state_dict([("w", (2, 3), "F32")])
     # {"state_dict": <the dict>, "epoch": 3}, around the dict that is there.
     nested = pickle.PROTO + b"\x02}(X\x0a\0\0\0state_dict" + words[2:-1] + b"X\x05\0\0\0epochK\x03u."
     data = np.arange(6, dtype=np.float32)
@@ -26,7 +26,7 @@ def test_a_nested_state_dict_and_the_texts_beside_it(tmp_path: Path) -> None:
 
 
 def test_a_transposed_tensor_is_gathered(tmp_path: Path) -> None:
-    words = torch_pickle.state_dict([("w", (3, 2), "FloatStorage")])
+    words = torch_pickle.state_dict([("w", (3, 2), "F32")])
     # Shape (3, 2) and strides (2, 1), pushed as two numbers each; swap the strides.
     swapped = words.replace(b"K\x02K\x01\x86", b"K\x01K\x03\x86")
     assert swapped != words
@@ -35,7 +35,7 @@ def test_a_transposed_tensor_is_gathered(tmp_path: Path) -> None:
     assert np.array_equal(file.tensors["w"].values(), data.reshape(2, 3).T)
 
 
-def test_an_older_checkpoint_is_told(tmp_path: Path) -> None:
+def test_a_checkpoint_older_than_pytorch_1_6_is_refused_by_that_name(tmp_path: Path) -> None:
     path = tmp_path / "x.ckpt"
     stream = io.BytesIO()
     pickle.dump(119547037146038801333356, stream, protocol=2)
@@ -49,7 +49,7 @@ def test_an_older_checkpoint_is_told(tmp_path: Path) -> None:
 )
 def test_zip_flags_that_lie(tmp_path: Path, signature: bytes, offset: int, flags: int) -> None:
     # The members are said to be encrypted, or their names to be UTF-8, which they are not.
-    words = torch_pickle.state_dict([("w", (1,), "FloatStorage")])
+    words = torch_pickle.state_dict([("w", (1,), "F32")])
     content = archive(tmp_path / "x.ckpt", words, {"data/0": bytes(4)}).read_bytes()
     for place in (match.start() for match in re.finditer(re.escape(signature), content)):
         head = bytearray(content[place : place + 46])

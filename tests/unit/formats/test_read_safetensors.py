@@ -51,7 +51,9 @@ _entry = st.fixed_dictionaries(
     header=st.dictionaries(st.text(max_size=4), _entry | _json, max_size=4) | _json,
     tail=st.binary(max_size=64),
 )
-def test_any_safetensors_header(fuzz_folder: Path, header: Any, tail: bytes) -> None:
+def test_any_header_is_read_or_refused_with_an_error_of_this_project(
+    fuzz_folder: Path, header: Any, tail: bytes
+) -> None:
     text = json.dumps(header).encode()
     path = fuzz_folder / "x"
     path.write_bytes(struct.pack("<Q", len(text)) + text + tail)

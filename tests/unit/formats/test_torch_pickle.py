@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from harness.formats import torch_pickle
+from harness.formats.write import write_arrays
 
 
 class _OnlyTensors(pickle.Unpickler):
@@ -50,7 +52,7 @@ def test_ckpt_is_a_state_dict_of_tensors_and_nothing_else(tmp_path: Path) -> Non
         "conv": draw.random((2, 3, 3, 3)).astype(np.float16),
         "row": draw.random(5).astype(np.float16),
     }
-    torch_pickle.write(tmp_path / "x.ckpt", tensors)
+    write_arrays(tmp_path / "x.ckpt", "ckpt", tensors)
     with zipfile.ZipFile(tmp_path / "x.ckpt") as archive:
         words = archive.read("archive/data.pkl")
         assert {i.compress_type for i in archive.infolist()} == {zipfile.ZIP_STORED}
@@ -60,3 +62,12 @@ def test_ckpt_is_a_state_dict_of_tensors_and_nothing_else(tmp_path: Path) -> Non
     assert all(np.array_equal(back[name], array) for name, array in tensors.items())
     named = {arg for op, arg, _ in pickletools.genops(words) if op.name == "GLOBAL"}
     assert named == {"torch._utils _rebuild_tensor_v2", "torch HalfStorage", "collections OrderedDict"}
+
+
+@pytest.mark.parametrize(
+    "value", [0, 255, 256, 65535, 65536, -1, (1 << 31) - 1, 1 << 31, (1 << 63) - 1, -(1 << 63)]
+)
+def test_integers_are_what_pickletools_reads(value: int) -> None:
+    [(op, argument, _), _] = list(pickletools.genops(torch_pickle.integer(value) + b"."))
+    assert argument == value
+    assert op.name in {"BININT1", "BININT2", "BININT", "LONG1"}
