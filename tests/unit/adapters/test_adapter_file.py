@@ -30,7 +30,7 @@ def test_alpha_may_be_bfloat16_in_any_container(container: str) -> None:
     assert values[f"{KEY}.lora_up.weight"].shape == (64, 4)
 
 
-def test_the_types_stand_in_the_files() -> None:
+def test_files_have_the_types_of_their_tensors() -> None:
     content = typed("safetensors", "F16", "BF16").make().read_bytes()
     header = json.loads(content[8 : 8 + struct.unpack("<Q", content[:8])[0]])
     assert header[f"{KEY}.alpha"]["dtype"] == "BF16"

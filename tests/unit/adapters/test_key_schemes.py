@@ -128,7 +128,7 @@ def test_queries_and_values_leave_the_keys_out() -> None:
     assert [(part.stem.rpartition(".")[2], part.start) for part in parts] == [("to_q", 0), ("to_v", 512)]
 
 
-def test_queries_alone() -> None:
+def test_a_scheme_may_have_only_the_queries() -> None:
     parts = SCHEMES["diffusers-flux-q"].parts(target("flux", QKV))
     assert [(part.stem.rpartition(".")[2], part.start, part.stop) for part in parts] == [("to_q", 0, 256)]
 

@@ -13,7 +13,7 @@ from tests.unit import fakelib
 
 
 @pytest.mark.parametrize("name", list(fakelib.FAKES))
-def test_a_header_is_proved_without_a_build(tmp_path: Path, name: str) -> None:
+def test_a_header_is_checked_without_a_build(tmp_path: Path, name: str) -> None:
     proved = abi_check.check_abi(fakelib.tree(tmp_path / "tree", name))
     assert proved.generation == name[0]
     assert proved.context_arguments == (8 if name == "A-positional" else 1)
@@ -49,7 +49,9 @@ def test_a_planted_misreading_is_caught(tmp_path: Path, monkeypatch: pytest.Monk
         abi_check.check_abi(tree)
 
 
-def test_what_cannot_be_called_is_not_proved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_header_that_cannot_be_called_fails_the_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "stable-diffusion.h").write_text("int something_else(void);", encoding="utf-8")
     with pytest.raises(HeaderUnsupported, match="unknown generation"):
         abi_check.check_abi(tmp_path)

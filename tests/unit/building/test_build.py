@@ -148,7 +148,7 @@ def test_a_compile_error_names_its_line_and_leaves_no_build(tmp_path: Path) -> N
 
 
 @pytest.mark.usefixtures("cache_folder")
-def test_cmake_refusing_is_told_in_its_words(tmp_path: Path) -> None:
+def test_an_error_of_cmake_is_quoted(tmp_path: Path) -> None:
     broken = local(
         tmp_path, replacing("CMakeLists.txt", "add_library", 'message(FATAL_ERROR "not today")\nadd_library')
     )
@@ -181,7 +181,7 @@ def test_no_compiler_cache_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.usefixtures("cache_folder")
-def test_missing_tools_are_told_before_any_work(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_tools_are_reported_before_any_work(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
     no_cmake(monkeypatch)
     monkeypatch.setattr(backends, "missing", lambda _: ["glslc: apt install glslc"])
     with pytest.raises(ToolMissing, match="apt install glslc"):

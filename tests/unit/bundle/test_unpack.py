@@ -64,7 +64,7 @@ def test_a_damaged_member_is_not_used(packed: Path) -> None:
     assert "is not what was packed" in done.stderr
 
 
-def test_another_python_is_told(packed: Path) -> None:
+def test_another_python_version_is_refused_with_the_command_to_pack_again(packed: Path) -> None:
     with zipfile.ZipFile(packed) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     order = json.loads(members[pack.ORDER])

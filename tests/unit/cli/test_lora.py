@@ -22,7 +22,9 @@ def test_converting_for_a_base_that_does_not_fit(tmp_path: Path, capsys: pytest.
     assert not (tmp_path / "b.gguf").exists()
 
 
-def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], cache_folder: Path) -> None:
+def test_the_commands_of_lora_print_results_and_exit_by_what_they_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], cache_folder: Path
+) -> None:
     assert not cache_folder.exists()
     a = save(tmp_path / "a.safetensors", pair())
     assert main(["lora", "convert", str(a), str(tmp_path / "b.gguf"), "--type", "q8_0", "--verbose"]) == 0
@@ -38,7 +40,7 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], ca
 
 
 @pytest.mark.parametrize("form", [[], ["--json"]])
-def test_a_reader_that_has_seen_enough_leaves_no_traceback(tmp_path: Path, form: list[str]) -> None:
+def test_a_closed_pipe_leaves_no_traceback(tmp_path: Path, form: list[str]) -> None:
     file = save(tmp_path / "a.safetensors", pair())
     reading, writing = os.pipe()
     os.close(reading)

@@ -3,7 +3,7 @@ from __future__ import annotations
 from harness.converter.base_weights import BaseWeights
 
 
-def test_places_of_all_schemes() -> None:
+def test_module_names_of_all_schemes_find_the_weights_of_the_base_model() -> None:
     names = [
         "model.diffusion_model.double_blocks.1.img_attn.qkv.weight",
         "model.diffusion_model.input_blocks.4.1.transformer_blocks.0.attn1.to_q.weight",

@@ -91,7 +91,7 @@ def test_types_that_are_unknown_or_cannot_be_made(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kinds", [[], ["Q8_0"], ["F16"]])
-def test_nan_is_told_by_tensor_row_and_byte(tmp_path: Path, kinds: list[str]) -> None:
+def test_nan_is_reported_with_its_tensor_row_and_byte(tmp_path: Path, kinds: list[str]) -> None:
     arrays = pair()
     arrays[f"{KEY}.lora_down.weight"][2, 5] = np.nan
     path = save(tmp_path / "a.safetensors", arrays)

@@ -12,7 +12,7 @@ from sdcpp.errors import AdapterUnknown
 from tests.unit.converter.lora_files import KEY, dense, pair, save
 
 
-def test_merging_is_the_sum(tmp_path: Path) -> None:
+def test_merging_adds_each_change_times_its_multiplier(tmp_path: Path) -> None:
     weight = np.random.default_rng(5).standard_normal((64, 96)).astype(np.float32)
     bias = np.ones(64, np.float32)
     base = save(
@@ -40,6 +40,6 @@ def test_merging_is_the_sum(tmp_path: Path) -> None:
     assert not (tmp_path / "x.gguf").exists()
 
 
-def test_doses() -> None:
+def test_an_adapter_argument_may_end_in_a_multiplier() -> None:
     assert parse_adapter_argument("a.gguf@0.5") == WeightedAdapter(path=Path("a.gguf"), multiplier=0.5)
     assert parse_adapter_argument("a@b.gguf") == WeightedAdapter(path=Path("a@b.gguf"))

@@ -16,11 +16,13 @@ from harness.converter.modules import scheme, split
         ("bundle_emb.x", None),
     ],
 )
-def test_names_of_all_schemes(name: str, wanted: tuple[str, str] | None) -> None:
+def test_tensor_names_of_all_schemes_are_split_into_module_and_part(
+    name: str, wanted: tuple[str, str] | None
+) -> None:
     assert split(name) == wanted
 
 
-def test_schemes_are_told() -> None:
+def test_the_scheme_of_a_file_is_recognised_by_its_names() -> None:
     assert scheme(["lora_te_x.alpha", "lora_unet_y.alpha"]) == "kohya"
     assert scheme(["unet.y.lora_A.weight"]) == "peft"
     assert scheme(["lycoris_x.lokr_w1"]) == "lycoris"

@@ -11,7 +11,7 @@ from harness.converter.compare import compare
 from tests.unit.converter.lora_files import pair, save
 
 
-def test_a_comparison_is_told_and_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_comparison_is_printed_and_plotted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     a = save(tmp_path / "a.safetensors", pair() | pair(key="lora_unet_block_out", seed=3))
     b = save(tmp_path / "b.safetensors", pair())
     assert main(["lora", "compare", str(a), str(b), "--json", "--plot", str(tmp_path / "p.svg")]) == 0

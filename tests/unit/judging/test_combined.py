@@ -13,7 +13,7 @@ from tests.unit.combined_records import combine_runs, machine, with_cell, with_s
 from tests.unit.example_records import picture
 
 
-def test_two_runs_stand_side_by_side(cpu_run: Records, cuda_run: Records) -> None:
+def test_each_of_two_runs_has_a_column(cpu_run: Records, cuda_run: Records) -> None:
     found = combine_runs(cuda_run, cpu_run)
     assert [column.label for column in found.columns] == [
         "cpu, A processor",

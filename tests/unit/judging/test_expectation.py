@@ -40,7 +40,7 @@ def but(**changed: str) -> dict[str, object]:
     return {**CASE, "dimensions": {**CASE["dimensions"], **changed}}  # type: ignore[dict-item]
 
 
-def test_an_entry_speaks_of_what_it_names() -> None:
+def test_an_entry_matches_only_what_it_names() -> None:
     assert ENTRY.matches(**CASE)  # type: ignore[arg-type]
     assert ENTRY.matches(**but(rank="1", multiplier="2"))  # type: ignore[arg-type]
     for change in ({"revision": "2026-05"}, {"patches": ("p",)}, {"case": "none"}):
@@ -86,7 +86,7 @@ def test_status(verdict: Verdict, expected: Expectation | None, wanted: Status) 
     assert status(verdict, expected) is wanted
 
 
-def test_the_reason_is_told_where_the_entry_speaks_of_the_verdict() -> None:
+def test_the_reason_is_given_only_if_the_status_is_xfail_or_xpass() -> None:
     facts = {
         "revision": "2026-05",
         "backend": "cpu",
@@ -108,7 +108,7 @@ def test_the_reason_is_told_where_the_entry_speaks_of_the_verdict() -> None:
     assert stand(Verdict.ABORT, case="gguf-F16") == (Status.UNEXPECTED, "")
 
 
-def test_the_projects_own_entries_name_what_there_is() -> None:
+def test_entries_of_this_project_name_existing_revisions_and_patches() -> None:
     entries = expectation.load()
     assert entries
     patches = {path.stem for path in project.PATCHES.glob("*.patch")}
@@ -117,7 +117,7 @@ def test_the_projects_own_entries_name_what_there_is() -> None:
         assert not entry.without_patch or fnmatch.filter(patches, entry.without_patch)
 
 
-def test_every_entry_of_the_projects_own_speaks_of_a_case() -> None:
+def test_every_entry_of_this_project_matches_a_case() -> None:
     blocks = dict.fromkeys(("Q4_K", "Q6_K", "TQ1_0", "TQ2_0"), 256) | {"NVFP4": 64}
     asked = {
         name: FULL.cases(generation, MODES, BlockMaker(types=blocks))
@@ -138,14 +138,14 @@ def test_every_entry_of_the_projects_own_speaks_of_a_case() -> None:
             ), f"{entry} and no case of {name}"
 
 
-def test_no_pattern_of_the_projects_own_names_nothing() -> None:
+def test_every_pattern_of_this_project_matches_a_case() -> None:
     names = {case.name for generation in "BC" for case in FULL.cases(generation, MODES, BlockMaker())}
     for entry in expectation.load():
         for pattern in entry.cases:
             assert fnmatch.filter(names, pattern), f"{pattern} of: {entry.reason}"
 
 
-def test_whole_runs_stand_as_the_projects_own_say_and_backends_agree_on_the_patches() -> None:
+def test_recorded_runs_are_as_expected_and_backends_agree_on_patched_builds() -> None:
     entries, places, mended = expectation.load(), set(), defaultdict(set)
     for path in sorted(project.ROOT.glob("results/*.jsonl*")):
         records = record.read(path)

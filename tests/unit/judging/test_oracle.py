@@ -103,7 +103,7 @@ def test_a_twin_must_be_equal_to_the_byte() -> None:
         ("failed", Verdict.UNJUDGED),
     ],
 )
-def test_no_picture(outcome: str, verdict: Verdict) -> None:
+def test_an_outcome_without_a_picture_has_its_own_verdict(outcome: str, verdict: Verdict) -> None:
     comparison = judge(case(), got=failed(outcome, text="GGML_ASSERT(x) failed", signal="SIGABRT"))
     assert comparison.verdict is verdict
     assert "GGML_ASSERT" in comparison.evidence

@@ -46,7 +46,7 @@ def test_cmake_reads_the_presets() -> None:
     assert '"cpu"' in done.output
 
 
-def test_an_unknown_backend_is_told_the_known_ones() -> None:
+def test_an_unknown_backend_is_refused_with_the_known_ones() -> None:
     with pytest.raises(UnknownBackend, match="cpu, cuda, vulkan, metal, rocm, sycl"):
         backends.get("abacus")
 

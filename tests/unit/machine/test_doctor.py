@@ -16,7 +16,7 @@ CARD = HostDevice(name="A card", driver="Mesa 22.3.6", ability="Vulkan 1.3.230, 
 
 
 @pytest.mark.parametrize(("found", "bad"), [(OLD, True), (NEW, False), (CARD, False)])
-def test_a_software_device_that_crashes_is_told_with_the_package_that_mends_it(
+def test_a_software_device_that_crashes_is_reported_with_the_package_that_fixes_it(
     found: HostDevice, bad: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(devices, "vulkan", lambda: (found,))
@@ -25,7 +25,7 @@ def test_a_software_device_that_crashes_is_told_with_the_package_that_mends_it(
     assert not bad or "bookworm-backports mesa-vulkan-drivers" in remedies[0]
 
 
-def test_what_is_missing_is_told_with_what_mends_it(
+def test_what_is_missing_is_reported_with_the_command_that_installs_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "platform", "linux")
@@ -53,7 +53,9 @@ def test_what_nobody_has_run_is_said(name: str) -> None:
     assert "nobody has run" in doctor.examine(backends.get(name)).findings[-1].what
 
 
-def test_old_headers_are_told_by_what_they_lack(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_old_headers_are_recognised_by_what_they_lack(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     header = tmp_path / "vulkan_core.h"
     header.write_text(
         "#define VK_HEADER_VERSION 239\n"

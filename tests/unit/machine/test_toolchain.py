@@ -8,7 +8,7 @@ import pytest
 from sdcpp.machine import toolchain
 
 
-def test_the_toolchain_is_told_without_running_cmake(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_toolchain_is_described_without_running_cmake(monkeypatch: pytest.MonkeyPatch) -> None:
     start = time.monotonic()
     told = toolchain.describe("cpu")
     assert time.monotonic() - start < 1

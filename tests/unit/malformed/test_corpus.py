@@ -25,7 +25,7 @@ def test_there_are_at_least_three_hundred_small_files_that_all_differ(
     assert max(map(len, files)) < 2_000_000
 
 
-def test_every_file_differs_from_the_healthy_ones(
+def test_every_malformed_file_differs_from_the_sound_ones(
     malformed_contents: Mapping[str, bytes], sound_contents: Mapping[str, bytes]
 ) -> None:
     assert not set(malformed_contents.values()) & set(sound_contents.values())

@@ -5,7 +5,7 @@ import pytest
 from harness.malformed import paths
 
 
-def test_what_cannot_be_tried_here_is_told_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_that_cannot_be_tested_here_are_left_out_with_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 0)
     assert "root" in paths.left_out()["no-permission"]
     assert "path-no-permission" not in {recipe.name for recipe in paths.recipes()}

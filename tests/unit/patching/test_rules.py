@@ -45,7 +45,7 @@ def test_git_does_not_convert_patches() -> None:
     assert "*.patch -text" in (project.PATCHES / ".gitattributes").read_text()
 
 
-def test_a_good_folder(series_folder: Path) -> None:
+def test_a_folder_that_keeps_all_rules_has_no_complaints(series_folder: Path) -> None:
     assert series.lint(series_folder) == []
     (found,) = series.load(series_folder)
     assert found.name == "small-thing"
@@ -118,13 +118,13 @@ def test_no_line_end_at_the_end_of_a_file(series_folder: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["0001-small-thing.patch", "patch.patch", "Small-Thing.patch", "small_thing.patch"]
 )
-def test_names_say_what_for(series_folder: Path, name: str) -> None:
+def test_a_patch_file_is_named_for_its_purpose(series_folder: Path, name: str) -> None:
     (series_folder / "small-thing.patch").rename(series_folder / name)
     (series_folder / "series").write_text(f"{name}\n")
     assert [entry for entry in series.lint(series_folder) if "name the file for its purpose" in entry]
 
 
-def test_orphans_absentees_and_doubles(series_folder: Path) -> None:
+def test_files_and_the_series_must_match(series_folder: Path) -> None:
     shutil.copy(series_folder / "small-thing.patch", series_folder / "other-thing.patch")
     (series_folder / "notes.txt").write_text("not a patch\n")
     with (series_folder / "series").open("a") as file:

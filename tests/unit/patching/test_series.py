@@ -200,7 +200,7 @@ def test_every_kind_of_change(tree: workspace.Tree, author: Author, edits: dict[
     )
 
 
-def test_a_rename(tree: workspace.Tree, author: Author) -> None:
+def test_a_patch_may_rename_a_file(tree: workspace.Tree, author: Author) -> None:
     (author.path / "docs" / "lora.md").rename(author.path / "docs" / "adapter.md")
     made = author.patch("rename-file", {})
     assert set(made.files) == {"docs/lora.md", "docs/adapter.md"}
@@ -225,7 +225,7 @@ def test_a_patch_that_went_through_windows(tree: workspace.Tree, author: Author)
     assert prepare(tree, series.read(made.path)).applied[0].subject == "fix: better"
 
 
-def test_already_upstream(author: Author, tmp_path: Path) -> None:
+def test_a_patch_that_upstream_has_is_not_applied(author: Author, tmp_path: Path) -> None:
     before = author.patch("before", {"CMakeLists.txt": lambda old: old + "before\n"})
     made = author.patch("better", {"stable-diffusion.cpp": line(30, "better\n")})
     author.patch("after", {"stable-diffusion.cpp": line(1, "moves the rest\n\n\n")})
@@ -354,7 +354,7 @@ def test_what_git_am_alone_refuses_is_a_conflict_too(tree: workspace.Tree, autho
     assert prepare(tree, made).applied == (made,)
 
 
-def test_disorder_is_put_right(tree: workspace.Tree, author: Author) -> None:
+def test_a_damaged_workspace_is_restored(tree: workspace.Tree, author: Author) -> None:
     made = author.patch("better", {"stable-diffusion.cpp": line(30, "better\n")})
     undisturbed = prepare(tree, made)
     wanted = git_repositories.contents(tree.path)

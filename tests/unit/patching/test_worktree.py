@@ -173,7 +173,7 @@ def test_nothing_is_written_where_something_is_wrong(
 
 
 @pytest.mark.usefixtures("working_tree")
-def test_a_conflict_is_told_before_a_folder_is_made(
+def test_a_conflict_is_reported_before_a_folder_is_made(
     tree: workspace.Tree, patches: Path, tmp_path: Path
 ) -> None:
     name = patches / "thirty-too.patch"

@@ -21,5 +21,5 @@ GOOD, DEAD, LOST = Verdict.PASS, Verdict.ABORT, Verdict.NO_EFFECT
         (DEAD, GOOD, False),
     ],
 )
-def test_what_is_worse(before: Verdict, after: Verdict, expected: bool) -> None:
+def test_a_worse_verdict_is_a_regression(before: Verdict, after: Verdict, expected: bool) -> None:
     assert worse(before, after) is expected

@@ -15,7 +15,9 @@ from tests.unit import fake_models, fakelib, git_repositories
 
 
 @given(st.integers(2, 60), st.data())
-def test_the_change_is_found_and_what_cannot_be_asked_is_passed_over(count: int, data: st.DataObject) -> None:
+def test_the_change_is_found_and_revisions_that_cannot_run_are_skipped(
+    count: int, data: st.DataObject
+) -> None:
     change = data.draw(st.integers(1, count - 1))
     mute = data.draw(st.frozensets(st.integers(1, count - 2) if count > 2 else st.nothing()))
     asked: list[int] = []
@@ -107,7 +109,7 @@ def test_commits_of_a_checkout_are_walked_from_the_older_end(checkout: tuple[Pat
 
 
 @pytest.mark.usefixtures("cache_folder")
-def test_the_commit_that_broke_a_case_is_found_in_a_checkout_and_the_one_that_mended_it(
+def test_the_commits_that_broke_and_fixed_a_case_are_found_in_a_checkout(
     checkout: tuple[Path, dict[str, str]],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -26,7 +26,7 @@ def test_rounds_with_one_worker_and_with_two_agree(fake_build: Callable[..., Bui
     assert [r.records.cells for r in again] == [r.records.cells for r in run]
 
 
-def test_another_picture_and_another_verdict_are_told(
+def test_another_picture_and_another_verdict_are_differences(
     fake_build: Callable[..., Build], tmp_path: Path
 ) -> None:
     records = killable_run.run(tmp_path, fake_build("C"))

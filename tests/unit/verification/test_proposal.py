@@ -30,7 +30,7 @@ def a_patch(folder: Path, old: str, new: str) -> patch_file.Patch:
     return patch_file.read(path)
 
 
-def test_patches_are_told_by_name_and_by_what_they_touch(revision: Revision, tmp_path: Path) -> None:
+def test_a_proposal_lists_its_patches_and_the_files_they_change(revision: Revision, tmp_path: Path) -> None:
     found = proposal.of_patches(revision, [a_patch(tmp_path, "line 30", "better")])
     assert found.facts["before"] == "upstream master-1-abc (small)"
     assert found.facts["after"] == "with better.patch"

@@ -36,7 +36,7 @@ def test_records_are_compared_with_what_upstream_says() -> None:
     assert "| 2 of 4 | 0.2.4: ok; 0.2.6: wrong |" in line
 
 
-def test_a_verdict_that_another_defect_explains_is_no_surprise() -> None:
+def test_a_verdict_that_another_defect_explains_is_not_listed() -> None:
     judged = HistoryJudgement(side="patched", case="gguf-Q8_0", mode="immediately", verdict=Verdict.ABORT)
     rows = {name: replace(row(name), judgements=[judged]) for name in ("0.2.2", "0.3.0", "0.3.8")}
     lines = [line for line in page.page(rows, GROUPS, {}).splitlines() if "a quantised GGUF LoRA" in line]

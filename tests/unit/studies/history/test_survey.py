@@ -11,7 +11,7 @@ from tests.unit import fakelib
 from tests.unit.studies.history.history_rows import GROUPS
 
 
-def test_the_survey_proves_every_header_and_tries_every_patch(
+def test_the_survey_checks_every_header_and_tries_every_patch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trees = {name: fakelib.tree(tmp_path / name, name) for name in fakelib.FAKES}
@@ -30,7 +30,7 @@ def test_the_survey_proves_every_header_and_tries_every_patch(
     assert "variable arguments" in entry.unbound
 
 
-def test_what_is_surveyed_is_every_sdist_proved_and_the_page_shows_it() -> None:
+def test_the_survey_has_every_sdist_and_each_can_be_called() -> None:
     known = survey.load()
     assert set(known) == {one.name for group in GROUPS for one in group}
     for name, entry in known.items():

@@ -41,7 +41,7 @@ def test_what_was_wrong_without_the_mistake_catches_nothing() -> None:
     assert compare(replace(MUTANTS[0], control=False), wrong, wrong).state is State.SURVIVED
 
 
-def test_the_first_and_the_strongest_case_are_told() -> None:
+def test_the_first_and_the_strongest_case_are_reported() -> None:
     cells = (
         cell("crash", Verdict.ABORT),
         cell("a", Verdict.WRONG, 0.1),
