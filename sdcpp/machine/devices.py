@@ -16,6 +16,7 @@ from pathlib import Path
 
 from sdcpp.process import run, which
 
+_CPUINFO = Path("/proc/cpuinfo")
 #: Systems by their value of sys.platform.
 SYSTEMS = {"linux": "Linux", "win32": "Windows", "darwin": "macOS"}
 
@@ -46,10 +47,16 @@ def none() -> tuple[HostDevice, ...]:
 
 def processor() -> tuple[HostDevice, ...]:
     """Return the processor."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8", errors="replace").splitlines() if info.exists() else []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    names = (line.partition(":")[2].strip() for line in processor_lines() if line.startswith("model name"))
     return (HostDevice(name=next(names, "") or platform.processor() or platform.machine()),)
+
+
+def processor_lines() -> list[str]:
+    """Return the lines of /proc/cpuinfo that name the processor's model and its features; none on other systems."""
+    if not _CPUINFO.exists():
+        return []
+    lines = _CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines()
+    return [line for line in lines if line.startswith(("model name", "flags", "Features"))]
 
 
 @cache

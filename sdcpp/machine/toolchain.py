@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 from sdcpp.errors import ToolMissing
+from sdcpp.machine import devices
 from sdcpp.process import run, which
 
 #: The compilers that CMake looks for, in its order, and the variable that overrides them.
@@ -31,13 +32,14 @@ def describe(backend: str) -> dict[str, str]:
         for name in ("CFLAGS", "CXXFLAGS", "LDFLAGS", "CUDAFLAGS")
         if name in os.environ
     }
+    processor = "\n".join(sorted(set(devices.processor_lines()))) or platform.processor()
     return {
         **found,
         **flags,
         **cmake_versions(),
         "system": f"{platform.system()} {platform.machine()}",
         # ggml compiles for the very processor it is built on.
-        "cpu": hashlib.sha256(_processor().encode()).hexdigest()[:16],
+        "cpu": hashlib.sha256(processor.encode()).hexdigest()[:16],
     }
 
 
@@ -68,16 +70,6 @@ def _version(chosen: str | None, names: tuple[str, ...]) -> str:
     output = run([path, "--version"], quiet=True, env={"LC_ALL": "C"}).output
     # gcc and clang say it in their first line, nvcc further down.
     return next((line.strip() for line in output.splitlines() if re.search(r"\d\.\d", line)), output.strip())
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        lines = info.read_text(encoding="utf-8", errors="replace").splitlines()
-        return "\n".join(
-            sorted({line for line in lines if line.startswith(("flags", "Features", "model name"))})
-        )
-    return platform.processor()
 
 
 def cmake_versions() -> dict[str, str]:

@@ -77,3 +77,19 @@ def test_a_program_that_fails_names_no_device(program: Callable[..., None]) -> N
 def test_the_processor_has_a_name() -> None:
     [found] = devices.processor()
     assert found.name
+
+
+def test_processors_of_several_cores_on_any_architecture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = tmp_path / "cpuinfo"
+    monkeypatch.setattr(devices, "_CPUINFO", info)
+    assert devices.processor_lines() == []
+    core = "processor\t: {}\nmodel name\t: A processor\ncpu MHz\t\t: {}\nflags\t\t: fpu avx2\n\n"
+    info.write_text(core.format(0, 2000) + core.format(1, 2100))
+    assert devices.processor() == (HostDevice(name="A processor"),)
+    lines = ["model name\t: A processor", "flags\t\t: fpu avx2"]
+    assert devices.processor_lines() == 2 * lines
+    info.write_text("processor\t: 0\nFeatures\t: fp asimd\n")
+    assert devices.processor_lines() == ["Features\t: fp asimd"]
+    assert devices.processor()[0].name
