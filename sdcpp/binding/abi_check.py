@@ -46,7 +46,7 @@ def check_abi(source: Path) -> AbiCheck:
         raise HeaderUnsupported(
             "unknown generation of the LoRA API", public, "add a module for it to sdcpp/binding/api"
         )
-    layouts.compare(layouts.Types(parsed), json.loads(_table(public.parent, layouts.entries(parsed))))
+    layouts.compare(layouts.Types(parsed), json.loads(_table(public.parent, layouts.abi_entries(parsed))))
     return AbiCheck(
         generation=generation,
         convention=convention,

@@ -1,4 +1,4 @@
-"""What a C header declares, as plain values, and how such a value is written in C again."""
+"""The declarations of a C header as plain records, and their spelling in C."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scalar:
-    """A type without parts, by its C name: ``int``, ``uint8_t``, ``bool``, ``void``."""
+    """A type without members, by its C name: ``int``, ``uint8_t``, ``bool``, ``void``."""
 
     name: str
     const: bool = False
@@ -17,7 +17,11 @@ class Scalar:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Named:
-    """A struct or an enum of the header, by its name (the tag, or the typedef's name where there is none)."""
+    """A struct or an enum of the header.
+
+    ``name`` is its tag, or the name of its typedef if it has no tag. ``spelling`` is how C code refers to it, such as
+    ``struct tag``.
+    """
 
     kind: Literal["struct", "enum"]
     name: str
@@ -27,7 +31,7 @@ class Named:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pointer:
-    """A pointer; ``const`` speaks of the pointer itself, the target carries its own."""
+    """A pointer. ``const`` is about the pointer itself; ``target`` has its own ``const``."""
 
     target: Type
     const: bool = False
@@ -35,7 +39,7 @@ class Pointer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Array:
-    """An array of known length."""
+    """An array of fixed length."""
 
     element: Type
     length: int
@@ -43,7 +47,7 @@ class Array:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionType:
-    """What a callback points to."""
+    """The type of a function that a pointer, such as a callback, points to."""
 
     result: Type
     arguments: tuple[Type, ...]
@@ -54,7 +58,7 @@ Type: TypeAlias = Scalar | Named | Pointer | Array | FunctionType
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
-    """One member of a struct."""
+    """A member of a struct, or a parameter of a function."""
 
     name: str
     type: Type
@@ -62,7 +66,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Struct:
-    """A struct with its members in order; ``fields`` is None where the header keeps it opaque."""
+    """A struct with its members in order. ``fields`` is None if the header declares the struct without its members."""
 
     name: str
     spelling: str
@@ -71,7 +75,7 @@ class Struct:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Enum:
-    """An enum with the values that C's counting gives; ``spelling`` is None where C cannot name it."""
+    """An enum with the value of each enumerator. ``spelling`` is None if it has neither a tag nor a typedef."""
 
     name: str
     spelling: str | None
@@ -89,7 +93,7 @@ class Function:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """All that one header declares. ``aliases`` are its typedefs."""
+    """All declarations of one header. ``aliases`` maps the name of each typedef to its type."""
 
     structs: Mapping[str, Struct] = field(default_factory=dict)
     enums: Mapping[str, Enum] = field(default_factory=dict)
@@ -97,7 +101,7 @@ class Header:
     aliases: Mapping[str, Type] = field(default_factory=dict)
 
     def struct(self, name: str) -> Struct | None:
-        """Return the struct of this tag or typedef name, or None."""
+        """Return the struct with this tag or typedef name, or None."""
         alias = self.aliases.get(name)
         if isinstance(alias, Named) and alias.kind == "struct":
             return self.structs.get(alias.name)
@@ -105,16 +109,16 @@ class Header:
 
     def has_field(self, struct: str, name: str) -> bool:
         """Return whether the struct exists and has a member of this name."""
-        found = self.struct(struct)
-        return found is not None and any(member.name == name for member in found.fields or ())
+        declared = self.struct(struct)
+        return declared is not None and any(member.name == name for member in declared.fields or ())
 
     def enumerators(self) -> dict[str, int]:
-        """Return every enumerator of every enum with its value."""
+        """Return the value of every enumerator of every enum."""
         return {key: value for enum in self.enums.values() for key, value in enum.values.items()}
 
 
 def c_spelling(kind: Type, declarator: str = "") -> str:
-    """Return ``declarator`` declared as this type, in C: ``const char* name``, ``void (*cb)(int)``."""
+    """Return the C declaration of ``declarator`` with this type: ``const char *name``, ``void (*cb)(int)``."""
     if isinstance(kind, Scalar | Named):
         base = kind.spelling if isinstance(kind, Named) else kind.name
         text = f"const {base}" if kind.const else base

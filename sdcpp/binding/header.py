@@ -1,6 +1,6 @@
-"""Reading upstream's public header with pycparser: declarations in, plain records out.
+"""Parse upstream's public header with pycparser into the records of ``sdcpp.binding.declarations``.
 
-No C compiler is asked here; sdcpp.binding.layouts compares what this reading gives with what the compiler says.
+This needs no C compiler. ``sdcpp.binding.layouts`` compares the result with what the compiler makes of the header.
 """
 
 from __future__ import annotations
@@ -29,65 +29,66 @@ from sdcpp.binding.declarations import (
 from sdcpp.binding.preprocessor import constant, preprocess
 from sdcpp.errors import HeaderUnsupported
 
-#: The names that the standard headers would have brought. What they are is known to sdcpp.binding.layouts.
+#: The types that standard headers define. ``sdcpp.binding.layouts`` has the ctypes type of each.
 STANDARD_TYPES = (
     *(f"{sign}int{bits}_t" for bits in (8, 16, 32, 64) for sign in ("", "u")),
     *("size_t", "ptrdiff_t", "intptr_t", "uintptr_t", "wchar_t", "bool"),
 )
 _PREAMBLE = " ".join(f"typedef int {name};" for name in STANDARD_TYPES)
-_REMEDY = "add this declaration to sdcpp/binding/header.py, or use another revision"
+_REMEDY = "add support for it to sdcpp/binding/header.py, or use another revision"
 
 
 def read(path: Path) -> Header:
-    """Return what the header file declares; raises HeaderUnsupported."""
+    """Return the declarations of a header file; raises HeaderUnsupported."""
     return parse(path.read_text(encoding="utf-8", errors="replace"), path.name)
 
 
 def parse(text: str, name: str = "stable-diffusion.h", defines: Mapping[str, str] | None = None) -> Header:
-    """Return what a header's text declares.
+    """Return the declarations in a header's text.
 
-    ``defines`` are macros to set beforehand. Raises HeaderUnsupported, with the line, for what it
-    cannot read.
+    ``name`` is the name of the file, for error messages. ``defines`` are macros that are defined before the first line.
+    Raises HeaderUnsupported, with the line number, for a declaration that is not supported.
     """
-    plain = _typedefs(preprocess(text, name, defines))
+    plain = _add_typedefs(preprocess(text, name, defines))
     try:
         tree = _tree(plain, name)
     except c_parser.ParseError as error:
-        raise HeaderUnsupported("header cannot be parsed", _placed(error, plain, name), _REMEDY) from error
+        raise HeaderUnsupported("header cannot be parsed", _with_line(error, plain, name), _REMEDY) from error
     reader = _Reader(name)
     for node in tree.ext[len(STANDARD_TYPES) :]:
-        reader.declaration(node)
+        reader.add_declaration(node)
     return reader.result()
 
 
-def _typedefs(plain: str) -> str:
-    """Return the text with a typedef for every struct or enum that it names by its tag alone, as C++ may.
+def _add_typedefs(plain: str) -> str:
+    """Return the text with a typedef for each struct or enum that it names by its tag alone.
 
-    Upstream's header does in sdists 0.1.0 to 0.1.6 and 0.3.7. The typedefs stand in line 1, before all else.
+    Only C++ allows this. Upstream's header has it in sdists 0.1.0 to 0.1.6 and 0.3.7. The typedefs are at the beginning
+    of line 1, so that all line numbers stay the same.
     """
-    words = re.sub(r"\s+", " ", plain)
+    one_line = re.sub(r"\s+", " ", plain)
     missing = [
         f"typedef {kind} {tag} {tag};"
-        for tag, kind in {tag: kind for kind, tag in re.findall(r"\b(enum|struct) (\w+)", words)}.items()
-        if re.search(rf"(?<!\benum )(?<!\bstruct )\b{tag}\b[ *]+\w", words)
-        and not re.search(rf"\btypedef\b[^;{{]*\b{tag} ?;|\}} ?{tag} ?;", words)
+        for tag, kind in {tag: kind for kind, tag in re.findall(r"\b(enum|struct) (\w+)", one_line)}.items()
+        if re.search(rf"(?<!\benum )(?<!\bstruct )\b{tag}\b[ *]+\w", one_line)
+        and not re.search(rf"\btypedef\b[^;{{]*\b{tag} ?;|\}} ?{tag} ?;", one_line)
     ]
     return "".join([*missing, plain])
 
 
 def _tree(plain: str, name: str) -> Any:
-    # The preamble stands before line 1, so that line numbers stay those of the header.
+    # #line keeps the line numbers of the header, although the preamble comes before it.
     return c_parser.CParser().parse(f"{_PREAMBLE}\n#line 1\n{plain}", name)
 
 
-def _placed(error: Exception, plain: str, name: str) -> str:
-    """Return the parser's message with a line number: that of an unknown type comes without one."""
+def _with_line(error: Exception, plain: str, name: str) -> str:
+    """Return the parser's message with a line number, which its message about an unknown type lacks."""
     message = str(error)
     if not message.startswith(f"{name}: "):
         return message
     lines = plain.split("\n")
     low, high = 1, len(lines)
-    while low < high:  # the shortest beginning of the text that has the same complaint
+    while low < high:  # find the shortest beginning of the text that gives the same message
         middle = (low + high) // 2
         try:
             _tree("\n".join(lines[:middle]), name)
@@ -98,7 +99,7 @@ def _placed(error: Exception, plain: str, name: str) -> str:
 
 
 class _Reader:
-    """Collects the declarations of one syntax tree."""
+    """Collects the declarations of a syntax tree."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -109,35 +110,35 @@ class _Reader:
         self.enumerators: dict[str, int] = {}
 
     def result(self) -> Header:
-        """Return what was collected."""
+        """Return the declarations collected so far."""
         return Header(structs=self.structs, enums=self.enums, functions=self.functions, aliases=self.aliases)
 
-    def fail(self, node: Any, what: str) -> HeaderUnsupported:
-        """Return the error for this node."""
+    def error_at(self, node: Any, what: str) -> HeaderUnsupported:
+        """Return the error for a node."""
         line = getattr(getattr(node, "coord", None), "line", "?")
         return HeaderUnsupported(what, f"{self.name}:{line}", _REMEDY)
 
-    def declaration(self, node: Any) -> None:
-        """Take in one declaration of the file."""
+    def add_declaration(self, node: Any) -> None:
+        """Add one declaration of the file."""
         match node:
             case c_ast.Typedef():
-                self.aliases[node.name] = self.type(node.type, typedef=node.name)
+                self.aliases[node.name] = self.type_of(node.type, typedef=node.name)
             case c_ast.Decl(type=c_ast.FuncDecl()):
-                self.function(node)
+                self.add_function(node)
             case c_ast.Decl(name=None):
-                self.type(node.type)
+                self.type_of(node.type)
             case c_ast.FuncDef() | c_ast.Decl(storage=["static", *_]) | c_ast.Decl(storage=["extern", *_]):
-                # A body in a header is no symbol of the library, and variables are not called.
+                # The library does not export a function that the header defines, and nothing here reads variables.
                 pass
             case c_ast.Pragma():
-                raise self.fail(node, "#pragma changes what a declaration means")
+                raise self.error_at(node, "#pragma is not supported, because it may change a layout")
             case _:
-                raise self.fail(node, f"{type(node).__name__} is an unknown kind of declaration")
+                raise self.error_at(node, f"declaration of kind {type(node).__name__} is not supported")
 
-    def function(self, node: Any) -> None:
-        """Take in a prototype."""
-        kind = self.type(node.type)
-        assert isinstance(kind, FunctionType)  # noqa: S101 - a FuncDecl gives nothing else
+    def add_function(self, node: Any) -> None:
+        """Add a prototype."""
+        kind = self.type_of(node.type)
+        assert isinstance(kind, FunctionType)  # noqa: S101 - type_of returns it for a FuncDecl
         names = [p.name for p in (node.type.args.params if node.type.args else [])]
         self.functions[node.name] = Function(
             name=node.name,
@@ -148,84 +149,85 @@ class _Reader:
             ),
         )
 
-    def type(self, node: Any, typedef: str | None = None, *, const: bool = False) -> Type:  # noqa: PLR0911
-        """Return the type of a pycparser node; ``typedef`` is the name an unnamed struct or enum gets."""
+    def type_of(self, node: Any, typedef: str | None = None, *, const: bool = False) -> Type:  # noqa: PLR0911
+        """Return the type of a node; ``typedef`` is the name for a struct or an enum without a tag."""
         match node:
             case c_ast.TypeDecl() | c_ast.Typename():
-                return self.type(node.type, typedef, const="const" in (node.quals or []))
+                return self.type_of(node.type, typedef, const="const" in (node.quals or []))
             case c_ast.PtrDecl():
-                return Pointer(target=self.type(node.type), const="const" in (node.quals or []))
+                return Pointer(target=self.type_of(node.type), const="const" in (node.quals or []))
             case c_ast.ArrayDecl():
-                return self.array(node)
+                return self.array_type(node)
             case c_ast.FuncDecl():
-                return FunctionType(result=self.type(node.type), arguments=self.parameters(node.args))
+                return FunctionType(result=self.type_of(node.type), arguments=self.parameter_types(node.args))
             case c_ast.IdentifierType():
-                return self.identifier(node, const=const)
+                return self.scalar_or_alias(node, const=const)
             case c_ast.Struct():
-                return self.struct(node, typedef, const=const)
+                return self.struct_type(node, typedef, const=const)
             case c_ast.Enum():
-                return self.enum(node, typedef, const=const)
-        raise self.fail(node, f"{type(node).__name__} is an unknown kind of type")
+                return self.enum_type(node, typedef, const=const)
+        raise self.error_at(node, f"type of kind {type(node).__name__} is not supported")
 
-    def array(self, node: Any) -> Array:
-        """Return an array type; its length must be known."""
+    def array_type(self, node: Any) -> Array:
+        """Return an array type; raises HeaderUnsupported for an array without a length."""
         if node.dim is None:
-            raise self.fail(node, "array without a length")
-        return Array(element=self.type(node.type), length=self.value(node.dim))
+            raise self.error_at(node, "array without a length is not supported")
+        return Array(element=self.type_of(node.type), length=self.constant_value(node.dim))
 
-    def parameters(self, node: Any) -> tuple[Type, ...]:
-        """Return the parameter types of a function; ``()`` and ``(void)`` both mean none."""
+    def parameter_types(self, node: Any) -> tuple[Type, ...]:
+        """Return the types of a function's parameters; ``()`` and ``(void)`` both mean that it has none."""
         result: list[Type] = []
         for parameter in node.params if node else []:
             if isinstance(parameter, c_ast.EllipsisParam):
-                raise self.fail(parameter, "variable arguments")
+                raise self.error_at(parameter, "a function with variable arguments is not supported")
             if isinstance(parameter.type, c_ast.ArrayDecl):
-                result.append(Pointer(target=self.type(parameter.type.type)))
+                result.append(Pointer(target=self.type_of(parameter.type.type)))
                 continue
-            kind = self.type(parameter.type)
+            kind = self.type_of(parameter.type)
             result.append(Pointer(target=kind) if isinstance(kind, FunctionType) else kind)
         return () if result == [Scalar(name="void")] else tuple(result)
 
-    def identifier(self, node: Any, *, const: bool) -> Type:
-        """Return a scalar, or what a typedef stands for."""
+    def scalar_or_alias(self, node: Any, *, const: bool) -> Type:
+        """Return a scalar type, or the type that a typedef names."""
         if len(node.names) == 1 and node.names[0] in self.aliases:
             alias = self.aliases[node.names[0]]
             return (
                 replace(alias, const=True) if const and isinstance(alias, Scalar | Named | Pointer) else alias
             )
-        words = list(node.names)
-        name = " ".join(words)
-        sign = "unsigned " if "unsigned" in words else ""
+        keywords = list(node.names)
+        name = " ".join(keywords)
+        sign = "unsigned " if "unsigned" in keywords else ""
         if name == "_Bool":
             name = "bool"
-        elif "char" in words:
-            name = ("signed " if "signed" in words else sign) + "char"
-        elif {"unsigned", "signed", "short", "long", "int"} & set(words) and "double" not in words:
-            name = sign + ("short" if "short" in words else " ".join(["long"] * words.count("long")) or "int")
+        elif "char" in keywords:
+            name = ("signed " if "signed" in keywords else sign) + "char"
+        elif {"unsigned", "signed", "short", "long", "int"} & set(keywords) and "double" not in keywords:
+            longs = " ".join(["long"] * keywords.count("long"))
+            name = sign + ("short" if "short" in keywords else longs or "int")
         return Scalar(name=name, const=const)
 
-    def struct(self, node: Any, typedef: str | None, *, const: bool) -> Named:
-        """Take in a struct definition or mention and return its name."""
+    def struct_type(self, node: Any, typedef: str | None, *, const: bool) -> Named:
+        """Return the type of a struct, and add the struct if it is new or if this node defines its members."""
         name = node.name or typedef
         if name is None:
-            raise self.fail(node, "struct without a name inside another declaration")
+            raise self.error_at(node, "struct without a name inside another declaration is not supported")
         spelling = f"struct {node.name}" if node.name else name
         if node.decls is not None:
             fields: list[Field] = []
             for member in node.decls:
                 if getattr(member, "bitsize", None) is not None:
-                    raise self.fail(member, f"bit field {name}.{member.name}")
+                    raise self.error_at(member, f"bit field {name}.{member.name} is not supported")
                 if not isinstance(member, c_ast.Decl) or member.name is None:
-                    raise self.fail(member, f"unnamed member of {name}")
-                fields.append(Field(name=member.name, type=self.type(member.type)))
-            # Moved to the end: a struct that was opaque so far is laid out where its members are known.
+                    raise self.error_at(member, f"unnamed member of {name} is not supported")
+                fields.append(Field(name=member.name, type=self.type_of(member.type)))
+            # Move the struct to the end: the structs that its members contain were defined before this definition.
             self.structs.pop(name, None)
             self.structs[name] = Struct(name=name, spelling=spelling, fields=tuple(fields))
         self.structs.setdefault(name, Struct(name=name, spelling=spelling, fields=None))
         return Named(kind="struct", name=name, spelling=spelling, const=const)
 
-    def enum(self, node: Any, typedef: str | None, *, const: bool) -> Named:
-        """Take in an enum definition or mention and return its name."""
+    def enum_type(self, node: Any, typedef: str | None, *, const: bool) -> Named:
+        """Return the type of an enum, and add the enum if this node defines its enumerators."""
         line = getattr(node.coord, "line", 0)
         name = node.name or typedef or f"enum at line {line}"
         spelling = f"enum {node.name}" if node.name else typedef
@@ -233,15 +235,15 @@ class _Reader:
             values: dict[str, int] = {}
             following = 0
             for enumerator in node.values.enumerators:
-                value = following if enumerator.value is None else self.value(enumerator.value)
+                value = following if enumerator.value is None else self.constant_value(enumerator.value)
                 values[enumerator.name] = self.enumerators[enumerator.name] = value
                 following = value + 1
             self.enums[name] = Enum(name=name, spelling=spelling, values=values)
         return Named(kind="enum", name=name, spelling=spelling or "int", const=const)
 
-    def value(self, node: Any) -> int:
-        """Return the value of a constant expression."""
+    def constant_value(self, node: Any) -> int:
+        """Return the value of a constant expression; raises HeaderUnsupported."""
         try:
             return constant(node, self.enumerators)
         except ValueError as error:
-            raise self.fail(node, str(error)) from error
+            raise self.error_at(node, str(error)) from error

@@ -1,7 +1,7 @@
-"""Struct layouts: ctypes classes made from the parsed header, and the compiler's word on each of them.
+"""Create ctypes classes from the parsed header, and compare their layouts with the compiler's.
 
-The compiler speaks through a small program, sdcpp/binding/native/abi_table.cpp, that CMake builds beside the
-library and that prints sizeof, offsetof and every enumerator as JSON: the ABI table.
+CMake builds the program sdcpp/binding/native/abi_table.cpp beside the library. The program prints the compiler's sizes,
+offsets and enumerators as JSON: the ABI table.
 """
 
 from __future__ import annotations
@@ -36,11 +36,13 @@ _SCALARS: dict[str, Any] = {
     "uintptr_t": ctypes.c_size_t,
     **{f"{sign}int{n}_t": getattr(ctypes, f"c_{sign}int{n}") for n in (8, 16, 32, 64) for sign in ("", "u")},
 }
-_REMEDY = "build again; if that does not help, sdcpp/binding/header.py parses the header wrongly"
+_REMEDY = (
+    "build again; if that does not help, correct sdcpp/binding/header.py, which parses the header wrongly"
+)
 
 
 class Types:
-    """The ctypes view of one header: a Structure class for every struct, a type for every declaration."""
+    """The ctypes types of one header. ``structs`` has a class for each struct of the header."""
 
     def __init__(self, header: Header) -> None:
         self.header = header
@@ -48,23 +50,23 @@ class Types:
             name: type(name, (ctypes.Structure,), {}) for name in header.structs
         }
         self._callbacks: dict[FunctionType, Any] = {}
-        # In the header's order: what is held by value must be complete before its holder is.
+        # In the header's order, because the struct of a member must be complete before the struct that contains it.
         for struct in header.structs.values():
             if struct.fields is not None:
-                self.structs[struct.name]._fields_ = [(f.name, self.of(f.type)) for f in struct.fields]
+                self.structs[struct.name]._fields_ = [(f.name, self.ctype(f.type)) for f in struct.fields]
 
     def struct(self, name: str) -> type[ctypes.Structure]:
-        """Return the class of a struct by tag or typedef name; raises HeaderUnsupported if there is none."""
-        found = self.header.struct(name)
-        if found is None:
+        """Return the class of the struct with this tag or typedef name; raises HeaderUnsupported if there is none."""
+        declared = self.header.struct(name)
+        if declared is None:
             raise HeaderUnsupported("header has no struct", name, "use a revision whose header has it")
-        return self.structs[found.name]
+        return self.structs[declared.name]
 
-    def of(self, kind: Type) -> Any:  # noqa: PLR0911 - one return for each kind of type
-        """Return the ctypes type, or None for void.
+    def ctype(self, kind: Type) -> Any:  # noqa: PLR0911 - one return for each kind of type
+        """Return the ctypes type of a C type, or None for void.
 
-        ``const char*`` becomes c_char_p; a ``char*`` that is not const stays a pointer, because whoever
-        gets it from a function has to free it.
+        ``const char*`` is c_char_p. ``char*`` is a pointer, because a function's caller must free the returned string.
+        Raises HeaderUnsupported for a type without an equivalent in ctypes.
         """
         match kind:
             case Scalar(name="void"):
@@ -76,30 +78,30 @@ class Types:
             case Named(name=name):
                 return self.structs[name]
             case Array(element=element, length=length):
-                return self.of(element) * length
+                return self.ctype(element) * length
             case FunctionType():
                 if kind not in self._callbacks:
-                    arguments = [self.of(argument) for argument in kind.arguments]
-                    self._callbacks[kind] = ctypes.CFUNCTYPE(self.of(kind.result), *arguments)
+                    arguments = [self.ctype(argument) for argument in kind.arguments]
+                    self._callbacks[kind] = ctypes.CFUNCTYPE(self.ctype(kind.result), *arguments)
                 return self._callbacks[kind]
             case Pointer(target=Scalar(name="char", const=True)):
                 return ctypes.c_char_p
             case Pointer(target=Scalar(name="void")):
                 return ctypes.c_void_p
             case Pointer(target=FunctionType() as function):
-                return self.of(function)
+                return self.ctype(function)
             case Pointer(target=target):
-                return ctypes.POINTER(self.of(target))
+                return ctypes.POINTER(self.ctype(target))
         raise HeaderUnsupported(
             "type has no ctypes equivalent", c_spelling(kind), "add the type to sdcpp/binding/layouts.py"
         )
 
 
-def entries(header: Header) -> str:
-    """Return abi_entries.h, the part of the ABI table's source that depends on the header.
+def abi_entries(header: Header) -> str:
+    """Return the text of abi_entries.h, the part of the ABI table's source that depends on the header.
 
-    It also declares every function again as it was read: the compiler refuses a declaration that
-    contradicts the header's own, so prototypes are proved by the table's being compiled at all.
+    It repeats the prototype of each function as it was parsed. The compiler rejects a prototype that contradicts the
+    header, so the ABI table compiles only if all prototypes were parsed correctly.
     """
     prototypes = [
         c_spelling(f.result, f"{f.name}({', '.join(c_spelling(a.type) for a in f.arguments) or 'void'})")
@@ -113,20 +115,21 @@ def entries(header: Header) -> str:
     ]
     enums = [f'V("{e.name}", sizeof({e.spelling}))' for e in header.enums.values() if e.spelling]
     enumerators = [f'V("{name}", {name})' for name in header.enumerators()]
-    between = " N\n    "
+    separator = " N\n    "
     parts = [
-        f"static void print_{name}(void) {{\n    {between.join(lines)}\n}}"
+        f"static void print_{name}(void) {{\n    {separator.join(lines)}\n}}"
         for name, lines in (("structs", structs), ("enums", enums), ("enumerators", enumerators))
     ]
-    declared = ['extern "C" {', *prototypes, "}"]
-    return "\n\n".join(["/* Made by sdcpp/binding/layouts.py. */", "\n".join(declared), *parts]) + "\n"
+    declarations = ['extern "C" {', *prototypes, "}"]
+    return (
+        "\n\n".join(["/* Generated by sdcpp/binding/layouts.py. */", "\n".join(declarations), *parts]) + "\n"
+    )
 
 
 def compare(types: Types, table: Mapping[str, Any]) -> None:
-    """Compare what was made of the header with the compiler's table, field by field.
+    """Compare the ctypes classes and the enumerators of a header with the compiler's ABI table.
 
-    Raises LayoutMismatch, naming the first struct field, size or enumerator that differs, with both
-    numbers.
+    Raises LayoutMismatch with the first field, size or enumerator that differs, and both values.
     """
     if table["pointer"] != ctypes.sizeof(ctypes.c_void_p):
         raise LayoutMismatch(
@@ -137,43 +140,46 @@ def compare(types: Types, table: Mapping[str, Any]) -> None:
     defined = [s for s in types.header.structs.values() if s.fields is not None]
     for struct in defined:
         if struct.name not in table["structs"]:
-            raise LayoutMismatch("struct is unknown to the compiler's table", struct.name, _REMEDY)
+            raise LayoutMismatch("struct is not in the compiler's table", struct.name, _REMEDY)
         _compare_struct(types.structs[struct.name], struct.name, table["structs"][struct.name])
     for name in table["structs"]:
         if name not in types.structs:
-            raise LayoutMismatch("struct of the compiler's table is not in the header", name, _REMEDY)
+            raise LayoutMismatch(
+                "struct of the compiler's table was not parsed from the header", name, _REMEDY
+            )
     for name, size in table["enums"].items():
         if size != ctypes.sizeof(ctypes.c_int):
-            ours = ctypes.sizeof(ctypes.c_int)
-            raise LayoutMismatch(f"read as {ours} bytes, compiled as {size}", f"sizeof({name})", _REMEDY)
-    read = types.header.enumerators()
-    for name in [*read, *table["enumerators"]]:
-        mine, theirs = read.get(name), table["enumerators"].get(name)
-        if mine != theirs:
-            raise LayoutMismatch(f"read as {_or_none(mine)}, compiled as {_or_none(theirs)}", name, _REMEDY)
+            int_size = ctypes.sizeof(ctypes.c_int)
+            raise LayoutMismatch(f"read as {int_size} bytes, compiled as {size}", f"sizeof({name})", _REMEDY)
+    enumerators = types.header.enumerators()
+    for name in [*enumerators, *table["enumerators"]]:
+        parsed, compiled = enumerators.get(name), table["enumerators"].get(name)
+        if parsed != compiled:
+            what = f"read as {_or_nothing(parsed)}, compiled as {_or_nothing(compiled)}"
+            raise LayoutMismatch(what, name, _REMEDY)
 
 
-def _compare_struct(made: Any, name: str, row: Mapping[str, Any]) -> None:
-    """Compare one struct with its row of the table: members in order, then the size of the whole."""
-    ours = [field[0] for field in made._fields_]
-    for mine, theirs in zip_longest(ours, row["fields"]):
-        if mine != theirs:
-            missing = f"read as {_or_none(mine)} where the compiler has {_or_none(theirs)}"
-            raise LayoutMismatch(missing, f"{name}.{mine or theirs}", _REMEDY)
-        descriptor = getattr(made, mine)
-        offset, size = row["fields"][mine]
+def _compare_struct(structure: Any, name: str, row: Mapping[str, Any]) -> None:
+    """Compare a ctypes class with its entry in the table: first the members in order, then the size of the struct."""
+    members = [field[0] for field in structure._fields_]
+    for parsed, compiled in zip_longest(members, row["fields"]):
+        if parsed != compiled:
+            what = f"read as {_or_nothing(parsed)} where the compiler has {_or_nothing(compiled)}"
+            raise LayoutMismatch(what, f"{name}.{parsed or compiled}", _REMEDY)
+        descriptor = getattr(structure, parsed)
+        offset, size = row["fields"][parsed]
         if (descriptor.offset, descriptor.size) != (offset, size):
             raise LayoutMismatch(
                 f"read as offset {descriptor.offset}, size {descriptor.size}; "
                 f"compiled as offset {offset}, size {size}",
-                f"{name}.{mine}",
+                f"{name}.{parsed}",
                 _REMEDY,
             )
-    if ctypes.sizeof(made) != row["size"]:
+    if ctypes.sizeof(structure) != row["size"]:
         raise LayoutMismatch(
-            f"read as {ctypes.sizeof(made)} bytes, compiled as {row['size']}", f"sizeof({name})", _REMEDY
+            f"read as {ctypes.sizeof(structure)} bytes, compiled as {row['size']}", f"sizeof({name})", _REMEDY
         )
 
 
-def _or_none(value: object) -> str:
+def _or_nothing(value: object) -> str:
     return "nothing" if value is None else str(value)

@@ -59,8 +59,8 @@ class Library:
                 symbol = handle[function.name]
             except AttributeError:
                 continue  # Some revisions declare more than they define; an error only for who calls it.
-            symbol.argtypes = [types.of(argument.type) for argument in function.arguments]
-            symbol.restype = types.of(function.result)
+            symbol.argtypes = [types.ctype(argument.type) for argument in function.arguments]
+            symbol.restype = types.ctype(function.result)
             self._functions[function.name] = symbol
         c = ctypes.CDLL(None) if os.name == "posix" else ctypes.CDLL("ucrtbase")
         self._c_free = c.free

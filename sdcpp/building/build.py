@@ -157,7 +157,7 @@ def _make(
     parsed = header.read(public)
     abi = objects / "abi"
     abi.mkdir(parents=True, exist_ok=True)
-    _write_if_changed(abi / "abi_entries.h", layouts.entries(parsed))
+    _write_if_changed(abi / "abi_entries.h", layouts.abi_entries(parsed))
     revision, compiler_cache = prepared.tree.revision, cmake.launcher()
     values = {
         **_values(prepared),

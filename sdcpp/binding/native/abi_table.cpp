@@ -1,15 +1,16 @@
-/* Prints the compiler's view of upstream's public header as JSON: the ABI table.
+/* Prints the compiler's sizes, offsets and enumerators of upstream's public header as JSON: the ABI table.
  *
- * C++, because some revisions' headers are no C: they name an enum by its tag alone. The library is compiled from
- * the same header as C++.
+ * This program is C++, because the headers of some revisions are not valid C: they name an enum by its tag alone. The
+ * library is compiled as C++ from the same header.
  *
- * abi_entries.h is made by sdcpp/binding/layouts.py from the header as Python read it. It declares every function
- * again, which the compiler refuses if the reading was wrong, and holds one S/F/E or V line per struct,
- * field, enum and enumerator. */
+ * sdcpp/binding/layouts.py generates abi_entries.h from the header that Python has parsed. That file repeats the
+ * prototype of each function, which does not compile if Python parsed it wrongly. Its functions use these macros: S for
+ * a struct, F for each of its fields, E for its end, V for the size of an enum or the value of an enumerator, and N
+ * between two entries. */
 #include <stddef.h>
 #include <stdio.h>
 
-/* C++ would take two declarations that contradict each other for two functions, had they not C's linkage. */
+/* With C linkage, two prototypes of one function that differ are an error. Otherwise they would be overloads. */
 extern "C" {
 #include "stable-diffusion.h"
 }

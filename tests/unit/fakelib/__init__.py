@@ -48,7 +48,7 @@ def compile_c(source: Path, result: Path, *options: str | Path) -> Path:
 def table_of(folder: Path) -> str:
     """Return the compiler's ABI table (JSON) of the declarations that are read from ``folder``/stable-diffusion.h."""
     (folder / "abi_entries.h").write_text(
-        layouts.entries(header.read(folder / build_folder.HEADER)), encoding="utf-8"
+        layouts.abi_entries(header.read(folder / build_folder.HEADER)), encoding="utf-8"
     )
     program = compile_c(
         project.ROOT / "sdcpp" / "binding" / "native" / "abi_table.cpp",
