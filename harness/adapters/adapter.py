@@ -185,25 +185,3 @@ def _scale(spot: TargetPart, tensors: Mapping[str, NDArray[np.floating]], rank: 
     if not spot.scheme.has_alpha or spot.key("alpha") not in tensors:
         return 1.0
     return float(tensors[spot.key("alpha")].reshape(-1)[0]) / rank
-
-
-#: The recipe of a file of which nothing is said: a LoRA of the linear layers under kohya's names.
-_PLAIN = Adapter(name="", base="")
-
-
-def merge(
-    base: Base,
-    tensors: Mapping[str, NDArray[np.floating]],
-    multiplier: float = 1.0,
-    *,
-    adapter: Adapter = _PLAIN,
-) -> dict[TensorId, F32]:
-    """Return the base's tensors with an adapter of the given recipe merged in: W plus what ``changes`` returns.
-
-    The sum is formed in float64 and rounded once, to float32. Keys are (role, tensor name). Nothing of
-    stable-diffusion.cpp is used.
-    """
-    return {
-        place: (base.values(place).astype(np.float64) + change).astype(np.float32)
-        for place, change in changes(base, tensors, multiplier, adapter).items()
-    }

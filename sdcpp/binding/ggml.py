@@ -11,7 +11,7 @@ import ctypes
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sdcpp.errors import FileInvalid, LibraryUnusable
+from sdcpp.errors import LibraryUnusable
 
 _P, _S, _I, _Z, _L = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int, ctypes.c_size_t, ctypes.c_int64
 #: The number of GGML_TYPE_F16.
@@ -121,23 +121,6 @@ def tensor_type(library: Loaded, number: int) -> TensorType:
         quantised=_function(library, "ggml_is_quantized")(number),
         needs_imatrix=_function(library, "ggml_quantize_requires_imatrix")(number),
     )
-
-
-def quantise(library: Loaded, number: int, data: bytes, row: int) -> bytes:
-    """Return float32 values (native byte order, rows of ``row`` elements) as blocks of another type.
-
-    Raises FileInvalid when a row is not a whole number of blocks or the type needs an importance matrix.
-    """
-    kind = tensor_type(library, number)
-    if kind.needs_imatrix or row % kind.block_size or len(data) % (4 * row):
-        reason = "needs an importance matrix" if kind.needs_imatrix else f"has blocks of {kind.block_size}"
-        raise FileInvalid(
-            f"rows of {row} values cannot be quantised: {kind.name} {reason}", kind.name, "use another type"
-        )
-    rows = len(data) // (4 * row)
-    result = ctypes.create_string_buffer(rows * row // kind.block_size * kind.type_size)
-    _function(library, "ggml_quantize_chunk")(number, data, result, 0, rows, row, None)
-    return result.raw
 
 
 def quantise_rows(

@@ -54,11 +54,6 @@ class Prepared:
     states: tuple[PatchState, ...]
 
     @property
-    def applied(self) -> tuple[Patch, ...]:
-        """The patches that are in it."""
-        return tuple(entry.patch for entry in self.states if entry.state is State.APPLIES)
-
-    @property
     def path(self) -> Path:
         """The folder to build."""
         return self.tree.path

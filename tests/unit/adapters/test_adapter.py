@@ -6,8 +6,9 @@ import math
 import numpy as np
 import pytest
 
-from harness.adapters.adapter import Adapter, changes, merge
+from harness.adapters.adapter import Adapter, changes
 from harness.models.base_model import Base, Weight
+from tests.unit.adapters.merging import merge
 from tests.unit.fake_models import ADAPTER, BASE
 
 KEY = "lora_unet_block_proj"

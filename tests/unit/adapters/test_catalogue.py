@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from harness.adapters import catalogue
-from harness.adapters.adapter import merge
 from harness.adapters.key_schemes import SCHEMES
 from harness.adapters.kinds import KINDS
 from harness.models.base_model import Base
 from harness.models.tiny_models import FLUX_SMALL, SD1_TINY
+from tests.unit.adapters.merging import merge
 
 BOTH = pytest.mark.parametrize("base", [FLUX_SMALL, SD1_TINY], ids=lambda base: base.name)
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import ctypes
-import struct
 from collections.abc import Callable
 
 import pytest
@@ -9,7 +8,7 @@ import pytest
 from sdcpp.binding import ggml, library
 from sdcpp.binding.build_folder import Build
 from sdcpp.binding.library import Library
-from sdcpp.errors import FileInvalid, LibraryUnusable
+from sdcpp.errors import LibraryUnusable
 
 
 @pytest.fixture
@@ -44,12 +43,14 @@ def test_a_type_is_described(loaded_library: Library) -> None:
 
 
 def test_the_library_quantises_rows(loaded_library: Library) -> None:
-    assert ggml.quantise(loaded_library, 8, struct.pack("8f", *range(8)), 4) == bytes(range(8))
-
-
-@pytest.mark.parametrize(("number", "count", "row"), [(8, 8, 2), (8, 6, 4), (9, 4, 4)])
-def test_what_cannot_be_quantised_is_refused(
-    loaded_library: Library, number: int, count: int, row: int
-) -> None:
-    with pytest.raises(FileInvalid, match="cannot be quantised"):
-        ggml.quantise(loaded_library, number, bytes(4 * count), row)
+    values, blocks = (ctypes.c_float * 8)(*range(8)), ctypes.create_string_buffer(8)
+    ggml.quantise_rows(
+        loaded_library,
+        8,
+        source=ctypes.addressof(values),
+        target=ctypes.addressof(blocks),
+        rows=2,
+        row=4,
+        importance=None,
+    )
+    assert blocks.raw == bytes(range(8))

@@ -12,6 +12,7 @@ from sdcpp import cache, project
 from sdcpp.errors import OutputRefused, PatchConflict, SeriesInvalid
 from sdcpp.git import Repository
 from sdcpp.patching import series, worktree
+from sdcpp.patching.series import State
 from sdcpp.patching.worktree import Exported
 from sdcpp.source import workspace
 from tests.unit import git_repositories
@@ -97,7 +98,10 @@ def test_what_is_exported_applies_and_keeps_the_rules(
 ) -> None:
     with cache.lock(tree.path):
         prepared = series.prepare(tree, series.load(patches))
-    assert [patch.name for patch in prepared.applied] == ["say-ten-in-words", "thirty-too"]
+    assert [entry.patch.name for entry in prepared.states if entry.state is State.APPLIES] == [
+        "say-ten-in-words",
+        "thirty-too",
+    ]
     assert (tree.path / "stable-diffusion.cpp").read_text() == (
         working_tree / "stable-diffusion.cpp"
     ).read_text()
