@@ -13,7 +13,7 @@ from harness.converter import input_checks
 from harness.converter.cast import cast
 from harness.converter.modules import layout
 from harness.converter.plan import PLAIN, TensorPlan, plan
-from harness.converter.rebalancer import Rebalancer
+from harness.converter.rebalance import Rebalancer
 from harness.formats.read import read_tensors
 from harness.formats.tensor import FLOATS, SIZES, Bytes, File, Metadata, TensorHeader, TensorRows
 from harness.formats.write import DERIVED, Spec, container_of, write_container

@@ -11,14 +11,19 @@ mean. The same holds for the columns of ``up``. What is written are ordinary blo
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.converter import block_codes
 from harness.converter.cast import cast
-from harness.formats.tensor import Bytes, decoded
+from harness.converter.modules import Layout, Module
+from harness.converter.plan import PLAIN, TensorPlan
+from harness.formats.tensor import Bytes, Tensor, decoded
 from harness.quantising.quantiser import Quantiser
 
 F64 = NDArray[np.float64]
@@ -26,6 +31,8 @@ F64 = NDArray[np.float64]
 DAMPING = 1e-6
 SEED = 20_240
 METHODS = ("plain", "svd", "rotated", "fed-back")
+#: The rank is padded to a multiple of this, the block of the types that short rows can have.
+WIDTH = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +42,6 @@ class LoraPair:
     up: Bytes
     down: Bytes
     error: float
-    method: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,26 +52,97 @@ class Stored:
     values: F64
 
 
-def rebalance_pair(
-    up: F64,
-    down: F64,
-    kinds: tuple[str, str],
-    maker: Quantiser,
-    *,
-    methods: tuple[str, ...] = METHODS,
-    width: int = 0,
-) -> LoraPair:
-    """Return the best of ``methods`` for factors [out, rank] and [rank, inner], stored as ``kinds`` of (up, down).
+class Rebalancer:
+    """The fates of a file's tensors, and the bytes of those that belong to a low-rank pair of matrices.
 
-    ``width`` pads the rank. "plain" is always among those that are compared, so that none is worse than it,
-    unless the rank is padded.
+    A pair is made when the first of its tensors is written and kept until the other one is.
+    """
+
+    def __init__(
+        self,
+        found: Layout,
+        fates: Sequence[TensorPlan],
+        maker: Quantiser,
+        wanted: Sequence[str],
+        *,
+        pad: bool,
+    ) -> None:
+        self._maker = maker
+        self._modules: dict[str, tuple[Module, str]] = {}
+        self._pairs: dict[str, LoraPair] = {}
+        self._by_name = {fate.tensor.name: fate for fate in fates}
+        for module in found.modules.values():
+            if module.kind == "lora" and all(self._can_make(module.parts[p]) for p in ("up", "down")):
+                self._take(module, wanted, pad=pad)
+        self.fates = list(self._by_name.values())
+
+    def _can_make(self, factor: Tensor) -> bool:
+        """Return whether a factor is a matrix whose planned type can be made from other values."""
+        kind = self._by_name[factor.name].kind
+        return len(factor.shape) == 2 and (kind in PLAIN or kind in self._maker.types())
+
+    def _take(self, module: Module, wanted: Sequence[str], *, pad: bool) -> None:
+        up, down = module.parts["up"], module.parts["down"]
+        rank = down.shape[0]
+        width = rank + -rank % WIDTH
+        if pad and width != rank and not self._by_name[up.name].info:
+            info = next(
+                (i for i in (self._maker.info(n) for n in wanted if n not in PLAIN) if width % i.block == 0),
+                None,
+            )
+            if info is not None:
+                self._by_name[up.name] = TensorPlan(
+                    tensor=up,
+                    kind=info.name,
+                    why=f"rank padded to {width}",
+                    info=info,
+                    padded=(up.shape[0], width),
+                )
+                self._by_name[down.name] = dataclasses.replace(
+                    self._by_name[down.name], padded=(width, down.shape[1])
+                )
+                if "alpha" in module.parts:
+                    alpha = module.parts["alpha"]
+                    self._by_name[alpha.name] = TensorPlan(
+                        tensor=alpha, kind="F32", why="alpha / rank stays as the rank grows"
+                    )
+                    self._modules[alpha.name] = module, "alpha"
+        if self._by_name[up.name].info or self._by_name[down.name].info:
+            self._modules[up.name], self._modules[down.name] = (module, "up"), (module, "down")
+
+    def made(self) -> dict[str, Callable[[], Bytes]]:
+        """Return what makes the bytes of each tensor of a pair, by name."""
+        return {name: partial(self._stored, name) for name in self._modules}
+
+    def _stored(self, name: str) -> Bytes:
+        module, part = self._modules[name]
+        width = self._by_name[module.parts["down"].name].shape[0]
+        if part == "alpha":
+            grown = module.parts["alpha"].values() * (width / module.parts["down"].shape[0])
+            return cast(grown, "F32")
+        if module.key in self._pairs:
+            made = self._pairs.pop(module.key)
+        else:
+            made = self._pairs[module.key] = self._made(module, width)
+        return made.up if part == "up" else made.down
+
+    def _made(self, module: Module, width: int) -> LoraPair:
+        up, down = (module.parts[p].values().astype(np.float64) for p in ("up", "down"))
+        kinds = tuple(self._by_name[module.parts[p].name].kind for p in ("up", "down"))
+        return rebalance_pair(up, down, (kinds[0], kinds[1]), self._maker, width)
+
+
+def rebalance_pair(up: F64, down: F64, kinds: tuple[str, str], maker: Quantiser, width: int = 0) -> LoraPair:
+    """Return the best of METHODS for factors [out, rank] and [rank, inner], stored as ``kinds`` of (up, down).
+
+    ``width`` pads the rank. No pair is worse than the plain one, unless the rank is padded.
     """
     rank = up.shape[1]
     width = max(width, rank)
     exact_up = np.pad(up, ((0, 0), (0, width - rank)))
     exact_down = np.pad(down, ((0, width - rank), (0, 0)))
     found = []
-    for method in methods:
+    for method in METHODS:
         if method == "plain":
             left, right = exact_up, exact_down
         else:
@@ -76,20 +153,16 @@ def rebalance_pair(
         else:
             first, second = _plain(left, kinds[0], maker), _plain(right, kinds[1], maker)
         error = _error(exact_up, exact_down, first.values, second.values)
-        found.append(LoraPair(up=first.raw, down=second.raw, error=error, method=method))
-    return min(found, key=lambda p: p.error)
+        found.append(LoraPair(up=first.raw, down=second.raw, error=error))
+    return min(found, key=lambda pair: pair.error)
 
 
 def _plain(values: F64, kind: str, maker: Quantiser) -> Stored:
-    if _is_float(kind):
+    if kind in PLAIN:
         raw = cast(values, kind)
         return Stored(raw=raw, values=decoded(raw, kind).reshape(values.shape).astype(np.float64))
     raw = maker.nearest(values, kind)
     return Stored(raw=raw, values=maker.dequantise(raw, kind).astype(np.float64))
-
-
-def _is_float(kind: str) -> bool:
-    return kind in ("F64", "F32", "F16", "BF16")
 
 
 def _spectral(up: F64, down: F64, kinds: tuple[str, str], width: int, *, rotate: bool) -> tuple[F64, F64]:
@@ -100,7 +173,7 @@ def _spectral(up: F64, down: F64, kinds: tuple[str, str], width: int, *, rotate:
     left, first = np.linalg.qr(up)
     right, second = np.linalg.qr(down.T)
     a, sigma, b = np.linalg.svd(first @ second.T)
-    share = {(True, False): 1.0, (False, True): 0.0}.get((_is_float(kinds[0]), _is_float(kinds[1])), 0.5)
+    share = {(True, False): 1.0, (False, True): 0.0}.get((kinds[0] in PLAIN, kinds[1] in PLAIN), 0.5)
     new_up = (left @ a) * sigma**share
     new_down = (sigma ** (1 - share))[:, None] * (b @ right.T)
     spare = width - new_up.shape[1]
@@ -135,7 +208,7 @@ def _feedback(gram: F64) -> F64:
 
 def _rows(values: F64, left: F64, kind: str, maker: Quantiser) -> Stored:
     """Return ``values`` [rank, inner] rounded row by row so that ``left @ values`` changes little."""
-    if _is_float(kind):
+    if kind in PLAIN:
         return _plain(values, kind, maker)
     upper = _feedback(left.T @ left)
     rest, raws, found = values.copy(), [], np.empty_like(values)
@@ -153,7 +226,7 @@ def _columns(values: F64, right: F64, kind: str, maker: Quantiser) -> Stored:
     A block holds many columns, so its scale comes from ggml and the codes are chosen here, one column at a time.
     Types whose blocks cannot be taken apart are rounded block by block.
     """
-    if _is_float(kind):
+    if kind in PLAIN:
         return _plain(values, kind, maker)
     upper = _feedback(right @ right.T)
     rest, found = values.copy(), np.empty_like(values)
