@@ -29,18 +29,19 @@ Made = Mapping[str, Callable[[], Bytes]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversion:
-    """What was written: the fate of each tensor and the sizes of both files in bytes."""
+    """What was written: the plan of each tensor, and the sizes of both files in bytes."""
 
     source: Path
     target: Path
-    fates: Sequence[TensorPlan]
+    plans: Sequence[TensorPlan]
     before: int
     after: int
 
     @property
     def bits(self) -> float:
         """Effective bits for one weight: all tensors' bytes over all their elements."""
-        return 8 * sum(f.nbytes for f in self.fates) / max(1, sum(f.tensor.size for f in self.fates))
+        size = sum(planned.tensor.size for planned in self.plans)
+        return 8 * sum(planned.nbytes for planned in self.plans) / max(1, size)
 
 
 def convert(
@@ -71,22 +72,22 @@ def convert(
     if not anyway:
         check(file)
     types = maker.types() if maker is not None and needs else {}
-    fates = plan(list(file.tensors.values()), container, wanted, types, chosen)
+    plans = plan(list(file.tensors.values()), container, wanted, types, chosen)
     made: Made = {}
     if rebalance and maker is not None and needs:
-        rebalancer = Rebalancer(layout(file.tensors.values()), fates, maker, wanted, pad=pad)
-        fates, made = rebalancer.fates, rebalancer.made()
-    metadata = metadata_for(file, container, fates)
-    write(target, container, fates, metadata, maker, inputs=[source], only_finite=not anyway, made=made)
+        rebalancer = Rebalancer(layout(file.tensors.values()), plans, maker, wanted, pad=pad)
+        plans, made = rebalancer.plans, rebalancer.made()
+    metadata = metadata_for(file, container, plans)
+    write(target, container, plans, metadata, maker, inputs=[source], only_finite=not anyway, made=made)
     return Conversion(
-        source=source, target=target, fates=fates, before=source.stat().st_size, after=target.stat().st_size
+        source=source, target=target, plans=plans, before=source.stat().st_size, after=target.stat().st_size
     )
 
 
 def write(
     target: Path,
     container: str,
-    fates: Sequence[TensorPlan],
+    plans: Sequence[TensorPlan],
     metadata: Metadata,
     maker: Quantiser | None,
     *,
@@ -94,37 +95,37 @@ def write(
     only_finite: bool = True,
     made: Made | None = None,
 ) -> None:
-    """Write tensors as their fates say; the file appears whole or not at all.
+    """Write tensors as their plans say; the file appears whole or not at all.
 
     ``made`` has those tensors that are made in another way.
 
     Raises FileInvalid for a value that is NaN or infinite if it is to be quantised, or if ``only_finite`` says so.
     """
     made = made or {}
-    by_name = {fate.tensor.name: fate for fate in fates}
+    by_name = {planned.tensor.name: planned for planned in plans}
     specs = [
         Spec(
-            name=fate.tensor.name,
-            shape=fate.shape,
-            kind=fate.kind,
-            number=fate.info.number if fate.info else None,
-            bytes=fate.nbytes,
+            name=planned.tensor.name,
+            shape=planned.shape,
+            kind=planned.kind,
+            number=planned.info.number if planned.info else None,
+            bytes=planned.nbytes,
         )
-        for fate in fates
+        for planned in plans
     ]
 
     try:
         with atomic_write(target, inputs) as partial, (maker or PackageQuantiser()).into(partial) as take:
 
             def fill(spec: Spec, at: int | None) -> Iterable[Bytes] | None:
-                fate = by_name[spec.name]
+                planned = by_name[spec.name]
                 if spec.name in made:
                     return [made[spec.name]()]
-                if fate.becomes_blocks:
+                if planned.becomes_blocks:
                     assert at is not None  # noqa: S101 - a ckpt has no blocks
-                    take(fate.tensor, fate.kind, at)
+                    take(planned.tensor, planned.kind, at)
                     return None
-                return stored(fate, only_finite=only_finite)
+                return stored(planned, only_finite=only_finite)
 
             write_container(partial, container, specs, metadata, fill)
     except RowsNotFinite as error:
@@ -132,16 +133,16 @@ def write(
         raise error.piece.tensor.invalid("a value is beyond what F32 holds") from None
 
 
-def stored(fate: TensorPlan, *, only_finite: bool = True) -> Iterator[Bytes]:
+def stored(planned: TensorPlan, *, only_finite: bool = True) -> Iterator[Bytes]:
     """Yield the bytes of a tensor whose elements are stored one by one, in pieces; ``only_finite`` as in ``write``."""
-    tensor = fate.tensor
-    if fate.kind == tensor.kind and (tensor.kind not in FLOATS or tensor.strides is not None):
+    tensor = planned.tensor
+    if planned.kind == tensor.kind and (tensor.kind not in FLOATS or tensor.strides is not None):
         yield tensor.raw()
         return
     for rows in tensor.slices():
         if only_finite:
             check_finite(rows)
-        yield rows.raw() if fate.kind == tensor.kind else cast(rows.values(), fate.kind)
+        yield rows.raw() if planned.kind == tensor.kind else cast(rows.values(), planned.kind)
 
 
 def check(file: File) -> None:
@@ -172,7 +173,7 @@ def check_finite(rows: TensorRows, values: NDArray[np.floating] | None = None) -
     )
 
 
-def metadata_for(file: File, container: str, fates: Sequence[TensorPlan]) -> dict[str, TensorHeader]:
+def metadata_for(file: File, container: str, plans: Sequence[TensorPlan]) -> dict[str, TensorHeader]:
     """Return a file's metadata for a container: its own, without what this project added, and what GGUF wants."""
     kept = {key: entry for key, entry in file.metadata.items() if key != "general.alignment"}
     derived = kept.pop(DERIVED, None)
@@ -190,7 +191,7 @@ def metadata_for(file: File, container: str, fates: Sequence[TensorPlan]) -> dic
         found = next((kept[name] for name in names if name in kept), None)
         if found is not None and found.type == "STRING":
             added[key] = found
-    if any(fate.info for fate in fates):
+    if any(planned.info for planned in plans):
         added["general.quantization_version"] = TensorHeader(type="UINT32", value=2)
     added = {key: entry for key, entry in added.items() if key not in kept}
     return {**added, **kept, DERIVED: TensorHeader(type="STRING", value="\n".join(added))}

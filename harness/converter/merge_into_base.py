@@ -58,7 +58,7 @@ def parse_adapter_argument(text: str) -> WeightedAdapter:
 
 def merge(
     base: Path,
-    doses: Sequence[WeightedAdapter],
+    adapters: Sequence[WeightedAdapter],
     target: Path,
     wanted: Sequence[str] = (),
     maker: Quantiser | None = None,
@@ -70,47 +70,46 @@ def merge(
     """
     container = container_of(target)
     file = read_tensors(base)
-    changes = _changes(file.tensors, doses)
+    changes = _changes(file.tensors, adapters)
     needs = any(name not in PLAIN for name in wanted)
     # A base that is quantised already is made again from the sums.
     stored_types = {file.tensors[name].kind for name in changes if file.tensors[name].kind not in PLAIN}
     types: Mapping[str, TypeInfo] = maker.types() if maker is not None and (needs or stored_types) else {}
-    fates = plan(list(file.tensors.values()), container, wanted, types)
-    fates = [_again(f, types) if f.tensor.name in changes else f for f in fates]
-
-    made = {
-        f.tensor.name: partial(_made, f, changes[f.tensor.name], maker)
-        for f in fates
-        if f.tensor.name in changes
-    }
-    inputs = [base, *(d.path for d in doses)]
-    metadata = metadata_for(file, container, fates)
+    plans = plan(list(file.tensors.values()), container, wanted, types)
+    made = {}
+    for place, planned in enumerate(plans):
+        name = planned.tensor.name
+        if name in changes:
+            plans[place] = _quantised_again(planned, types)
+            made[name] = partial(_made, plans[place], changes[name], maker)
+    inputs = [base, *(adapter.path for adapter in adapters)]
+    metadata = metadata_for(file, container, plans)
     metadata.pop("adapter.type", None)
-    write(target, container, fates, metadata, maker, inputs=inputs, only_finite=False, made=made)
+    write(target, container, plans, metadata, maker, inputs=inputs, only_finite=False, made=made)
     return Conversion(
-        source=base, target=target, fates=fates, before=base.stat().st_size, after=target.stat().st_size
+        source=base, target=target, plans=plans, before=base.stat().st_size, after=target.stat().st_size
     )
 
 
-def _again(fate: TensorPlan, types: Mapping[str, TypeInfo]) -> TensorPlan:
+def _quantised_again(planned: TensorPlan, types: Mapping[str, TypeInfo]) -> TensorPlan:
     """Return the plan of a changed tensor: its blocks are quantised again, not copied. Raises TypeUnavailable."""
-    if fate.info is not None or fate.kind in FLOATS:
-        return fate
-    info = types.get(fate.kind)
+    if planned.info is not None or planned.kind in FLOATS:
+        return planned
+    info = types.get(planned.kind)
     if info is None:
         raise TypeUnavailable(
-            f"the adapter changes {fate.tensor.name}, which cannot be quantised again",
-            fate.kind,
+            f"the adapter changes {planned.tensor.name}, which cannot be quantised again",
+            planned.kind,
             f"run sdcpp build first, or choose a --type of {', '.join((*PLAIN, *types))}",
         )
-    return TensorPlan(tensor=fate.tensor, kind=fate.kind, why="as stored, made again", info=info)
+    return TensorPlan(tensor=planned.tensor, kind=planned.kind, why="as stored, made again", info=info)
 
 
-def _changes(tensors: object, doses: Sequence[WeightedAdapter]) -> dict[str, list[_Change]]:
-    assert isinstance(tensors, dict)  # noqa: S101 - a File's are
+def _changes(tensors: Mapping[str, Tensor], adapters: Sequence[WeightedAdapter]) -> dict[str, list[_Change]]:
+    """Return what all modules of the adapters do to the base's ``tensors``, by tensor name. Raises AdapterUnknown."""
     places = BaseWeights(tensors)
     found: dict[str, list[_Change]] = {}
-    for each in doses:
+    for each in adapters:
         adapter = read_tensors(each.path)
         check(adapter)
         for module in layout(adapter.tensors.values()).modules.values():
@@ -137,7 +136,7 @@ def _changes(tensors: object, doses: Sequence[WeightedAdapter]) -> dict[str, lis
     return found
 
 
-def _add(found: dict[str, list[_Change]], name: str, tensors: dict[str, Tensor], change: _Change) -> None:
+def _add(found: dict[str, list[_Change]], name: str, tensors: Mapping[str, Tensor], change: _Change) -> None:
     if name not in tensors:
         raise AdapterUnknown(f"the base has no {name}", change.module.key, "is it for this model?")
     shape, value = tensors[name].shape, weight_change.weight_change(change.module)
@@ -162,18 +161,18 @@ def _sum(tensor: Tensor, changes: Sequence[_Change]) -> F64:
     return total
 
 
-def _made(fate: TensorPlan, changes: Sequence[_Change], maker: Quantiser | None) -> Bytes:
-    total = _sum(fate.tensor, changes)
-    if fate.info is None:
-        stored = cast(total, fate.kind)
-        if finite(total) and not finite(decoded(stored, fate.kind)):
+def _made(planned: TensorPlan, changes: Sequence[_Change], maker: Quantiser | None) -> Bytes:
+    total = _sum(planned.tensor, changes)
+    if planned.info is None:
+        stored = cast(total, planned.kind)
+        if finite(total) and not finite(decoded(stored, planned.kind)):
             raise FileInvalid(
-                f"a merged value of {fate.tensor.name} is beyond what {fate.kind} holds",
-                fate.tensor.path,
+                f"a merged value of {planned.tensor.name} is beyond what {planned.kind} holds",
+                planned.tensor.path,
                 "choose a wider --type, for example BF16",
             )
         return stored
     assert maker is not None  # noqa: S101 - its types were asked for
-    values = total.reshape(-1, fate.tensor.row)
-    check_finite(TensorRows(tensor=fate.tensor, start=0, count=len(values)), values)
-    return maker.nearest(values, fate.kind).reshape(-1)
+    values = total.reshape(-1, planned.tensor.row)
+    check_finite(TensorRows(tensor=planned.tensor, start=0, count=len(values)), values)
+    return maker.nearest(values, planned.kind).reshape(-1)

@@ -58,7 +58,7 @@ def plan(
     types: Mapping[str, TypeInfo] | None = None,
     chosen: Mapping[str, str] | None = None,
 ) -> list[TensorPlan]:
-    """Return the fate of every tensor.
+    """Return the plan of every tensor.
 
     ``wanted`` are types in order of preference: a tensor gets the first whose blocks its rows fill. None means
     that types stay as they are. ``chosen`` names the type of single tensors and goes before ``wanted``.
@@ -136,7 +136,7 @@ def _as_float(tensor: Tensor, kind: str, why: str) -> TensorPlan:
 
 
 def _resting(tensor: Tensor, held: str, why: str) -> TensorPlan:
-    """Return the fate of a tensor that stays float: F16 instead of anything wider that it has room for."""
+    """Return the plan of a tensor that stays float: F16 instead of a wider type, unless its values are beyond F16."""
     if held not in ("F64", "F32"):
         return TensorPlan(tensor=tensor, kind=held, why=why)
     kind = "F32" if overflows(tensor) else "F16"

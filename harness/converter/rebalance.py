@@ -53,7 +53,7 @@ class Stored:
 
 
 class Rebalancer:
-    """The fates of a file's tensors, and the bytes of those that belong to a low-rank pair of matrices.
+    """The plans of a file's tensors, and the bytes of those that belong to a low-rank pair of matrices.
 
     A pair is made when the first of its tensors is written and kept until the other one is.
     """
@@ -61,7 +61,7 @@ class Rebalancer:
     def __init__(
         self,
         found: Layout,
-        fates: Sequence[TensorPlan],
+        plans: Sequence[TensorPlan],
         maker: Quantiser,
         wanted: Sequence[str],
         *,
@@ -70,11 +70,11 @@ class Rebalancer:
         self._maker = maker
         self._modules: dict[str, tuple[Module, str]] = {}
         self._pairs: dict[str, LoraPair] = {}
-        self._by_name = {fate.tensor.name: fate for fate in fates}
+        self._by_name = {planned.tensor.name: planned for planned in plans}
         for module in found.modules.values():
             if module.kind == "lora" and all(self._can_make(module.parts[p]) for p in ("up", "down")):
                 self._take(module, wanted, pad=pad)
-        self.fates = list(self._by_name.values())
+        self.plans = list(self._by_name.values())
 
     def _can_make(self, factor: Tensor) -> bool:
         """Return whether a factor is a matrix whose planned type can be made from other values."""

@@ -15,18 +15,18 @@ def conversion(done: Conversion, *, verbose: bool = False) -> str:
     """Return which types were given and why, and what that saves."""
     lines = []
     if verbose:
-        width = max((len(f.tensor.name) for f in done.fates), default=0)
-        for fate in done.fates:
-            shape = "x".join(map(str, fate.tensor.shape)) or "scalar"
+        width = max((len(f.tensor.name) for f in done.plans), default=0)
+        for planned in done.plans:
+            shape = "x".join(map(str, planned.tensor.shape)) or "scalar"
             lines.append(
-                f"{fate.tensor.name:{width}}  {shape:>12}  {fate.tensor.kind} -> {fate.kind}  {fate.why}"
+                f"{planned.tensor.name:{width}}  {shape:>12}  {planned.tensor.kind} -> {planned.kind}  {planned.why}"
             )
     counted: Counter[tuple[str, str, str]] = Counter()
     sizes: Counter[tuple[str, str, str]] = Counter()
-    for fate in done.fates:
-        row = fate.tensor.kind, fate.kind, fate.why
+    for planned in done.plans:
+        row = planned.tensor.kind, planned.kind, planned.why
         counted[row] += 1
-        sizes[row] += fate.nbytes
+        sizes[row] += planned.nbytes
     for (before, after, why), count in counted.most_common():
         size = size_text(sizes[before, after, why])
         lines.append(f"{count:6} {before:>8} -> {after:8} {size:>10}  {why}")

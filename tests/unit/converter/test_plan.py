@@ -16,14 +16,14 @@ def test_the_rules_of_mixed_files(tmp_path: Path) -> None:
     )
     save(tmp_path / "a.safetensors", arrays)
     done = convert(tmp_path / "a.safetensors", tmp_path / "b.gguf", ["Q8_0"], PackageQuantiser())
-    told = {f.tensor.name.removeprefix("lora_unet_"): (f.kind, f.why) for f in done.fates}
+    told = {f.tensor.name.removeprefix("lora_unet_"): (f.kind, f.why) for f in done.plans}
     assert told["block_proj.lora_down.weight"] == ("Q8_0", "as asked")
     assert told["block_out.lora_up.weight"] == ("F16", "rows of 8 are not whole blocks of 32 (Q8_0)")
     assert told["block_out.lora_down.weight"] == ("F16", "rows of 40 are not whole blocks of 32 (Q8_0)")
     assert told["block_proj.alpha"] == ("F32", "scalars are never quantised")
     assert told["x.diff_b"] == ("F16", "vectors are never quantised")
     assert {n: t.kind for n, t in read_tensors(tmp_path / "b.gguf").tensors.items()} == {
-        f.tensor.name: f.kind for f in done.fates
+        f.tensor.name: f.kind for f in done.plans
     }
     assert 8.5 < done.bits < 16
 
@@ -33,5 +33,5 @@ def test_what_f16_cannot_hold_stays_f32(tmp_path: Path) -> None:
     arrays[f"{KEY}.lora_up.weight"][3, 3] = 1e5
     save(tmp_path / "a.safetensors", arrays)
     done = convert(tmp_path / "a.safetensors", tmp_path / "b.gguf", ["F16"])
-    told = {f.tensor.name: f.why for f in done.fates if f.kind == "F32"}
+    told = {f.tensor.name: f.why for f in done.plans if f.kind == "F32"}
     assert told[f"{KEY}.lora_up.weight"] == "values beyond the range of F16"
