@@ -94,7 +94,10 @@ def _bare(name: str) -> str:
 
 
 def _unet(name: str) -> str:
-    """Return LDM's name of a block of diffusers' UNet: SD 1, 2 and SDXL number them in the same way."""
+    """Return LDM's name of a layer of diffusers' UNet: SD 1, 2 and SDXL number the blocks in the same way."""
+    # diffusers 0.11 to 0.17 gave adapters to the processors of the attention.
+    name = re.sub(r"_processor_to_([qkv])$", r"_to_\1", name)
+    name = re.sub(r"_processor_to_out$", "_to_out_0", name)
     found = re.fullmatch(
         r"(down|up)_blocks_(\d+)_(attentions|resnets|downsamplers|upsamplers)_(\d+)_(.+)", name
     )
