@@ -76,7 +76,6 @@ def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.skipif(shutil.which("lint-imports", path=Path(sys.executable).parent) is None, reason="no lint")
 def test_an_import_that_points_upwards_breaks_a_contract(tmp_path: Path) -> None:
     for package in PACKAGES:
         shutil.copytree(
