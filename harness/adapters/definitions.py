@@ -1,8 +1,12 @@
 """The change ΔW that each kind of adapter means, by the published definitions, in float64.
 
-Nothing is taken from stable-diffusion.cpp. A weight has PyTorch's shape: (out, in), or (out, in, kh, kw) for a
-convolution. Factors go by the names that they have in files: ``down``, ``up``, ``mid``, ``hada_*``, ``lokr_*``,
-``diff``, ``diff_b``, ``dora_scale``. All changes are before scaling by alpha / rank.
+Nothing is taken from stable-diffusion.cpp. ``harness.converter.weight_change`` computes the same changes from the
+tensors of a file. The two are independent on purpose, and a test compares them (tests/unit/converter/
+test_weight_change.py).
+
+A weight has PyTorch's shape: (out, in), or (out, in, kh, kw) for a convolution. Factors go by the names that they have
+in files: ``down``, ``up``, ``mid``, ``hada_*``, ``lokr_*``, ``diff``, ``diff_b``, ``dora_scale``. All changes are
+before scaling by alpha / rank.
 """
 
 from __future__ import annotations

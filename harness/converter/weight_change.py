@@ -2,6 +2,9 @@
 
 Low-rank changes are compared by the Gram matrices of their factors, rank x rank: ΔW itself is not formed.
 Everything is computed in float64.
+
+``harness.adapters.definitions`` computes the same changes for the pictures that a library is compared with. The two are
+independent on purpose, and a test compares them (tests/unit/converter/test_weight_change.py).
 """
 
 from __future__ import annotations

@@ -16,32 +16,57 @@ from harness.models.base_model import Base, Weight
 from sdcpp.errors import AdapterUnknown
 from tests.unit.converter.lora_files import KEY, Arrays, dense, pair, save
 
-#: A base model of one matrix, its bias, and one convolution, in the shapes that all kinds of adapters can have.
-TWO_WEIGHTS = Base(
-    name="two-weights",
+#: A base model of one matrix, its bias, and two convolutions, in the shapes that all kinds of adapters can have.
+THREE_WEIGHTS = Base(
+    name="three-weights",
     architecture="none",
     files={
         "model": {
             "linear.weight": Weight(shape=(96, 64), std=0.1, dtype="F32"),
             "linear.bias": Weight(shape=(96,), std=0.1, dtype="F32"),
             "kernel.weight": Weight(shape=(96, 64, 3, 3), std=0.1),
+            "point.weight": Weight(shape=(48, 64, 1, 1), std=0.1),
         }
     },
     targets={"linear": ("model", "linear.weight")},
-    groups={"conv3x3": {"kernel": ("model", "kernel.weight")}},
+    groups={
+        "conv3x3": {"kernel": ("model", "kernel.weight")},
+        "conv1x1": {"point": ("model", "point.weight")},
+    },
 )
+#: How a file says by which number ΔW is multiplied, as options of an adapter; in the last, the factors of a convolution
+#: are matrices.
+SCALES: dict[str, dict[str, Any]] = {
+    "alpha": {"alpha": 2.0},
+    "scale": {"alpha": 2.0, "form": "scale"},
+    "no alpha": {"alpha": None},
+    "flat": {"alpha": 2.0, "form": "flat"},
+}
 
 
-# DoRA is left out: weight_change has no base, and without one a DoRA's change is unknown.
-@pytest.mark.parametrize("kind", [name for name in KINDS if not name.startswith("dora")])
-def test_the_harness_and_the_converter_compute_the_same_change(tmp_path: Path, kind: str) -> None:
-    adapter = Adapter(
-        name="x", base="two-weights", rank=3, alpha=2.0, kind=kind, targets=("linear", "conv3x3")
-    )
-    tensors = adapter.tensors(TWO_WEIGHTS)
+@pytest.mark.parametrize("rank", [1, 3])
+@pytest.mark.parametrize(
+    ("kind", "scale"),
+    [
+        (kind, scale)
+        for kind in KINDS
+        for scale in SCALES
+        # Only the factors of a LoRA are stored as matrices.
+        if scale != "flat" or kind in {"lora", "dora", "dora-in"}
+    ],
+)
+def test_the_harness_and_the_converter_compute_the_same_change(
+    tmp_path: Path, kind: str, scale: str, rank: int
+) -> None:
+    groups = ("linear", "conv3x3", "conv1x1")
+    adapter = Adapter(name="x", base="three-weights", rank=rank, kind=kind, targets=groups, **SCALES[scale])
+    tensors = adapter.tensors(THREE_WEIGHTS)
     found = dense(save(tmp_path / "a.safetensors", tensors))
-    wanted = changes(TWO_WEIGHTS, tensors, 1.0, adapter)
-    assert len(found) == len(wanted) > 0
+    if kind.startswith("dora"):
+        # weight_change has no base model. It knows the change before magnitudes rescale the sum, that of a LoRA.
+        adapter = dataclasses.replace(adapter, kind="lora")
+    wanted = changes(THREE_WEIGHTS, tensors, 1.0, adapter)
+    assert len(found) == len(wanted) == (1 if KINDS[kind].bias or KINDS[kind].kernel else 3)
     for (_, name), change in wanted.items():
         ours = found["lora_unet_" + name.rpartition(".")[0]].reshape(change.shape)
         assert np.linalg.norm(ours - change) <= 1e-12 * np.linalg.norm(change)
@@ -74,11 +99,11 @@ def test_kinds_by_their_definitions(tmp_path: Path) -> None:
 
 
 def test_norm_and_distance_are_those_of_the_formed_matrices(tmp_path: Path) -> None:
-    adapter = Adapter(name="x", base="two-weights", rank=4, alpha=2.0)
+    adapter = Adapter(name="x", base="three-weights", rank=4, alpha=2.0)
     for kind in ("lora", "loha", "lokr", "lokr-w2", "diff"):
         forms = []
         for seed in (1, 2):
-            tensors = dataclasses.replace(adapter, kind=kind, seed=seed).tensors(TWO_WEIGHTS)
+            tensors = dataclasses.replace(adapter, kind=kind, seed=seed).tensors(THREE_WEIGHTS)
             path = save(tmp_path / f"{kind}-{seed}.safetensors", tensors)
             [module] = layout(read_tensors(path).tensors.values()).modules.values()
             forms.append((weight_change.weight_change(module), dense(path)[module.key]))
