@@ -124,20 +124,22 @@ def guarded() -> Iterator[Callable[[], None]]:
 
     def check() -> None:
         results.flush()
-        what, subject = "results could not be written", "standard output"
         if not results.is_open:
-            raise StandardOutputLost(
-                f"{what} (it is closed)", subject, "leave it open, or redirect it to a file"
-            )
-        if isinstance(results.lost, BrokenPipeError):
+            reason, advice = "it is closed", "leave it open, or redirect it to a file"
+        elif isinstance(results.lost, BrokenPipeError):
+            reason = os_errors.reason(results.lost)
             advice = (
-                "the program that reads them has ended; redirect them to a file, or let it read all of them"
+                "the program that reads them has ended; let it read all of them, or redirect them to a file"
             )
-            raise StandardOutputLost(f"{what} ({os_errors.reason(results.lost)})", subject, advice)
-        if results.lost:
+        elif results.lost:
+            reason = os_errors.reason(results.lost)
             advice = os_errors.advice(results.lost, "redirect it to a file")
-            raise StandardOutputLost(f"{what} ({os_errors.reason(results.lost)})", subject, advice)
+        else:
+            return
+        raise StandardOutputLost(f"results could not be written ({reason})", "standard output", advice)
 
     with redirect_stdout(cast(TextIO, results)), redirect_stderr(cast(TextIO, messages)):
-        yield check
-        messages.flush()
+        try:
+            yield check
+        finally:
+            messages.flush()
