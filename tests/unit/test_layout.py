@@ -8,8 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from sdcpp import project
 
 TESTS = Path(__file__).parent
