@@ -26,7 +26,7 @@ def main(argv: list[str]) -> int:
     with reply_channel() as send:
         try:
             build = build_folder.read(Path(folder))
-            library = GgmlLibrary(handle=build.opened(), name=os.fspath(build.library))
+            library = GgmlLibrary(handle=build.open_library(), name=os.fspath(build.library))
             types = list_types(build, library)
         except Error as error:
             send(StartReply(error=(error.what, error.subject, error.remedy)).line())

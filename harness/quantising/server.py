@@ -241,7 +241,7 @@ class QuantiserServer:
             source=values.ctypes.data,
             target=target.ctypes.data,
             rows=values.size // request.row,
-            row=request.row,
+            columns=request.row,
             importance=None if weights is None else weights.ctypes.data,
         )
 

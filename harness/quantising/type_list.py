@@ -36,7 +36,7 @@ class GgmlLibrary:
 def list_types(build: Build, library: GgmlLibrary) -> tuple[TypeInfo, ...]:
     """Return the quantised types that the library can make, with upper-case names; raises LibraryUnusable."""
     found = []
-    for number in range(min(MOST_TYPES, build.abi()["enumerators"]["SD_TYPE_COUNT"])):
+    for number in range(min(MOST_TYPES, build.read_table()["enumerators"]["SD_TYPE_COUNT"])):
         kind = ggml.tensor_type(library, number)
         info = TypeInfo(
             name=kind.name.upper(),
@@ -78,6 +78,6 @@ def _make_block(library: GgmlLibrary, info: TypeInfo) -> None:
         source=ctypes.addressof(source),
         target=ctypes.addressof(target),
         rows=1,
-        row=info.block,
+        columns=info.block,
         importance=ctypes.addressof(ones),
     )

@@ -72,7 +72,7 @@ class ShotRunner:
 
     def _guarded(self, work: Callable[[], ShotReply]) -> ShotReply:
         """Return the reply of ``work``, or the one that its exception stands for, with the log and the memory."""
-        with self._library.recorded() as lines:
+        with self._library.record_log() as lines:
             try:
                 reply = work()
             except api.GenerationFailed as error:

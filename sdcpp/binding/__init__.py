@@ -1,1 +1,1 @@
-"""Call a built library: read its header, check the struct layouts, bind the functions."""
+"""Call a built library: parse its header, check the struct layouts, set the types of its functions."""

@@ -1,6 +1,7 @@
-"""Whether a header can be called: read by Python, compiled by the system's C++ compiler, and both compared.
+"""Check without a build that the header of a source tree is parsed correctly, and that a generation can call it.
 
-A build proves the same of its own header. Here it is done without building the library, in a second.
+The system's C++ compiler compiles the header, and its layouts are compared with those that Python parsed. This takes
+about a second. Every build makes the same comparison.
 """
 
 from __future__ import annotations
@@ -16,13 +17,18 @@ from sdcpp.errors import HeaderUnsupported, LayoutMismatch
 from sdcpp.machine import toolchain
 from sdcpp.source import workspace
 
-#: The source of the program that prints the compiler's layouts of a header.
+#: The source of the program that prints the ABI table: the compiler's layouts of a header.
 ABI_TABLE = Path(__file__).parent / "native" / "abi_table.cpp"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AbiCheck:
-    """What calls a revision, and how much of its header the compiler has confirmed."""
+    """The result of a check that passed.
+
+    ``generation`` is the letter of the LoRA API. ``convention`` is the name of the class in ``sdcpp.binding.api`` that
+    calls the library. ``context_arguments`` is the number of arguments of ``new_sd_ctx``. The other fields are the
+    numbers of declarations that the compiler has confirmed.
+    """
 
     generation: str
     convention: str
@@ -33,20 +39,21 @@ class AbiCheck:
 
 
 def check_abi(source: Path) -> AbiCheck:
-    """Return how the header of a source tree is called, once the compiler has said the same of it as the reading.
+    """Check the header of a source tree, and return how the library is called.
 
-    Raises HeaderUnsupported for a header that cannot be read or that nothing here calls, LayoutMismatch where
-    compiler and reading differ, ToolMissing without a compiler.
+    Raises HeaderUnsupported for a header that cannot be parsed or that no generation matches, LayoutMismatch if the
+    compiler and the parsed header differ, and ToolMissing if there is no compiler.
     """
-    public = workspace.locate_header(source)
-    parsed = header.read(public)
+    path = workspace.locate_header(source)
+    parsed = header.read(path)
     convention = api.name_convention(parsed)
     generation = api.name_generation(parsed)
     if convention is None or generation is None:
         raise HeaderUnsupported(
-            "unknown generation of the LoRA API", public, "add a module for it to sdcpp/binding/api"
+            "unknown generation of the LoRA API", path, "add a module for it to sdcpp/binding/api"
         )
-    layouts.compare(layouts.Types(parsed), json.loads(_table(public.parent, layouts.abi_entries(parsed))))
+    table = json.loads(_abi_table(path.parent, layouts.abi_entries(parsed)))
+    layouts.compare(layouts.Types(parsed), table)
     return AbiCheck(
         generation=generation,
         convention=convention,
@@ -57,8 +64,8 @@ def check_abi(source: Path) -> AbiCheck:
     )
 
 
-def _table(include: Path, entries: str) -> str:
-    """Return what the ABI table's program prints for the header in a folder."""
+def _abi_table(include: Path, entries: str) -> str:
+    """Return the ABI table, as JSON, of the header in the folder ``include``; ``entries`` is abi_entries.h."""
     compiler = toolchain.compiler()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -70,6 +77,6 @@ def _table(include: Path, entries: str) -> str:
             raise LayoutMismatch(
                 "the compiler and the parsed header disagree",
                 include,
-                f"correct sdcpp/binding/header.py; the compiler says:\n    {done.output.strip()}",
+                f"correct sdcpp/binding/header.py. The compiler says:\n    {done.output.strip()}",
             )
         return process.run([folder / "table"], quiet=True).output

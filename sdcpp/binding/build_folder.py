@@ -1,4 +1,4 @@
-"""A finished build in its folder: what whoever only calls it has to know."""
+"""Read the folder of a finished build. This module does not import what is needed to make a build."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from typing import Any
 
 from sdcpp.errors import LayoutMismatch, LibraryUnusable
 
+#: The names of files in the folder: the build record, the compiler's ABI table and upstream's public header.
 RECORD, TABLE, HEADER = "build.json", "abi.json", "stable-diffusion.h"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Build:
-    """A finished build in its folder; ``record`` is its build.json."""
+    """A finished build. ``library`` and ``header`` are files in ``folder``; ``record`` is the content of build.json."""
 
     identity: str
     folder: Path
@@ -26,44 +27,47 @@ class Build:
     record: Mapping[str, Any]
 
     @property
-    def table(self) -> Path:
-        """Where the compiler's ABI table of the header lies."""
+    def table_path(self) -> Path:
+        """The path of the compiler's ABI table."""
         return self.folder / TABLE
 
     @property
     def backend(self) -> str:
-        """The backend it was built for."""
+        """The name of the backend that the library was built for."""
         return str(self.record["backend"])
 
-    def abi(self) -> dict[str, Any]:
-        """Return the compiler's table of the header; raises LayoutMismatch if it cannot be read."""
+    def read_table(self) -> dict[str, Any]:
+        """Return the compiler's ABI table; raises LayoutMismatch if it cannot be read."""
         try:
-            found: dict[str, Any] = json.loads(self.table.read_text(encoding="utf-8"))
-            if "enumerators" not in found:
+            table: dict[str, Any] = json.loads(self.table_path.read_text(encoding="utf-8"))
+            if "enumerators" not in table:
                 raise ValueError("it lists no enumerators")
         except (OSError, ValueError, TypeError) as error:
             raise LayoutMismatch(
                 f"the compiler's table cannot be read ({error})",
-                self.table,
+                self.table_path,
                 "remove the folder and build again",
             ) from error
-        return found
+        return table
 
-    def opened(self) -> ctypes.CDLL:
-        """Return the library loaded into this process, nothing of it bound; raises LibraryUnusable."""
+    def open_library(self) -> ctypes.CDLL:
+        """Load the library into this process and return it, without the types of its functions.
+
+        Raises LibraryUnusable.
+        """
         try:
-            # Local symbols: another ggml in this process must not be mixed up with this one.
+            # With local symbols it cannot use the functions of another ggml in this process.
             return ctypes.CDLL(os.fspath(self.library), mode=getattr(ctypes, "RTLD_LOCAL", 0))
         except OSError as error:
             raise LibraryUnusable(
                 f"library cannot be loaded ({error})",
                 self.library,
-                "build it on this machine, or install the library that the message names",
+                "build it again on this machine, or install the library that the message names",
             ) from error
 
 
 def read(folder: Path) -> Build:
-    """Return the build that lies in a folder; raises LibraryUnusable unless it is complete."""
+    """Return the build in a folder; raises LibraryUnusable if its record cannot be read or a file is missing."""
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         library = folder / record["library"]
@@ -72,11 +76,11 @@ def read(folder: Path) -> Build:
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise LibraryUnusable(
-            f"no build record ({error})", folder, "remove the folder and build again"
+            f"no build record that can be used ({error})", folder, "remove the folder and build again"
         ) from error
-    for path in (build.library, build.header, build.table):
+    for path in (build.library, build.header, build.table_path):
         if not path.is_file():
             raise LibraryUnusable(
-                "build is incomplete, a file is missing", path, "remove the folder and build again"
+                "build is incomplete: a file is missing", path, "remove the folder and build again"
             )
     return build

@@ -1,7 +1,7 @@
-"""The few functions of ggml itself that the shared library exports, declared by hand.
+"""Call functions of ggml that the shared library exports. Their signatures are written by hand.
 
-ggml's own headers are not read: these functions have kept their C signatures for as long as they exist,
-and no struct crosses here.
+ggml's headers are not parsed: the signatures of these functions have never changed, and none takes or returns a struct
+by value.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Any, Protocol
 from sdcpp.errors import LibraryUnusable
 
 _P, _S, _I, _Z, _L = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int, ctypes.c_size_t, ctypes.c_int64
-#: The number of GGML_TYPE_F16.
+#: The value of GGML_TYPE_F16.
 _F16 = 1
-#: name: (result, arguments)
+#: The result type and the argument types of each function.
 _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "ggml_backend_dev_count": (_Z, []),
     "ggml_backend_dev_get": (_P, [_Z]),
@@ -37,8 +37,8 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
 }
 
 
-class Loaded(Protocol):
-    """A library in this process, such as ``sdcpp.binding.library.Library``."""
+class LoadedLibrary(Protocol):
+    """A library in this process, such as ``sdcpp.binding.library.Library``. ``name`` is its path."""
 
     @property
     def handle(self) -> ctypes.CDLL: ...  # noqa: D102
@@ -49,9 +49,9 @@ class Loaded(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GgmlDevice:
-    """A device as ggml reports it.
+    """A device as ggml lists it.
 
-    ``name`` is such as ``CPU``, ``CUDA0``, ``Vulkan0``; ``registry`` names the backend it belongs to;
+    Examples of ``name`` are ``CPU``, ``CUDA0`` and ``Vulkan0``. ``registry`` is ggml's name of the backend.
     ``kind`` is ``cpu``, ``gpu``, ``igpu`` or ``accel``.
     """
 
@@ -63,7 +63,7 @@ class GgmlDevice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorType:
-    """A ggml tensor type: elements and bytes in one block."""
+    """A ggml tensor type. A block has ``block_size`` elements and ``type_size`` bytes."""
 
     name: str
     block_size: int
@@ -72,7 +72,7 @@ class TensorType:
     needs_imatrix: bool
 
 
-def _function(library: Loaded, name: str) -> Any:
+def _function(library: LoadedLibrary, name: str) -> Any:
     try:
         symbol = library.handle[name]
     except AttributeError as error:
@@ -87,33 +87,33 @@ def _text(value: bytes | None) -> str:
     return (value or b"").decode("utf-8", "replace")
 
 
-def devices(library: Loaded) -> tuple[GgmlDevice, ...]:
-    """Return the devices that ggml sees, in its order; none for revisions that cannot be asked."""
+def devices(library: LoadedLibrary) -> tuple[GgmlDevice, ...]:
+    """Return the devices that ggml lists, in its order; none if the revision's ggml has no functions to list them."""
     try:
         count = _function(library, "ggml_backend_dev_count")()
     except LibraryUnusable:
         return ()
-    found: list[GgmlDevice] = []
+    listed: list[GgmlDevice] = []
     for index in range(count):
         device = _function(library, "ggml_backend_dev_get")(index)
         registry = _function(library, "ggml_backend_dev_backend_reg")(device)
-        family = _text(_function(library, "ggml_backend_reg_name")(registry))
-        # The number 2 was "accelerator" until integrated GPUs got a kind of their own, with that number.
-        second = "accel" if family in ("BLAS", "AMX", "ACCEL") else "igpu"
+        registry_name = _text(_function(library, "ggml_backend_reg_name")(registry))
+        # The value 2 meant an accelerator in older revisions and means an integrated GPU in newer ones.
+        kind_of_2 = "accel" if registry_name in ("BLAS", "AMX", "ACCEL") else "igpu"
         number = _function(library, "ggml_backend_dev_type")(device)
-        found.append(
+        listed.append(
             GgmlDevice(
                 name=_text(_function(library, "ggml_backend_dev_name")(device)),
                 description=_text(_function(library, "ggml_backend_dev_description")(device)),
-                kind={0: "cpu", 1: "gpu", 2: second}.get(number, "accel"),
-                registry=family,
+                kind={0: "cpu", 1: "gpu", 2: kind_of_2}.get(number, "accel"),
+                registry=registry_name,
             )
         )
-    return tuple(found)
+    return tuple(listed)
 
 
-def tensor_type(library: Loaded, number: int) -> TensorType:
-    """Return what the library knows of a type, given its number (``SD_TYPE_…`` of the header)."""
+def tensor_type(library: LoadedLibrary, number: int) -> TensorType:
+    """Return a tensor type by its number, an enumerator ``SD_TYPE_…`` of the header; raises LibraryUnusable."""
     return TensorType(
         name=_text(_function(library, "ggml_type_name")(number)),
         block_size=_function(library, "ggml_blck_size")(number),
@@ -124,25 +124,25 @@ def tensor_type(library: Loaded, number: int) -> TensorType:
 
 
 def quantise_rows(
-    library: Loaded,
+    library: LoadedLibrary,
     number: int,
     *,
     source: int,
     target: int,
     rows: int,
-    row: int,
+    columns: int,
     importance: int | None,
 ) -> None:
-    """Quantise ``rows`` rows of ``row`` float32 values at address ``source`` into blocks at ``target``.
+    """Quantise rows of float32 values at the address ``source``, and write the blocks to the address ``target``.
 
-    ``importance`` is the address of ``row`` float32 weights, one for each column, or None. The library checks
-    nothing but asserts, so this is for a process that may die.
+    Each of the ``rows`` rows has ``columns`` values. ``importance`` is None or the address of ``columns`` float32
+    weights. For invalid arguments ggml ends the process instead of returning an error, so call this in a child process.
     """
-    _function(library, "ggml_quantize_chunk")(number, source, target, 0, rows, row, importance)
+    _function(library, "ggml_quantize_chunk")(number, source, target, 0, rows, columns, importance)
 
 
 class _Traits(ctypes.Structure):
-    """ggml_type_traits as ggml.h has it since 2024-11; ``decoder`` checks it before anything is called."""
+    """The struct ggml_type_traits of ggml.h since 2024-11. ``decoder`` checks that a library has this layout."""
 
     _fields_ = (
         ("name", _S),
@@ -154,20 +154,22 @@ class _Traits(ctypes.Structure):
     )
 
 
-def decoder(library: Loaded, number: int) -> Any:
-    """Return the library's own C function (blocks, float32 values, count) that decodes a type.
+def decoder(library: LoadedLibrary, number: int) -> Any:
+    """Return ggml's C function that decodes blocks of a type to float32 values.
 
-    Raises LibraryUnusable where the table that holds it is laid out in another way or has none for the type.
+    Its arguments are the address of the blocks, the address of the values, and the number of values. Raises
+    LibraryUnusable if the library has no such function for the type, or if its ggml_type_traits has another layout.
     """
     if number == _F16:
-        # The table's is made for any processor of its kind; this one gives the same values four times as fast.
+        # Returns the same values as the function in ggml_type_traits in a quarter of the time, because it uses all
+        # instructions of this processor.
         with contextlib.suppress(LibraryUnusable):
-            quick = _function(library, "ggml_cpu_fp16_to_fp32")
+            convert = _function(library, "ggml_cpu_fp16_to_fp32")
             _function(library, "ggml_cpu_init")()
-            return quick
+            return convert
     address = _function(library, "ggml_get_type_traits")(number)
     traits, kind = ctypes.cast(address, ctypes.POINTER(_Traits)).contents, tensor_type(library, number)
-    found = (traits.block, traits.size, traits.quantised)
-    if found != (kind.block_size, kind.type_size, kind.quantised) or not traits.to_float:
+    read = (traits.block, traits.size, traits.quantised)
+    if read != (kind.block_size, kind.type_size, kind.quantised) or not traits.to_float:
         raise LibraryUnusable("ggml exports no decoder of a type", kind.name, "use the gguf package")
     return traits.to_float

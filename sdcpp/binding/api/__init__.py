@@ -1,4 +1,4 @@
-"""Upstream's C API, one module for each generation of it, behind one Protocol."""
+"""Call upstream's C API. Each of its generations has a module; all implement the protocol ``Api``."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ __all__ = [
     "name_generation",
 ]
 
-#: What recognises a header, what calls it, and the letter of its LoRA API; the first that fits is taken.
+#: For each generation: whether a header is of it, the class that calls the library, and the letter of the LoRA API.
+#: The first that matches is used.
 GENERATIONS: tuple[tuple[Callable[[Header], bool], Callable[[Library], Api], str], ...] = (
     (generation_c_out.matches_header, generation_c_out.GenerationCOut, "C"),
     (generation_c.matches_header, generation_c.GenerationC, "C"),
@@ -44,23 +45,26 @@ GENERATIONS: tuple[tuple[Callable[[Header], bool], Callable[[Library], Api], str
 
 
 def name_generation(header: Header) -> str | None:
-    """Return the letter of the header's generation, or None for one that nothing here calls."""
-    return next((letter for fits, _, letter in GENERATIONS if fits(header)), None)
+    """Return the letter of a header's generation, or None if no generation matches."""
+    return next((letter for matches, _, letter in GENERATIONS if matches(header)), None)
 
 
 def name_convention(header: Header) -> str | None:
-    """Return the name of the class that calls a header, or None for one that nothing here calls."""
-    return next((getattr(made, "__name__", "?") for fits, made, _ in GENERATIONS if fits(header)), None)
+    """Return the name of the class that calls a library with this header, or None if no generation matches."""
+    return next(
+        (getattr(api_class, "__name__", "?") for matches, api_class, _ in GENERATIONS if matches(header)),
+        None,
+    )
 
 
 def bind(library: Library) -> Api:
-    """Return the calls of the library's generation.
+    """Return the API of the library's generation, bound to the library.
 
-    Raises HeaderUnsupported for a generation without a module, LibraryUnusable for a missing function.
+    Raises HeaderUnsupported if no generation matches the header, and LibraryUnusable if the library lacks a function.
     """
-    for fits, made, _ in GENERATIONS:
-        if fits(library.header):
-            return made(library)
+    for matches, api_class, _ in GENERATIONS:
+        if matches(library.header):
+            return api_class(library)
     raise HeaderUnsupported(
         "unknown generation of the LoRA API",
         library.name,

@@ -1,4 +1,4 @@
-"""A context of any generation: opened by some call, asked for pictures, closed."""
+"""Open a context of any generation, generate pictures with it, and close it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from sdcpp.binding.api.backend_in_use import backend_in_use
 from sdcpp.binding.api.interface import Generation, GenerationFailed, Picture
 from sdcpp.binding.library import Library, LogLine
 
-#: Returns the library's list of images, the caller's to free, or nothing.
+#: A function that generates images in a context. It returns a pointer to them, which the caller must free, or None.
 GenerateImages = Callable[[Any, Generation], Any]
 
 
-class Caller(Protocol):
-    """What a context keeps of the generation that opened it."""
+class LibraryHolder(Protocol):
+    """An object with a loaded library: an ``Api`` of any generation."""
 
     @property
     def library(self) -> Library:
@@ -25,25 +25,28 @@ class Caller(Protocol):
         ...
 
 
-def complaints(lines: list[LogLine]) -> tuple[str, ...]:
-    """Return the warnings and errors among log lines."""
+def warnings_and_errors(lines: list[LogLine]) -> tuple[str, ...]:
+    """Return the texts of the warnings and errors among log lines."""
     return tuple(line.text for line in lines if line.level in ("warn", "error"))
 
 
-def open_context(api: Caller, make: Callable[[], Any], paint: GenerateImages, call: str) -> NativeContext:
-    """Return the context that ``make`` gives a pointer to; raises Refused when it gives none.
+def open_context(
+    api: LibraryHolder, create: Callable[[], Any], generate_images: GenerateImages, function: str
+) -> NativeContext:
+    """Return the context to which ``create`` returns a pointer.
 
-    ``paint`` makes its pictures, by the function named ``call``.
+    ``generate_images`` generates its pictures by calling the C function named ``function``.
+    Raises GenerationFailed if ``create`` returns NULL.
     """
     library = api.library
-    with library.recorded() as lines:
-        pointer = make()
+    with library.record_log() as lines:
+        pointer = create()
     if not pointer:
-        library.reraise()
-        raise GenerationFailed("new_sd_ctx", complaints(lines))
-    context = NativeContext(api, pointer, lines, paint, call)
+        library.raise_callback_error()
+        raise GenerationFailed("new_sd_ctx", warnings_and_errors(lines))
+    context = NativeContext(api, pointer, lines, generate_images, function)
     try:
-        library.reraise()
+        library.raise_callback_error()
     except BaseException:
         context.close()
         raise
@@ -51,27 +54,33 @@ def open_context(api: Caller, make: Callable[[], Any], paint: GenerateImages, ca
 
 
 class NativeContext:
-    """A context made by new_sd_ctx."""
+    """A context that new_sd_ctx returned. It implements the protocol ``Context``."""
 
     def __init__(
-        self, api: Caller, pointer: Any, lines: list[LogLine], paint: GenerateImages, call: str
+        self,
+        api: LibraryHolder,
+        pointer: Any,
+        lines: list[LogLine],
+        generate_images: GenerateImages,
+        function: str,
     ) -> None:
-        self.api, self.pointer, self._paint, self._call = api, pointer, paint, call
+        self.api, self.pointer = api, pointer
+        self._generate_images, self._function = generate_images, function
         self.backend, self.evidence = backend_in_use(lines, ggml.devices(api.library))
 
     def generate(self, generation: Generation) -> Picture:
-        """Make a picture; see Context.generate."""
+        """Generate a picture; see ``Context.generate``."""
         library = self.api.library
-        with library.recorded() as lines:
-            images = self._paint(self.pointer, generation)
-        picture = _taken(library, images) if images else None
-        library.reraise()
+        with library.record_log() as lines:
+            images = self._generate_images(self.pointer, generation)
+        picture = _copy_and_free(library, images) if images else None
+        library.raise_callback_error()
         if picture is None:
-            raise GenerationFailed(self._call, complaints(lines))
+            raise GenerationFailed(self._function, warnings_and_errors(lines))
         return picture
 
     def close(self) -> None:
-        """Free the context."""
+        """Free the context, unless it is already freed."""
         if self.pointer:
             pointer, self.pointer = self.pointer, None
             self.api.library.call("free_sd_ctx", pointer)
@@ -85,13 +94,13 @@ class NativeContext:
         self.close()
 
 
-def _taken(library: Library, images: Any) -> Picture | None:
-    """Return a copy of the first image, None where it has no pixels, and free the library's list of one."""
+def _copy_and_free(library: Library, images: Any) -> Picture | None:
+    """Free an array of one image, and return a copy of the image, or None if it has no pixels."""
     image, picture = images[0], None
     if image.data:
         data = ctypes.string_at(image.data, image.width * image.height * image.channel)
         picture = Picture(width=image.width, height=image.height, channels=image.channel, data=data)
-    if library.has("free_sd_images"):  # since 2026-06: on Windows the library may have a heap of its own
+    if library.has("free_sd_images"):  # since 2026-06, because on Windows the library may use another heap
         library.call("free_sd_images", images, 1)
     else:
         if image.data:

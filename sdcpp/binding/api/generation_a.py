@@ -1,4 +1,4 @@
-"""Generation A with parameter structs (sdists 0.3.1 to 0.3.7): as B, but adapters are applied in one way only."""
+"""Generation A with parameter structs (sdists 0.3.1 to 0.3.7): generation B with only one LoRA apply mode."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from sdcpp.binding.declarations import Header
 
 
 def matches_header(header: Header) -> bool:
-    """Return whether this is the header of the generation."""
+    """Return whether a header is of this generation."""
     return header.has_field(CONTEXT, "lora_model_dir") and not header.has_field(CONTEXT, "lora_apply_mode")
 
 
 class GenerationA(GenerationB):
-    """Merges the adapters that the prompt names into the weights."""
+    """Names adapters in the prompt; the library merges them into the weights."""
 
     generation = "A"
 
-    def place_mode(self, params: Any, mode: str) -> None:  # noqa: ARG002
-        """Refuse every mode but the only one, and auto, which can mean nothing else."""
+    def set_apply_mode(self, params: Any, mode: str) -> None:  # noqa: ARG002
+        """Raise HeaderUnsupported unless the mode is the only one of this generation, or auto."""
         require_only_mode(mode)

@@ -1,4 +1,4 @@
-"""Generation B (sdists 0.3.8 to 0.4.1): ``<lora:NAME:MULTIPLIER>`` in the prompt, looked up in one folder."""
+"""Generation B (sdists 0.3.8 to 0.4.1): ``<lora:NAME:MULTIPLIER>`` in the prompt names a file in one folder."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from sdcpp.binding.declarations import Header
 
 
 def matches_header(header: Header) -> bool:
-    """Return whether this is the header of the generation."""
+    """Return whether a header is of this generation."""
     return header.has_field(CONTEXT, "lora_model_dir") and header.has_field(CONTEXT, "lora_apply_mode")
 
 
 class GenerationB(ParamsApi):
-    """Names adapters in the prompt; the library takes the words out again."""
+    """Names adapters in the prompt; the library removes the tags before it encodes the prompt."""
 
     generation = "B"
 
-    def place_folder(self, params: Any, lora_dir: Path) -> None:
-        """Set the folder of adapters."""
+    def set_lora_folder(self, params: Any, lora_dir: Path) -> None:
+        """Set the folder in which the library searches for adapters."""
         params.lora_model_dir = os.fsencode(lora_dir)
 
-    def name_loras(self, params: Any, generation: Generation, lora_dir: Path) -> list[Any]:
-        """Put the adapters into the prompt."""
+    def set_loras(self, params: Any, generation: Generation, lora_dir: Path) -> list[Any]:
+        """Set the prompt with a tag for each adapter."""
         params.prompt = prompt_with_tags(generation, lora_dir)
         return []

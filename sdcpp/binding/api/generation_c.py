@@ -1,4 +1,4 @@
-"""Generation C (sdists 0.4.2 to 0.4.7): a list of sd_lora_t {is_high_noise, multiplier, path}."""
+"""Generation C (sdists 0.4.2 to 0.4.7): an array of sd_lora_t {is_high_noise, multiplier, path}."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from sdcpp.binding.declarations import Header, Named, Pointer
 
 
 def matches_header(header: Header) -> bool:
-    """Return whether this is the header of the generation."""
+    """Return whether a header is of this generation."""
     function = header.functions.get("generate_image")
-    # Since 2026-07 it returns a bool and gives its images through a parameter: another generation.
+    # Since 2026-07 it returns a bool, and the images through a parameter: see generation_c_out.
     returns_images = (
         function is not None
         and isinstance(function.result, Pointer)
@@ -25,12 +25,12 @@ def matches_header(header: Header) -> bool:
 
 
 class GenerationC(ParamsApi):
-    """Gives adapters by path."""
+    """Passes the paths of adapters."""
 
     generation = "C"
 
-    def name_loras(self, params: Any, generation: Generation, lora_dir: Path) -> list[Any]:  # noqa: ARG002
-        """Fill the list of adapters."""
+    def set_loras(self, params: Any, generation: Generation, lora_dir: Path) -> list[Any]:  # noqa: ARG002
+        """Set the prompt and the array of adapters."""
         params.prompt = generation.prompt.encode()
         loras = (self.library.struct("sd_lora_t") * len(generation.loras))()
         for entry, lora in zip(loras, generation.loras, strict=True):

@@ -1,4 +1,4 @@
-"""Generation C since 2026-07: generate_image returns whether it could, and gives its images by a parameter."""
+"""Generation C since 2026-07: generate_image returns whether it succeeded, and the images through a parameter."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sdcpp.binding.declarations import Header, Pointer, Scalar
 
 
 def matches_header(header: Header) -> bool:
-    """Return whether this is the header of the generation."""
+    """Return whether a header is of this generation."""
     function = header.functions.get("generate_image")
     return (
         header.has_field(IMAGE, "loras")
@@ -24,14 +24,14 @@ def matches_header(header: Header) -> bool:
 
 
 class GenerationCOut(GenerationC):
-    """Gives adapters by path and takes the images from a parameter."""
+    """Passes the paths of adapters, and gets the images through a parameter."""
 
-    def paint(self, pointer: Any, generation: Generation, lora_dir: Path) -> Any:
-        """Return the list of images, or nothing."""
+    def generate_images(self, pointer: Any, generation: Generation, lora_dir: Path) -> Any:
+        """Return a pointer to the images, or None."""
         params, alive = self.image_params(generation, lora_dir)
         images, count = ctypes.POINTER(self.library.struct("sd_image_t"))(), ctypes.c_int(0)
-        done = self.library.call(
+        succeeded = self.library.call(
             "generate_image", pointer, ctypes.byref(params), ctypes.byref(images), ctypes.byref(count)
         )
         del alive
-        return images if done and count.value else None
+        return images if succeeded and count.value else None

@@ -1,4 +1,4 @@
-"""What every generation of upstream's C API can do, whatever its calls look like."""
+"""The interface that all generations of upstream's C API have in this project."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from sdcpp.errors import BackendMismatch
 
 
 class GenerationFailed(Exception):
-    """The library declined: it returned NULL and, mostly, said why in its log.
+    """The library returned no context or no picture. Its log usually has the reason.
 
-    ``call`` is the function that declined, ``log`` the warnings and errors it logged meanwhile.
+    ``call`` is the name of the C function, ``log`` has the warnings and errors that it logged.
     """
 
     def __init__(self, call: str, log: tuple[str, ...]) -> None:
@@ -24,7 +24,7 @@ class GenerationFailed(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFiles:
-    """The files of a base model; None for those it does not have."""
+    """The files of a base model. A file that the model does not have is None."""
 
     model: Path | None = None
     diffusion_model: Path | None = None
@@ -35,7 +35,7 @@ class ModelFiles:
     taesd: Path | None = None
 
 
-#: Members of ModelFiles and what upstream calls the argument or member for each.
+#: Upstream's name of the argument or struct member for each field of ModelFiles.
 FILES = {field.name: f"{field.name}_path" for field in fields(ModelFiles)}
 
 
@@ -49,10 +49,11 @@ class Lora:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
-    """What picture to make: one, by the Euler sampler, on the discrete schedule where the header has it.
+    """The settings of one picture.
 
-    ``clip_skip`` counts the text encoder's last layers as upstream does: 1 leaves none out, 2 the last, and 0 is
-    upstream's own choice for the model.
+    The sampler is always Euler, on the discrete schedule if the header has it. ``width`` and ``height`` are in pixels.
+    ``clip_skip`` has upstream's meaning: 1 uses all layers of the text encoder, 2 skips the last one, and 0 lets
+    upstream choose.
     """
 
     prompt: str
@@ -76,24 +77,24 @@ class Picture:
 
 
 class Context(Protocol):
-    """A loaded base model. ``backend`` is where it runs, ``evidence`` the log lines that say so."""
+    """A loaded base model."""
 
     @property
     def backend(self) -> str:
-        """Return the backend in use, or "unknown" where there is no evidence or it contradicts itself."""
+        """Return the name of the backend in use, or "unknown" if there is no evidence or it contradicts itself."""
         ...
 
     @property
     def evidence(self) -> str:
-        """Return the lines that ``backend`` was decided from."""
+        """Return the log lines and devices from which ``backend`` was found, as one line of text."""
         ...
 
     def generate(self, generation: Generation) -> Picture:
-        """Make a picture; raises Refused when the library declines."""
+        """Generate a picture and return it; raises GenerationFailed."""
         ...
 
     def close(self) -> None:
-        """Free the model; harmless when done twice."""
+        """Free the model. A second call does nothing."""
         ...
 
     def __enter__(self) -> Self: ...
@@ -108,12 +109,12 @@ class Api(Protocol):
 
     @property
     def generation(self) -> str:
-        """Return the generation's letter as in docs: A, B, C."""
+        """Return the letter of the generation: A, B or C; see the top of revisions.toml."""
         ...
 
     @property
     def modes(self) -> tuple[str, ...]:
-        """Return the LoRA apply modes the header has, among auto, immediately, at_runtime."""
+        """Return the LoRA apply modes that the header has, of auto, immediately and at_runtime."""
         ...
 
     def open(
@@ -125,10 +126,11 @@ class Api(Protocol):
         lora_dir: Path,
         options: Mapping[str, Any] | None = None,
     ) -> Context:
-        """Load a base model; raises Refused when the library declines.
+        """Load a base model and return its context.
 
-        ``lora_dir`` is where the generations that name adapters in the prompt look for them; ``options``
-        sets further members of upstream's context parameters by name.
+        ``mode`` is one of ``modes``. ``lora_dir`` is the folder of the adapters, for the generations that name adapters
+        in the prompt. ``options`` maps further context parameters of upstream to values.
+        Raises GenerationFailed, HeaderUnsupported if the header has no such mode or parameter, and LibraryUnusable.
         """
         ...
 
@@ -139,5 +141,5 @@ def check_backend(expected: str, context: Context) -> None:
         raise BackendMismatch(
             f"asked for {expected}, the library runs on {context.backend}",
             context.evidence or "no evidence in its log",
-            f"check that a {expected} device and its driver work; a result from another backend tells nothing about it",
+            f"check that a {expected} device and its driver work",
         )

@@ -1,8 +1,8 @@
-"""What the generations with parameter structs have in common (sdist 0.3.1 and later).
+"""The base class of the generations with parameter structs (sdist 0.3.1 and later).
 
-``new_sd_ctx(sd_ctx_params_t*)`` makes a context, ``generate_image(sd_ctx_t*, sd_img_gen_params_t*)``
-returns images that are the caller's to free. Members are set by name on structs that upstream's own
-``*_init`` functions filled, so a member this project does not know keeps upstream's default.
+``new_sd_ctx(sd_ctx_params_t*)`` returns a context. ``generate_image(sd_ctx_t*, sd_img_gen_params_t*)`` returns images
+that the caller must free. Upstream's ``*_init`` functions fill the structs with defaults, and members are then set by
+name. A member that this project does not know keeps upstream's default.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ CONTEXT, IMAGE = "sd_ctx_params_t", "sd_img_gen_params_t"
 
 
 class ParamsApi:
-    """Opens contexts by sd_ctx_params_t; a generation is a subclass that says how adapters are named."""
+    """Opens contexts with sd_ctx_params_t. Each generation is a subclass that passes adapters in its own way."""
 
     generation = "?"
 
@@ -35,42 +35,48 @@ class ParamsApi:
         )
         self.modes = apply_modes(library.header)
 
-    def place_mode(self, params: Any, mode: str) -> None:
-        """Tell the context parameters how adapters are to be applied; raises HeaderUnsupported."""
+    def set_apply_mode(self, params: Any, mode: str) -> None:
+        """Set the LoRA apply mode of context parameters; raises HeaderUnsupported if the header lacks the mode."""
         if mode not in self.modes:
             raise unknown_mode(mode, self.modes)
-        self.set(params, "lora_apply_mode", f"LORA_APPLY_{mode.upper()}")
+        self.set_member(params, "lora_apply_mode", f"LORA_APPLY_{mode.upper()}")
 
-    def place_folder(self, params: Any, lora_dir: Path) -> None:
-        """Tell the context parameters where adapters lie, if this generation wants to know."""
+    def set_lora_folder(self, params: Any, lora_dir: Path) -> None:
+        """Set the folder of adapters in context parameters, if this generation has one."""
 
-    def name_loras(self, params: Any, generation: Generation, lora_dir: Path) -> list[Any]:
-        """Set prompt and adapters of the image parameters; return what must outlive the call."""
+    def set_loras(self, params: Any, generation: Generation, lora_dir: Path) -> list[Any]:
+        """Set the prompt and the adapters of image parameters.
+
+        Returns the objects that must not be freed before the C function has returned.
+        """
         raise NotImplementedError
 
     def context_params(
         self, files: ModelFiles, *, mode: str, threads: int, lora_dir: Path, options: Mapping[str, Any]
     ) -> Any:
-        """Return a filled sd_ctx_params_t; raises HeaderUnsupported for a member the header does not have."""
+        """Return an sd_ctx_params_t with these settings; raises HeaderUnsupported for a member that it lacks."""
         params = self.library.struct(CONTEXT)()
         self.library.call("sd_ctx_params_init", ctypes.byref(params))
         for name, member in FILES.items():
             path = getattr(files, name)
             if path is not None:
-                self.set(params, member, os.fsencode(path))
-        self.place_mode(params, mode)
-        # Contexts are used again, and only images are made. Since 2026-06 that is no choice any more.
+                self.set_member(params, member, os.fsencode(path))
+        self.set_apply_mode(params, mode)
+        # A context generates several pictures, and it never encodes one. Since 2026-06 these members no longer exist.
         defaults = {"free_params_immediately": False, "vae_decode_only": True}
-        there = {
+        available = {
             name: value for name, value in defaults.items() if self.library.header.has_field(CONTEXT, name)
         }
-        for member, value in {"n_threads": threads, **there, **options}.items():
-            self.set(params, member, value)
-        self.place_folder(params, lora_dir)
+        for member, value in {"n_threads": threads, **available, **options}.items():
+            self.set_member(params, member, value)
+        self.set_lora_folder(params, lora_dir)
         return params
 
-    def set(self, params: Any, member: str, value: Any) -> None:
-        """Set a member; a string given for an enum is the enumerator's name, for a text the text."""
+    def set_member(self, params: Any, member: str, value: Any) -> None:
+        """Set a member of a struct; raises HeaderUnsupported if the struct lacks it.
+
+        For a member of an enum type, a string is the name of an enumerator.
+        """
         struct = self.library.header.struct(type(params).__name__)
         kind = next((f.type for f in (struct.fields if struct else None) or () if f.name == member), None)
         if kind is None:
@@ -83,27 +89,27 @@ class ParamsApi:
         setattr(params, member, value)
 
     def image_params(self, generation: Generation, lora_dir: Path) -> tuple[Any, list[Any]]:
-        """Return a filled sd_img_gen_params_t and what must stay alive as long as it."""
+        """Return an sd_img_gen_params_t with these settings, and the objects that it points to."""
         params = self.library.struct(IMAGE)()
         self.library.call("sd_img_gen_params_init", ctypes.byref(params))
         params.width, params.height = generation.width, generation.height
         params.seed, params.batch_count = generation.seed, 1
         if generation.clip_skip:
-            self.set(params, "clip_skip", generation.clip_skip)
-        # Sdist 0.3.1 has these members in the image parameters themselves, and its scheduler in the context's.
+            self.set_member(params, "clip_skip", generation.clip_skip)
+        # In sdist 0.3.1 these are members of the image parameters, and the scheduler is one of the context parameters.
         sample = params.sample_params if self.library.header.has_field(IMAGE, "sample_params") else params
         sample.sample_steps = generation.steps
         sample.sample_method = self.library.enum("EULER_SAMPLE_METHOD", "EULER")
-        # A header without a discrete scheduler has another default, which then is what its users get.
+        # Without a discrete scheduler in the header, the default of the revision stays.
         known = self.library.header.enumerators()
         scheduler = next((known[n] for n in ("DISCRETE_SCHEDULER", "DISCRETE") if n in known), None)
         if scheduler is not None and sample is not params:
             sample.scheduler = scheduler
         sample.guidance.txt_cfg = generation.cfg_scale
         if self.library.header.has_field(IMAGE, "input_id_images_path"):
-            # Sdists 0.3.1 and 0.3.2 make a std::string of it, and upstream's own init leaves it null.
+            # Sdists 0.3.1 and 0.3.2 construct a std::string from it, which crashes with the NULL of upstream's init.
             params.input_id_images_path = b""
-        return params, self.name_loras(params, generation, lora_dir)
+        return params, self.set_loras(params, generation, lora_dir)
 
     def open(
         self,
@@ -114,19 +120,19 @@ class ParamsApi:
         lora_dir: Path,
         options: Mapping[str, Any] | None = None,
     ) -> NativeContext:
-        """Load a base model; see Api.open."""
+        """Load a base model; see ``Api.open``."""
         params = self.context_params(
             files, mode=mode, threads=threads, lora_dir=lora_dir, options=options or {}
         )
         return open_context(
             self,
             lambda: self.library.call("new_sd_ctx", ctypes.byref(params)),
-            lambda pointer, generation: self.paint(pointer, generation, lora_dir),
+            lambda pointer, generation: self.generate_images(pointer, generation, lora_dir),
             "generate_image",
         )
 
-    def paint(self, pointer: Any, generation: Generation, lora_dir: Path) -> Any:
-        """Return the list of images, or nothing."""
+    def generate_images(self, pointer: Any, generation: Generation, lora_dir: Path) -> Any:
+        """Return a pointer to the images, or None."""
         params, alive = self.image_params(generation, lora_dir)
         images = self.library.call("generate_image", pointer, ctypes.byref(params))
         del alive

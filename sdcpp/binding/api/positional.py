@@ -1,8 +1,9 @@
 """Generation A with positional arguments (sdists 0.1.0 to 0.3.0).
 
-``new_sd_ctx`` takes 17, 20, 21, 22 or 25 arguments and ``txt2img`` 16 to 23, always from the same set of names.
-So arguments are given by the names that the revision's own header has, in its order; a name that is not known
-here is refused, never guessed. The functions build std::string from every text: NULL crashes, empty means none.
+``new_sd_ctx`` has 17, 20, 21, 22 or 25 arguments, ``txt2img`` has 16 to 23. Their names are always of the same set, so
+this module has a value for each name and passes the values in the order of the revision's header. An argument with
+another name is an error. The functions construct a std::string from every text, so NULL crashes; the empty text means
+that there is none.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from sdcpp.binding.declarations import Header
 from sdcpp.binding.library import Library
 from sdcpp.errors import HeaderUnsupported
 
-#: Texts that are left empty.
+#: Arguments of ``new_sd_ctx`` that are always the empty text.
 _UNUSED = ("control_net_path_c_str", "embed_dir_c_str", "stacked_id_embed_dir_c_str")
 
 
 def matches_header(header: Header) -> bool:
-    """Return whether this is the header of the generation."""
+    """Return whether a header is of this generation."""
     return {
         "new_sd_ctx",
         "txt2img",
@@ -33,7 +34,7 @@ def matches_header(header: Header) -> bool:
 
 
 class Positional:
-    """Opens contexts by new_sd_ctx with a list of arguments; adapters are named in the prompt."""
+    """Opens contexts with a list of arguments, and names adapters in the prompt."""
 
     generation = "A"
 
@@ -43,9 +44,9 @@ class Positional:
         self.modes = apply_modes(library.header)
 
     def arguments(self, function: str, values: Mapping[str, Any]) -> list[Any]:
-        """Return the values in the order of the function's own declaration.
+        """Return the values of a function's arguments in the order of its declaration.
 
-        Raises HeaderUnsupported for an argument that ``values`` does not have.
+        ``values`` maps names of arguments to values. Raises HeaderUnsupported for an argument without a value.
         """
         names = [argument.name for argument in self.library.header.functions[function].arguments]
         unknown = [name for name in names if name not in values]
@@ -66,7 +67,7 @@ class Positional:
         lora_dir: Path,
         options: Mapping[str, Any] | None = None,
     ) -> NativeContext:
-        """Load a base model; see Api.open. ``options`` are further arguments by name."""
+        """Load a base model; see ``Api.open``. ``options`` maps further arguments to values."""
         require_only_mode(mode)
         paths = {argument: getattr(files, name) for name, argument in FILES.items()}
         declared = {argument.name for argument in self.library.header.functions["new_sd_ctx"].arguments}
@@ -96,12 +97,12 @@ class Positional:
         return open_context(
             self,
             lambda: self.library.call("new_sd_ctx", *self.arguments("new_sd_ctx", values)),
-            lambda pointer, generation: self.paint(pointer, generation, lora_dir),
+            lambda pointer, generation: self.generate_images(pointer, generation, lora_dir),
             "txt2img",
         )
 
-    def paint(self, pointer: Any, generation: Generation, lora_dir: Path) -> Any:
-        """Return the list of images, or nothing."""
+    def generate_images(self, pointer: Any, generation: Generation, lora_dir: Path) -> Any:
+        """Return a pointer to the images, or None."""
         values = {
             "sd_ctx": pointer,
             "prompt": prompt_with_tags(generation, lora_dir),

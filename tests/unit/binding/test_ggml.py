@@ -50,7 +50,7 @@ def test_the_library_quantises_rows(loaded_library: Library) -> None:
         source=ctypes.addressof(values),
         target=ctypes.addressof(blocks),
         rows=2,
-        row=4,
+        columns=4,
         importance=None,
     )
     assert blocks.raw == bytes(range(8))

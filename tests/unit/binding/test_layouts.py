@@ -137,7 +137,9 @@ def test_an_enum_of_another_width_is_named(tmp_path: Path) -> None:
 
 def test_the_compiler_refuses_a_prototype_that_was_read_wrongly(tmp_path: Path) -> None:
     (tmp_path / "stable-diffusion.h").write_text("int f(long x);", encoding="utf-8")
-    (tmp_path / "abi_entries.h").write_text(layouts.abi_entries(header.parse("int f(int x);")), encoding="utf-8")
+    (tmp_path / "abi_entries.h").write_text(
+        layouts.abi_entries(header.parse("int f(int x);")), encoding="utf-8"
+    )
     done = run(
         ["c++", "-fsyntax-only", f"-I{tmp_path}", project.ROOT / "sdcpp/binding/native/abi_table.cpp"],
         quiet=True,

@@ -32,7 +32,7 @@ def opened(lib: Library, model: Path) -> object:
 
 
 def test_functions_get_their_types_from_the_header(loaded_library: Library) -> None:
-    assert loaded_library.text("sd_get_system_info") == "System Info: fake"
+    assert loaded_library.call_text("sd_get_system_info") == "System Info: fake"
     assert loaded_library.function("new_sd_ctx").restype is ctypes.POINTER(loaded_library.struct("sd_ctx_t"))
 
 
@@ -40,7 +40,7 @@ def test_a_returned_string_is_read_and_freed(loaded_library: Library) -> None:
     params = loaded_library.struct("sd_ctx_params_t")()
     loaded_library.call("sd_ctx_params_init", ctypes.byref(params))
     params.n_threads = 3
-    assert "n_threads: 3\n" in loaded_library.text("sd_ctx_params_to_str", ctypes.byref(params))
+    assert "n_threads: 3\n" in loaded_library.call_text("sd_ctx_params_to_str", ctypes.byref(params))
 
 
 def test_enumerators_come_from_the_header(loaded_library: Library) -> None:
@@ -86,7 +86,7 @@ def test_a_file_that_is_no_library_is_unusable(fake_build: Fakes, tmp_path: Path
 
 
 def test_log_lines_have_level_and_text(loaded_library: Library, model: Path) -> None:
-    with loaded_library.recorded() as lines:
+    with loaded_library.record_log() as lines:
         context = opened(loaded_library, model)
         assert opened(loaded_library, model.with_name("nowhere.gguf")) is not None
     loaded_library.call("free_sd_ctx", context)
@@ -103,15 +103,15 @@ def test_what_a_listener_raises_stays_out_of_c(loaded_library: Library, model: P
     def bad(_line: LogLine) -> None:
         raise KeyboardInterrupt
 
-    loaded_library.listeners += [bad, heard.append]
+    loaded_library.log_listeners += [bad, heard.append]
     context = opened(loaded_library, model)
-    loaded_library.listeners.clear()
+    loaded_library.log_listeners.clear()
     assert context
     assert not heard
-    assert all(isinstance(fault, KeyboardInterrupt) for fault in loaded_library.faults)
+    assert all(isinstance(fault, KeyboardInterrupt) for fault in loaded_library.callback_errors)
     with pytest.raises(KeyboardInterrupt):
-        loaded_library.reraise()
-    loaded_library.reraise()
+        loaded_library.raise_callback_error()
+    loaded_library.raise_callback_error()
     loaded_library.call("free_sd_ctx", context)
 
 
@@ -127,5 +127,5 @@ def test_loading_brings_no_numpy_along(fake_build: Fakes) -> None:
 
 
 def test_the_table_was_made_by_the_compiler(fake_build: Fakes) -> None:
-    table = json.loads(fake_build("B").table.read_text(encoding="utf-8"))
+    table = json.loads(fake_build("B").table_path.read_text(encoding="utf-8"))
     assert table["structs"]["sd_image_t"]["fields"]["data"] == [16, 8]

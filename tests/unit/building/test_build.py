@@ -103,8 +103,8 @@ def test_a_patch_makes_another_build_and_compiles_only_what_it_touches(
 ) -> None:
     pristine, patched = build.build(tree), build.build(tree, [patch])
     assert patched.folder.name.startswith("local-cpu-patched-")
-    assert library.load(pristine).text("sd_get_system_info") == "System Info: fake"
-    assert library.load(patched).text("sd_get_system_info") == "System Info: patched"
+    assert library.load(pristine).call_text("sd_get_system_info") == "System Info: fake"
+    assert library.load(patched).call_text("sd_get_system_info") == "System Info: patched"
     log = (patched.folder / "build.log").read_text(encoding="utf-8")
     assert "fake.c" in log
     assert "abi_table.cpp" not in log
@@ -177,7 +177,7 @@ def test_no_compiler_cache_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(cmake, "launcher", lambda: None)
     made = build.build(local(tmp_path, lambda _: None))
     assert made.record["launcher"] is None
-    assert library.load(made).text("sd_get_system_info")
+    assert library.load(made).call_text("sd_get_system_info")
 
 
 @pytest.mark.usefixtures("cache_folder")

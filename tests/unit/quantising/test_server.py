@@ -21,7 +21,7 @@ FINISHED = QuantiseRequest(task=FINISH)
 @pytest.fixture
 def server(fake_build: Callable[..., Build]) -> QuantiserServer:
     """Return a server of the stand-in, whose type 8 makes one signed byte of each value."""
-    return QuantiserServer(GgmlLibrary(handle=fake_build("C").opened(), name="fake"), threads=2)
+    return QuantiserServer(GgmlLibrary(handle=fake_build("C").open_library(), name="fake"), threads=2)
 
 
 @pytest.fixture

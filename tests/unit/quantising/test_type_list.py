@@ -19,7 +19,7 @@ def build(fake_build: Callable[..., Build]) -> Build:
 
 
 def listed(build: Build) -> dict[str, int]:
-    types = list_types(build, GgmlLibrary(handle=build.opened(), name="fake"))
+    types = list_types(build, GgmlLibrary(handle=build.open_library(), name="fake"))
     return {info.name: info.number for info in types}
 
 

@@ -73,11 +73,11 @@ def test_a_watchers_exception_comes_after_the_picture_was_freed(context: Any) ->
         if step == 2:
             raise RuntimeError("watcher")
 
-    context.api.library.watchers.append(watch)
+    context.api.library.progress_listeners.append(watch)
     with pytest.raises(RuntimeError, match="watcher"):
         context.generate(PICTURE)
     assert steps == [1, 2, 3]
-    context.api.library.watchers.clear()
+    context.api.library.progress_listeners.clear()
     assert context.generate(PICTURE)
 
 
