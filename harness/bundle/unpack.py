@@ -44,11 +44,14 @@ def main() -> int:
     wheels = sorted(str(path) for path in (folder / "wheels").glob("*.whl"))
     if wheels and not site.exists():
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--no-cache-dir"]
+        partial = folder / "site.partial"  # pip may be interrupted
+        shutil.rmtree(partial, ignore_errors=True)
         done = subprocess.run(
-            [*pip, "--disable-pip-version-check", "--target", str(site), *wheels], check=False
+            [*pip, "--disable-pip-version-check", "--target", str(partial), *wheels], check=False
         )
         if done.returncode:
             sys.exit(f"pip could not install the wheels of {archive}, see above")
+        partial.rename(site)
     reports = folder / "reports"
     arguments = sys.argv[1:] or [*order["arguments"], "--output", str(reports)]
     environment = {
@@ -65,5 +68,15 @@ def main() -> int:
     return status
 
 
+def run() -> int | str:
+    """Run ``main``; return the exit status, or a message if the archive cannot be read or the folder not written."""
+    try:
+        return main()
+    except KeyboardInterrupt:
+        return 130
+    except (OSError, zipfile.BadZipFile) as error:
+        return f"{sys.argv[0]} cannot be unpacked or run: {error}; copy it again, or move it to a disk with space"
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run())

@@ -75,3 +75,12 @@ def test_another_python_version_is_refused_with_the_command_to_pack_again(packed
     done = start(packed)
     assert done.returncode == 1
     assert f"--python {HERE}" in done.stderr
+
+
+def test_a_folder_that_cannot_be_made_is_named(packed: Path) -> None:
+    packed.with_suffix("").write_text("a file where the folder would be", encoding="utf-8")
+    done = start(packed)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith(f"{packed} cannot be unpacked or run: [Errno ")
+    assert f"{packed.with_suffix('')}/" in done.stderr
