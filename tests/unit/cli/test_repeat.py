@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,14 +15,16 @@ from harness.studies import repeat as study
 from sdcpp.binding.build_folder import Build
 from tests.unit import killable_run
 
-pytestmark = pytest.mark.usefixtures("cache_folder")
+#: So many cases are run in each round.
+CASES = 3
 
 
 @pytest.fixture(autouse=True)
 def _one_side_of_the_fake_library(fake_build: Callable[..., Build], monkeypatch: pytest.MonkeyPatch) -> None:
     @contextmanager
     def all_sides(*_: object) -> Iterator[list[BuildUnderTest]]:
-        yield [killable_run.build_under_test(fake_build("C"))]
+        build = killable_run.build_under_test(fake_build("C"))
+        yield [replace(build, cases=build.cases[:CASES])]
 
     monkeypatch.setattr(runs, "all_sides", all_sides)
 
@@ -29,7 +32,7 @@ def _one_side_of_the_fake_library(fake_build: Callable[..., Build], monkeypatch:
 def test_rounds_that_agree_exit_with_0(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["repeat", "--repeat", "1", "--output", str(tmp_path)]) == 0
     shown = capsys.readouterr()
-    assert shown.out == f"{killable_run.MULTIPLIERS + 1} pictures in 2 rounds: 0 differences\n"
+    assert shown.out == f"{CASES + 1} pictures in 2 rounds: 0 differences\n"
     assert "round 1 of 2, 1 worker" in shown.err
     assert "round 2 of 2, 2 workers" in shown.err
 
