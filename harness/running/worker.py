@@ -81,6 +81,9 @@ class ShotRunner:
                 reply = ShotReply(outcome="misdirected", text=str(error))
             except Error as error:
                 reply = ShotReply(outcome="failed", text=str(error))
+            except Exception as error:
+                # A mistake in this project, or something on this machine: it says nothing about the library.
+                reply = ShotReply(outcome="failed", text=f"{type(error).__name__}: {error}")
         kept = [line.text for line in lines if line.level in ("warn", "error") or "lora" in line.text.lower()]
         return replace(
             reply,

@@ -59,7 +59,7 @@ class WorkerProcess:
         return self._child
 
     def request(self, request: ShotRequest, timeout: float) -> ShotReply:
-        """Return the reply to a request; the outcome is "crashed" or "hung" if the worker gives none.
+        """Return the reply to a request; the outcome is "crashed", "hung" or "failed" if the worker gives none.
 
         ``timeout`` is the seconds that the picture may take. Starting the worker and opening the base model take
         longer on a busy machine; each may take TIMEOUT. A worker that is hung is killed.
@@ -83,7 +83,11 @@ class WorkerProcess:
         except TimeoutError as error:
             reply = ShotReply(outcome="hung", text=str(error))
         except ChildEnded as ended:
-            reply = ShotReply(outcome="crashed", signal=ended.cause)
+            if not self._ready and ended.status > 0:  # Python itself gave up, before it called the library
+                last = child.stderr_tail().strip().rpartition("\n")[2]
+                reply = ShotReply(outcome="failed", text=f"the worker did not start ({ended.cause}): {last}")
+            else:
+                reply = ShotReply(outcome="crashed", signal=ended.cause)
         if reply.outcome == "crashed":
             text = crash_report(child.stderr_tail()) or f"ended by {reply.signal}"
             reply = replace(reply, text=text)

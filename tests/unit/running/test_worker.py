@@ -123,6 +123,19 @@ def test_what_goes_wrong_is_an_outcome_and_the_next_request_is_served(
     assert runner.run(request_of_nothing).outcome == "picture"
 
 
+@pytest.mark.parametrize(
+    "forks", [False, pytest.param(True, marks=pytest.mark.skipif(sys.platform != "linux", reason="forks"))]
+)
+def test_a_mistake_of_the_worker_is_no_crash_of_the_library(
+    fake_build: Callable[..., Build], request_of_nothing: ShotRequest, *, forks: bool
+) -> None:
+    runner = Recorder(fake_build("C"), forks=forks)
+    reply = runner.run(replace(request_of_nothing, generation={"nonsense": 1}))
+    assert reply.outcome == "failed"
+    assert "TypeError" in reply.text
+    assert runner.run(request_of_nothing).outcome == "picture"
+
+
 def test_the_program_says_when_it_is_ready_and_answers_each_line(
     fake_build: Callable[..., Build], request_of_nothing: ShotRequest
 ) -> None:

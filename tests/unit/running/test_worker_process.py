@@ -74,3 +74,15 @@ def test_a_build_that_cannot_be_loaded_is_a_reply(
         reply = worker.request(shot, 60)
     assert reply.outcome == "failed"
     assert "no build record" in reply.text
+
+
+def test_a_python_that_does_not_start_is_no_crash_of_the_library(
+    worker: WorkerProcess, shot: ShotRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "json.py").write_text("raise RuntimeError('broken installation')\n", encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", os.fspath(tmp_path))
+    reply = worker.request(shot, 60)
+    assert reply.outcome == "failed"
+    assert "broken installation" in reply.text
+    monkeypatch.delenv("PYTHONPATH")
+    assert worker.request(shot, 60).outcome == "picture"
