@@ -15,7 +15,7 @@ from harness.converter.modules import layout
 from harness.converter.plan import PLAIN, TensorPlan, plan
 from harness.converter.rebalance import Rebalancer
 from harness.formats.read import read_tensors
-from harness.formats.tensor import FLOATS, SIZES, Bytes, File, Metadata, TensorHeader, TensorRows
+from harness.formats.tensor import FLOATS, SIZES, Bytes, File, Metadata, MetadataValue, TensorRows
 from harness.formats.write import DERIVED, Spec, container_of, write_container
 from harness.quantising.finite import finite
 from harness.quantising.package_quantiser import PackageQuantiser
@@ -173,7 +173,7 @@ def check_finite(rows: TensorRows, values: NDArray[np.floating] | None = None) -
     )
 
 
-def metadata_for(file: File, container: str, plans: Sequence[TensorPlan]) -> dict[str, TensorHeader]:
+def metadata_for(file: File, container: str, plans: Sequence[TensorPlan]) -> dict[str, MetadataValue]:
     """Return a file's metadata for a container: its own, without what this project added, and what GGUF wants."""
     kept = {key: entry for key, entry in file.metadata.items() if key != "general.alignment"}
     derived = kept.pop(DERIVED, None)
@@ -183,18 +183,18 @@ def metadata_for(file: File, container: str, plans: Sequence[TensorPlan]) -> dic
     if container != "gguf":
         return kept
     added = {
-        "general.architecture": TensorHeader(type="STRING", value="lora"),
-        "general.type": TensorHeader(type="STRING", value="adapter"),
-        "adapter.type": TensorHeader(type="STRING", value="lora"),
+        "general.architecture": MetadataValue(type="STRING", value="lora"),
+        "general.type": MetadataValue(type="STRING", value="adapter"),
+        "adapter.type": MetadataValue(type="STRING", value="lora"),
     }
     for key, names in _STANDARD.items():
         found = next((kept[name] for name in names if name in kept), None)
         if found is not None and found.type == "STRING":
             added[key] = found
     if any(planned.info for planned in plans):
-        added["general.quantization_version"] = TensorHeader(type="UINT32", value=2)
+        added["general.quantization_version"] = MetadataValue(type="UINT32", value=2)
     added = {key: entry for key, entry in added.items() if key not in kept}
-    return {**added, **kept, DERIVED: TensorHeader(type="STRING", value="\n".join(added))}
+    return {**added, **kept, DERIVED: MetadataValue(type="STRING", value="\n".join(added))}
 
 
 #: GGUF's own keys and the trainers' keys that say the same (https://github.com/Stability-AI/ModelSpec).

@@ -1,1 +1,1 @@
-"""Readers and writers of the three containers: safetensors, PyTorch's ckpt and GGUF."""
+"""Read and write tensor files: safetensors, PyTorch's ckpt and GGUF."""

@@ -1,7 +1,7 @@
-"""The GGUF container, through the gguf package.
+"""Write and read GGUF files of adapters with the gguf package.
 
-Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. An adapter's file is mixed: a matrix is
-quantised only if its rows are a whole number of blocks; scalars and the rest stay float.
+Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. The types in a file are mixed: a matrix is quantised
+only if its rows are whole numbers of blocks. Scalars and other tensors stay float.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from sdcpp.errors import FileInvalid
 
 Type = gguf.GGMLQuantizationType
-#: Makes blocks, uint8 [rows, bytes of a row], of float32 [rows, row] for a type given by its name.
+#: Returns the blocks, uint8 [rows, bytes of a row], of values, float32 [rows, row], in the type of a name.
 Quantise = Callable[[NDArray[np.float32], str], NDArray[np.uint8]]
 
 
@@ -30,11 +30,12 @@ def write(
     types: Mapping[str, str] = MappingProxyType({}),
     quantise: Quantise | None = None,
 ) -> None:
-    """Write float32 tensors as GGUF of type ``kind`` ("F32", "BF16", "Q8_0" ...).
+    """Write float32 tensors as a GGUF file of type ``kind``, such as "F32", "BF16" or "Q8_0".
 
-    Tensors of fewer than two dimensions stay F32; a matrix whose rows do not divide into blocks is F16. ``types`` has
-    another type for some tensors, by name. ``quantise`` makes the blocks of types that the package cannot make; without
-    it such a type raises FileInvalid.
+    Tensors of fewer than two dimensions stay F32. A matrix whose rows are not whole numbers of blocks becomes F16.
+    ``types`` names another type for some tensors. ``quantise`` is used for types that the package cannot make.
+
+    Raises FileInvalid for such a type if there is no ``quantise``.
     """
     wanted = Type[kind]
     writer = gguf.GGUFWriter(path, arch="lora")
@@ -53,19 +54,19 @@ def write(
 
 
 def _blocks(array: NDArray[np.float32], used: Any, quantise: Quantise | None) -> NDArray[np.uint8]:
-    """Return a tensor as blocks of a type, uint8, the last axis counting bytes."""
+    """Return a tensor as blocks, uint8. The last axis counts bytes."""
     try:
         return np.asarray(quants.quantize(array, used))
     except NotImplementedError as error:
         if quantise is None:
             raise FileInvalid(
-                "gguf cannot quantise to this type", used.name, "choose a type that it can make"
+                "the gguf package cannot quantise to a type", used.name, "choose another type"
             ) from error
     return quantise(array.reshape(-1, array.shape[-1]), used.name).reshape(*array.shape[:-1], -1)
 
 
 def _type_for(array: NDArray[np.float32], wanted: Any) -> Any:
-    """Return the GGMLQuantizationType in which a tensor of a file of type ``wanted`` is stored."""
+    """Return the GGMLQuantizationType of a tensor in a file of type ``wanted``."""
     if array.ndim < 2:
         return Type.F32
     block, _ = gguf.GGML_QUANT_SIZES[wanted]
@@ -73,7 +74,7 @@ def _type_for(array: NDArray[np.float32], wanted: Any) -> Any:
 
 
 def read(path: Path) -> dict[str, NDArray[np.float32]]:
-    """Return a file's tensors, dequantised by the gguf package to float32, in PyTorch's order."""
+    """Return a file's tensors as float32, dequantised by the gguf package, in PyTorch's order."""
     tensors: dict[str, NDArray[np.float32]] = {}
     for tensor in gguf.GGUFReader(path).tensors:
         shape = tuple(int(n) for n in reversed(tensor.shape))

@@ -1,7 +1,7 @@
-"""A pickle's opcodes, walked over without executing anything.
+"""Interpret the opcodes of a pickle without executing anything.
 
-pickletools only names the opcodes. What they may build is written down here: dicts, lists, tuples, texts,
-numbers, and tensors as torch.save lays them out. Every other name is refused, with its byte.
+pickletools lists the opcodes. They may build dicts, lists, tuples, strings, numbers, and tensors as torch.save writes
+them. Any other class or function is refused, with the byte at which it is named.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from harness.formats.tensor import broken
 from sdcpp.errors import FileInvalid, UnsafePickle
 
-#: The storage classes of torch and the types they hold.
+#: The type of the elements of each storage class of torch.
 STORAGES = {
     "DoubleStorage": "F64",
     "FloatStorage": "F32",
@@ -39,7 +39,7 @@ _MARK = object()
 
 @dataclass(frozen=True, slots=True)
 class _Name:
-    """A class or function that the pickle names; only those below stand for anything."""
+    """A class or function that the pickle names. It is never imported."""
 
     module: str
     name: str
@@ -47,7 +47,7 @@ class _Name:
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """A storage: the type of its elements, the name of its file, how many elements."""
+    """A storage: the type of its elements, the name of its member in the archive, and the number of elements."""
 
     kind: str
     key: str
@@ -56,7 +56,7 @@ class Storage:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A tensor: a storage, the element it starts at, shape and strides in elements."""
+    """A tensor: its storage, the element at which it starts, its shape, and its strides in elements."""
 
     storage: Storage
     start: int
@@ -64,8 +64,11 @@ class View:
     strides: tuple[int, ...]
 
 
-class Walk:
-    """What the opcodes of a pickle would build, as far as that is tensors and what holds them."""
+class Interpreter:
+    """Builds the object that a pickle describes, if it consists of tensors and plain values.
+
+    ``path`` names the file in messages.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -74,20 +77,20 @@ class Walk:
         self._at = 0
 
     def run(self, data: bytes) -> Any:
-        """Return what a pickle would build. Raises FileInvalid and UnsafePickle."""
+        """Return the object that a pickle describes. Raises FileInvalid and UnsafePickle."""
         try:
             for code, argument, place in pickletools.genops(data):
                 self._at = place or 0
                 if not place and (code.name != "PROTO" or argument not in (2, 3, 4, 5)):
-                    raise broken(self._path, "its pickle is of another protocol than 2 to 5", 0)
+                    raise broken(self._path, "the protocol of the pickle is not 2, 3, 4 or 5", 0)
                 if code.name == "STOP":
                     return self._pop()
                 self._step(code.name, argument)
         except FileInvalid:
             raise
         except (ValueError, IndexError, KeyError, TypeError, OverflowError, UnicodeError) as error:
-            raise broken(self._path, f"its pickle is damaged ({error})", self._at) from error
-        raise broken(self._path, "its pickle has no end", self._at)
+            raise broken(self._path, f"the pickle is damaged ({error})", self._at) from error
+        raise broken(self._path, "the pickle has no end", self._at)
 
     def _step(self, name: str, argument: Any) -> None:  # noqa: PLR0912 - one branch an opcode
         stack = self._stack
@@ -125,7 +128,7 @@ class Walk:
             stack.append(self._call(function, arguments))
         elif name == "BUILD":
             state, built = self._pop(), stack[-1]
-            # torch.nn.Module.state_dict() hangs its versions on the dict; nothing else may be built.
+            # torch.nn.Module.state_dict() sets an attribute of the dict. Nothing else may be built.
             if not (isinstance(state, dict) and isinstance(built, dict)):
                 raise self._unsafe("BUILD")
         else:
@@ -134,7 +137,7 @@ class Walk:
     def _pop(self) -> Any:
         value = self._stack.pop()
         if value is _MARK:
-            raise ValueError("a mark where a value is wanted")
+            raise ValueError("a mark in the place of a value")
         return value
 
     def _marked(self) -> list[Any]:
@@ -190,9 +193,9 @@ class Walk:
 
     def _unsafe(self, what: str) -> UnsafePickle:
         return UnsafePickle(
-            f"the pickle asks for {what} at byte {self._at}, which is no rebuilding of a tensor",
+            f"the pickle needs {what} at byte {self._at}, which is not part of building a tensor",
             self._path,
-            "nothing was executed; ask for a safetensors file",
+            "nothing was executed; get the file as safetensors, or delete it if you do not trust its source",
         )
 
 

@@ -1,4 +1,4 @@
-"""Any of the three containers, told apart by what the file begins with, whatever it is called."""
+"""Read a tensor file. Its first bytes tell the container; its name does not matter."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sdcpp.input_file import require_file
 
 
 def read_tensors(path: Path) -> File:
-    """Return what a file holds, without its data. Raises FileInvalid or UnsafePickle."""
+    """Return a file's tensors and metadata. Raises FileInvalid and UnsafePickle."""
     try:
         require_file(path)
         with path.open("rb") as file:
@@ -23,7 +23,7 @@ def read_tensors(path: Path) -> File:
     if head[:4] == b"PK\x03\x04":
         return read_ckpt.read(path)
     if head[:1] == b"\x80" and head[8:9] != b"{":
-        raise broken(path, "a checkpoint from before PyTorch 1.6; save it again with a newer one", 0)
+        raise broken(path, "a checkpoint from before PyTorch 1.6; save it again with a newer PyTorch", 0)
     if not head:
         raise broken(path, "the file is empty", 0)
     return read_safetensors.read(path)

@@ -1,7 +1,7 @@
-"""PyTorch's zip checkpoint, read without executing anything.
+"""Read the state dict of a PyTorch checkpoint without executing anything.
 
-The pickle is walked over by ``pickle_walk``. Layout:
-https://github.com/pytorch/pytorch/blob/main/torch/serialization.py (``_save``).
+Format: https://github.com/pytorch/pytorch/blob/main/torch/serialization.py (``_save``). The pickle is interpreted by
+``pickle_opcodes``.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from harness.formats.pickle_opcodes import View, Walk
-from harness.formats.tensor import SIZES, File, Tensor, TensorHeader, broken
+from harness.formats.pickle_opcodes import Interpreter, View
+from harness.formats.tensor import SIZES, File, MetadataValue, Tensor, broken
 
-#: Where this project keeps metadata, which torch's container has no place for.
+#: The member of the archive in which this project keeps metadata. torch has none for it.
 METADATA = ".data/metadata.json"
-#: A state dict's pickle takes about 150 bytes a tensor.
+#: In bytes. The pickle of a state dict takes about 150 bytes for a tensor.
 LONGEST_PICKLE = 1 << 28
-#: How deep dicts may lie in dicts.
+#: The most levels of dicts in dicts.
 DEPTH = 8
 #: What zipfile raises for damaged archives. RuntimeError stands for encryption and for unknown compression.
 _ZIP_ERRORS = (
@@ -37,7 +37,10 @@ _ZIP_ERRORS = (
 
 
 def read(path: Path) -> File:
-    """Return what a ckpt holds. Raises FileInvalid, and UnsafePickle for whatever is no tensor."""
+    """Return a file's tensors and metadata.
+
+    Raises FileInvalid, and UnsafePickle if the pickle needs anything but the building of tensors.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             return _read(path, archive)
@@ -49,15 +52,15 @@ def _read(path: Path, archive: zipfile.ZipFile) -> File:
     members = {info.filename: info for info in archive.infolist()}
     roots = [name.removesuffix("data.pkl") for name in members if name.endswith("data.pkl")]
     if len(roots) != 1:
-        raise broken(path, "the archive has no data.pkl, so it is no PyTorch checkpoint", 0)
+        raise broken(path, "the archive does not have one data.pkl, so it is no PyTorch checkpoint", 0)
     [root] = roots
     order = members.get(f"{root}byteorder")
     if order is not None and _content(archive, order, 16) != b"little":
-        raise broken(path, "its numbers are big endian", order.header_offset)
+        raise broken(path, "big-endian data are not supported", order.header_offset)
     info = members[f"{root}data.pkl"]
     if info.file_size > LONGEST_PICKLE:
-        raise broken(path, f"its pickle of {info.file_size} bytes is too long", info.header_offset)
-    state = Walk(path).run(_content(archive, info, LONGEST_PICKLE))
+        raise broken(path, f"the pickle of {info.file_size} bytes is too long", info.header_offset)
+    state = Interpreter(path).run(_content(archive, info, LONGEST_PICKLE))
     views, texts = _flat(path, state)
     places: dict[str, int] = {}
     tensors = {}
@@ -69,14 +72,14 @@ def _read(path: Path, archive: zipfile.ZipFile) -> File:
             places[member.filename] = _place(path, name, member)
             _checksum(archive, member)
         tensors[name] = _tensor(path, name, view, places[member.filename], member.file_size)
-    metadata = {key: TensorHeader(type="STRING", value=value) for key, value in texts.items()}
+    metadata = {key: MetadataValue(type="STRING", value=value) for key, value in texts.items()}
     if f"{root}{METADATA}" in members:
         metadata |= _metadata(path, _content(archive, members[f"{root}{METADATA}"], LONGEST_PICKLE))
     return File(path=path, container="ckpt", tensors=tensors, metadata=metadata)
 
 
 def _checksum(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
-    """Read a member to its end, where zipfile compares checksums."""
+    """Read a member to its end, where zipfile checks the checksum."""
     with archive.open(member) as file:
         while file.read(1 << 22):
             pass
@@ -87,18 +90,18 @@ def _content(archive: zipfile.ZipFile, info: zipfile.ZipInfo, most: int) -> byte
         return file.read(most)
 
 
-def _metadata(path: Path, text: bytes) -> dict[str, TensorHeader]:
+def _metadata(path: Path, text: bytes) -> dict[str, MetadataValue]:
     try:
         return {
-            str(key): TensorHeader(type=str(kind), value=value)
+            str(key): MetadataValue(type=str(kind), value=value)
             for key, (kind, value) in json.loads(text).items()
         }
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise broken(path, f"{METADATA} is not as this project writes it", 0) from error
+        raise broken(path, f"{METADATA} is not a mapping of keys to types and values", 0) from error
 
 
 def _place(path: Path, name: str, member: zipfile.ZipInfo) -> int:
-    """Return where a stored member's bytes begin."""
+    """Return the byte of the file at which the data of an uncompressed member begin."""
     if member.compress_type != zipfile.ZIP_STORED:
         raise broken(path, f"tensor {name}: {member.filename} is compressed", member.header_offset)
     with path.open("rb") as file:
@@ -117,14 +120,14 @@ def _tensor(path: Path, name: str, view: View, place: int, stored: int) -> Tenso
     if view.storage.count * width != stored:
         raise broken(
             path,
-            f"tensor {name}: {view.storage.count} elements are claimed, {stored} bytes are stored",
+            f"tensor {name}: its storage should have {view.storage.count} elements, but has {stored} bytes",
             place,
         )
     offset = place + view.start * width
     if (view.start + reach) * width > stored or offset + reach * width > path.stat().st_size:
         raise broken(
             path,
-            f"tensor {name}: it reaches to byte {(view.start + reach) * width} of {stored} stored",
+            f"tensor {name}: it ends at byte {(view.start + reach) * width} of a storage of {stored} bytes",
             offset,
         )
     dense, expected = [], 1
@@ -135,7 +138,9 @@ def _tensor(path: Path, name: str, view: View, place: int, stored: int) -> Tenso
         n == 1 or s == d for n, s, d in zip(view.shape, view.strides, reversed(dense), strict=True)
     )
     if not in_rows and reach != size:
-        raise broken(path, f"tensor {name}: strides {view.strides} leave holes or overlap", offset)
+        raise broken(
+            path, f"tensor {name}: with strides {view.strides} its elements overlap or have gaps", offset
+        )
     return Tensor(
         name=name,
         shape=view.shape,
@@ -147,13 +152,13 @@ def _tensor(path: Path, name: str, view: View, place: int, stored: int) -> Tenso
 
 
 def _flat(path: Path, state: Any) -> tuple[dict[str, View], dict[str, str]]:
-    """Return the tensors of a state dict, or of the ``state_dict`` in it, and the texts beside them."""
+    """Return the tensors of a state dict, or of its entry ``state_dict``, and other values as text."""
     texts: dict[str, str] = {}
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         texts = {str(k): str(v) for k, v in state.items() if isinstance(v, str | int | float)}
         state = state["state_dict"]
     if not isinstance(state, dict):
-        raise broken(path, f"its pickle holds a {type(state).__name__}, no state dict", 0)
+        raise broken(path, f"the pickle holds a {type(state).__name__}, not a state dict", 0)
     views: dict[str, View] = {}
     for name, value in _leaves(path, state, "", DEPTH):
         if isinstance(value, View):
@@ -163,13 +168,13 @@ def _flat(path: Path, state: Any) -> tuple[dict[str, View], dict[str, str]]:
         elif isinstance(value, str | int | float):
             texts[name] = str(value)
         elif value is not None:
-            raise broken(path, f"entry {name} is a {type(value).__name__}, no tensor", 0)
+            raise broken(path, f"entry {name} is a {type(value).__name__}, not a tensor", 0)
     return views, texts
 
 
 def _leaves(path: Path, value: dict[Any, Any], prefix: str, depth: int) -> Iterator[tuple[str, Any]]:
     if not depth:
-        raise broken(path, f"dicts lie more than {DEPTH} deep at {prefix}", 0)
+        raise broken(path, f"there are more than {DEPTH} levels of dicts at {prefix}", 0)
     for key, item in value.items():
         name = f"{prefix}{key}"
         if isinstance(item, dict):

@@ -1,7 +1,7 @@
-"""The GGUF container, read without its data: every claim of the header is checked against the file.
+"""Read the header of a GGUF file and check all that it says against the file.
 
-Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. The gguf package's reader trusts the file;
-this one names the tensor and the byte at which a file contradicts itself.
+Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. The reader of the gguf package trusts the file. This
+one names the tensor and the byte at which a file is damaged.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import IO
 
 import gguf
 
-from harness.formats.tensor import SIZES, File, Tensor, TensorHeader, broken
+from harness.formats.tensor import SIZES, File, MetadataValue, Tensor, broken
 
-#: Where the original shapes of tensors stand whose shape GGUF cannot say: none or more than four dimensions.
+#: The metadata key for the shapes of tensors with no dimension or more than four, which GGUF cannot hold.
 SHAPES = "sdcpp.shapes"
 MOST_DIMENSIONS = 4
 _NAMES = {int(t): t.name for t in gguf.GGML_QUANT_SIZES}
-#: GGUF's number of a value type, its name, and how struct packs it.
+#: The name and the struct format of each type of metadata value, by GGUF's number.
 SCALARS = {
     0: ("UINT8", "<B"),
     1: ("INT8", "<b"),
@@ -38,13 +38,16 @@ _STRING, _ARRAY = 8, 9
 
 
 def read(path: Path) -> File:
-    """Return what a GGUF file of version 2 or 3 holds. Raises FileInvalid with the tensor and the byte."""
+    """Return the tensors and metadata of a file of version 2 or 3.
+
+    Raises FileInvalid, which names the tensor or metadata entry and the byte.
+    """
     with path.open("rb") as file:
         return _Reader(path, file).file()
 
 
 class _Reader:
-    """A place in a file that is read from front to back."""
+    """Reads a file from front to back."""
 
     def __init__(self, path: Path, file: IO[bytes]) -> None:
         self._path, self._file, self._size = path, file, path.stat().st_size
@@ -61,26 +64,26 @@ class _Reader:
                 self._path, f"GGUF version {version}{' (big endian)' if swapped else ''} is not supported", 4
             )
         tensors, entries = self._number("<q"), self._number("<q")
-        # The shortest entry takes 13 bytes, the shortest tensor 24.
+        # The shortest metadata entry takes 13 bytes, the shortest tensor header 24.
         if not (0 <= tensors <= self._size // 24 and 0 <= entries <= self._size // 13):
             raise broken(
                 self._path, f"{self._size} bytes cannot hold {tensors} tensors and {entries} entries", 8
             )
-        metadata: dict[str, TensorHeader] = {}
+        metadata: dict[str, MetadataValue] = {}
         for number in range(entries):
             self._what = f"entry {number}"
             key = self._text()
             if key in metadata or not key.isprintable() or not key:
-                raise broken(self._path, f"entry {key!r} occurs twice or has no proper name", self._at)
+                raise broken(self._path, f"entry {key!r} occurs twice, or its key is not printable", self._at)
             self._what = f"entry {key}"
             metadata[key] = self._entry()
         infos = [self._info(number) for number in range(tensors)]
         return self._checked(metadata, infos)
 
     def _checked(
-        self, metadata: dict[str, TensorHeader], infos: list[tuple[str, tuple[int, ...], str, int]]
+        self, metadata: dict[str, MetadataValue], infos: list[tuple[str, tuple[int, ...], str, int]]
     ) -> File:
-        entry = metadata.get("general.alignment", TensorHeader(type="UINT32", value=32))
+        entry = metadata.get("general.alignment", MetadataValue(type="UINT32", value=32))
         alignment = entry.value
         if entry.type != "UINT32" or not isinstance(alignment, int) or alignment % 8 or not alignment:
             raise broken(self._path, f"alignment {alignment!r} ({entry.type}) is impossible", self._at)
@@ -97,7 +100,7 @@ class _Reader:
                 raise tensor.invalid(f"is not aligned to {alignment} bytes")
             if tensor.offset + tensor.nbytes > self._size:
                 raise tensor.invalid(
-                    f"would end at byte {tensor.offset + tensor.nbytes}, the file at {self._size}"
+                    f"would end at byte {tensor.offset + tensor.nbytes}, but the file ends at {self._size}"
                 )
             original = shapes.get(name)
             if original is not None and math.prod(original) == tensor.size:
@@ -114,7 +117,7 @@ class _Reader:
             raise broken(self._path, f"{self._size - end} bytes belong to no tensor", end)
         return File(path=self._path, container="gguf", tensors=found, metadata=metadata)
 
-    def _shapes(self, metadata: dict[str, TensorHeader]) -> dict[str, tuple[int, ...]]:
+    def _shapes(self, metadata: dict[str, MetadataValue]) -> dict[str, tuple[int, ...]]:
         entry = metadata.pop(SHAPES, None)
         if entry is None:
             return {}
@@ -124,10 +127,12 @@ class _Reader:
                 for name, shape in json.loads(str(entry.value)).items()
             }
         except (ValueError, TypeError, AttributeError, RecursionError) as error:
-            raise broken(self._path, f"entry {SHAPES} is not as this project writes it", self._at) from error
+            raise broken(
+                self._path, f"entry {SHAPES} is not a mapping of names to shapes", self._at
+            ) from error
 
     def _info(self, number: int) -> tuple[str, tuple[int, ...], str, int]:
-        self._what = f"the description of tensor {number}"
+        self._what = f"the header of tensor {number}"
         name = self._text()
         self._what = f"tensor {name!r}"
         count = self._number("<I")
@@ -149,16 +154,16 @@ class _Reader:
             )
         return name, shape, kind, self._number("<q")
 
-    def _entry(self) -> TensorHeader:
+    def _entry(self) -> MetadataValue:
         code = self._number("<I")
         if code != _ARRAY:
-            return TensorHeader(type=self._type(code), value=self._value(code))
+            return MetadataValue(type=self._type(code), value=self._value(code))
         inner, count = self._number("<I"), self._number("<Q")
         kind = self._type(inner)
         least = 8 if inner == _STRING else struct.calcsize(SCALARS[inner][1])
         if count * least > self._size - self._at:
             raise broken(self._path, f"{self._what}: an array of {count} does not fit", self._at)
-        return TensorHeader(type=f"ARRAY:{kind}", value=[self._value(inner) for _ in range(count)])
+        return MetadataValue(type=f"ARRAY:{kind}", value=[self._value(inner) for _ in range(count)])
 
     def _type(self, code: int) -> str:
         if code == _STRING:
@@ -184,7 +189,9 @@ class _Reader:
     def _take(self, count: int) -> bytes:
         if count > self._size - self._at:
             raise broken(
-                self._path, f"{self._what}: {count} bytes are wanted, {self._size - self._at} left", self._at
+                self._path,
+                f"{self._what}: {count} bytes are needed, {self._size - self._at} are left",
+                self._at,
             )
         self._at += count
         return self._file.read(count)

@@ -1,4 +1,4 @@
-"""The safetensors container, read without its data: every claim of the header is checked against the file.
+"""Read the header of a safetensors file and check all that it says against the file.
 
 Format: https://huggingface.co/docs/safetensors/index#format.
 """
@@ -11,52 +11,52 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from harness.formats.tensor import SAFETENSORS, SIZES, File, Tensor, TensorHeader, broken, is_text
+from harness.formats.tensor import SAFETENSORS, SIZES, File, MetadataValue, Tensor, broken, is_text
 
-#: The reference implementation refuses longer headers.
+#: In bytes. The reference implementation refuses longer headers.
 LONGEST_HEADER = 100_000_000
-#: Names of the format for types that are called otherwise here.
+#: The format's names of types that have another name here.
 _NAMES = {"F8_E4M3FN": "F8_E4M3"}
 
 
 def read(path: Path) -> File:
-    """Return what a safetensors file holds. Raises FileInvalid with the tensor and the byte."""
+    """Return a file's tensors and metadata. Raises FileInvalid, which names the tensor and the byte."""
     size = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(8)
         if len(head) < 8:
-            raise broken(path, "too short for a safetensors header", size)
+            raise broken(path, "the file is too short for a safetensors header", size)
         [length] = struct.unpack("<Q", head)
         if length > min(LONGEST_HEADER, size - 8):
-            raise broken(path, f"the header claims {length} bytes, the file has {size}", 0)
+            raise broken(path, f"the header is said to have {length} bytes, but the file has {size}", 0)
         text = file.read(length)
     try:
         header = json.loads(text.decode("utf-8"), object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
-        raise broken(path, f"the header is no JSON ({error})", 8) from error
+        raise broken(path, f"the header is not valid JSON ({error})", 8) from error
     if not isinstance(header, dict):
-        raise broken(path, "the header is no JSON object", 8)
+        raise broken(path, "the header is not a JSON object", 8)
     metadata = header.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
-        raise broken(path, "__metadata__ does not map names to texts", 8)
+        raise broken(path, "a value of __metadata__ is not text", 8)
     if not all(is_text(word) for pair in metadata.items() for word in pair):
-        raise broken(path, "__metadata__ has half a character in it", 8)
+        raise broken(path, "__metadata__ has a lone surrogate in it", 8)
     start = 8 + length
     tensors = {name: _tensor(path, name, value, start) for name, value in header.items()}
     end = start
     for tensor in sorted(tensors.values(), key=lambda t: (t.offset, t.nbytes)):
         if tensor.offset != end:
-            raise tensor.invalid(f"begins at byte {tensor.offset}, the one before it ends at {end}")
+            raise tensor.invalid(f"begins at byte {tensor.offset}, but the one before it ends at {end}")
         end = tensor.offset + tensor.nbytes
         if end > size:
-            raise tensor.invalid(f"would end at byte {end}, the file at {size}")
+            raise tensor.invalid(f"would end at byte {end}, but the file ends at {size}")
     if end != size:
         raise broken(path, f"{size - end} bytes belong to no tensor", end)
     return File(
         path=path,
         container="safetensors",
         tensors=tensors,
-        metadata={name: TensorHeader(type="STRING", value=value) for name, value in metadata.items()},
+        metadata={name: MetadataValue(type="STRING", value=value) for name, value in metadata.items()},
     )
 
 
@@ -64,13 +64,13 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         names = [name for name, _ in pairs]
-        raise ValueError(f"{next(n for n in names if names.count(n) > 1)!r} occurs twice")
+        raise ValueError(f"the key {next(n for n in names if names.count(n) > 1)!r} occurs twice")
     return found
 
 
 def _tensor(path: Path, name: str, value: Any, start: int) -> Tensor:
     if not isinstance(value, dict):
-        raise broken(path, f"tensor {name}: its entry is no object", 8)
+        raise broken(path, f"tensor {name}: its entry is not a JSON object", 8)
     kind, shape, offsets = value.get("dtype"), value.get("shape"), value.get("data_offsets")
     kind = _NAMES.get(kind, kind) if isinstance(kind, str) else kind
     if not isinstance(kind, str) or kind not in SAFETENSORS:
@@ -78,7 +78,7 @@ def _tensor(path: Path, name: str, value: Any, start: int) -> Tensor:
     if not (isinstance(shape, list) and all(_natural(n) for n in shape)):
         raise broken(path, f"tensor {name}: its shape is {shape!r}", 8)
     if not (isinstance(offsets, list) and len(offsets) == 2 and all(_natural(n) for n in offsets)):
-        raise broken(path, f"tensor {name}: its place is {offsets!r}", 8)
+        raise broken(path, f"tensor {name}: its data_offsets are {offsets!r}", 8)
     needed = math.prod(shape) * SIZES[kind][1]
     if offsets[1] - offsets[0] != needed:
         raise broken(

@@ -1,4 +1,4 @@
-"""One tensor of a file and the file around it: what the three containers have in common."""
+"""Tensors in files: their types, where their data are, and how stored bytes become values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from sdcpp.errors import FileInvalid, TypeUnavailable
 
 Bytes = NDArray[np.uint8]
-#: Elements and bytes of one block by type: ggml's as the gguf package lists them, and those of safetensors.
+#: The number of elements and of bytes in one block of each type. The gguf package lists those of ggml; the others are
+#: types of safetensors.
 SIZES: dict[str, tuple[int, int]] = {t.name: size for t, size in gguf.GGML_QUANT_SIZES.items()} | {
     "F8_E4M3": (1, 1),
     "F8_E5M2": (1, 1),
@@ -26,7 +27,7 @@ SIZES: dict[str, tuple[int, int]] = {t.name: size for t, size in gguf.GGML_QUANT
     "U32": (1, 4),
     "U64": (1, 8),
 }
-#: Types whose elements are stored one by one, as arrays of numpy; ml_dtypes adds those floats that numpy lacks.
+#: The numpy dtype of each type whose elements are stored one by one. ml_dtypes has the floats that numpy lacks.
 NUMPY: dict[str, np.dtype[np.generic]] = {
     "F64": np.dtype("<f8"),
     "F32": np.dtype("<f4"),
@@ -45,30 +46,31 @@ NUMPY: dict[str, np.dtype[np.generic]] = {
     "BOOL": np.dtype("<u1"),
 }
 _KINDS = {dtype: kind for kind, dtype in NUMPY.items() if kind != "BOOL"}
-#: Types whose values are floating point numbers, each stored by itself.
+#: Floating point types whose elements are stored one by one.
 FLOATS = frozenset({"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"})
-#: Types that safetensors has.
+#: The types that a safetensors file can hold.
 SAFETENSORS = frozenset(NUMPY)
-#: Bytes of decoded values to hold at a time.
+#: The most bytes of decoded values to hold in memory at a time.
 PIECE = 1 << 24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TensorHeader:
-    """A value of a file's metadata with its GGUF type: "STRING", "UINT32", "ARRAY:STRING" ..."""
+class MetadataValue:
+    """A value in a file's metadata and its GGUF type: "STRING", "UINT32", "ARRAY:STRING" and so on."""
 
     type: str
     value: object
 
 
-Metadata = Mapping[str, TensorHeader]
+Metadata = Mapping[str, MetadataValue]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tensor:
-    """A tensor in a file: ``shape`` in PyTorch's order, ``kind`` its stored type, ``offset`` where it lies.
+    """A tensor in a file. Its data are read when they are asked for.
 
-    ``strides`` (in elements) is set only for tensors of a ckpt that are not stored row by row.
+    ``shape`` is in PyTorch's order. ``kind`` is the stored type, ``offset`` the byte at which the data begin.
+    ``strides`` is in elements, and set only for tensors of a ckpt that are not stored row by row.
     """
 
     name: str
@@ -85,7 +87,7 @@ class Tensor:
 
     @property
     def row(self) -> int:
-        """The number of elements in a row, which is what is cut into blocks."""
+        """The number of elements in a row. A block never spans two rows."""
         return self.shape[-1] if self.shape else 1
 
     @property
@@ -94,7 +96,7 @@ class Tensor:
         return stored_bytes(self.kind, self.size)
 
     def raw(self, start: int = 0, count: int | None = None) -> Bytes:
-        """Return ``count`` stored bytes from ``start`` on; raises FileInvalid if the file ends before."""
+        """Return ``count`` stored bytes from ``start`` on. Raises FileInvalid if the file is too short."""
         if self.strides is not None:
             return self._gathered()[start : None if count is None else start + count]
         count = self.nbytes - start if count is None else count
@@ -104,14 +106,15 @@ class Tensor:
                 data = np.fromfile(file, np.uint8, count)
         except OSError as error:
             raise FileInvalid(
-                f"cannot be read ({error.strerror})", self.path, "is it still there?"
+                f"cannot be read ({error.strerror})", self.path, "check that the file still exists"
             ) from error
         if data.size != count:
             raise self.invalid("the file ends inside it")
         return data
 
     def _gathered(self) -> Bytes:
-        assert self.strides is not None  # noqa: S101 - the caller has looked
+        """Return the bytes of a tensor with strides, copied into the order of rows."""
+        assert self.strides is not None  # noqa: S101 - checked by the caller
         reach = (
             1 + sum((n - 1) * s for n, s in zip(self.shape, self.strides, strict=True)) if self.size else 0
         )
@@ -122,13 +125,13 @@ class Tensor:
         return np.ascontiguousarray(view).reshape(-1).view(np.uint8)
 
     def values(self) -> NDArray[np.floating]:
-        """Return the values: float32, or float64 for types that float32 cannot hold."""
+        """Return the values as ``decoded`` does, in the tensor's shape."""
         return decoded(self.raw(), self.kind).reshape(self.shape)
 
     def slices(self) -> Iterator[TensorRows]:
-        """Yield all rows in slices whose values take no more than PIECE bytes.
+        """Yield all rows in slices whose values take at most PIECE bytes.
 
-        Rows that are longer come singly; tensors that are gathered come as one.
+        A longer row is a slice of its own. A tensor with strides is one slice.
         """
         if not self.size:
             return
@@ -140,12 +143,12 @@ class Tensor:
             yield TensorRows(tensor=self, start=start, count=min(step, rows - start))
 
     def pieces(self) -> Iterator[NDArray[np.floating]]:
-        """Yield the values, [rows, row], in ``slices``."""
+        """Yield the values of each slice, [rows, row]."""
         for rows in self.slices():
             yield rows.values()
 
     def invalid(self, what: str) -> FileInvalid:
-        """Return the error that says what is wrong with this tensor."""
+        """Return the error for something wrong with this tensor."""
         return broken(
             self.path,
             f"tensor {self.name if self.name and is_text(self.name) else ascii(self.name)}: {what}",
@@ -163,22 +166,22 @@ class TensorRows:
 
     @property
     def offset(self) -> int:
-        """Where they lie in the file, unless the tensor has strides."""
+        """The byte of the file at which the rows begin, unless the tensor has strides."""
         return self.tensor.offset + stored_bytes(self.tensor.kind, self.start * self.tensor.row)
 
     def raw(self) -> Bytes:
-        """Return the stored bytes; raises FileInvalid if the file ends before."""
+        """Return the stored bytes. Raises FileInvalid if the file is too short."""
         kind, row = self.tensor.kind, self.tensor.row
         return self.tensor.raw(stored_bytes(kind, self.start * row), stored_bytes(kind, self.count * row))
 
     def values(self) -> NDArray[np.floating]:
-        """Return the values [count, row] as ``decoded`` does."""
+        """Return the values, [count, row], as ``decoded`` does."""
         return decoded(self.raw(), self.tensor.kind).reshape(self.count, -1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class File:
-    """A file's tensors in the order in which it lists them, and its metadata. No data is held."""
+    """A file's tensors in the file's order, and its metadata. The data stay in the file."""
 
     path: Path
     container: str
@@ -188,11 +191,11 @@ class File:
     def __post_init__(self) -> None:
         for name, tensor in self.tensors.items():
             if not name.strip(".") or "\0" in name or not is_text(name):
-                raise tensor.invalid("is not a name that a tensor can have")
+                raise tensor.invalid("a tensor cannot have this name")
 
 
 def is_text(name: str) -> bool:
-    """Return whether a name can be written as UTF-8; JSON can smuggle in halves of characters."""
+    """Return whether UTF-8 can encode a name. It cannot encode lone surrogates, which JSON allows."""
     return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
@@ -203,14 +206,14 @@ def stored_bytes(kind: str, size: int) -> int:
 
 
 def kind_of(array: NDArray[np.generic]) -> str:
-    """Return the type that stores an array's elements as they are ("BF16" for ml_dtypes.bfloat16)."""
+    """Return the type of an array's elements, such as "BF16" for ml_dtypes.bfloat16."""
     return _KINDS[array.dtype]
 
 
 def decoded(raw: Bytes, kind: str) -> NDArray[np.floating]:
-    """Return stored bytes as flat values: float32, or float64 where float32 would round.
+    """Return the values of stored bytes, one-dimensional: float32, or float64 where float32 would round them.
 
-    Blocks are decoded by the gguf package, which follows ggml's reference.
+    The gguf package decodes blocks as ggml's reference does. Raises TypeUnavailable for a type that it cannot decode.
     """
     if kind in NUMPY:
         wide = kind in ("F64", "I64", "I32", "U32", "U64")
@@ -218,12 +221,14 @@ def decoded(raw: Bytes, kind: str) -> NDArray[np.floating]:
     try:
         found: NDArray[np.float32] = quants.dequantize(raw.reshape(-1, SIZES[kind][1]), _TYPES[kind])
     except NotImplementedError as error:
-        raise TypeUnavailable("the gguf package cannot decode a type", kind, "update it") from error
+        raise TypeUnavailable(
+            "the gguf package cannot decode a type", kind, "install a newer version of the package gguf"
+        ) from error
     return found.reshape(-1).astype(np.float32, copy=False)
 
 
 def broken(path: Path, what: str, offset: int) -> FileInvalid:
-    """Return the error for a file that contradicts itself at a byte."""
+    """Return the error for a file that is damaged at a byte."""
     return FileInvalid(f"{what}, at byte {offset}", path, "fetch or convert the file again")
 
 

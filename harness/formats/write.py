@@ -1,4 +1,4 @@
-"""Writers of the three containers: told all names, shapes and types first, given the data one tensor at a time."""
+"""Write tensor files. Names, shapes and types come first; the data are asked for one tensor at a time."""
 
 from __future__ import annotations
 
@@ -17,24 +17,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.formats import read_ckpt, read_gguf, torch_pickle
-from harness.formats.tensor import SAFETENSORS, Bytes, Metadata, TensorHeader, kind_of, stored_bytes
+from harness.formats.tensor import SAFETENSORS, Bytes, Metadata, MetadataValue, kind_of, stored_bytes
 from sdcpp.errors import FileInvalid, TypeUnavailable
 
 ALIGNMENT = 32
-#: stable-diffusion.cpp builds ggml with GGML_MAX_NAME=128, which counts the final zero.
+#: The longest name of a tensor in bytes. stable-diffusion.cpp builds ggml with GGML_MAX_NAME=128, which includes the
+#: final zero byte.
 LONGEST_NAME = 127
-#: The metadata of a GGUF file that this project added itself, so that it can be left out on the way back.
+#: The metadata key that lists the keys which this project added to a GGUF file. Converting the file back drops them.
 DERIVED = "sdcpp.derived"
-#: The types of metadata that is no text, where the container holds texts only.
+#: The metadata key for the types of values that are not text, in containers that hold text only.
 TYPES = "sdcpp.types"
-#: The suffixes that name a container, the usual one first.
+#: The suffixes of each container's files. The first one is the usual one.
 SUFFIXES = {"safetensors": (".safetensors",), "gguf": (".gguf",), "ckpt": (".ckpt", ".pt", ".pth")}
 _CONTAINERS = {suffix: container for container, suffixes in SUFFIXES.items() for suffix in suffixes}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spec:
-    """A tensor to be written; ``number`` is ggml's number of a type that the gguf package does not know."""
+    """A tensor to write.
+
+    ``number`` is ggml's number of the type and ``bytes`` the size of the data. Both are needed only for a type that the
+    gguf package does not know.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -53,7 +58,7 @@ Fill = Callable[[Spec, int | None], Data | None]
 
 
 def container_of(path: Path) -> str:
-    """Return the container that a file's name asks for; raises FileInvalid for an unknown suffix."""
+    """Return the container that a file's suffix names. Raises FileInvalid for an unknown suffix."""
     try:
         return _CONTAINERS[path.suffix.lower()]
     except KeyError:
@@ -65,23 +70,25 @@ def container_of(path: Path) -> str:
 def write_container(
     path: Path, container: str, specs: Sequence[Spec], metadata: Metadata, fill: Fill
 ) -> None:
-    """Write a file; ``fill(spec, at)`` yields the stored bytes of one tensor, in pieces, when its turn comes.
+    """Write a file.
 
-    Or it returns None and has them written at byte ``at`` of the file by somebody else: by another process, while this
-    one goes on. ``at`` is None in a ckpt, which keeps its places to itself.
-    Raises TypeUnavailable for a type that the container does not hold.
+    ``fill(spec, at)`` is called for each tensor in turn and yields its stored bytes in pieces. It may also return None
+    if something else, such as another process, writes the bytes at byte ``at`` of the file. ``at`` is None in a ckpt,
+    where that is not possible.
+
+    Raises TypeUnavailable for a type that the container cannot hold, and FileInvalid for a name that is too long.
     """
     _WRITERS[container](path, specs, metadata, fill)
 
 
 def write_arrays(path: Path, container: str, arrays: Mapping[str, NDArray[np.generic]]) -> None:
-    """Write named arrays as a file without metadata, each in the type of its dtype."""
+    """Write arrays by name to a file without metadata, each in the type of its dtype."""
     specs = [Spec(name=name, shape=array.shape, kind=kind_of(array)) for name, array in arrays.items()]
     write_container(path, container, specs, {}, lambda spec, _: [as_bytes(arrays[spec.name])])
 
 
 def as_bytes(array: NDArray[np.generic]) -> Bytes:
-    """Return the bytes of an array, row by row."""
+    """Return an array's elements as bytes, row by row."""
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
 
 
@@ -115,9 +122,9 @@ def _gguf(path: Path, specs: Sequence[Spec], metadata: Metadata, fill: Fill) -> 
     for spec in specs:
         if len(spec.name.encode()) > LONGEST_NAME:
             raise FileInvalid(
-                f"its {len(spec.name.encode())} bytes are more than ggml reads",
-                f"tensor name {spec.name[:40]}...",
-                "write safetensors",
+                f"a tensor's name of {len(spec.name.encode())} bytes is longer than ggml's limit of {LONGEST_NAME}",
+                f"{spec.name[:40]}...",
+                "write a .safetensors file instead",
             )
         shape = list(spec.shape)
         if not 1 <= len(shape) <= read_gguf.MOST_DIMENSIONS:
@@ -130,7 +137,7 @@ def _gguf(path: Path, specs: Sequence[Spec], metadata: Metadata, fill: Fill) -> 
         at += spec.nbytes + -spec.nbytes % ALIGNMENT
     entries = as_entries(metadata)
     if shapes:
-        entries[read_gguf.SHAPES] = TensorHeader(
+        entries[read_gguf.SHAPES] = MetadataValue(
             type="STRING", value=json.dumps(shapes, separators=(",", ":"))
         )
     head = bytearray(b"GGUF" + struct.pack("<IQQ", 3, len(specs), len(entries)))
@@ -160,8 +167,8 @@ def _text(value: str) -> bytes:
 _CODES = {name: (code, layout) for code, (name, layout) in read_gguf.SCALARS.items()}
 
 
-def _packed(entry: TensorHeader) -> bytes:
-    """Return a metadata value as GGUF stores it, its type number first."""
+def _packed(entry: MetadataValue) -> bytes:
+    """Return a metadata value as GGUF stores it: the number of its type, then the value."""
     array, _, inner = entry.type.partition(":")
     if not inner:
         return struct.pack("<I", _code(array)) + _plain(array, entry.value)
@@ -199,6 +206,7 @@ _WRITERS = {"safetensors": _safetensors, "gguf": _gguf, "ckpt": _ckpt}
 
 
 def _pour(out: IO[bytes], spec: Spec, fill: Fill) -> None:
+    """Write one tensor's data, or skip the place of data that something else writes."""
     written = 0
     data = fill(spec, out.tell() if out.seekable() else None)
     if data is None:
@@ -208,11 +216,18 @@ def _pour(out: IO[bytes], spec: Spec, fill: Fill) -> None:
         out.write(np.ascontiguousarray(piece).data.cast("B"))
         written += piece.nbytes
     if written != spec.nbytes:
-        raise FileInvalid(f"tensor {spec.name}: {written} bytes instead of {spec.nbytes}", spec.kind, "a bug")
+        raise FileInvalid(
+            f"tensor {spec.name}: {written} bytes were made instead of {spec.nbytes}",
+            spec.kind,
+            "report this bug",
+        )
 
 
 def as_texts(metadata: Metadata) -> dict[str, str]:
-    """Return metadata as safetensors holds it: texts. What is no text becomes JSON and its type is noted."""
+    """Return metadata as text, which is all that safetensors holds.
+
+    Other values become JSON. The key TYPES keeps their types.
+    """
     texts, types = {}, {}
     for key, entry in metadata.items():
         if entry.type == "STRING":
@@ -224,15 +239,15 @@ def as_texts(metadata: Metadata) -> dict[str, str]:
     return texts
 
 
-def as_entries(metadata: Metadata) -> dict[str, TensorHeader]:
-    """Return metadata with the types that ``as_texts`` noted put back."""
+def as_entries(metadata: Metadata) -> dict[str, MetadataValue]:
+    """Return metadata with the values that ``as_texts`` turned into text restored."""
     entries = dict(metadata)
     noted = entries.pop(TYPES, None)
     if noted is not None:
         try:
             for key, kind in json.loads(str(noted.value)).items():
-                entries[key] = TensorHeader(type=kind, value=json.loads(str(entries[key].value)))
+                entries[key] = MetadataValue(type=kind, value=json.loads(str(entries[key].value)))
                 _packed(entries[key])
         except (ValueError, TypeError, KeyError, AttributeError, struct.error):
-            return dict(metadata)  # another program's key of that name
+            return dict(metadata)  # another program uses the key
     return entries

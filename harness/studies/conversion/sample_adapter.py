@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.converter.cast import cast
-from harness.formats.tensor import Bytes, TensorHeader
+from harness.formats.tensor import Bytes, MetadataValue
 from harness.formats.write import Spec, container_of, write_container
 from harness.models.base_model import Base
 
@@ -79,5 +79,5 @@ def write(path: Path, arrays: Arrays, kind: str, copies: int = 1) -> None:
     def fill(spec: Spec, _at: int | None) -> list[Bytes]:
         return [by_spec[spec.name]]
 
-    metadata = {"ss_network_module": TensorHeader(type="STRING", value="networks.lora")}
+    metadata = {"ss_network_module": MetadataValue(type="STRING", value="networks.lora")}
     write_container(path, container_of(path), specs, metadata, fill)

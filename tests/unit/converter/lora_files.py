@@ -10,7 +10,7 @@ import numpy as np
 from harness.converter import weight_change
 from harness.converter.modules import layout
 from harness.formats.read import read_tensors
-from harness.formats.tensor import TensorHeader, kind_of
+from harness.formats.tensor import MetadataValue, kind_of
 from harness.formats.write import Spec, container_of, write_container
 from harness.studies.conversion import sample_adapter
 
@@ -21,8 +21,8 @@ KEY = "lora_unet_block_proj"
 
 #: The metadata of every file that ``save`` writes.
 METADATA = {
-    "ss_tag": TensorHeader(type="STRING", value="a lighthouse"),
-    "modelspec.license": TensorHeader(type="STRING", value="MIT"),
+    "ss_tag": MetadataValue(type="STRING", value="a lighthouse"),
+    "modelspec.license": MetadataValue(type="STRING", value="MIT"),
 }
 
 

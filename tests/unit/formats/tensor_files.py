@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.formats.tensor import File, TensorHeader
+from harness.formats.tensor import File, MetadataValue
 from harness.formats.write import Spec, container_of, write_container
 from sdcpp.errors import Error
 
@@ -26,11 +26,11 @@ ARRAYS: Arrays = {
 }
 
 METADATA = {
-    "ss_network_dim": TensorHeader(type="STRING", value="2"),
-    "modelspec.license": TensorHeader(type="STRING", value="CC-BY « »"),
-    "number": TensorHeader(type="UINT32", value=7),
-    "numbers": TensorHeader(type="ARRAY:FLOAT64", value=[1.5, -2.0]),
-    "words": TensorHeader(type="ARRAY:STRING", value=["a", ""]),
+    "ss_network_dim": MetadataValue(type="STRING", value="2"),
+    "modelspec.license": MetadataValue(type="STRING", value="CC-BY « »"),
+    "number": MetadataValue(type="UINT32", value=7),
+    "numbers": MetadataValue(type="ARRAY:FLOAT64", value=[1.5, -2.0]),
+    "words": MetadataValue(type="ARRAY:STRING", value=["a", ""]),
 }
 
 #: How many files of each kind are fuzzed; SDCPP_FUZZ=100000 runs for hours.
@@ -39,7 +39,7 @@ EXAMPLES = int(os.environ.get("SDCPP_FUZZ", "60"))
 KINDS = {"float32": "F32", "float16": "F16"}
 
 
-def write_arrays(path: Path, arrays: Arrays, metadata: dict[str, TensorHeader] | None = None) -> Path:
+def write_arrays(path: Path, arrays: Arrays, metadata: dict[str, MetadataValue] | None = None) -> Path:
     """Write arrays as tensors of their own types; the suffix names the container. Return ``path``."""
     specs = [Spec(name=n, shape=a.shape, kind=KINDS[a.dtype.name]) for n, a in arrays.items()]
     write_container(

@@ -10,7 +10,7 @@ import pytest
 
 from harness.formats import torch_pickle
 from harness.formats.read import read_tensors
-from harness.formats.tensor import TensorHeader
+from harness.formats.tensor import MetadataValue
 from sdcpp.errors import FileInvalid
 from tests.unit.formats.tensor_files import archive
 
@@ -22,7 +22,7 @@ def test_a_nested_state_dict_and_the_texts_beside_it(tmp_path: Path) -> None:
     data = np.arange(6, dtype=np.float32)
     file = read_tensors(archive(tmp_path / "x.ckpt", nested, {"data/0": data.tobytes()}))
     assert np.array_equal(file.tensors["w"].values(), data.reshape(2, 3))
-    assert file.metadata == {"epoch": TensorHeader(type="STRING", value="3")}
+    assert file.metadata == {"epoch": MetadataValue(type="STRING", value="3")}
 
 
 def test_a_transposed_tensor_is_gathered(tmp_path: Path) -> None:
