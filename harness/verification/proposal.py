@@ -78,7 +78,7 @@ def of_patches(wanted: Revision, patches: Sequence[Patch]) -> Proposal:
         raise NothingTried(f"nothing to compare on {wanted.name}", why, "choose another --revision")
     for state in states:
         if state.state is State.CONFLICTS:
-            raise series.conflict(tree, state.patch, state.detail)
+            raise series.conflict_error(tree, state.patch, state.detail)
     origin = f"upstream {wanted.tag or wanted.commit or 'source'} ({wanted.name})"
     return Proposal(
         before=(tree, ()),

@@ -1,1 +1,1 @@
-"""The patch series: read, check, apply, edit and export it."""
+"""Read, check, apply, edit and export the patch series."""

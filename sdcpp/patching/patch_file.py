@@ -1,4 +1,4 @@
-"""One patch file: its message, what it says of itself, and its hunks."""
+"""Read a patch file: its message, its trailers and its hunks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sdcpp.git import IDENTITY
 from sdcpp.input_file import require_file
 from sdcpp.os_errors import reason
 
-#: Where git am sees the patch begin (git's mailinfo.c, patchbreak).
+#: The line at which the diff begins for git am (patchbreak in git's mailinfo.c).
 _BREAK = re.compile(rb"^(?:---[ \t]*\n|--- [^ ]|diff -|Index: )", re.MULTILINE)
 _HUNK = re.compile(r"@@ -(\d+)(?:,(\d+))? \+\d+(?:,(\d+))? @@")
 _TRAILER = re.compile(r"([A-Za-z][A-Za-z-]*): (\S.*)")
@@ -23,10 +23,11 @@ _TRAILER = re.compile(r"([A-Za-z][A-Za-z-]*): (\S.*)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patch:
-    """A patch; ``revisions`` empty means that it is for every one.
+    """A patch.
 
-    ``body`` is the message without subject and trailers. ``mail`` is what ``git am`` is given, ``diff`` what
-    ``git apply`` is given.
+    ``name`` is the name of its file without the suffix. ``body`` is its message without the subject and the trailers.
+    ``revisions`` are the names of the revisions and generations that it is for; if there are none, it is for all.
+    ``files`` are the files that it changes. ``mail`` is the input for ``git am``, ``diff`` the input for ``git apply``.
     """
 
     name: str
@@ -42,7 +43,7 @@ class Patch:
 
     @property
     def content_key(self) -> tuple[object, ...]:
-        """All that matters of it: the message, and the hunks but for the numbers of their lines."""
+        """A key that is equal for patches with the same message and the same hunks; line numbers do not count."""
         change = [
             (hunk.old, hunk.new, hunk.text.partition("\n")[2])
             for hunk in hunks(self.diff.decode("utf-8", "surrogateescape"))
@@ -52,7 +53,11 @@ class Patch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hunk:
-    """One hunk: the file before and after (None: not there), the line where it starts, and its text."""
+    """One hunk of a diff.
+
+    ``old`` and ``new`` are the names of the file before and after the change; None means that there is no such file.
+    ``line`` is the number of the first line in the old file.
+    """
 
     old: str | None
     new: str | None
@@ -61,14 +66,14 @@ class Hunk:
 
     @property
     def file(self) -> str:
-        """The name that git uses in a message about this hunk."""
+        """The name of the file in git's messages about this hunk."""
         return self.old or self.new or ""
 
 
 def read(path: Path) -> Patch:
-    """Return a patch from a file: what git format-patch wrote, or a plain ``git diff``; see ``parse``.
+    """Return the patch in a file that ``git format-patch`` or ``git diff`` wrote; see ``parse``.
 
-    Raises SeriesInvalid when the file cannot be read or holds no change.
+    Raises SeriesInvalid if the file cannot be read or changes nothing.
     """
     try:
         require_file(path)
@@ -79,15 +84,16 @@ def read(path: Path) -> Patch:
 
 
 def parse(content: bytes, path: Path) -> Patch:
-    """Return a patch from what is, or will be, the content of a file.
+    """Return the patch with this content; ``path`` is its file, which need not exist.
 
-    A trailer ``Revisions:`` lists, with commas, names of revisions.toml or ``generation A`` and its like;
-    without it, or with ``all``, the patch is for every revision. ``Upstream-Status:`` says what became of it.
+    The trailer ``Revisions:`` lists names of revisions and generations, such as ``generation A``, separated by commas.
+    Without this trailer, or with ``all``, the patch is for every revision. The trailer ``Upstream-Status:`` says
+    whether the patch was submitted upstream.
 
-    Raises SeriesInvalid when it holds no change.
+    Raises SeriesInvalid if the patch changes nothing.
     """
     sha256 = hashlib.sha256(content).hexdigest()
-    if content.count(b"\r\n") == content.count(b"\n"):  # all of it: an editor or a mail program did that
+    if content.count(b"\r\n") == content.count(b"\n"):  # every line: an editor or a mail program changed them
         content = content.replace(b"\r\n", b"\n")
     message = email.message_from_bytes(content, policy=email.policy.compat32)
     if message["Subject"] and message["From"]:
@@ -98,12 +104,12 @@ def parse(content: bytes, path: Path) -> Patch:
         mail = content
     else:
         text, subject = content, path.name
-        mail = _mail(subject).encode() + content
+        mail = _mail_header(subject).encode() + content
     start = _BREAK.search(text)
     if start is None:
         raise SeriesInvalid("patch changes nothing", path, "give a file made by git format-patch or git diff")
     diff = text[start.start() :]
-    body, trailers = _message(text[: start.start()].decode("utf-8", "replace"))
+    body, trailers = _split_message(text[: start.start()].decode("utf-8", "replace"))
     revisions = tuple(" ".join(item.split()) for item in trailers.get("Revisions", "all").split(","))
     return Patch(
         name=path.stem,
@@ -113,48 +119,49 @@ def parse(content: bytes, path: Path) -> Patch:
         body=body,
         upstream_status=trailers.get("Upstream-Status"),
         revisions=() if revisions == ("all",) else revisions,
-        files=tuple(dict.fromkeys(_files(diff.decode("utf-8", "replace")))),
+        files=tuple(dict.fromkeys(_changed_files(diff.decode("utf-8", "replace")))),
         mail=mail,
         diff=diff,
     )
 
 
-# The package unidiff refuses valid diffs of files with " b/" in their names, and does not keep the heads of hunks.
+# The package unidiff rejects valid diffs of files with " b/" in their names, and does not keep the @@ lines of hunks.
 def hunks(diff: str) -> Iterator[Hunk]:
-    """Yield the hunks of a diff, as far as it is well formed."""
+    """Yield the hunks of a diff. What does not look like a hunk is skipped."""
     old = new = None
     lines = iter(diff.split("\n"))
     for line in lines:
         if line.startswith("--- "):
-            old = _name(line)
+            old = _file_name(line)
         elif line.startswith("+++ "):
-            new = _name(line)
-        elif found := _HUNK.match(line):
-            left, right = int(found[2] or 1), int(found[3] or 1)
+            new = _file_name(line)
+        elif match := _HUNK.match(line):
+            old_left, new_left = int(match[2] or 1), int(match[3] or 1)
             text = [line]
-            while (left > 0 or right > 0) and (body := next(lines, None)) is not None:
+            while (old_left > 0 or new_left > 0) and (body := next(lines, None)) is not None:
                 text.append(body)
-                left -= body[:1] in ("", " ", "-")
-                right -= body[:1] in ("", " ", "+")
-            yield Hunk(old=old, new=new, line=int(found[1]), text="\n".join(text))
+                old_left -= body[:1] in ("", " ", "-")
+                new_left -= body[:1] in ("", " ", "+")
+            yield Hunk(old=old, new=new, line=int(match[1]), text="\n".join(text))
 
 
-def _name(line: str) -> str | None:
-    """Return the file of a ``---`` or ``+++`` line without git's a/ or b/."""
+def _file_name(line: str) -> str | None:
+    """Return the file that a ``---`` or ``+++`` line names, without git's a/ or b/, or None for /dev/null."""
     name = line[4:].partition("\t")[0].strip().strip('"')
     return None if name == "/dev/null" else name.partition("/")[2] or name
 
 
-def _files(diff: str) -> Iterator[str]:
+def _changed_files(diff: str) -> Iterator[str]:
+    """Yield the old and new names of the files that a diff changes, with repetitions."""
     for hunk in hunks(diff):
         yield from (name for name in (hunk.old, hunk.new) if name)
-    for line in diff.split("\n"):  # changes without a hunk
-        if found := re.match(r"(?:rename|copy) (?:from|to) (.+)|diff --git a/(.+) b/\2$", line):
-            yield found[1] or found[2]
+    for line in diff.split("\n"):  # files without a hunk: renamed, copied or binary
+        if match := re.match(r"(?:rename|copy) (?:from|to) (.+)|diff --git a/(.+) b/\2$", line):
+            yield match[1] or match[2]
 
 
-def _mail(subject: str) -> str:
-    """Return the head of a mail for a plain diff, of a fixed author and date."""
+def _mail_header(subject: str) -> str:
+    """Return the mail header for a diff that has none; author and date are always the same."""
     author = f"{IDENTITY['GIT_AUTHOR_NAME']} <{IDENTITY['GIT_AUTHOR_EMAIL']}>"
     return (
         f"From {'0' * 40} Mon Sep 17 00:00:00 2001\nFrom: {author}\n"
@@ -162,11 +169,11 @@ def _mail(subject: str) -> str:
     )
 
 
-def _message(text: str) -> tuple[str, dict[str, str]]:
-    """Split a commit message without its subject into its body and its trailers."""
+def _split_message(text: str) -> tuple[str, dict[str, str]]:
+    """Return the body and the trailers of a commit message without its subject."""
     paragraphs = re.split(r"\n\s*\n", text.strip())
     unfolded = re.sub(r"\n[ \t]+", " ", paragraphs[-1])
-    found = [_TRAILER.fullmatch(line.strip()) for line in unfolded.split("\n")]
-    if not all(found):
+    matches = [_TRAILER.fullmatch(line.strip()) for line in unfolded.split("\n")]
+    if not all(matches):
         return text.strip(), {}
-    return "\n\n".join(paragraphs[:-1]), {match[1]: match[2] for match in found if match}
+    return "\n\n".join(paragraphs[:-1]), {match[1]: match[2] for match in matches if match}

@@ -1,4 +1,4 @@
-"""The patch series: its order, what each patch does on a revision, and the patched tree."""
+"""Apply the patch series to a revision: the order of the patches, the state of each, and the patched workspace."""
 
 from __future__ import annotations
 
@@ -21,14 +21,25 @@ from sdcpp.patching.rules import violations
 from sdcpp.source import revision
 from sdcpp.source.workspace import Tree
 
-__all__ = ["Patch", "PatchState", "Prepared", "State", "entries", "lint", "load", "prepare", "read", "states"]
+__all__ = [
+    "Patch",
+    "PatchState",
+    "Prepared",
+    "State",
+    "file_names",
+    "lint",
+    "load",
+    "prepare",
+    "read",
+    "states",
+]
 
-#: Part of the name of a patched commit; another number after a change in how one is made.
+#: A part of the key of every patched commit. Raise it when patches are applied in another way.
 _METHOD = 1
 
 
 class State(enum.Enum):
-    """What a patch does on a revision."""
+    """The state of a patch on a revision."""
 
     APPLIES = "applies"
     UPSTREAM = "already upstream"
@@ -38,7 +49,7 @@ class State(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PatchState:
-    """A patch and its state; ``detail`` shows the hunk that conflicts, or says why it is not needed."""
+    """A patch and its state. ``detail`` has the hunks that conflict, or the reason why the patch is not needed."""
 
     patch: Patch
     state: State
@@ -47,7 +58,7 @@ class PatchState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """A workspace that shows ``commit``: its base and those patches that apply."""
+    """A workspace whose files are those of ``commit``: its base with the patches that apply."""
 
     tree: Tree
     commit: str
@@ -55,171 +66,176 @@ class Prepared:
 
     @property
     def path(self) -> Path:
-        """The folder to build."""
+        """The folder with the files."""
         return self.tree.path
 
 
-def entries(folder: Path = project.PATCHES) -> tuple[str, ...]:
-    """Return the file names of ``series`` in order; SeriesInvalid if it cannot be read."""
+def file_names(folder: Path = project.PATCHES) -> tuple[str, ...]:
+    """Return the file names that the file ``series`` lists, in order; raises SeriesInvalid if it cannot be read."""
     path = folder / "series"
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
         raise SeriesInvalid(
-            "series cannot be read", path, f"write one file name on each line of it: {error}"
+            f"series cannot be read ({error})",
+            path,
+            "create it, with the name of one patch file on each line",
         ) from error
     return tuple(name for line in lines if (name := line.partition("#")[0].strip()))
 
 
 def load(folder: Path = project.PATCHES) -> tuple[Patch, ...]:
-    """Return the patches in the order of ``series``; SeriesInvalid if a file is missing or no patch."""
-    return tuple(read(folder / name) for name in entries(folder))
+    """Return the patches in the order of ``series``; raises SeriesInvalid for a file that is missing or is no patch."""
+    return tuple(read(folder / name) for name in file_names(folder))
 
 
 def lint(folder: Path = project.PATCHES, revisions: Path = project.REVISIONS) -> list[str]:
-    """Return everything that is wrong with a folder of patches, each as ``file: complaint``."""
+    """Return all complaints about a folder of patches, each as ``file: complaint``."""
     try:
-        listed = entries(folder)
+        listed = file_names(folder)
     except SeriesInvalid as error:
-        return [f"series: {error.remedy}"]
-    there = {path.name for path in folder.iterdir()} - {"series", ".gitattributes"}
-    found = [
+        return [f"series: {error.what}; {error.remedy}"]
+    present = {path.name for path in folder.iterdir()} - {"series", ".gitattributes"}
+    complaints = [
         f"{name}: listed more than once in series" for name in dict.fromkeys(listed) if listed.count(name) > 1
     ]
-    found += [f"{name}: in series, but there is no such file" for name in listed if name not in there]
-    found += [f"{name}: not in series" for name in sorted(there - set(listed))]
+    complaints += [f"{name}: in series, but there is no such file" for name in listed if name not in present]
+    complaints += [f"{name}: not in series" for name in sorted(present - set(listed))]
     known = revision.load(revisions)
-    for name in sorted(there):
+    for name in sorted(present):
         try:
-            found += [f"{name}: {complaint}" for complaint in violations(read(folder / name), known)]
+            complaints += [f"{name}: {complaint}" for complaint in violations(read(folder / name), known)]
         except SeriesInvalid as error:
-            found.append(f"{name}: {error.what}")
-    return found
+            complaints.append(f"{name}: {error.what}")
+    return complaints
 
 
 def states(tree: Tree, patches: Iterable[Patch]) -> tuple[PatchState, ...]:
-    """Return the state of each patch, on top of those before it that apply.
+    """Return the state of each patch after the earlier patches that apply.
 
-    Works in an index of its own: the workspace's files are neither read nor changed, and no lock is needed.
+    This uses a temporary index. It neither reads nor changes the files of the workspace, so it needs no lock.
     """
     with tempfile.TemporaryDirectory(prefix="states.", dir=tree.repository.folder) as scratch:
-        inner = Repository(path=tree.path, index=Path(scratch) / "index")
-        inner.check_git("read-tree", tree.base)
-        return tuple(_state(tree, inner, patch, Path(scratch) / "diff") for patch in patches)
+        repository = Repository(path=tree.path, index=Path(scratch) / "index")
+        repository.check_git("read-tree", tree.base)
+        return tuple(_state(tree, repository, patch, Path(scratch) / "diff") for patch in patches)
 
 
 def patches_to_apply(states: Iterable[PatchState]) -> tuple[Patch, ...]:
-    """Return the patches to build with: those that apply, and those that conflict, so that the build says where."""
+    """Return the patches that apply or conflict. A build with one that conflicts fails and shows the hunk."""
     return tuple(s.patch for s in states if s.state in (State.APPLIES, State.CONFLICTS))
 
 
 def prepare(tree: Tree, patches: Sequence[Patch] = ()) -> Prepared:
-    """Check the workspace out at its base with the patches that apply, and return what came of each.
+    """Check out the base of a workspace with the patches that apply, and return the state of each patch.
 
-    Files that do not differ keep their times, so a build redoes only what the patches touch. The patched
-    commit is made once, by ``git am`` in a room of its own, and found again later; it has the same id
-    everywhere. A workspace that a killed process left in disorder is put right first, and files that
-    belong to no commit are removed.
+    Only files that differ are written, so that a build compiles again only what the patches change. ``git am`` creates
+    the patched commit in another folder, and later calls use the same commit. Its id is the same on every machine.
+    Damage by a process that was killed is repaired first, and files that belong to no commit are removed.
 
-    The caller holds ``cache.lock(tree.path)`` from before this call until it is done with the files.
+    The caller must hold ``cache.lock(tree.path)`` during this call and as long as it uses the files.
 
-    Raises PatchConflict, with the hunk, when a patch does not apply to a revision that it is for; the
-    workspace then shows the state that it had, whole.
+    Raises PatchConflict, with the hunk, if a patch does not apply to a revision that it is for. The workspace then has
+    the files of the commit that was checked out before.
     """
-    for name in ("index.lock", "HEAD.lock"):  # of a killed process, since the caller has the lock
+    for name in ("index.lock", "HEAD.lock"):  # left by a killed process, because the caller holds the lock
         (tree.repository.folder / name).unlink(missing_ok=True)
-    found = states(tree, patches)
-    for entry in found:
+    patch_states = states(tree, patches)
+    for entry in patch_states:
         if entry.state is State.CONFLICTS:
-            _show(tree, "HEAD")
-            raise conflict(tree, entry.patch, entry.detail)
-    applied = [entry.patch for entry in found if entry.state is State.APPLIES]
-    commit = _patched(tree, applied) if applied else tree.base
-    _show(tree, commit)
-    return Prepared(tree=tree, commit=commit, states=found)
+            _check_out(tree, "HEAD")
+            raise conflict_error(tree, entry.patch, entry.detail)
+    applied = [entry.patch for entry in patch_states if entry.state is State.APPLIES]
+    commit = _patched_commit(tree, applied) if applied else tree.base
+    _check_out(tree, commit)
+    return Prepared(tree=tree, commit=commit, states=patch_states)
 
 
-def _show(tree: Tree, commit: str) -> None:
-    """Make the workspace's files those of ``commit``, writing only what differs."""
-    inner = tree.repository
-    # Compares the content where the times look odd, as after a restored backup: such files stay untouched.
-    inner.git("update-index", "-q", "--really-refresh")
-    inner.check_git("checkout", "--quiet", "--force", "--detach", commit)
-    inner.check_git("clean", "-ffdxq")
+def _check_out(tree: Tree, commit: str) -> None:
+    """Change the files of the workspace to those of ``commit``, writing only files that differ."""
+    repository = tree.repository
+    # Compare the content of files with unexpected times, as in a restored backup. Equal files are then not written.
+    repository.git("update-index", "-q", "--really-refresh")
+    repository.check_git("checkout", "--quiet", "--force", "--detach", commit)
+    repository.check_git("clean", "-ffdxq")
 
 
-def _patched(tree: Tree, patches: Sequence[Patch]) -> str:
-    """Return the commit that has the patches on the base, made by git am if it is not there yet."""
+def _patched_commit(tree: Tree, patches: Sequence[Patch]) -> str:
+    """Return the commit that has the patches on top of the base. If it does not exist, git am creates it."""
     identity = "\n".join([str(_METHOD), tree.base, *(patch.sha256 for patch in patches)])
     name = f"refs/series/{hashlib.sha256(identity.encode()).hexdigest()[:40]}"
     known = tree.repository.resolve(name)
     if known is not None:
         return known
-    with _room(tree, {name for patch in patches for name in patch.files}) as room:
+    with _am_worktree(tree, {name for patch in patches for name in patch.files}) as worktree:
         for patch in patches:
-            mail = room.path / ".git-mail"
+            mail = worktree.path / ".git-mail"
             mail.write_bytes(patch.mail)
-            done = room.git(
+            done = worktree.git(
                 "am",
                 "--quiet",
-                "--keep-cr",  # some of upstream's files have CRLF
+                "--keep-cr",  # some of upstream's files have Windows line endings
                 "--no-3way",
-                "--whitespace=nowarn",  # as the author wrote it; our own patches are linted instead
+                "--whitespace=nowarn",  # no warnings: `sdcpp patch lint` checks white space
                 "--no-gpg-sign",
                 "--committer-date-is-author-date",
                 mail,
             )
             if done.status:
-                room.git("am", "--abort")
-                raise conflict(tree, patch, f"git am says: {(done.errors or done.output).strip()}")
-        commit = room.check_git("rev-parse", "HEAD")
+                worktree.git("am", "--abort")
+                raise conflict_error(tree, patch, f"git am says: {(done.errors or done.output).strip()}")
+        commit = worktree.check_git("rev-parse", "HEAD")
     tree.repository.check_git("update-ref", name, commit)
     return commit
 
 
 @contextmanager
-def _room(tree: Tree, names: set[str]) -> Iterator[Repository]:
-    """Yield a linked worktree at the base that holds only the files ``names``, for git am to work in.
+def _am_worktree(tree: Tree, names: set[str]) -> Iterator[Repository]:
+    """Yield a linked worktree of the base for git am that has only the files ``names``, and remove it.
 
-    The workspace stays out of it: killed in the middle, git am leaves nothing but this folder, and a file
-    that two patched states have in common keeps its time when one follows the other.
+    git am does not run in the workspace for two reasons. If it is killed, only this folder is left. And a file that is
+    the same in two patched states keeps its time when the workspace changes from one state to the other.
     """
     path = tree.path.with_name(f".{tree.path.name}.am")
     shutil.rmtree(path, ignore_errors=True)
     tree.repository.check_git("worktree", "prune")
     tree.repository.check_git("worktree", "add", "--quiet", "--no-checkout", "--detach", path, tree.base)
     try:
-        room = Repository(path=path)
-        room.check_git("read-tree", tree.base)
-        there = room.names()
-        room.update_index(there - names, "--skip-worktree")
-        if there & names:
-            room.check_git("checkout-index", "--", *sorted(there & names))
-        yield room
+        worktree = Repository(path=path)
+        worktree.check_git("read-tree", tree.base)
+        present = worktree.names()
+        worktree.update_index(present - names, "--skip-worktree")
+        if present & names:
+            worktree.check_git("checkout-index", "--", *sorted(present & names))
+        yield worktree
     finally:
         shutil.rmtree(path, ignore_errors=True)
         tree.repository.git("worktree", "prune")
 
 
-def _state(tree: Tree, inner: Repository, patch: Patch, diff: Path) -> PatchState:
-    reason = _not_for(tree, patch)
+def _state(tree: Tree, repository: Repository, patch: Patch, diff: Path) -> PatchState:
+    """Return the state of a patch on the index of ``repository``; if the patch applies, apply it to the index.
+
+    ``diff`` is the path of a temporary file.
+    """
+    reason = _why_not_needed(tree, patch)
     if reason:
         return PatchState(patch=patch, state=State.NOT_NEEDED, detail=reason)
     diff.write_bytes(patch.diff)
     apply = ("apply", "--cached", "--verbose", "--whitespace=nowarn")
-    forward, reverse = (inner.git(*apply, "--check", *more, diff) for more in ((), ("--reverse",)))
-    # Where context is short both may fit somewhere; the one that fits nearer to its place is meant.
-    there = reverse.status == 0 and (forward.status != 0 or _offset(reverse) < _offset(forward))
-    if there:
-        return PatchState(patch=patch, state=State.UPSTREAM, detail="its change is in the source already")
+    forward, reverse = (repository.git(*apply, "--check", *more, diff) for more in ((), ("--reverse",)))
+    # With little context, both directions may apply somewhere. The one that applies nearer to the hunk's lines counts.
+    is_upstream = reverse.status == 0 and (forward.status != 0 or _offset(reverse) < _offset(forward))
+    if is_upstream:
+        return PatchState(patch=patch, state=State.UPSTREAM, detail="the source already has its change")
     if forward.status:
-        return PatchState(patch=patch, state=State.CONFLICTS, detail=_explain(patch, forward.errors))
-    inner.check_git(*apply, diff)
+        return PatchState(patch=patch, state=State.CONFLICTS, detail=_failed_hunks(patch, forward.errors))
+    repository.check_git(*apply, diff)
     return PatchState(patch=patch, state=State.APPLIES, detail="")
 
 
-def _not_for(tree: Tree, patch: Patch) -> str:
-    """Return why a patch is not for a revision, or nothing if it is."""
+def _why_not_needed(tree: Tree, patch: Patch) -> str:
+    """Return the reason why a patch is not for a revision, or "" if it is for it."""
     names = {tree.revision.name, f"generation {tree.lora_api}"}
     if not patch.revisions or names & set(patch.revisions):
         return ""
@@ -227,27 +243,27 @@ def _not_for(tree: Tree, patch: Patch) -> str:
 
 
 def _offset(done: process.Completed) -> int:
-    """Return by how many lines git moved the hunks in all."""
+    """Return the sum of the lines by which git moved the hunks."""
     return sum(int(lines) for lines in re.findall(r"\(offset -?(\d+) lines?\)", done.errors))
 
 
-def _explain(patch: Patch, errors: str) -> str:
-    """Return which hunk does not apply, its text, and git's own words."""
+def _failed_hunks(patch: Patch, errors: str) -> str:
+    """Return the hunks that do not apply, given the errors of git apply; if there is none, return the errors."""
     failed = set(re.findall(r"^error: patch failed: (.+):(\d+)$", errors, re.MULTILINE))
     absent = set(re.findall(r"^error: (.+): does not exist in index$", errors, re.MULTILINE))
     shown = []
     for hunk in hunks(patch.diff.decode("utf-8", "replace")):
         if hunk.file in absent or (hunk.file, str(hunk.line)) in failed:
-            why = "the file is not there" if hunk.file in absent else "this hunk does not fit"
+            why = "the file does not exist" if hunk.file in absent else "this hunk does not apply"
             shown.append(f"{hunk.file}, line {hunk.line}: {why}\n{hunk.text}")
     return "\n".join(shown) or "\n".join(re.findall(r"^error: .*", errors, re.MULTILINE)) or errors.strip()
 
 
-def conflict(tree: Tree, patch: Patch, detail: str) -> PatchConflict:
-    """Return the error that says why a patch does not apply to a revision that it is for."""
-    shown = "\n    ".join(detail.split("\n"))
+def conflict_error(tree: Tree, patch: Patch, detail: str) -> PatchConflict:
+    """Return the error for a patch that does not apply to a revision that it is for."""
+    indented = "\n    ".join(detail.split("\n"))
     return PatchConflict(
         "patch does not apply",
         f"{os.fspath(patch.path)} on {tree.revision.name}",
-        f"make it again on this revision, or list the revisions that it is for in its line Revisions:\n    {shown}",
+        f"update it for this revision, or list the revisions that it is for in its Revisions: line\n    {indented}",
     )

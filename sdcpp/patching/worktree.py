@@ -1,9 +1,9 @@
-"""The series as commits of a working tree: started from the files of ``patches/``, and exported back to them.
+"""Turn the files of ``patches/`` into commits of a working tree, and export the commits back to files.
 
-Each commit remembers its file in a trailer ``Patch-Filename:``, which stays through amending and rebasing and
-is taken out again on the way back. What is exported is made by git from the commit alone, so exporting twice
-changes nothing. A file that says the same as its commit is left as it is: a patch for several revisions is not
-written anew with the line numbers of each.
+Each commit has the name of its file in a trailer ``Patch-Filename:``, which amending and rebasing keep. The export
+removes the trailer. git writes each file from its commit alone, so that a second export changes nothing. If a commit
+differs from its file only in line numbers, the file stays unchanged. Otherwise a patch for several revisions would
+change with the revision of the working tree.
 """
 
 from __future__ import annotations
@@ -24,27 +24,26 @@ from sdcpp.source.workspace import BASE, Tree
 
 #: The trailer that names a commit's file.
 TRAILER = "Patch-Filename"
-#: The configuration entry in which a working tree keeps the files that it was started from.
+#: The git setting of a working tree that has the names of the patch files that its commits come from.
 _STARTED = "sdcpp.started"
-#: The least context that git am accepts; the rest gives the same commit the same file.
+#: One line of context is the minimum for git am. The other options make the file depend on the commit alone.
 _FORMAT = ("--zero-commit", "--no-signature", "--full-index", "--no-numbered", "--unified=1", "--stat=80")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exported:
-    """The files of ``patches/`` that an export wrote, removed, and left as they were."""
+    """The names of the patch files that an export has written, removed, and left unchanged."""
 
     written: tuple[str, ...]
     removed: tuple[str, ...]
-    same: tuple[str, ...]
+    unchanged: tuple[str, ...]
 
 
 def start(tree: Tree, patches: Iterable[Patch], folder: Path) -> list[Patch]:
-    """Make ``folder`` a git repository that shows the revision with its patches, one commit each.
+    """Create a git repository in ``folder`` with a commit for each patch that applies, and return these patches.
 
-    It needs nothing else to live: the cache may be cleared. Returns the patches that it has.
-    If anything goes wrong meanwhile, Ctrl-C included, the folder is removed.
-    Raises OutputRefused for a folder with something in it, and PatchConflict.
+    The repository does not depend on the cache. If anything fails, also because of Ctrl-C, the folder is removed.
+    Raises OutputRefused if ``folder`` exists and is not an empty folder, and PatchConflict.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise OutputRefused(
@@ -53,111 +52,118 @@ def start(tree: Tree, patches: Iterable[Patch], folder: Path) -> list[Patch]:
     states = series.states(tree, patches)
     for state in states:
         if state.state is State.CONFLICTS:
-            raise series.conflict(tree, state.patch, state.detail)
+            raise series.conflict_error(tree, state.patch, state.detail)
     atomic_write.ensure_folder(folder)
     try:
-        return _started(tree, states, folder)
+        return _commit_patches(tree, states, folder)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
 
 
-def _started(tree: Tree, states: Iterable[PatchState], folder: Path) -> list[Patch]:
-    """Fill an empty folder and return the patches that it has."""
-    made = Repository(path=folder.resolve())
-    made.create()
-    allow = "uploadpack.allowAnySHA1InWant=true"  # a user's folder has no name for its base
+def _commit_patches(tree: Tree, states: Iterable[PatchState], folder: Path) -> list[Patch]:
+    """Create the repository in an empty folder, and return the patches that apply."""
+    repository = Repository(path=folder.resolve())
+    repository.create()
+    allow = "uploadpack.allowAnySHA1InWant=true"  # in the workspace of a user's folder no ref names the base
     with cache.lock(tree.path):
-        made.check_git(
+        repository.check_git(
             "-c", allow, "fetch", "--quiet", "--no-tags", tree.repository.folder, f"{tree.base}:{BASE}"
         )
-    made.check_git("checkout", "--quiet", "-B", "series", BASE)
+    repository.check_git("checkout", "--quiet", "-B", "series", BASE)
     applied = [state.patch for state in states if state.state is State.APPLIES]
-    for wanted in applied:
-        mail = made.folder / "mail"
-        mail.write_bytes(wanted.mail)
-        done = made.git("am", "--quiet", "--keep-cr", "--no-3way", "--whitespace=nowarn", mail)
+    for patch in applied:
+        mail = repository.folder / "mail"
+        mail.write_bytes(patch.mail)
+        done = repository.git("am", "--quiet", "--keep-cr", "--no-3way", "--whitespace=nowarn", mail)
         if done.status:
-            raise series.conflict(tree, wanted, f"git am says: {(done.errors or done.output).strip()}")
+            raise series.conflict_error(tree, patch, f"git am says: {(done.errors or done.output).strip()}")
         mail.unlink()
-        made.check_git(
-            "commit", "--quiet", "--amend", "--no-edit", "--trailer", f"{TRAILER}: {wanted.path.name}"
+        repository.check_git(
+            "commit", "--quiet", "--amend", "--no-edit", "--trailer", f"{TRAILER}: {patch.path.name}"
         )
-        made.check_git("config", "--add", _STARTED, wanted.path.name)
+        repository.check_git("config", "--add", _STARTED, patch.path.name)
     return applied
 
 
 def export(folder: Path, patches: Path) -> Exported:
-    """Write the commits of a working tree that ``start`` made into ``patches``, and its ``series``.
+    """Write the commits of a working tree to files in the folder ``patches``, and update its file ``series``.
 
-    A commit without the trailer gets a file named by its subject. A patch that the working tree was started
-    with and that has no commit any more is removed; patches for other revisions keep their place.
-    Raises SeriesInvalid, before anything is written, for a folder that ``start`` did not make, changes without
-    a commit, and two commits of one file.
+    ``folder`` is a working tree that ``start`` created. A commit without the trailer gets a file name from its subject.
+    If a patch that the working tree was started with has no commit any more, its file is removed. Patches for other
+    revisions keep their positions in ``series``.
+    Raises SeriesInvalid, before anything is written, if ``start`` did not create the folder, if it has uncommitted
+    changes, or if two commits have the same file name.
     """
-    made = Repository(path=folder.resolve())
-    if not made.folder.is_dir() or made.resolve(BASE) is None:
+    repository = Repository(path=folder.resolve())
+    if not repository.folder.is_dir() or repository.resolve(BASE) is None:
         raise SeriesInvalid(
-            "the folder was not made by `sdcpp patch start`", folder, "give a folder that it has made"
+            "`sdcpp patch start` did not create this folder", folder, "give a folder that it has created"
         )
-    if made.check_git("status", "--porcelain"):
+    if repository.check_git("status", "--porcelain"):
         raise SeriesInvalid(
             "the folder has uncommitted changes", folder, "commit or discard them, then export again"
         )
-    listed = series.entries(patches)
-    started = set(made.git("config", "--get-all", _STARTED).output.split())
-    found: dict[str, Patch] = {}
-    for commit in made.check_git("rev-list", "--reverse", "--no-merges", f"{BASE}..HEAD").split():
-        mail = made.check_git("format-patch", "-1", "--stdout", *_FORMAT, commit)
-        name, text = _named(mail)
-        if name in found:
+    listed = series.file_names(patches)
+    started = set(repository.git("config", "--get-all", _STARTED).output.split())
+    exported: dict[str, Patch] = {}
+    for commit in repository.check_git("rev-list", "--reverse", "--no-merges", f"{BASE}..HEAD").split():
+        mail = repository.check_git("format-patch", "-1", "--stdout", *_FORMAT, commit)
+        name, text = _without_trailer(mail)
+        if name in exported:
             raise SeriesInvalid(
                 f"two commits have the file name {name}",
                 folder,
-                f"squash them, or change one's {TRAILER}: line",
+                f"squash the two commits, or change the {TRAILER}: line of one",
             )
-        found[name] = patch_file.parse(text.encode("utf-8", "surrogateescape"), patches / name)
-    same = tuple(name for name, made_now in found.items() if name in listed and _equal(patches, made_now))
-    written = tuple(name for name in found if name not in same)
-    removed = tuple(name for name in listed if name in started and name not in found)
+        exported[name] = patch_file.parse(text.encode("utf-8", "surrogateescape"), patches / name)
+    unchanged = tuple(
+        name for name, patch in exported.items() if name in listed and _equals_file(patch, patches)
+    )
+    written = tuple(name for name in exported if name not in unchanged)
+    removed = tuple(name for name in listed if name in started and name not in exported)
     for name in written:
-        atomic_write.write(patches / name, found[name].mail)
+        atomic_write.write(patches / name, exported[name].mail)
     for name in removed:
         (patches / name).unlink(missing_ok=True)
-    order = _merged([name for name in listed if name not in removed], list(found))
+    order = _merge_order([name for name in listed if name not in removed], list(exported))
     path = patches / "series"
     lines = path.read_text(encoding="utf-8").splitlines()
-    head = [line for line in lines if line.startswith("#") or not line.strip()]
+    comments = [line for line in lines if line.startswith("#") or not line.strip()]
     if order != list(listed):
-        atomic_write.write(path, "\n".join([*head, *order, ""]))
-    made.git("config", "--unset-all", _STARTED)
-    for name in found:
-        made.check_git("config", "--add", _STARTED, name)
-    return Exported(written=written, removed=removed, same=same)
+        atomic_write.write(path, "\n".join([*comments, *order, ""]))
+    repository.git("config", "--unset-all", _STARTED)
+    for name in exported:
+        repository.check_git("config", "--add", _STARTED, name)
+    return Exported(written=written, removed=removed, unchanged=unchanged)
 
 
-def _named(mail: str) -> tuple[str, str]:
-    """Return the file name of an exported commit, and its mail without the trailer that says it."""
+def _without_trailer(mail: str) -> tuple[str, str]:
+    """Return the file name of an exported commit, and its mail without the trailer that has the file name."""
     message, line, rest = mail.partition("\n---\n")
-    named = re.search(rf"^{TRAILER}: (\S+)\n?", f"{message}\n", re.MULTILINE)
-    if named:
-        message = (message + "\n").replace(named[0], "", 1).removesuffix("\n")
-        return named[1], f"{message}{line}{rest}\n"
+    trailer = re.search(rf"^{TRAILER}: (\S+)\n?", f"{message}\n", re.MULTILINE)
+    if trailer:
+        message = (message + "\n").replace(trailer[0], "", 1).removesuffix("\n")
+        return trailer[1], f"{message}{line}{rest}\n"
     subject = re.search(r"^Subject: \[PATCH\] (?:[^:\n]*: )?(.*)", mail, re.MULTILINE)
     words = re.findall(r"[a-z0-9]+", subject[1].lower() if subject else "")
     return "-".join(words[:5]) + ".patch", f"{mail}\n"
 
 
-def _equal(patches: Path, now: Patch) -> bool:
-    """Return whether a patch's file says what its commit does, line numbers and hashes aside."""
-    return patch_file.read(patches / now.path.name).content_key == now.content_key
+def _equals_file(patch: Patch, patches: Path) -> bool:
+    """Return whether an exported patch and its file in ``patches`` differ in line numbers and hashes at most."""
+    return patch_file.read(patches / patch.path.name).content_key == patch.content_key
 
 
-def _merged(listed: Sequence[str], found: Sequence[str]) -> list[str]:
-    """Return ``listed`` with those of ``found`` in their order, new ones after what they follow there."""
-    ordered = iter([name for name in found if name in listed])
-    order = [next(ordered) if name in found else name for name in listed]
-    for place, name in enumerate(found):
+def _merge_order(listed: Sequence[str], exported: Sequence[str]) -> list[str]:
+    """Return the new order of the series.
+
+    The names in ``exported`` have the order of ``exported``, and the other names in ``listed`` keep their positions. A
+    name that is not in ``listed`` comes after the name that precedes it in ``exported``.
+    """
+    ordered = iter([name for name in exported if name in listed])
+    order = [next(ordered) if name in exported else name for name in listed]
+    for index, name in enumerate(exported):
         if name not in order:
-            order.insert(order.index(found[place - 1]) + 1 if place else len(order), name)
+            order.insert(order.index(exported[index - 1]) + 1 if index else len(order), name)
     return order

@@ -30,5 +30,5 @@ def main(arguments: argparse.Namespace) -> int:
     for word, names in (("written", done.written), ("removed", done.removed)):
         for name in names:
             console.out.print(f"{word:8} {name}", markup=False)
-    console.out.print(f"{len(done.same)} patches are unchanged", markup=False)
+    console.out.print(f"{len(done.unchanged)} patches are unchanged", markup=False)
     return 0

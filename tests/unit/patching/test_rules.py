@@ -20,7 +20,7 @@ def test_the_projects_own_patches_keep_the_rules() -> None:
 
 def test_the_projects_own_patches_can_be_read() -> None:
     found = {entry.name: entry for entry in series.load()}
-    assert [f"{name}.patch" for name in found] == list(series.entries())
+    assert [f"{name}.patch" for name in found] == list(series.file_names())
     assert found["lora-find-gguf"].revisions == ("generation B",)
     assert found["lora-find-gguf-single-mode"].revisions == ("generation A",)
     assert found["lora-find-gguf"].files == ("stable-diffusion.cpp",)
@@ -64,7 +64,7 @@ WHY = "The small thing was not as good as it might have been, which a test shows
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        (replacing("fix: make", "Make"), "no Conventional Commit"),
+        (replacing("fix: make", "Make"), "not a Conventional Commit"),
         (replacing("fix: make", "fix: " + "make " * 12), "longer than 72"),
         (replacing(WHY, ""), "say why"),
         (replacing(f"Upstream-Status: {STATUS}\n", ""), "no Upstream-Status"),
@@ -74,14 +74,14 @@ WHY = "The small thing was not as good as it might have been, which a test shows
         (replacing("Revisions: generation A, 2025-12\n", ""), "no Revisions"),
         (replacing("2025-12\n---", "2025-11\n---"), "neither a revision nor a generation: 2025-11"),
         (replacing("generation A", "generation D"), "neither a revision nor a generation: generation D"),
-        (replacing("See https", "See /home/me/notes and https"), "names a place of one machine: /home/me/notes"),
-        (replacing("+better", '+f("/home/me/x")'), "adds a place of one machine"),
-        (replacing("+better", "+f(C:\\x)"), "adds a place of one machine"),
-        (replacing("+better", "+better "), "ends in white space"),
-        (replacing("+better", "+better\t"), "ends in white space"),
-        (replacing("2.39.5\n", "2.39.5\n\nSent from my phone\n"), "something after its last hunk: Sent"),
-        (replacing("-- \n2.39.5\n", "junk\n"), "something after its last hunk: junk"),
-        (replacing("-- \n2.39.5\n\n", "-- \n2.39.5"), "does not end with a line end"),
+        (replacing("See https", "See /home/me/notes and https"), "has a path of one machine: /home/me/notes"),
+        (replacing("+better", '+f("/home/me/x")'), "adds a path of one machine"),
+        (replacing("+better", "+f(C:\\x)"), "adds a path of one machine"),
+        (replacing("+better", "+better "), "ends with white space"),
+        (replacing("+better", "+better\t"), "ends with white space"),
+        (replacing("2.39.5\n", "2.39.5\n\nSent from my phone\n"), "other text after its last hunk: Sent"),
+        (replacing("-- \n2.39.5\n", "junk\n"), "other text after its last hunk: junk"),
+        (replacing("-- \n2.39.5\n\n", "-- \n2.39.5"), "does not end with a line break"),
         (replacing("From 0000", "x-From 0000"), "git am needs that"),
         (replacing("<somebody@example.org>", ""), "git am needs that"),
         (replacing("Date: ", "When: "), "git am needs that"),
@@ -90,7 +90,7 @@ WHY = "The small thing was not as good as it might have been, which a test shows
         (replacing("+++ b/stable-diffusion.cpp", "+++ b/../other.cpp"), "outside the source tree"),
         (lambda text: text[: text.index("@@")], "has no hunk"),
         (lambda text: text[: text.index("---\n")], "changes nothing"),
-        (lambda text: text.replace("\n", "\r\n"), "Windows line ends"),
+        (lambda text: text.replace("\n", "\r\n"), "Windows line endings"),
     ],
 )  # fmt: skip
 def test_a_rule_that_is_broken_is_named(

@@ -310,7 +310,7 @@ def test_a_changed_context_line_is_a_conflict_that_shows_the_hunk(
     found = series.states(tree, [good, bad])
     assert [entry.state for entry in found] == [State.APPLIES, State.CONFLICTS]
     detail = found[1].detail.split("\n")
-    assert detail[0] == "stable-diffusion.cpp, line 27: this hunk does not fit"
+    assert detail[0] == "stable-diffusion.cpp, line 27: this hunk does not apply"
     assert {" line twenty-nine", "-line 30", "+better"} <= set(detail)
     assert "+also" not in detail  # the other hunk would fit
     assert differing(before, tree) == set()
@@ -337,7 +337,7 @@ def test_every_hunk_that_conflicts_is_shown_with_its_file(tree: workspace.Tree, 
     bad = author.patch("bad", {"absent.cpp": lambda _old: "changed\n"})
     with pytest.raises(PatchConflict) as caught:
         prepare(tree, bad)
-    assert "absent.cpp, line 1: the file is not there" in caught.value.remedy
+    assert "absent.cpp, line 1: the file does not exist" in caught.value.remedy
     already = author.patch("already", {"new.cpp": lambda _old: "mine\n"})
     folder = git_repositories.write(
         author.path.parent / "taken", {**git_repositories.TREE, "new.cpp": "theirs\n"}
@@ -367,8 +367,8 @@ def test_a_damaged_workspace_is_restored(tree: workspace.Tree, author: Author) -
     (tree.path / "docs" / "lora.md").unlink()
     for name in ("index.lock", "HEAD.lock"):
         (tree.path / ".git" / name).touch()
-    room = tree.path.with_name(f".{tree.path.name}.am")
-    git_repositories.write(room, {"left/over.cpp": ""})
+    am_worktree = tree.path.with_name(f".{tree.path.name}.am")
+    git_repositories.write(am_worktree, {"left/over.cpp": ""})
     assert prepare(tree, made) == undisturbed
     assert git_repositories.contents(tree.path) == wanted
     assert clean(tree)

@@ -66,7 +66,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def order(patches: Path) -> list[str]:
-    return [name.removesuffix(".patch") for name in series.entries(patches)]
+    return [name.removesuffix(".patch") for name in series.file_names(patches)]
 
 
 def subjects(folder: Path) -> list[str]:
@@ -77,7 +77,9 @@ def test_exporting_twice_changes_nothing(working_tree: Path, patches: Path) -> N
     before = contents(patches)
     for _ in range(2):
         done = worktree.export(working_tree, patches)
-        assert done == Exported(written=(), removed=(), same=("say-ten-in-words.patch", "thirty-too.patch"))
+        assert done == Exported(
+            written=(), removed=(), unchanged=("say-ten-in-words.patch", "thirty-too.patch")
+        )
         assert contents(patches) == before
 
 
@@ -132,7 +134,7 @@ def test_changing_dropping_and_adding_commits(tree: workspace.Tree, patches: Pat
     assert b"+TEN" in (patches / "say-ten-in-words.patch").read_bytes()
     assert (patches / "series").read_text().startswith("# in order\n")
     assert not (patches / "thirty-too.patch").exists()
-    assert worktree.export(work, patches).same == ("say-ten-in-words.patch", "fifty-at-last.patch")
+    assert worktree.export(work, patches).unchanged == ("say-ten-in-words.patch", "fifty-at-last.patch")
 
 
 def test_another_order_keeps_the_place_of_patches_for_other_revisions(
@@ -197,7 +199,7 @@ def test_the_projects_own_patches_are_written_as_export_writes_them() -> None:
 def test_the_page_of_patches_has_a_row_for_each() -> None:
     page = (project.ROOT / "docs" / "patches.md").read_text(encoding="utf-8")
     rows = [line.partition("[")[2].partition("]")[0] for line in page.splitlines() if line.startswith("| [")]
-    names = [name.removesuffix(".patch").removesuffix("-generation-b") for name in series.entries()]
+    names = [name.removesuffix(".patch").removesuffix("-generation-b") for name in series.file_names()]
     assert rows == list(dict.fromkeys(rows))
     assert set(rows) == set(names)
 

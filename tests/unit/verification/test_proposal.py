@@ -44,7 +44,7 @@ def test_a_patch_that_does_not_fit_is_a_conflict_before_anything_is_built(
 ) -> None:
     with pytest.raises(PatchConflict) as caught:
         proposal.of_patches(revision, [a_patch(tmp_path, "line 99", "better")])
-    assert "stable-diffusion.cpp, line 29: this hunk does not fit" in caught.value.remedy
+    assert "stable-diffusion.cpp, line 29: this hunk does not apply" in caught.value.remedy
 
 
 def test_a_patch_that_is_there_already_is_nothing_to_compare(revision: Revision, tmp_path: Path) -> None:
