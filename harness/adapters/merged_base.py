@@ -62,7 +62,7 @@ def make(base: Base, uses: Sequence[Use[AdapterFile]], *, rounded: bool = False)
             (role, name): array.astype(np.float32).astype(NUMPY[base.files[role][name].dtype])
             for (role, name), array in sums.items()
         }
-        if base.whole:
+        if base.full_merged_file:
             changed = {name: array for (role, name), array in rounded_sums.items() if role == "model"}
             base.write("model", partial / "model.safetensors", changed)
             return

@@ -1,1 +1,1 @@
-"""Small random base models, made from a seed."""
+"""Small base models with random weights that are made from a seed."""

@@ -1,6 +1,6 @@
-"""The tensors of the models that stable-diffusion.cpp knows, at the smallest widths it accepts.
+"""The tensors of models that stable-diffusion.cpp supports, with the smallest widths that it accepts.
 
-Names and shapes are those of the published checkpoints: Flux (github.com/black-forest-labs/flux,
+Names and shapes follow the published checkpoints: Flux (github.com/black-forest-labs/flux,
 ``src/flux/model.py``), Stable Diffusion 1 (github.com/CompVis/latent-diffusion, ``openaimodel.py``) with the
 tiny UNet of segmind/tiny-sd, CLIP-L (openai/clip-vit-large-patch14) and TAESD (github.com/madebyollin/taesd).
 """
@@ -38,7 +38,7 @@ def _norm(name: str, width: int) -> Weights:
 
 
 def prefixed(prefix: str, weights: Mapping[str, Weight]) -> Weights:
-    """Return the tensors under longer names, as a checkpoint that holds several models has them."""
+    """Return the tensors with a prefix before each name. A checkpoint of several models uses such prefixes."""
     return {prefix + name: weight for name, weight in weights.items()}
 
 
@@ -51,9 +51,11 @@ def flux(
     single: int = 1,
     gain: float = 1.0,
 ) -> Weights:
-    """Return Flux (schnell: no guidance embedding) with ``hidden`` channels and the given numbers of blocks.
+    """Return the tensors of Flux (schnell, which has no guidance embedding).
 
-    The matrices that adapters change are F32, so that merging an adapter into them rounds nothing away.
+    ``hidden`` is the number of channels, ``head`` the size of an attention head, ``context`` the width of the text
+    embedding; ``double`` and ``single`` are the numbers of blocks. ``gain`` scales the last matrix. The matrices that
+    adapters change are F32, so merging an adapter into them loses no precision.
     """
     mlp = 4 * hidden
     weights: Weights = {
@@ -89,9 +91,10 @@ def flux(
 
 
 def clip_l(changed: Collection[int] = ()) -> Weights:
-    """Return CLIP ViT-L/14's text encoder (123 million parameters; the library fixes its widths).
+    """Return the tensors of CLIP ViT-L/14's text encoder (123 million parameters; the library fixes the widths).
 
-    The matrices of the layers in ``changed`` are F32, so that merging an adapter into them rounds nothing away.
+    ``changed`` are the numbers of the layers that adapters change. Their matrices are F32, so merging an adapter into
+    them loses no precision.
     """
     text = "text_model"
     weights: Weights = {
@@ -115,10 +118,10 @@ def _taesd_block(name: str, width: int) -> Weights:
 
 
 def taesd(channels: int, *, contrast: float, brightness: tuple[float, float, float]) -> Weights:
-    """Return the decoder of TAESD for latents of ``channels`` channels.
+    """Return the tensors of the decoder of TAESD, for latents of ``channels`` channels.
 
-    ``contrast`` scales the last convolution and ``brightness`` is its bias for red, green and blue (1 is
-    white): the numbers that calibrate a base model's pictures.
+    ``contrast`` scales the last convolution. ``brightness`` is the bias of that convolution for red, green and blue; 1
+    is white. Both are chosen so that the pictures meet ``Calibration``.
     """
     width = 64
     weights = _conv("decoder.layers.0", width, channels, 3, gain=1.4)
@@ -128,7 +131,7 @@ def taesd(channels: int, *, contrast: float, brightness: tuple[float, float, flo
             weights |= _taesd_block(f"decoder.layers.{index}", width)
             index += 1
         if stage < 3:
-            index += 1  # the upsampling has no weights
+            index += 1  # the upsampling layer has no weights
             weights |= _conv(f"decoder.layers.{index}", width, width, 3, gain=1.4, bias=False)
             index += 1
     weights |= _conv(f"decoder.layers.{index}", 3, width, 3, gain=contrast, bias=False)
@@ -137,7 +140,7 @@ def taesd(channels: int, *, contrast: float, brightness: tuple[float, float, flo
 
 
 def taesd_encoder(channels: int) -> Weights:
-    """Return the encoder of TAESD for latents of ``channels`` channels, which no picture here runs through."""
+    """Return the tensors of the encoder of TAESD, for latents of ``channels`` channels. No test here encodes."""
     width = 64
     weights = _conv("encoder.layers.0", width, 3, 3)
     index = 1
@@ -152,7 +155,7 @@ def taesd_encoder(channels: int) -> Weights:
 
 
 def sd1_tiny() -> Weights:
-    """Return the tiny UNet of the Stable Diffusion 1 family (324 million parameters; the widths are fixed)."""
+    """Return the tensors of the tiny UNet of Stable Diffusion 1 (324 million parameters; the widths are fixed)."""
     weights: Weights = {
         **_linear("time_embed.0", 1280, 320),
         **_linear("time_embed.2", 1280, 1280),
@@ -175,13 +178,13 @@ def sd1_tiny() -> Weights:
             weights |= _resnet(f"{block}.0", width + skips.pop(), out) | _attention(f"{block}.1", out)
             width = out
         if level < 2:
-            # The first upsampling stands alone in its block, the second follows a pair.
+            # The library expects the first upsampling at index 1 of its block, and the second at index 2.
             weights |= _conv(f"output_blocks.{3 * level + 2}.{1 if level == 0 else 2}.conv", out, out, 3)
     return weights
 
 
 def sd1() -> Weights:
-    """Return the UNet of Stable Diffusion 1 (860 million parameters; the widths are fixed)."""
+    """Return the tensors of the UNet of Stable Diffusion 1 (860 million parameters; the widths are fixed)."""
     weights: Weights = {
         **_linear("time_embed.0", 1280, 320),
         **_linear("time_embed.2", 1280, 1280),
@@ -211,7 +214,7 @@ def sd1() -> Weights:
             weights |= _attention(f"output_blocks.{index}.1", out) if level < 3 else {}
             width = out
             if i == 2 and level:
-                # After the attention where there is one.
+                # The upsampling follows the attention, if the block has one.
                 weights |= _conv(f"output_blocks.{index}.{2 if level < 3 else 1}.conv", out, out, 3)
             index += 1
     return weights

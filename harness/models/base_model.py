@@ -1,7 +1,7 @@
-"""Base models: small, random, reproducible from a seed, and calibrated so that pictures can be judged.
+"""Base models: small, with random weights that are reproducible from a seed.
 
-No published weights are used. A base model has the tensor names and the widths that a revision demands and
-random values in them; what it paints means nothing, but it depends on every weight that an adapter changes.
+No published weights are used. A base model has the tensor names and widths that a revision of the library requires, and
+random values. Its pictures show nothing, but they depend on every weight that an adapter changes.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from harness.formats.tensor import NUMPY, Bytes
 from harness.formats.write import Spec, as_bytes, write_container
 from sdcpp import cache
 
-#: Raised when the way tensors are made from a recipe changes, so that cached files are made anew.
+#: Increment this number when the same recipe gives other tensors. Cached files are then written again.
 CACHE_VERSION = 1
-#: Length of the block of random numbers that all tensors are cut from. A prime, so that no row length divides
-#: it and rows of a large matrix do not repeat in step.
+#: The number of random numbers in the block from which the values of all tensors are taken. It is a prime, so no row
+#: length divides it, and the rows of a large matrix do not repeat.
 BLOCK = 4_194_301
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weight:
-    """One tensor of a base model: its shape in PyTorch's order and how its values are drawn.
+    """One tensor of a base model: its shape in PyTorch's order, the distribution of its values, and its type.
 
-    ``std`` is the standard deviation, 0 for a constant tensor; ``mean`` is added to every value: one number,
-    or one for each index of the first axis.
+    ``std`` is the standard deviation of the values; it is 0 for a constant tensor. ``mean`` is added to every value. It
+    is one number, or one number for each index of the first axis.
     """
 
     shape: tuple[int, ...]
@@ -44,17 +44,17 @@ class Weight:
 
 
 Weights = dict[str, Weight]
-#: The role of a file and the name of a tensor in it.
+#: The role of a file, and the name of a tensor in that file.
 TensorId = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """What a base model's pictures must look like before anything is judged by them.
+    """The requirements for the pictures of a base model. A case is not judged if its pictures do not meet them.
 
-    Mean brightness lies within ``brightness`` (grey levels of 255), at most ``clipped`` of the values are 0
-    or 255, and an adapter changes the picture by at least ``effect`` grey levels RMS. Of that ``oracle.widened`` makes
-    a bound of 0.11, a ninth of what a missing adapter scores; a case with less is not judged.
+    ``brightness`` is the range of the mean brightness, in grey levels from 0 to 255. ``clipped`` is the largest share
+    of values that may be 0 or 255. ``effect`` is the smallest RMS change by an adapter, in grey levels. For that change
+    ``oracle.widened`` returns a bound of 0.11. A missing adapter has an error of 1, nine times that bound.
     """
 
     brightness: tuple[float, float] = (64.0, 192.0)
@@ -64,13 +64,16 @@ class Calibration:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Base:
-    """A recipe: which tensors go into which file, from which seed, and which of them adapters may change.
+    """The recipe of a base model: the tensors of each file, the seed, and the weights that adapters may change.
 
-    ``files`` maps a role of ``sdcpp.binding.api.ModelFiles`` to the tensors of that file. ``targets`` maps the name
-    that an adapter uses (dotted, as in the model) to the role and tensor name of the weight it changes: the
-    linear layers of the diffusion model. ``groups`` has more such maps: convolutions, the text encoder.
-    ``whole`` says that what is merged into it is given as a whole model file, not as a second one beside it.
-    ``clip_skip`` is explained at ``sdcpp.binding.api.interface.Generation``.
+    - ``files`` maps a role of ``sdcpp.binding.api.ModelFiles`` to the tensors of that file.
+    - ``targets`` maps the name that an adapter uses (dotted, as in the model) to the role and the tensor name of the
+      weight that it changes. It has the linear layers of the diffusion model.
+    - ``groups`` has further maps of this form, by name: convolutions and the text encoder.
+    - ``width`` and ``height`` are the size of the pictures in pixels.
+    - ``clip_skip`` is explained in ``sdcpp.binding.api.interface.Generation``.
+    - ``full_merged_file`` is true if a merged model must be written as one complete file. Otherwise only the changed
+      tensors are written, and the library loads them as a second file.
     """
 
     name: str
@@ -86,11 +89,11 @@ class Base:
     clip_skip: int = 0
     prompt: str = "a lighthouse at dusk"
     calibration: Calibration = field(default_factory=Calibration)
-    whole: bool = False
+    full_merged_file: bool = False
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the recipe: the identity of the model's files."""
+        """The SHA-256 of the recipe as hexadecimal text. Base models with the same digest have the same files."""
         recipe = {
             "maker": CACHE_VERSION,
             "seed": self.seed,
@@ -102,7 +105,7 @@ class Base:
 
     @cached_property
     def generation(self) -> dict[str, str | int | float]:
-        """What is asked of the library for a picture, but for the seed and the adapters."""
+        """The parameters of a generation, without the seed and the adapters."""
         return {
             "prompt": self.prompt,
             "width": self.width,
@@ -114,15 +117,15 @@ class Base:
 
     @property
     def folder(self) -> Path:
-        """Where the files of this recipe lie in the cache."""
+        """The folder in the cache that has the files of this recipe."""
         return cache.root() / cache.MODELS / f"{self.name}-{self.digest[:12]}"
 
     def path(self, role: str) -> Path:
-        """Return the path of one file; it exists once ``make`` has run."""
+        """Return the path of the file of a role. The file exists after ``make`` has run."""
         return self.folder / f"{role}.safetensors"
 
     def make(self) -> dict[str, Path]:
-        """Write the files if the cache does not have them and return their paths by role."""
+        """Write the files if they are not in the cache, and return their paths by role."""
 
         def write(partial: Path) -> None:
             for role in self.files:
@@ -132,9 +135,9 @@ class Base:
         return {role: self.path(role) for role in self.files}
 
     def write(self, role: str, path: Path, changed: Mapping[str, NDArray[np.generic]]) -> None:
-        """Write one file as safetensors, with the tensors of ``changed`` in the place of its own.
+        """Write the file of a role as safetensors. Arrays in ``changed`` replace the tensors of the same name.
 
-        The others are drawn one at a time, so that no more than one of them is in memory.
+        All other tensors are created one at a time, so that only one of them is in memory.
         """
         weights = self.files[role]
 
@@ -148,34 +151,38 @@ class Base:
 
     @cached_property
     def sha256(self) -> str:
-        """SHA-256 of the files, in the order of ``files``: what two machines must share to be compared."""
-        kept = self.folder / "sha256"
+        """The SHA-256 of the files' SHA-256s, in the order of ``files``, as hexadecimal text.
+
+        Pictures of two machines can be compared if this value is the same on both. It is kept in a file beside the
+        model, because hashing takes time.
+        """
+        digest_file = self.folder / "sha256"
         paths = self.make()
-        if not kept.exists():
-            whole = hashlib.sha256()
+        if not digest_file.exists():
+            combined = hashlib.sha256()
             for path in paths.values():
                 with path.open("rb") as file:
-                    whole.update(hashlib.file_digest(file, "sha256").digest())
-            partial = kept.with_suffix(f".{os.getpid()}")
-            partial.write_text(whole.hexdigest() + "\n", encoding="utf-8")
-            partial.replace(kept)
-        return kept.read_text(encoding="utf-8").strip()
+                    combined.update(hashlib.file_digest(file, "sha256").digest())
+            partial = digest_file.with_suffix(f".{os.getpid()}")
+            partial.write_text(combined.hexdigest() + "\n", encoding="utf-8")
+            partial.replace(digest_file)
+        return digest_file.read_text(encoding="utf-8").strip()
 
     def group(self, name: str) -> Mapping[str, TensorId]:
-        """Return the targets of one group: "linear" or a key of ``groups``; empty if there are none."""
+        """Return the targets of a group, which is "linear" or a key of ``groups``. An unknown group is empty."""
         return self.targets if name == "linear" else self.groups.get(name, {})
 
     def weight(self, target: str) -> NDArray[np.float32]:
-        """Return the values of the weight that ``target`` names, float32, in PyTorch's order."""
+        """Return the values of the weight of ``target``, a name in any group: float32, in PyTorch's order."""
         return self.values(next(g[target] for g in (self.targets, *self.groups.values()) if target in g))
 
-    def values(self, place: TensorId) -> NDArray[np.float32]:
-        """Return the values of a tensor of one of the files, float32, in PyTorch's order."""
-        role, name = place
+    def values(self, tensor: TensorId) -> NDArray[np.float32]:
+        """Return the values of a tensor: float32, in PyTorch's order."""
+        role, name = tensor
         return self._draw(name, self.files[role][name]).astype(np.float32)
 
     def _draw(self, name: str, weight: Weight) -> NDArray[np.generic]:
-        """Return the values of a tensor as they are stored, in PyTorch's order."""
+        """Return the values of a tensor in its own type, in PyTorch's order."""
         block = _block(self.seed)
         count = math.prod(weight.shape)
         values = np.empty(weight.shape, np.float32)
@@ -195,6 +202,7 @@ _blocks: dict[int, NDArray[np.float32]] = {}
 
 
 def _block(seed: int) -> NDArray[np.float32]:
+    """Return the ``BLOCK`` random numbers of a seed: standard normal, float32."""
     if seed not in _blocks:
         _blocks[seed] = np.random.default_rng(seed).standard_normal(BLOCK, dtype=np.float32)
     return _blocks[seed]

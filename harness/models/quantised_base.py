@@ -1,4 +1,7 @@
-"""Base models whose weights are stored in another type: what most users have, who load a quantised GGUF."""
+"""Base models whose weights are stored in another tensor type.
+
+Most users load a base model as a quantised GGUF file. These models test LoRAs on such a file.
+"""
 
 from __future__ import annotations
 
@@ -13,16 +16,17 @@ from harness.formats import gguf_types
 from harness.models.base_model import Base, TensorId
 from sdcpp import cache
 
-#: In the order in which the report shows them.
+#: The tensor types, in the order of the report.
 TYPES = ("F32", "F16", "BF16", "Q8_0", "Q6_K", "Q4_K", "Q4_0")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StoredBase(Base):
-    """``plain`` with the weights of the linear layers that adapters change stored as GGUF of type ``kind``.
+    """The base model ``plain``, with the weights of its linear targets stored in tensor type ``kind``.
 
-    Only these lie in a file of their own, which the library takes them from instead; a matrix whose rows are no
-    whole number of blocks is F16 there. ``quantise`` makes the types that the gguf package cannot make.
+    Only these weights are in a GGUF file, which the library loads in addition to the files of ``plain``. The library
+    takes a tensor from the last file that has it. A matrix is stored as F16 if its row length is not a multiple of the
+    block size of ``kind``. ``quantise`` converts to the types that the gguf package cannot make.
     """
 
     plain: Base
@@ -31,14 +35,16 @@ class StoredBase(Base):
 
     @cached_property
     def digest(self) -> str:
-        """The identity of the files."""
+        """The digest of ``plain``, shortened, and the type. Base models with the same digest have the same files."""
         return f"{self.plain.digest[:12]}-{self.kind}"
 
     def make(self) -> dict[str, Path]:
-        """Write the files if the cache does not have them and return their paths by role."""
-        return {**self.plain.make(), "diffusion_model": self._own()}
+        """Write the files if they are not in the cache, and return their paths by role."""
+        return {**self.plain.make(), "diffusion_model": self._make_gguf()}
 
-    def _own(self) -> Path:
+    def _make_gguf(self) -> Path:
+        """Write the GGUF file if it is not in the cache, and return its path."""
+
         def write(partial: Path) -> None:
             tensors = {name: self.plain.values((role, name)) for role, name in self.targets.values()}
             gguf_types.write(partial / "diffusion_model.gguf", tensors, self.kind, quantise=self.quantise)
@@ -46,18 +52,19 @@ class StoredBase(Base):
         folder = cache.root() / cache.MODELS / f"{self.plain.name}-{self.digest}"
         return cache.get_or_create(folder, write) / "diffusion_model.gguf"
 
-    def values(self, place: TensorId) -> NDArray[np.float32]:
-        """Return the values of a tensor as they are stored, dequantised by the gguf package."""
-        if place not in self.targets.values():
-            return self.plain.values(place)
-        return _read(self._own())[place[1]]
+    def values(self, tensor: TensorId) -> NDArray[np.float32]:
+        """Return the stored values of a tensor: float32, in PyTorch's order, dequantised by the gguf package."""
+        if tensor not in self.targets.values():
+            return self.plain.values(tensor)
+        _, name = tensor
+        return _read(self._make_gguf())[name]
 
 
-#: Files are read one after another, each for all of its tensors.
+#: The cache has one file, because callers read all tensors of a file before they read the next file.
 _read = lru_cache(maxsize=1)(gguf_types.read)
 
 
 def stored(base: Base, kind: str, quantise: gguf_types.Quantise | None) -> StoredBase:
-    """Return a base model with the weights of its linear targets stored as a type."""
+    """Return ``base`` with the weights of its linear targets stored in tensor type ``kind``."""
     recipe = {entry.name: getattr(base, entry.name) for entry in fields(base)}
     return StoredBase(**{**recipe, "name": f"{base.name}-{kind}"}, plain=base, kind=kind, quantise=quantise)

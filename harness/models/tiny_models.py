@@ -1,4 +1,4 @@
-"""The base models there are. Adding one: an entry here, its tensors in ``architectures.py``."""
+"""The base models. To add one, define its tensors in ``architectures.py`` and add an entry here."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from harness.models import architectures
 from harness.models.architectures import prefixed
 from harness.models.base_model import Base, TensorId, Weight
 
-#: LDM's numbering of the blocks of the tiny UNet, by the name diffusers gives them. Adapters use the latter.
+#: The blocks of the tiny UNet: from the name in diffusers, which adapters use, to the name in LDM.
 _UNET_BLOCKS = {
     "down_blocks.0": "input_blocks.1",
     "down_blocks.1": "input_blocks.4",
@@ -18,8 +18,8 @@ _UNET_BLOCKS = {
     "up_blocks.1": "output_blocks.3",
     "up_blocks.2": "output_blocks.6",
 }
-#: The same of the whole UNet, as many blocks of each width.
-_WHOLE_UNET_BLOCKS = {
+#: The same map for the full UNet, with one block of each width on either side.
+_FULL_UNET_BLOCKS = {
     "down_blocks.0": "input_blocks.1",
     "down_blocks.1": "input_blocks.4",
     "down_blocks.2": "input_blocks.7",
@@ -37,9 +37,10 @@ _UNET_LAYERS = (
     "ff.net.2",
 )
 
-#: The convolutions that adapters change, by the name diffusers gives them, with as many outputs as inputs, more and
-#: fewer. The wide ones of the middle are left out, they are a hundred times as large. Those of stride 2 are a group of
-#: their own, because applied at run time an adapter has to divide the stride among its own convolutions.
+#: The convolutions that adapters change: for each group, from the name in diffusers to the name in LDM. They have equal
+#: numbers of outputs and inputs, more outputs, or fewer outputs. The widest convolutions are left out, because they are
+#: much larger. Convolutions of stride 2 are a separate group: when an adapter of several convolutions is applied at run
+#: time, one of these convolutions must have the stride.
 _UNET_CONVS = {
     "conv3x3": {
         "down_blocks.0.resnets.0.conv1": "input_blocks.1.0.in_layers.2",
@@ -62,12 +63,13 @@ _UNET_CONVS = {
         "up_blocks.2.attentions.1.proj_out": "output_blocks.7.1.proj_out",
     },
 }
-#: Layers of the text encoder that adapters change. The last but one is the last that every pipeline uses.
+#: The numbers of the layers of the text encoder that adapters change. Layer 10 of 0 to 11 is the last that every
+#: pipeline uses.
 _TEXT_LAYERS = (1, 5, 9)
 
 
 def _text(prefix: str, layers: Iterable[int] = _TEXT_LAYERS) -> dict[str, TensorId]:
-    """Return the targets of the text encoder whose tensors have this prefix in the model's file."""
+    """Return the targets in the text encoder; ``prefix`` is the prefix of its tensors in the model file."""
     return {
         name: ("model", f"{prefix}{name}.weight")
         for layer in layers
@@ -77,7 +79,7 @@ def _text(prefix: str, layers: Iterable[int] = _TEXT_LAYERS) -> dict[str, Tensor
 
 
 def _unet(blocks: Mapping[str, str]) -> dict[str, TensorId]:
-    """Return the linear layers of the first attention of UNet blocks."""
+    """Return the linear layers of the first attention in each UNet block, as targets."""
     return {
         f"{block}.attentions.0.transformer_blocks.0.{layer}": (
             "model",
@@ -128,9 +130,10 @@ SD1_TINY = Base(
     },
 )
 
-#: For the sdists up to 0.3.6, which know no smaller one. Up to 0.2.5 chance decides whether they want TAESD's encoder,
-#: too: tae.hpp builds it from ``decode_only`` before that is set. Up to 0.2.1 they take the type of TAESD's weights
-#: from a weight of the whole autoencoder, and read past a table if there is none; it is not loaded.
+#: For sdists up to 0.3.6, which support no smaller model. Sdists up to 0.2.5 may also require TAESD's encoder: tae.hpp
+#: reads ``decode_only`` before it is set, so the result depends on uninitialised memory. Sdists up to 0.2.1 take the
+#: type of TAESD's weights from a weight of the full autoencoder, and read past the end of a table if the file has no
+#: such weight. They do not load the values of that weight.
 SD1 = Base(
     name="sd1",
     architecture="sd1",
@@ -141,16 +144,18 @@ SD1 = Base(
         "taesd": architectures.taesd(4, contrast=0.07, brightness=(0.72, 0.95, 0.63))
         | architectures.taesd_encoder(4),
     },
-    targets=_unet(_WHOLE_UNET_BLOCKS),
+    targets=_unet(_FULL_UNET_BLOCKS),
 )
 
-#: For the sdists up to 0.1.6, which take no second file for part of a model.
-SD1_WHOLE = replace(SD1, name="sd1-whole", whole=True)
+#: For sdists up to 0.1.6, which cannot load part of a model from a second file.
+SD1_WHOLE = replace(SD1, name="sd1-whole", full_merged_file=True)
 
-#: The same models for the many cases of the matrix, with fewer targets, so that merging and applying cost less: of the
-#: UNet's two widest blocks, which hold three quarters of its weights, one layer each, and one of the text encoder. Most
-#: of a picture's time goes into decoding and into the text encoder: flux is given a smaller picture, which the UNet's
-#: version demands to be 64 pixels wide, and of the UNet's text encoder only the first three layers are computed.
+#: The same models for the many cases of the matrix, with less work for each picture.
+#:
+#: - They have fewer targets, so that merging and applying take less time: one layer of each of the UNet's two widest
+#:   blocks, which have three quarters of the UNet's weights, and one layer of the text encoder.
+#: - Decoding and the text encoder take most of the time of a picture. Flux makes a smaller picture; the UNet requires
+#:   pictures of at least 64 pixels. With the UNet, only the first three layers of the text encoder are computed.
 FLUX_THIN = replace(
     FLUX_SMALL,
     width=32,
@@ -161,8 +166,8 @@ SD1_THIN = replace(
     SD1_TINY,
     clip_skip=10,
     targets={
-        name: place
-        for name, place in SD1_TINY.targets.items()
+        name: tensor
+        for name, tensor in SD1_TINY.targets.items()
         if not name.startswith(("down_blocks.2", "up_blocks.0")) or name.endswith("attn2.to_v")
     },
     groups={**SD1_TINY.groups, "text": _text("cond_stage_model.transformer.", layers=(1,))},

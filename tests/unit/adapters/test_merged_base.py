@@ -52,7 +52,7 @@ def test_merged_tensors_come_in_files_by_role_and_in_the_types_of_the_base() -> 
     assert linear.dtype == np.float32
     assert np.allclose(linear, base.weight("a") + file.values()["lora_unet_a.diff"])
     assert merged_base.make(base, [Use(file=file)]) == paths
-    alone = merged_base.make(dataclasses.replace(base, name="alone", whole=True), [Use(file=file)])
+    alone = merged_base.make(dataclasses.replace(base, name="alone", full_merged_file=True), [Use(file=file)])
     (whole,) = (load_file(path) for path in alone.values())
     assert list(alone) == ["model"]
     assert set(whole) == set(base.files["model"])

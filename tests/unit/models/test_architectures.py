@@ -23,6 +23,6 @@ def test_the_encoder_mirrors_the_decoder() -> None:
         sorted(weight.shape for weight in part.values() if len(weight.shape) == 4)
         for part in (encoder, decoder)
     ]
-    assert [len(found) for found in shapes] == [35, 35]
+    assert [len(each) for each in shapes] == [35, 35]
     assert encoder["encoder.layers.0.weight"].shape == (64, 3, 3, 3)
     assert encoder["encoder.layers.14.weight"].shape == (4, 64, 3, 3)

@@ -27,7 +27,7 @@ def test_another_seed_gives_other_values_and_another_folder() -> None:
     assert not np.array_equal(other.weight("block.proj"), BASE.weight("block.proj"))
 
 
-def test_files_hold_what_the_recipe_says() -> None:
+def test_a_file_has_the_shapes_types_and_values_of_the_recipe() -> None:
     tensors = load_file(BASE.make()["model"])
     assert tensors["block.proj.weight"].shape == (64, 32)
     assert tensors["block.proj.weight"].dtype == np.float32
@@ -37,7 +37,7 @@ def test_files_hold_what_the_recipe_says() -> None:
     assert np.array_equal(tensors["block.proj.weight"], BASE.weight("block.proj"))
 
 
-def test_a_tensor_longer_than_the_block_of_random_numbers_is_filled() -> None:
+def test_a_tensor_with_more_values_than_the_block_of_random_numbers_repeats_the_block() -> None:
     long = Base(
         name="long",
         architecture="none",

@@ -7,14 +7,14 @@ from harness.models.tiny_models import BASES
 pytestmark = pytest.mark.usefixtures("cache_folder")
 
 
-def test_every_target_is_in_its_file_and_in_the_type_that_the_library_has_it_in() -> None:
+def test_every_target_is_in_its_file_with_the_type_that_the_library_uses() -> None:
     for base in BASES.values():
         assert base.targets
         for group, targets in {"linear": base.targets, **base.groups}.items():
             assert base.group(group) == targets
             for role, name in targets.values():
                 weight = base.files[role][name]
-                # Kernels are F16 in the library, whatever a file says.
+                # The library converts every kernel to F16, whatever its type in the file is.
                 assert weight.dtype == ("F16" if len(weight.shape) == 4 else "F32")
                 assert weight.shape[2:] == {"conv1x1": (1, 1), "conv3x3": (3, 3), "strided": (3, 3)}.get(
                     group, ()
