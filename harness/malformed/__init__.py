@@ -1,1 +1,1 @@
-"""Damaged and unusual adapter files."""
+"""Malformed and unusual adapter files, made from a small valid one."""

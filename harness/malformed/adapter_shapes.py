@@ -1,8 +1,8 @@
-"""Well-formed files whose tensors make no adapter: ranks, shapes, names, pairs and numbers that do not fit.
+"""Well-formed files whose tensors are no adapter: ranks, shapes, names, pairs and numbers that do not fit.
 
-What a pair is: https://github.com/kohya-ss/sd-scripts, networks/lora.py. A pair of a linear layer is
-``lora_down`` [rank, in] and ``lora_up`` [out, rank]. The first pair is odd, the second healthy, unless the
-name says "all".
+A pair for a linear layer is ``lora_down`` [rank, in] and ``lora_up`` [out, rank]
+(https://github.com/kohya-ss/sd-scripts, networks/lora.py). The first pair of a file is malformed and the second valid,
+unless the recipe's name says "all".
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from harness.malformed.malformed_file import REST, WHOLE, WITHOUT, MalformedFile
 from harness.malformed.sound_file import RANK, SoundFile, Tensors
 
 Array = NDArray[np.generic]
-#: What is tried in all three containers; the others are in safetensors only, since one loader follows them all.
+#: The recipes for all three containers. The others are for safetensors only, because the code after the readers is the
+#: same for all containers.
 _EVERYWHERE = frozenset(
     {
         "up-of-other-rank",
@@ -39,37 +40,37 @@ _EVERYWHERE = frozenset(
 )
 
 
-def recipes(seed: SoundFile) -> Iterator[MalformedFile]:
-    """Yield them all."""
-    for name, (why, tensors, accept, quietly) in _odd(seed).items():
+def recipes(sound: SoundFile) -> Iterator[MalformedFile]:
+    """Yield the recipes of files whose tensors are no adapter."""
+    for name, (why, tensors, accept, quietly) in _odd(sound).items():
         for container in ("safetensors", "gguf", "ckpt") if name in _EVERYWHERE else ("safetensors",):
             yield malformed_file(
                 container,
                 name,
                 why,
-                partial(written, seed, container, tensors),
+                partial(written, sound, container, tensors),
                 accept=accept,
                 quietly=quietly,
                 in_every_mode=True,
             )
 
 
-def written(seed: SoundFile, container: str, tensors: Tensors) -> bytes:
-    """Return a file of a container with these tensors."""
+def written(sound: SoundFile, container: str, tensors: Tensors) -> bytes:
+    """Return the bytes of a file with these tensors."""
     if container == "gguf":
-        return gguf.build_file(seed.gguf(tensors))
+        return gguf.build_file(sound.gguf(tensors))
     if container == "safetensors":
-        return safetensors.build_file(seed.safetensors(tensors))
-    return concatenate(ckpt.zipped(ckpt.entries(concatenate(seed.pickle(tensors)), tensors)))
+        return safetensors.build_file(sound.safetensors(tensors))
+    return concatenate(ckpt.zipped(ckpt.entries(concatenate(sound.pickle(tensors)), tensors)))
 
 
 _Odd = dict[str, tuple[str, Tensors, frozenset[str], frozenset[str]]]
 
 
-def _odd(seed: SoundFile) -> _Odd:
+def _odd(sound: SoundFile) -> _Odd:
     found: _Odd = {}
-    good = dict(seed.tensors)
-    a, d, u = (f"{seed.first}.{part}" for part in ("alpha", "lora_down.weight", "lora_up.weight"))
+    good = dict(sound.tensors)
+    a, d, u = (f"{sound.first}.{part}" for part in ("alpha", "lora_down.weight", "lora_up.weight"))
     down, up = good[d], good[u]
 
     def add(
@@ -92,7 +93,7 @@ def _odd(seed: SoundFile) -> _Odd:
         add(f"{part}-missing", "half a pair", gone=(pairs[part],))
         add(f"alpha-and-{part}-missing", "half a pair without alpha", gone=(a, pairs[part]))
     add("alpha-only", "alpha without a pair", gone=(u, d))
-    add("pair-swapped", "down is called up and up down", down=up, up=down)
+    add("pair-swapped", "up and down have each other's names", down=up, up=down)
     odd: dict[str, tuple[str, Tensors]] = {
         "no-tensors": ("a file of no tensors", {}),
         "all-ups-missing": ("only halves of pairs", {n: t for n, t in good.items() if "lora_up" not in n}),
@@ -115,10 +116,10 @@ def _odd(seed: SoundFile) -> _Odd:
         "lokr-of-wrong-shape": ("lokr_w1", np.ones((7, 7), np.float16)),
     }
     for name, (part, array) in others.items():
-        tensors = {**good, f"{seed.first}.{part}": array}
-        # A tensor that belongs to another kind of adapter may be left aside, with a word.
+        tensors = {**good, f"{sound.first}.{part}": array}
+        # A library may ignore a tensor of another kind of adapter if it logs a warning.
         found[name] = (
-            f"a healthy pair and a {part} beside it that fits nothing",
+            f"a valid pair, and a {part} that does not fit it",
             tensors,
             REST | WHOLE,
             frozenset(),
@@ -138,18 +139,20 @@ def _shapes(add, down: Array, up: Array) -> None:  # type: ignore[no-untyped-def
     add("up-of-rank-1", "down has rank 4, up 1", up=up[:, :1])
     add("down-wider", "twice as many inputs as the layer has", down=np.concatenate([down, down], axis=1))
     add("up-narrower", "half as many outputs as the layer has", up=up[: out // 2])
-    add("up-of-one-output", "one output: could be broadcast to all", up=up[:1])
+    add("up-of-one-output", "one output, which could be broadcast to all", up=up[:1])
     add("down-of-one-input", "one input", down=down[:, :1])
     add("up-transposed", "up is [rank, out]", up=up.T)
     add("down-transposed", "down is [in, rank]", down=down.T)
-    add("both-transposed", "both the other way round", up=up.T, down=down.T)
+    add("both-transposed", "up is [rank, out] and down is [in, rank]", up=up.T, down=down.T)
     add("up-flat", "up has one dimension", up=up.reshape(-1))
     add("down-flat", "down has one dimension", down=down.reshape(-1))
     add("both-flat", "both have one dimension", up=up.reshape(-1), down=down.reshape(-1))
     add(
-        "up-reshaped", "up is [rank, out] by its shape, its data are not transposed", up=up.reshape(RANK, out)
+        "up-reshaped",
+        "up has the shape [rank, out], but its data are not transposed",
+        up=up.reshape(RANK, out),
     )
-    add("up-scalar", "up has no dimension", up=ones((), np.float16))
+    add("up-scalar", "up has no dimensions", up=ones((), np.float16))
     add("up-empty", "up is [0, rank]", up=ones((0, RANK), np.float16))
     add("down-empty", "down is [rank, 0]", down=ones((RANK, 0), np.float16))
     add("rank-0", "a pair of rank 0", up=ones((out, 0), np.float16), down=ones((0, inner), np.float16))
@@ -158,7 +161,7 @@ def _shapes(add, down: Array, up: Array) -> None:  # type: ignore[no-untyped-def
     convolution = down.reshape(RANK, inner // 16, 4, 4)
     add(
         "down-for-convolution",
-        "down is a 4x4 convolution of as many numbers",
+        "down is a 4x4 convolution with as many values",
         down=convolution,
         quietly=WHOLE,
     )
@@ -172,10 +175,10 @@ def _numbers(add, down: Array, up: Array) -> None:  # type: ignore[no-untyped-de
         add(f"{word}-everywhere", f"all of up is {value}", up=np.full_like(up, value))
         once = up.copy()
         once[3, 1] = value
-        add(f"{word}-once", f"one number of up is {value}", up=once)
+        add(f"{word}-once", f"one value of up is {value}", up=once)
         add(f"alpha-{word}", f"alpha is {value}", alpha=np.full(1, value, half))
     add("nan-in-down", "all of down is not a number", down=np.full_like(down, np.nan))
-    # kohya takes an alpha of 0 for the rank, the formula for no change at all.
+    # For kohya an alpha of 0 means the rank. By the formula it means no change.
     add("alpha-zero", "alpha is 0", alpha=np.zeros(1, half), quietly=WHOLE | {"second"})
     add("alpha-negative", "alpha is -4", alpha=np.full(1, -RANK, half), quietly=frozenset({"negated"}))
     add("alpha-of-two", "alpha has two elements", alpha=np.full(2, RANK, half), quietly=WHOLE)

@@ -1,4 +1,4 @@
-"""Broken ckpt files: the pickle. Sources of the format: see ``harness.malformed.fields.ckpt``."""
+"""Malformed ckpt files: the pickle. For the format see ``harness.malformed.fields.ckpt``."""
 
 from __future__ import annotations
 
@@ -14,28 +14,30 @@ from harness.malformed.malformed_file import REST, WHOLE, WITHOUT, Answers, Malf
 from harness.malformed.sound_file import SoundFile
 
 
-def recipes(seed: SoundFile) -> Iterator[MalformedFile]:
-    """Yield the recipes of broken pickles in a healthy archive."""
-    yield from _cut(seed)
-    yield from _opcodes(seed)
-    yield from _numbers(seed)
+def recipes(sound: SoundFile) -> Iterator[MalformedFile]:
+    """Yield the recipes of malformed pickles in a valid archive."""
+    yield from _cut(sound)
+    yield from _opcodes(sound)
+    yield from _numbers(sound)
 
 
-def pickled(seed: SoundFile, name: str, why: str, stream: bytes, **answers: Unpack[Answers]) -> MalformedFile:
-    """Return the recipe of a healthy archive with another pickle."""
-    return malformed_file("ckpt", name, why, lambda: concatenate(ckpt.zipped(seed.ckpt(stream))), **answers)
+def pickled(
+    sound: SoundFile, name: str, why: str, stream: bytes, **answers: Unpack[Answers]
+) -> MalformedFile:
+    """Return the recipe of a valid archive with another pickle."""
+    return malformed_file("ckpt", name, why, lambda: concatenate(ckpt.zipped(sound.ckpt(stream))), **answers)
 
 
 def changed(
-    seed: SoundFile, name: str, why: str, fields: Mapping[str, bytes], **answers: Unpack[Answers]
+    sound: SoundFile, name: str, why: str, fields: Mapping[str, bytes], **answers: Unpack[Answers]
 ) -> MalformedFile:
-    """Return the recipe of a healthy file in which some pieces of the pickle are others."""
-    return pickled(seed, name, why, concatenate(replaced(seed.pickle(), fields)), **answers)
+    """Return the recipe of a valid file in which some pieces of the pickle are replaced."""
+    return pickled(sound, name, why, concatenate(replaced(sound.pickle(), fields)), **answers)
 
 
-def _cut(seed: SoundFile) -> Iterator[MalformedFile]:
-    """The pickle ends after each field of the first tensor; the archive around it is healthy."""
-    parts = seed.pickle()
+def _cut(sound: SoundFile) -> Iterator[MalformedFile]:
+    """Yield pickles that end after each field of the first tensor, in a valid archive."""
+    parts = sound.pickle()
     stream, places = concatenate(parts), ends(parts)
     ended = [label for label in parts if label.startswith("t1-") and not label.endswith("-end")]
     labels = ["proto", "dict", "mark", *ended, "t2-reduce"]
@@ -47,21 +49,21 @@ def _cut(seed: SoundFile) -> Iterator[MalformedFile]:
     }
     for name, place in cuts.items():
         yield pickled(
-            seed,
+            sound,
             f"pickle-truncated-{name}",
-            f"only the first {place} of {len(stream)} bytes of the pickle are there",
+            f"the pickle has only the first {place} of its {len(stream)} bytes",
             stream[:place],
-            # What is complete before the cut may be used, alpha alone is nothing.
+            # A library may use the tensors before the end; an alpha alone changes nothing.
             accept=WITHOUT | ({"first", "whole"} if place >= places["t2-reduce"] else set()),
         )
 
 
-def _opcodes(seed: SoundFile) -> Iterator[MalformedFile]:
-    parts = seed.pickle()
+def _opcodes(sound: SoundFile) -> Iterator[MalformedFile]:
+    parts = sound.pickle()
     stream, body = concatenate(parts), concatenate(parts)[2:]
     for protocol in (0, 1, 255):
         yield pickled(
-            seed,
+            sound,
             f"pickle-protocol-{protocol}",
             "torch.save writes protocol 2",
             pickle.PROTO + bytes([protocol]) + body,
@@ -91,43 +93,43 @@ def _opcodes(seed: SoundFile) -> Iterator[MalformedFile]:
     for word, value in streams.items():
         good = word == "global-of-64-kib"
         yield pickled(
-            seed,
+            sound,
             f"pickle-{word}",
-            "no pickle that torch.save writes",
+            "torch.save does not write such a pickle",
             value,
-            # Where the tensors stand behind a few wrong opcodes, a reader that skips those does no harm.
+            # If valid tensors follow a few wrong opcodes, a reader may skip those.
             accept=WITHOUT if word == "other-callable" else WITHOUT | WHOLE,
             quietly=WHOLE if good else frozenset(),
         )
-    lengths = {"zero": 0, "one-more": 1 + len(seed.first) + 17, "64-kib": 65536, "2p31-1": (1 << 31) - 1}
+    lengths = {"zero": 0, "one-more": 1 + len(sound.first) + 17, "64-kib": 65536, "2p31-1": (1 << 31) - 1}
     lengths |= {"2p31": 1 << 31, "2p32-1": (1 << 32) - 1}
     for word, length in lengths.items():
         name = parts["t1-name"]
         yield changed(
-            seed,
+            sound,
             f"pickle-string-length-{word}",
-            f"the name of lora_down says {length} bytes",
+            f"the name of lora_down is said to have {length} bytes",
             {"t1-name": name[:1] + struct.pack("<I", length) + name[5:]},
             accept=REST,
         )
     for word, length in {"511": 511, "512": 512, "64-kib": 65536}.items():
         yield changed(
-            seed,
+            sound,
             f"pickle-name-of-{word}-bytes",
-            "lora_down of the first pair is not called so",
+            "lora_down of the first pair has another name",
             {"t1-name": torch_pickle.text("n" * length)},
             accept=REST,
         )
 
 
-def _numbers(seed: SoundFile) -> Iterator[MalformedFile]:
-    parts, array = seed.pickle(), seed.tensors[f"{seed.first}.lora_down.weight"]
+def _numbers(sound: SoundFile) -> Iterator[MalformedFile]:
+    parts, array = sound.pickle(), sound.tensors[f"{sound.first}.lora_down.weight"]
     rank, inner = array.shape
     counts = {"zero": 0, "negative": -array.size, "one-less": array.size - 1, "one-more": array.size + 1}
     counts |= {"2p31-1": (1 << 31) - 1, "2p63-1": (1 << 63) - 1}
     for word, count in counts.items():
         yield changed(
-            seed,
+            sound,
             f"storage-count-{word}",
             f"the storage of {array.size} elements is said to have {count}",
             {"t1-count": torch_pickle.integer(count)},
@@ -138,20 +140,20 @@ def _numbers(seed: SoundFile) -> Iterator[MalformedFile]:
     offsets |= {"2p31-1": (1 << 31) - 1, "2p63-1": (1 << 63) - 1}
     for word, offset in offsets.items():
         yield changed(
-            seed,
+            sound,
             f"storage-offset-{word}",
-            f"data begin at element {offset} of a storage that they fill",
+            f"the data begin at element {offset} of a storage that they fill",
             {"t1-offset": torch_pickle.integer(offset)},
             accept=REST,
         )
     for word, offset in {"one": -1, "one-row": -inner, "2p20": -(1 << 20)}.items():
         stream = concatenate({**parts, "t1-offset": torch_pickle.integer(offset)})
-        members = seed.ckpt(stream)
+        members = sound.ckpt(stream)
         members["archive/data/1"] += bytes(64)
         yield malformed_file(
             "ckpt",
             f"storage-offset-minus-{word}-in-longer-storage",
-            f"data begin at element {offset} of a storage that is longer than they are",
+            f"the data begin at element {offset} of a storage that is longer than they are",
             concatenate(ckpt.zipped(members)),
             accept=REST,
         )
@@ -169,7 +171,7 @@ def _numbers(seed: SoundFile) -> Iterator[MalformedFile]:
     }
     for word, shape in shapes.items():
         yield changed(
-            seed,
+            sound,
             f"tensor-shape-{word}",
             f"a shape of {shape} over data of {array.shape}",
             {"t1-shape": torch_pickle.integers(shape)},
@@ -178,7 +180,7 @@ def _numbers(seed: SoundFile) -> Iterator[MalformedFile]:
     strides = {"transposed": (1, rank), "zero": (0, 0), "negative": (-inner, -1), "double": (2 * inner, 2)}
     for word, stride in (strides | {"one": (1,), "none": (), "huge": ((1 << 31) - 1, 1)}).items():
         yield changed(
-            seed,
+            sound,
             f"tensor-stride-{word}",
             f"strides of {stride} over data of {array.shape}",
             {"t1-stride": torch_pickle.integers(stride)},
@@ -186,9 +188,9 @@ def _numbers(seed: SoundFile) -> Iterator[MalformedFile]:
         )
     for word in ("ByteStorage", "FloatStorage", "LongStorage", "NoStorage"):
         yield changed(
-            seed,
+            sound,
             f"storage-class-{word}",
-            f"F16 data called {word}",
+            f"the data are F16, but the storage is a {word}",
             {"t1-class": torch_pickle.name("torch", word)},
             accept=REST,
         )

@@ -1,4 +1,4 @@
-"""Broken ckpt files: the zip around the pickle, and things that are called .ckpt and are none."""
+"""Malformed ckpt files: the zip around the pickle, and other files with the suffix .ckpt."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from harness.malformed.malformed_file import REST, WHOLE, WITHOUT, MalformedFile
 from harness.malformed.sound_file import SoundFile
 
 
-def recipes(seed: SoundFile) -> Iterator[MalformedFile]:
-    """Yield them all."""
-    yield from _not_one(seed)
-    yield from _cut(seed)
-    yield from _members(seed)
-    yield from _fields(seed)
+def recipes(sound: SoundFile) -> Iterator[MalformedFile]:
+    """Yield the recipes of malformed archives."""
+    yield from _not_one(sound)
+    yield from _cut(sound)
+    yield from _members(sound)
+    yield from _fields(sound)
 
 
-def _not_one(seed: SoundFile) -> Iterator[MalformedFile]:
+def _not_one(sound: SoundFile) -> Iterator[MalformedFile]:
     noise = np.random.default_rng(5).bytes(4096)
     page = b"<!DOCTYPE html>\n<html><head><title>Log in</title></head><body>401</body></html>\n"
     pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 151112\n"
-    pickled = concatenate(seed.pickle())
+    pickled = concatenate(sound.pickle())
     magic = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
     contents = {
         "empty": b"",
@@ -46,11 +46,11 @@ def _not_one(seed: SoundFile) -> Iterator[MalformedFile]:
         "rar": b"Rar!\x1a\x07\x01\0" + noise,
     }
     for word, content in contents.items():
-        yield malformed_file("ckpt", word, "no ckpt at all, though called so", content)
+        yield malformed_file("ckpt", word, "the file is no ckpt, despite its suffix", content)
 
 
-def _cut(seed: SoundFile) -> Iterator[MalformedFile]:
-    parts = ckpt.zipped(seed.ckpt())
+def _cut(sound: SoundFile) -> Iterator[MalformedFile]:
+    parts = ckpt.zipped(sound.ckpt())
     file, places = concatenate(parts), ends(parts)
     labels = ("local0-header", "local0-name", "local0-data", "local2-header", "local2-data", "local7-data")
     cuts = {f"after-{label}": places[label] for label in (*labels, "central0", "central7")}
@@ -67,7 +67,7 @@ def _cut(seed: SoundFile) -> Iterator[MalformedFile]:
             "ckpt", f"zip-truncated-{name}", f"only the first {place} of {len(file)} bytes", file[:place]
         )
     yield malformed_file(
-        "ckpt", "zip-begins-late", "100 bytes stand before the zip", bytes(100) + file, quietly=WHOLE
+        "ckpt", "zip-begins-late", "100 bytes precede the zip", bytes(100) + file, quietly=WHOLE
     )
     yield malformed_file("ckpt", "zip-begins-cut", "the first 10 bytes are missing", file[10:], accept=REST)
     yield malformed_file(
@@ -75,8 +75,8 @@ def _cut(seed: SoundFile) -> Iterator[MalformedFile]:
     )
 
 
-def _members(seed: SoundFile) -> Iterator[MalformedFile]:
-    members = seed.ckpt()
+def _members(sound: SoundFile) -> Iterator[MalformedFile]:
+    members = sound.ckpt()
     down = "archive/data/1"
 
     def archive(
@@ -107,24 +107,24 @@ def _members(seed: SoundFile) -> Iterator[MalformedFile]:
     renamed = {name.replace("data.pkl", "other.pkl"): data for name, data in members.items()}
     yield archive("pickle-renamed", "no data.pkl", renamed)
     elsewhere = {name.replace("archive/data/", "data/"): data for name, data in members.items()}
-    yield archive("storages-elsewhere", "storages lie outside the pickle's folder", elsewhere)
+    yield archive("storages-elsewhere", "the storages are outside of the pickle's folder", elsewhere)
     climbing = kept | {"archive/data/../data/1": members[down]}
-    yield archive("storage-name-climbs", "a storage is called ../", climbing)
+    yield archive("storage-name-climbs", "the name of a storage has ../ in it", climbing)
     folder = kept | {"archive/data/1/": b""}
     yield archive("storage-is-folder", "a folder in the place of a storage", folder)
     second = {"archive/data.pkl": members["archive/data.pkl"], "b/data.pkl": b"\x80\x02.", **members}
-    yield archive("second-pickle", "two pickles, one of them of nothing", second, REST, WHOLE)
+    yield archive("second-pickle", "two pickles, one of which is empty", second, REST, WHOLE)
     long_name = members | {"archive/" + "x" * 60000: b""}
     yield archive(
-        "member-name-of-60-kb", "a member of no importance with a long name", long_name, REST, WHOLE
+        "member-name-of-60-kb", "a member that does not matter, with a long name", long_name, REST, WHOLE
     )
     many = members | {f"archive/none/{number}": b"" for number in range(3000)}
-    yield archive("3000-more-members", "members of no importance", many, REST, WHOLE)
+    yield archive("3000-more-members", "members that do not matter", many, REST, WHOLE)
 
 
-def _fields(seed: SoundFile) -> Iterator[MalformedFile]:
-    """Member 2 is the storage of the first pair's lora_down."""
-    parts = ckpt.zipped(seed.ckpt())
+def _fields(sound: SoundFile) -> Iterator[MalformedFile]:
+    """Yield archives with a wrong field of the zip. Member 2 is the storage of the first pair's lora_down."""
+    parts = ckpt.zipped(sound.ckpt())
     for label, field, value in (
         ("central2", "size", 0x7FFFFFFF),
         ("central2", "size", 0xFFFFFFFF),
@@ -151,7 +151,7 @@ def _fields(seed: SoundFile) -> Iterator[MalformedFile]:
         yield malformed_file(
             "ckpt",
             f"zip-{label}-{field}-{value:#x}",
-            f"the field {field} of {label} says {value}",
+            f"the field {field} of {label} is {value}",
             concatenate({**parts, label: piece}),
             accept=REST if label == "central2" else WITHOUT,
             quietly=WHOLE,

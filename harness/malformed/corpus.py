@@ -1,8 +1,7 @@
-"""Broken files: several hundred, each a healthy tiny file with one thing wrong, made by recipe.
+"""All malformed files: several hundred, each a small valid file with one thing wrong.
 
-Wanted of a library is that it refuses a file, or makes the picture without the adapter and logs a warning. It
-must neither abort nor hang, and must not make another picture. See ``harness.cases.malformed_file_case`` for
-the judgement.
+A library must refuse such a file, or make the picture without the adapter and log a warning. It must not abort, hang,
+or make another picture. ``harness.judging.survival`` judges what it does.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ from harness.models.base_model import Base
 
 
 def corpus(base: Base) -> tuple[MalformedFile, ...]:
-    """Return the recipes of all broken files for a base model, always the same and in the same order."""
-    healthy = sound_file(base)
+    """Return the recipes of all malformed files for a base model, always in the same order."""
+    sound = sound_file(base)
     modules = (
         gguf_header,
         gguf_tensors,
@@ -34,4 +33,4 @@ def corpus(base: Base) -> tuple[MalformedFile, ...]:
         ckpt_zip,
         adapter_shapes,
     )
-    return (*(recipe for module in modules for recipe in module.recipes(healthy)), *paths.recipes())
+    return (*(recipe for module in modules for recipe in module.recipes(sound)), *paths.recipes())

@@ -1,8 +1,8 @@
-"""Values at the limits of what a field can hold."""
+"""Numbers at the limits of what a field of a file can hold."""
 
 from __future__ import annotations
 
-#: Where signed and unsigned arithmetic of 32 and 64 bits goes over.
+#: Numbers at which signed or unsigned integers of 32 or 64 bits overflow.
 LIMITS = {
     "2p31-1": (1 << 31) - 1,
     "2p31": 1 << 31,
@@ -13,12 +13,12 @@ LIMITS = {
     "2p63": 1 << 63,
     "2p64-1": (1 << 64) - 1,
 }
-#: One on each side of every change of sign and width; more of them have found nothing else.
+#: One number on each side of a change of sign or width. More numbers did not find more defects.
 _USUAL = ("2p31-1", "2p32", "2p63-1", "2p64-1")
 
 
 def around(true: int, bits: int, *, zero: bool = True) -> dict[str, int]:
-    """Return readable names and values: zero, one off the true value, and the limits that fit into ``bits``."""
+    """Return wrong values for a field of ``bits`` bits, by name: zero, the neighbours of the true value, and limits."""
     values = {"zero": 0} if zero and true else {}
     if true > 1:
         values["one-less"] = true - 1

@@ -1,4 +1,7 @@
-"""Broken GGUF files. Fields and their limits: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md."""
+"""Malformed GGUF files: truncated, and with wrong fields of the header and the metadata.
+
+Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md.
+"""
 
 from __future__ import annotations
 
@@ -13,22 +16,25 @@ from harness.malformed.fields.pieces import Pieces, concatenate, ends, replaced
 from harness.malformed.malformed_file import WHOLE, WITHOUT, Answers, MalformedFile, malformed_file
 from harness.malformed.sound_file import FEW, METADATA, SoundFile
 
-#: The pair that is whole when a tensor of the other is not: tensors 0 to 2 are the first, 3 to 5 the second.
+#: The pair that stays valid if a tensor is malformed, by the number of the tensor: tensors 0 to 2 are the first pair, 3
+#: to 5 the second.
 SOUND = {**dict.fromkeys(range(3), "second"), **dict.fromkeys(range(3, 6), "first")}
+#: Numbers of tensor types that ggml has removed.
 REMOVED = (4, 31, 36)
+#: Numbers of tensor types that exist in ggml, but not in adapter files.
 INTERNAL = {"Q8_1": 9, "Q8_K": 15, "I8": 24, "I16": 25, "I32": 26, "I64": 27, "F64": 28}
 
 
-def recipes(seed: SoundFile) -> Iterator[MalformedFile]:
-    """Yield all recipes but those for a tensor's own fields, which ``gguf_tensors`` has."""
-    yield from _cut(seed)
-    yield from _header(seed)
-    yield from _metadata(seed)
-    yield from _alignment(seed)
+def recipes(sound: SoundFile) -> Iterator[MalformedFile]:
+    """Yield all recipes except those for the fields of a tensor, which are in ``gguf_tensors``."""
+    yield from _cut(sound)
+    yield from _header(sound)
+    yield from _metadata(sound)
+    yield from _alignment(sound)
 
 
 def changed(
-    seed: SoundFile,
+    sound: SoundFile,
     name: str,
     why: str,
     fields: Mapping[str, bytes],
@@ -36,12 +42,12 @@ def changed(
     metadata: gguf.Metadata = METADATA,
     **answers: Unpack[Answers],
 ) -> MalformedFile:
-    """Return the recipe of a healthy file in which some pieces are others; the data stay aligned."""
+    """Return the recipe of a valid file in which some pieces are replaced. The data stay aligned."""
     return malformed_file(
         "gguf",
         name,
         why,
-        lambda: gguf.build_file(replaced(seed.gguf(metadata=metadata), fields)),
+        lambda: gguf.build_file(replaced(sound.gguf(metadata=metadata), fields)),
         **answers,
     )
 
@@ -56,9 +62,9 @@ def u64(value: int) -> bytes:
     return struct.pack("<Q", value)
 
 
-def _cut(seed: SoundFile) -> Iterator[MalformedFile]:
-    """After every field of the head, two metadata entries, the first and the last tensor; around the data."""
-    parts = seed.gguf()
+def _cut(sound: SoundFile) -> Iterator[MalformedFile]:
+    """Yield truncated files: after each field of the header, of some metadata entries and tensors, and in the data."""
+    parts = sound.gguf()
     file, places = concatenate(parts), ends(parts)
     cuts = {
         f"after-{label}": place
@@ -92,7 +98,7 @@ def _cut(seed: SoundFile) -> Iterator[MalformedFile]:
         yield malformed_file(
             "gguf",
             f"truncated-{name}",
-            f"only the first {place} of {len(file)} bytes are there",
+            f"the file has only the first {place} of its {len(file)} bytes",
             file[:place],
             accept=WITHOUT | whole,
         )
@@ -100,26 +106,26 @@ def _cut(seed: SoundFile) -> Iterator[MalformedFile]:
         yield malformed_file(
             "gguf",
             f"{extra}-bytes-too-long",
-            "bytes follow the last tensor; the file holds all it should",
+            "extra bytes follow the last tensor",
             file + b"\xa5" * extra,
             quietly=WHOLE,
         )
 
 
-def _header(seed: SoundFile) -> Iterator[MalformedFile]:
-    parts = seed.gguf(metadata=FEW)
+def _header(sound: SoundFile) -> Iterator[MalformedFile]:
+    parts = sound.gguf(metadata=FEW)
     for word, magic in {
         "lower-case": b"gguf",
         "reversed": b"FUGG",
         "ggml": b"lmgg",
         "one-off": b"GGUX",
     }.items():
-        yield changed(seed, f"magic-{word}", f"the magic is {magic!r}", {"magic": magic}, metadata=FEW)
+        yield changed(sound, f"magic-{word}", f"the magic is {magic!r}", {"magic": magic}, metadata=FEW)
     for version in (0, 1, 4, 0x03000000, 0xFFFFFFFF):
         yield changed(
-            seed,
+            sound,
             f"version-{version:#x}",
-            "no such version, though the layout is the present one's",
+            "there is no such version; the layout is that of the current one",
             {"version": u32(version)},
             accept=WITHOUT | WHOLE,
             metadata=FEW,
@@ -129,64 +135,70 @@ def _header(seed: SoundFile) -> Iterator[MalformedFile]:
         true = struct.unpack("<Q", parts[label])[0]
         for word, value in around(true, 64).items():
             if (label, word) == ("tensor-count", "one-less"):
-                continue  # a good file of five tensors, its data where the sixth was described
+                continue  # a valid file of five tensors: its data begin where the header of the sixth was
             yield changed(
-                seed,
+                sound,
                 f"{label}-{word}",
-                f"says {value} {what}, has {true}",
+                f"the file is said to have {value} {what}, but has {true}",
                 {label: u64(value)},
                 accept=WITHOUT | WHOLE,
                 metadata=FEW,
             )
 
 
-def _metadata(seed: SoundFile) -> Iterator[MalformedFile]:
-    parts = seed.gguf()
+def _metadata(sound: SoundFile) -> Iterator[MalformedFile]:
+    parts = sound.gguf()
     lengths = {"kv0-key-length": "key", "kv0-length": "string"}
     for label, what in lengths.items():
         true = struct.unpack("<Q", parts[label])[0]
         for word, value in around(true, 64).items():
             yield changed(
-                seed, f"{what}-length-{word}", f"says {value} bytes, has {true}", {label: u64(value)}
+                sound,
+                f"{what}-length-{word}",
+                f"the length is {value} bytes instead of {true}",
+                {label: u64(value)},
             )
     keys = {"empty": b"", "not-utf8": b"\xff\xfe\x80", "with-nul": b"a\0b", "64-kib": b"k" * 65536}
     for word, key in keys.items():
         yield changed(
-            seed,
+            sound,
             f"key-{word}",
-            "an odd key of no importance",
+            "an unusual key that does not matter",
             {"kv4-key-length": u64(len(key)), "kv4-key": key},
             quietly=WHOLE,
         )
     twice = {"kv4-key-length": parts["kv0-key-length"], "kv4-key": parts["kv0-key"]}
-    yield changed(seed, "key-twice", "two entries have one key", twice, quietly=WHOLE)
+    yield changed(sound, "key-twice", "two entries have one key", twice, quietly=WHOLE)
     for kind in (13, 0xFFFFFFFF):
-        yield changed(seed, f"kv-type-{kind}", "no such type of value", {"kv4-type": u32(kind)})
-        yield changed(seed, f"array-type-{kind}", "no such element type", {"kv2-element-type": u32(kind)})
+        yield changed(sound, f"kv-type-{kind}", "no such type of value", {"kv4-type": u32(kind)})
+        yield changed(sound, f"array-type-{kind}", "no such element type", {"kv2-element-type": u32(kind)})
     yield changed(
-        seed,
+        sound,
         "kv-type-string",
-        "a flag called a string: its length is what follows",
+        "a flag has the type of a string, so that the bytes after it are read as its length",
         {"kv4-type": u32(8)},
     )
     for label, what in {"kv2-count": "array", "kv3-count": "string-array"}.items():
         true = struct.unpack("<Q", parts[label])[0]
         for word, value in around(true, 64).items():
             yield changed(
-                seed, f"{what}-count-{word}", f"says {value} elements, has {true}", {label: u64(value)}
+                sound,
+                f"{what}-count-{word}",
+                f"the array is said to have {value} elements, but has {true}",
+                {label: u64(value)},
             )
     for word in ("2p32", "2p64-1"):
         yield changed(
-            seed,
+            sound,
             f"array-string-length-{word}",
-            "the length of a string in an array",
+            "a string in an array is said to be longer than the file",
             {"kv3-element0-length": u64(LIMITS[word])},
         )
     for depth in (2, 1000, 100_000):
         yield changed(
-            seed,
+            sound,
             f"arrays-nested-{depth}",
-            "arrays of arrays: the format allows it, ggml does not",
+            "arrays of arrays, which the format allows and ggml refuses",
             _nested(depth),
             quietly=WHOLE,
         )
@@ -197,12 +209,12 @@ def _nested(depth: int) -> Pieces:
     return {"kv4-type": u32(gguf.ARRAY), "kv4-value": value}
 
 
-def _alignment(seed: SoundFile) -> Iterator[MalformedFile]:
+def _alignment(sound: SoundFile) -> Iterator[MalformedFile]:
     for value in (0, 3, 33, 64, 1 << 31, (1 << 32) - 1):
         yield changed(
-            seed,
+            sound,
             f"alignment-{value}",
-            f"says that data are aligned to {value} bytes; they are to 32",
+            f"the data are said to be aligned to {value} bytes, but are to 32",
             {"kv1-value": u32(value)},
             accept=WITHOUT | WHOLE,
             metadata=FEW,
@@ -215,7 +227,7 @@ def _alignment(seed: SoundFile) -> Iterator[MalformedFile]:
     }
     for word, (kind, raw) in wrong.items():
         yield changed(
-            seed,
+            sound,
             f"alignment-as-{word}",
             "general.alignment must be a 32-bit number",
             {"kv1-type": u32(kind), "kv1-value": raw},

@@ -1,4 +1,7 @@
-"""Broken GGUF files: fields of tensors. Tensor 1 is the first pair's ``lora_down``, 5 the second's ``lora_up``."""
+"""Malformed GGUF files: wrong fields of tensors.
+
+Tensor 1 is ``lora_down`` of the first pair, tensor 5 ``lora_up`` of the second.
+"""
 
 from __future__ import annotations
 
@@ -15,31 +18,31 @@ from harness.malformed.gguf_header import INTERNAL, REMOVED, SOUND, u32, u64
 from harness.malformed.malformed_file import WITHOUT, MalformedFile
 from harness.malformed.sound_file import FEW, SoundFile
 
-#: Tensors are reached by both of the library's readers.
+#: With this metadata both of the library's readers read the tensors.
 changed = partial(gguf_header.changed, metadata=FEW)
 
 
-def recipes(seed: SoundFile) -> Iterator[MalformedFile]:
-    """Yield them all."""
-    yield from _names(seed)
-    yield from _dimensions(seed)
-    yield from _types(seed)
-    yield from _offsets(seed)
-    yield from _flips(seed)
+def recipes(sound: SoundFile) -> Iterator[MalformedFile]:
+    """Yield the recipes of files with a wrong field of a tensor."""
+    yield from _names(sound)
+    yield from _dimensions(sound)
+    yield from _types(sound)
+    yield from _offsets(sound)
+    yield from _flips(sound)
 
 
 def _accept(number: int) -> frozenset[str]:
     return WITHOUT | {SOUND[number]}
 
 
-def _names(seed: SoundFile) -> Iterator[MalformedFile]:
-    parts = seed.gguf(metadata=FEW)
+def _names(sound: SoundFile) -> Iterator[MalformedFile]:
+    parts = sound.gguf(metadata=FEW)
     true = struct.unpack("<Q", parts["t1-name-length"])[0]
     for word, value in around(true, 64).items():
         yield changed(
-            seed,
+            sound,
             f"name-length-{word}",
-            f"says {value} bytes, has {true}",
+            f"the length is {value} bytes instead of {true}",
             {"t1-name-length": u64(value)},
             accept=_accept(1),
         )
@@ -57,29 +60,29 @@ def _names(seed: SoundFile) -> Iterator[MalformedFile]:
     }
     for word, name in names.items():
         yield changed(
-            seed,
+            sound,
             f"name-{word}",
-            "lora_down of the first pair is not called so",
+            "lora_down of the first pair has another name",
             {"t1-name-length": u64(len(name)), "t1-name": name},
             accept=_accept(1),
         )
 
 
-def _dimensions(seed: SoundFile) -> Iterator[MalformedFile]:
-    parts = seed.gguf(metadata=FEW)
+def _dimensions(sound: SoundFile) -> Iterator[MalformedFile]:
+    parts = sound.gguf(metadata=FEW)
     for value in (0, 1, 3, 5, 1 << 31, (1 << 32) - 1):
         yield changed(
-            seed,
+            sound,
             f"n-dims-{value}",
-            f"says {value} dimensions, has 2",
+            f"the tensor is said to have {value} dimensions, but has 2",
             {"t1-n-dims": u32(value)},
             accept=_accept(1),
         )
     for ones in (3, 60):
         yield changed(
-            seed,
+            sound,
             f"shape-of-{2 + ones}-dimensions",
-            "dimensions of 1 are put behind the true ones; ggml has four",
+            "dimensions of 1 follow the others; ggml has at most four",
             {"t1-n-dims": u32(2 + ones), "t1-dim1": parts["t1-dim1"] + u64(1) * ones},
             accept=_accept(1),
             quietly=frozenset({"whole"}),
@@ -90,7 +93,7 @@ def _dimensions(seed: SoundFile) -> Iterator[MalformedFile]:
         for word, value in (around(true, 64) | {"2p63": LIMITS["2p63"]}).items():
             if number == 1 or word in ("zero", "one-less", "one-more"):
                 yield changed(
-                    seed,
+                    sound,
                     f"t{number}-dim{axis}-{word}",
                     f"a dimension of {value} instead of {true}",
                     {label: u64(value)},
@@ -106,7 +109,7 @@ def _dimensions(seed: SoundFile) -> Iterator[MalformedFile]:
     }
     for word, (inner, outer) in overflows.items():
         yield changed(
-            seed,
+            sound,
             f"t1-dims-{word}",
             f"{inner} x {outer} elements instead of {down} x {up}",
             {"t1-dim0": u64(inner), "t1-dim1": u64(outer)},
@@ -114,7 +117,7 @@ def _dimensions(seed: SoundFile) -> Iterator[MalformedFile]:
         )
 
 
-def _types(seed: SoundFile) -> Iterator[MalformedFile]:
+def _types(sound: SoundFile) -> Iterator[MalformedFile]:
     unknown = {f"removed-{kind}": kind for kind in REMOVED}
     unknown |= {f"unknown-{kind}": kind for kind in (41, 255)}
     unknown |= {"2p31-1": LIMITS["2p31-1"], "2p31": LIMITS["2p31"], "2p32-1": LIMITS["2p32-1"]}
@@ -122,32 +125,32 @@ def _types(seed: SoundFile) -> Iterator[MalformedFile]:
         for word, kind in unknown.items():
             if number == 1 or word in ("removed-4", "unknown-41", "2p31", "2p32-1"):
                 yield changed(
-                    seed,
+                    sound,
                     f"t{number}-type-{word}",
-                    "ggml has no such tensor type (any more)",
+                    "ggml has no such tensor type, or has removed it",
                     {f"t{number}-type": u32(kind)},
                     accept=_accept(number),
                 )
     for word, kind in INTERNAL.items():
         yield changed(
-            seed,
+            sound,
             f"t5-type-{word}",
-            f"F16 data called {word}, which no adapter has",
+            f"the data are F16, but the type is {word}, which is for no adapter",
             {"t5-type": u32(kind)},
             accept=_accept(5),
         )
     for number, word, kind in ((5, "F32", 0), (1, "F32", 0), (1, "Q8_0", 8), (1, "Q4_0", 2), (5, "Q6_K", 14)):
         yield changed(
-            seed,
+            sound,
             f"t{number}-type-{word}-over-F16-data",
-            f"the data are F16, the type says {word}: another size, or no whole number of blocks",
+            f"the data are F16, but the type is {word}: another size, or rows that are not whole blocks",
             {f"t{number}-type": u32(kind)},
             accept=_accept(number),
         )
 
 
-def _offsets(seed: SoundFile) -> Iterator[MalformedFile]:
-    parts = seed.gguf(metadata=FEW)
+def _offsets(sound: SoundFile) -> Iterator[MalformedFile]:
+    parts = sound.gguf(metadata=FEW)
     true = struct.unpack("<Q", parts["t5-offset"])[0]
     size = true + len(parts["t5-data"])
     values = {
@@ -165,38 +168,38 @@ def _offsets(seed: SoundFile) -> Iterator[MalformedFile]:
     }
     for word, value in values.items():
         yield changed(
-            seed,
+            sound,
             f"t5-offset-{word}",
-            f"data at {value} instead of {true}",
+            f"the data are said to be at {value} instead of {true}",
             {"t5-offset": u64(value)},
             accept=_accept(5),
         )
     yield changed(
-        seed,
+        sound,
         "offsets-all-zero",
-        "all tensors lie over each other",
+        "all tensors have the same data",
         {f"t{number}-offset": u64(0) for number in range(6)},
     )
 
 
-def _flips(seed: SoundFile, count: int = 12) -> Iterator[MalformedFile]:
-    """Single bits of the tensor descriptions, chosen by a seeded generator."""
+def _flips(sound: SoundFile, count: int = 12) -> Iterator[MalformedFile]:
+    """Yield files in which one bit of a tensor's header is flipped, chosen by a seeded generator."""
     labels = [
-        label for label in seed.gguf(metadata=FEW) if re.match(r"t\d-(name|n-dims|dim|type|offset)", label)
+        label for label in sound.gguf(metadata=FEW) if re.match(r"t\d-(name|n-dims|dim|type|offset)", label)
     ]
     draw = np.random.default_rng(11)
     for number in range(count):
         label = labels[int(draw.integers(len(labels)))]
-        piece = bytearray(seed.gguf(metadata=FEW)[label])
+        piece = bytearray(sound.gguf(metadata=FEW)[label])
         bit = int(draw.integers(len(piece) * 8))
         piece[bit // 8] ^= 1 << bit % 8
         tensor = int(label[1])
-        # alpha equals the rank, so that a file without it means the same.
+        # alpha equals the rank, so the adapter is the same without it.
         alpha = {"whole"} if tensor in (0, 3) else set()
         yield changed(
-            seed,
+            sound,
             f"bit-flip-{number:02}-{label}",
-            f"bit {bit} of the field is another",
+            f"bit {bit} of the field is flipped",
             {label: bytes(piece)},
             accept=_accept(tensor) | alpha,
         )

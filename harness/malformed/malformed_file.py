@@ -1,4 +1,4 @@
-"""A recipe for one odd file, and the file that comes of it."""
+"""A recipe for one malformed or unusual file, and the file that it makes."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from harness.formats.write import SUFFIXES
 from harness.models.base_model import Base
 from sdcpp import cache
 
-#: References whose pictures may be right: without the adapter, as where a file is declined; that, or with the second
-#: pair alone; with the whole adapter.
+#: Names of reference pictures that a recipe may accept: without the adapter, as when a library refuses the file;
+#: without the adapter or with its second pair only; with the whole adapter.
 WITHOUT = frozenset({"without"})
 REST = WITHOUT | {"second"}
 WHOLE = frozenset({"whole"})
@@ -21,13 +21,15 @@ WHOLE = frozenset({"whole"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MalformedFile:
-    """One file: what is odd about it, how it is made, and which pictures are right.
+    """A recipe: what is unusual about the file, how it is made, and which pictures are right.
 
-    ``content`` returns the file's bytes; a recipe that makes no plain file has ``place`` instead, which is
-    given the path to fill. ``accept`` names references (see ``malformed_file_case.reference_shots``) whose picture
-    is right if the library warns; ``quietly`` names those that need no warning. A refusal is right where "without" is.
-    ``in_every_mode`` is False where only the reading of the file is in question, which no mode changes.
-    ``file_name`` is a name of its own.
+    ``why`` says what is wrong or unusual. ``content`` returns the bytes of the file. A recipe for something other than
+    a plain file has ``place`` instead, which is called with the path.
+
+    ``accept`` names the reference pictures (``malformed_file_case.reference_shots``) that are right if the library logs
+    a warning, ``quietly`` those that are right without one, too. If one of them is "without", the library may also
+    refuse the file. ``in_every_mode`` is False if the recipe concerns only reading, which is the same in every apply
+    mode. ``file_name`` replaces the name that the file would have.
     """
 
     name: str
@@ -42,7 +44,7 @@ class MalformedFile:
 
 
 class Answers(TypedDict, total=False):
-    """Which answers of a library are right, and whether the apply mode matters: see ``MalformedFile``."""
+    """Optional fields of ``MalformedFile``."""
 
     accept: frozenset[str]
     quietly: frozenset[str]
@@ -52,9 +54,9 @@ class Answers(TypedDict, total=False):
 def malformed_file(
     container: str, name: str, why: str, content: bytes | Callable[[], bytes], **answers: Unpack[Answers]
 ) -> MalformedFile:
-    """Return the recipe of a file of bytes; its name begins with that of the container.
+    """Return the recipe of a file of bytes. Its name begins with that of the container.
 
-    Bytes that take long to make are given as a function that returns them.
+    ``content`` may be a function that returns the bytes, which is called when the file is made.
     """
     return MalformedFile(
         name=f"{container}-{name}",
@@ -67,10 +69,10 @@ def malformed_file(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WrittenMalformedFile:
-    """The file of a recipe, named so that a generation's library looks at its content.
+    """The file of a recipe, under a name that the library opens.
 
-    ``any_suffix`` is True for a library that takes any path; others are given ``.safetensors`` or ``.ckpt``
-    whatever is inside.
+    ``any_suffix`` is True for a library that opens files of any suffix. Others open ``.safetensors`` and ``.ckpt``
+    only, so a GGUF file is named ``.safetensors`` for them.
     """
 
     base: Base
@@ -79,26 +81,26 @@ class WrittenMalformedFile:
 
     @property
     def name(self) -> str:
-        """The recipe's name: unique in its folder."""
+        """The recipe's name. It is unique in the folder."""
         return self.recipe.name
 
     @property
     def folder(self) -> Path:
-        """Where all odd files for the base model lie."""
+        """The folder of all malformed and unusual files for the base model."""
         digest = hashlib.sha256(f"odd/{self.base.digest}/{self.any_suffix}".encode()).hexdigest()
         return cache.root() / cache.ADAPTERS / f"{self.base.name}-odd-{digest[:12]}"
 
     @property
     def path(self) -> Path:
-        """Where the file is; it exists once ``make`` has run, unless the recipe is for a missing one."""
-        # What stands in the place of a file ("path") has the suffix that every library looks for.
+        """The file's path. The file exists once ``make`` has run, unless the recipe is that it is missing."""
+        # Recipes for something other than a file ("path") use the suffix that every library opens.
         suffix = SUFFIXES.get(self.recipe.container, SUFFIXES["safetensors"])[0]
         if not self.any_suffix and suffix == ".gguf":
             suffix = ".safetensors"
         return self.folder / (self.recipe.file_name or f"{self.name}{suffix}")
 
     def make(self) -> Path:
-        """Write the file unless it is there with the right content, and return its path."""
+        """Write the file, unless it exists with the right content, and return its path."""
         with cache.lock(self.folder / "locks" / self.path.name):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if self.recipe.place is not None:

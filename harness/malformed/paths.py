@@ -1,4 +1,7 @@
-"""Things in the place of an adapter file that are no files. A FIFO is left out: opening one waits for ever."""
+"""Folders, links and devices in the place of an adapter file.
+
+There is no FIFO among them, because opening one blocks until something writes to it.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from harness.malformed.malformed_file import MalformedFile
 
 
 def recipes() -> Iterator[MalformedFile]:
-    """Yield those that can be made on this machine; ``left_out`` names the others."""
+    """Yield the recipes that work on this machine. ``left_out`` lists the others."""
     found: dict[str, tuple[str, Callable[[Path], None]]] = {
         "missing": ("there is no file", _remove),
         "folder": ("a folder", _folder),
@@ -29,7 +32,7 @@ def recipes() -> Iterator[MalformedFile]:
 
 
 def left_out() -> dict[str, str]:
-    """Return what cannot be tried here, with the reason."""
+    """Return the recipes that do not work on this machine, with the reason."""
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         return {"no-permission": "this process runs as root, who may read every file"}
     return {}

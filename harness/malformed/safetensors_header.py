@@ -1,4 +1,7 @@
-"""Broken safetensors files. Format: https://huggingface.co/docs/safetensors/index#format."""
+"""Malformed safetensors files: truncated, and with a wrong length or a wrong JSON header.
+
+Format: https://huggingface.co/docs/safetensors/index#format.
+"""
 
 from __future__ import annotations
 
@@ -14,28 +17,28 @@ from harness.malformed.malformed_file import WHOLE, WITHOUT, Answers, MalformedF
 from harness.malformed.sound_file import SoundFile
 
 
-def recipes(seed: SoundFile) -> Iterator[MalformedFile]:
-    """Yield all recipes but those for a tensor's own entry, which ``safetensors_entries`` has."""
-    yield from _cut(seed)
-    yield from _length(seed)
-    yield from _json(seed)
+def recipes(sound: SoundFile) -> Iterator[MalformedFile]:
+    """Yield all recipes except those for the entry of a tensor, which are in ``safetensors_tensors``."""
+    yield from _cut(sound)
+    yield from _length(sound)
+    yield from _json(sound)
 
 
 def changed(
-    seed: SoundFile, name: str, why: str, fields: Mapping[str, bytes], **answers: Unpack[Answers]
+    sound: SoundFile, name: str, why: str, fields: Mapping[str, bytes], **answers: Unpack[Answers]
 ) -> MalformedFile:
-    """Return the recipe of a healthy file in which some pieces are others; the header's length stays true."""
+    """Return the recipe of a valid file in which some pieces are replaced. The length of the header stays right."""
     return malformed_file(
         "safetensors",
         name,
         why,
-        lambda: safetensors.build_file(replaced(seed.safetensors(), fields)),
+        lambda: safetensors.build_file(replaced(sound.safetensors(), fields)),
         **answers,
     )
 
 
-def _cut(seed: SoundFile) -> Iterator[MalformedFile]:
-    parts = seed.safetensors()
+def _cut(sound: SoundFile) -> Iterator[MalformedFile]:
+    parts = sound.safetensors()
     file, places = concatenate(parts), ends(parts)
     inner = ("t1-", "t2-", "t3-", "t4-")
     cuts = {f"after-{label}": place for label, place in places.items() if not label.startswith(inner)}
@@ -57,21 +60,21 @@ def _cut(seed: SoundFile) -> Iterator[MalformedFile]:
             yield malformed_file(
                 "safetensors",
                 f"truncated-{name}",
-                f"only the first {place} of {len(file)} bytes are there",
+                f"the file has only the first {place} of its {len(file)} bytes",
                 file[:place],
                 accept=WITHOUT | ({"first"} if places["t2-data"] <= place else set()),
             )
     yield malformed_file(
         "safetensors",
         "4096-bytes-too-long",
-        "bytes follow the last tensor; the file holds all it should",
+        "extra bytes follow the last tensor",
         file + b"\xa5" * 4096,
         quietly=WHOLE,
     )
 
 
-def _length(seed: SoundFile) -> Iterator[MalformedFile]:
-    parts = seed.safetensors()
+def _length(sound: SoundFile) -> Iterator[MalformedFile]:
+    parts = sound.safetensors()
     file, true = concatenate(parts), ends(parts)[safetensors.LAST] - 8
     values = {
         "0": 0,
@@ -90,13 +93,13 @@ def _length(seed: SoundFile) -> Iterator[MalformedFile]:
         yield malformed_file(
             "safetensors",
             f"header-length-{word}",
-            f"says that the header has {value} bytes; it has {true}",
+            f"the header is said to have {value} bytes, but has {true}",
             struct.pack("<Q", value) + file[8:],
         )
 
 
-def _json(seed: SoundFile) -> Iterator[MalformedFile]:
-    parts = seed.safetensors()
+def _json(sound: SoundFile) -> Iterator[MalformedFile]:
+    parts = sound.safetensors()
     labels = list(parts)
     head = concatenate({label: parts[label] for label in labels[1 : labels.index("close") + 1]})
     data = concatenate({label: parts[label] for label in labels[labels.index(safetensors.LAST) + 1 :]})
@@ -135,7 +138,7 @@ def _json(seed: SoundFile) -> Iterator[MalformedFile]:
         yield malformed_file(
             "safetensors",
             f"json-{word}",
-            "the header breaks JSON or the format's rules for it",
+            "the header is not valid JSON, or not as the format demands",
             struct.pack("<Q", len(text)) + text + data,
             quietly=WHOLE if word in harmless else frozenset(),
             accept=WITHOUT | (WHOLE if word.startswith("entry-") else frozenset()),

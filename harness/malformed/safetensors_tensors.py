@@ -1,4 +1,4 @@
-"""Broken safetensors files: dtype, shape and offsets of one tensor, the first pair's ``lora_down`` (number 1)."""
+"""Malformed safetensors files: dtype, shape, offsets and name of one tensor, ``lora_down`` of the first pair."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from harness.malformed.safetensors_header import changed
 from harness.malformed.sound_file import SoundFile
 
 
-def recipes(seed: SoundFile) -> Iterator[MalformedFile]:
-    """Yield them all."""
-    yield from _dtypes(seed)
-    yield from _shapes(seed)
-    yield from _offsets(seed)
-    yield from _names(seed)
+def recipes(sound: SoundFile) -> Iterator[MalformedFile]:
+    """Yield the recipes of files with a wrong entry of a tensor."""
+    yield from _dtypes(sound)
+    yield from _shapes(sound)
+    yield from _offsets(sound)
+    yield from _names(sound)
 
 
-def _dtypes(seed: SoundFile) -> Iterator[MalformedFile]:
+def _dtypes(sound: SoundFile) -> Iterator[MalformedFile]:
     odd = {"null": "null", "empty": '""', "lower-case": '"f16"', "unknown": '"F128"', "array": "[]"}
     for word, value in odd.items():
         yield changed(
-            seed,
+            sound,
             f"dtype-odd-{word}",
             f"dtype is {value}",
             {"t1-dtype": b'"dtype":' + value.encode()},
@@ -30,18 +30,18 @@ def _dtypes(seed: SoundFile) -> Iterator[MalformedFile]:
         )
     for word in ("F32", "F64", "I64", "I32", "U8", "BOOL", "F8_E4M3"):
         yield changed(
-            seed,
+            sound,
             f"dtype-{word}-over-F16-data",
-            f"the data are F16, dtype says {word}",
+            f"the data are F16, but dtype is {word}",
             {"t1-dtype": f'"dtype":"{word}"'.encode()},
             accept=REST,
         )
     missing = {"t1-dtype": b'"kind":"F16"'}
-    yield changed(seed, "dtype-missing", "the entry has no dtype", missing, accept=REST)
+    yield changed(sound, "dtype-missing", "the entry has no dtype", missing, accept=REST)
 
 
-def _shapes(seed: SoundFile) -> Iterator[MalformedFile]:
-    rank, inner = seed.tensors[f"{seed.first}.lora_down.weight"].shape
+def _shapes(sound: SoundFile) -> Iterator[MalformedFile]:
+    rank, inner = sound.tensors[f"{sound.first}.lora_down.weight"].shape
     size = rank * inner
     values = {
         "null": "null",
@@ -68,22 +68,22 @@ def _shapes(seed: SoundFile) -> Iterator[MalformedFile]:
     }
     for word, value in values.items():
         yield changed(
-            seed,
+            sound,
             f"shape-{word}",
-            f"shape is {value[:60]}, the data are [{rank},{inner}]",
+            f"shape is {value[:60]}, but the data are [{rank},{inner}]",
             {"t1-shape": b',"shape":' + value.encode()},
             accept=REST | (WHOLE if word == "fraction" else frozenset()),
-            # A JSON number is a number: 4.0 is 4 in Python and in JavaScript.
+            # In JSON 4.0 and 4 are the same number.
             quietly=WHOLE if word in ("float", "six-dimensions", "thousand-dimensions") else frozenset(),
         )
     missing = {"t1-shape": b',"size":1'}
-    yield changed(seed, "shape-missing", "the entry has no shape", missing, accept=REST)
+    yield changed(sound, "shape-missing", "the entry has no shape", missing, accept=REST)
 
 
-def _offsets(seed: SoundFile) -> Iterator[MalformedFile]:
-    begin = seed.tensors[f"{seed.first}.alpha"].nbytes
-    end = begin + seed.tensors[f"{seed.first}.lora_down.weight"].nbytes
-    total = sum(array.nbytes for array in seed.tensors.values())
+def _offsets(sound: SoundFile) -> Iterator[MalformedFile]:
+    begin = sound.tensors[f"{sound.first}.alpha"].nbytes
+    end = begin + sound.tensors[f"{sound.first}.lora_down.weight"].nbytes
+    total = sum(array.nbytes for array in sound.tensors.values())
     length = end - begin
     values = {
         "null": "null",
@@ -107,18 +107,18 @@ def _offsets(seed: SoundFile) -> Iterator[MalformedFile]:
     }
     for word, value in values.items():
         yield changed(
-            seed,
+            sound,
             f"offsets-{word}",
-            f"data_offsets is {value}, the data are at [{begin},{end}]",
+            f"data_offsets is {value}, but the data are at [{begin},{end}]",
             {"t1-offsets": b',"data_offsets":' + value.encode()},
             accept=REST | (WHOLE if word == "float" else frozenset()),
             quietly=WHOLE if word == "three" else frozenset(),
         )
     missing = {"t1-offsets": b',"offsets":[0,1]'}
-    yield changed(seed, "offsets-missing", "the entry has no data_offsets", missing, accept=REST)
+    yield changed(sound, "offsets-missing", "the entry has no data_offsets", missing, accept=REST)
 
 
-def _names(seed: SoundFile) -> Iterator[MalformedFile]:
+def _names(sound: SoundFile) -> Iterator[MalformedFile]:
     names = {
         "empty": "",
         "with-nul": "a\0b",
@@ -129,14 +129,14 @@ def _names(seed: SoundFile) -> Iterator[MalformedFile]:
     names |= {
         "path": "../../../etc/passwd",
         "prefix-only": "lora.",
-        "other": f"{seed.second}.lora_down.weight",
+        "other": f"{sound.second}.lora_down.weight",
     }
     for word, name in names.items():
         yield changed(
-            seed,
+            sound,
             f"name-{word}",
-            "lora_down of the first pair is not called so",
+            "lora_down of the first pair has another name",
             {"t1-name": b"," + json.dumps(name).encode() + b":{"},
-            # Of two entries with one name the last is the one that JSON readers take.
+            # If two entries have one name, JSON readers take the last.
             accept=REST,
         )

@@ -1,4 +1,4 @@
-"""The healthy file that everything here is made from: two pairs of a low rank, a few kilobytes."""
+"""The valid file that all malformed files are made from: two LoRA pairs of rank 4, a few kilobytes."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from harness.models.base_model import Base
 RANK = 4
 Tensors = dict[str, NDArray[np.generic]]
 
-#: The two weights that the files change: one that is not square, so that a swap shows, and a square one. They
-#: lie near the end of the model, where a picture depends on them most.
+#: The two weights that the files change. One is not square, so that swapped dimensions are noticed. They are near the
+#: end of the model, where they change the picture most.
 _TARGETS = {
     "flux-small": ("double_blocks.0.img_mlp.2", "double_blocks.0.img_attn.proj"),
     "sd1-tiny": (
@@ -27,7 +27,7 @@ _TARGETS = {
         "up_blocks.2.attentions.0.transformer_blocks.0.attn1.to_out.0",
     ),
 }
-#: Metadata of the GGUF files: a string, numbers, an array of numbers and one of strings.
+#: The metadata of the GGUF files: a string, numbers, an array of numbers and an array of strings.
 METADATA: gguf.Metadata = {
     "general.architecture": "lora",
     "general.alignment": gguf.Number("I", 32),
@@ -35,17 +35,17 @@ METADATA: gguf.Metadata = {
     "test.strings": gguf.Array("s", ("one", "two")),
     "test.flag": gguf.Number("?", 1),
 }
-#: Metadata without arrays. stable-diffusion.cpp falls back on a reader of its own for files that ggml declines, and
-#: that reader fails at the first array: with these entries it goes on to the tensors.
+#: Metadata without arrays. For files that ggml refuses, stable-diffusion.cpp has its own reader, which fails at the
+#: first array. With this metadata it reads on to the tensors.
 FEW: gguf.Metadata = {key: METADATA[key] for key in ("general.architecture", "general.alignment")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SoundFile:
-    """The healthy tensors (float16) for a base model, under the keys of its two pairs.
+    """The valid tensors for a base model, float16. ``first`` and ``second`` are the keys of their two pairs.
 
-    Tensors lie in the order ``alpha``, ``lora_down``, ``lora_up`` of the first pair, then of the second, so
-    that the last piece of data belongs to a matrix. alpha equals the rank.
+    The order is ``alpha``, ``lora_down``, ``lora_up`` of the first pair, then of the second, so that the file ends with
+    the data of a matrix. alpha equals the rank.
     """
 
     base: Base
@@ -58,10 +58,10 @@ class SoundFile:
         return {name: array for name, array in self.tensors.items() if name.startswith(f"{key}.")}
 
     def bfloat16(self) -> Tensors:
-        """Return the matrices cut (not rounded) to bfloat16, and no alpha.
+        """Return the matrices truncated (not rounded) to bfloat16, without alpha.
 
-        alpha equals the rank, so that nothing is lost, and a library that cannot read a bfloat16 alpha is
-        asked about matrices only.
+        alpha equals the rank, so the adapter stays the same. Some libraries cannot read a bfloat16 alpha, which is
+        another question.
         """
         matrices = {n: t for n, t in self.tensors.items() if not n.endswith(".alpha")}
         return {
@@ -74,25 +74,25 @@ class SoundFile:
         tensors: Mapping[str, NDArray[np.generic]] | None = None,
         metadata: gguf.Metadata = METADATA,
     ) -> Pieces:
-        """Return the pieces of a GGUF of the healthy tensors, or of others."""
+        """Return the pieces of a GGUF file of these tensors, or of others."""
         return gguf.build_fields(self.tensors if tensors is None else tensors, metadata)
 
     def safetensors(self, tensors: Mapping[str, NDArray[np.generic]] | None = None) -> Pieces:
-        """Return the pieces of a safetensors file."""
+        """Return the pieces of a safetensors file of these tensors, or of others."""
         return safetensors.build_fields(self.tensors if tensors is None else tensors, {"format": "pt"})
 
     def pickle(self, tensors: Mapping[str, NDArray[np.generic]] | None = None) -> Pieces:
-        """Return the pieces of a ckpt's pickle."""
+        """Return the pieces of a ckpt's pickle of these tensors, or of others."""
         return ckpt.build_fields(self.tensors if tensors is None else tensors)
 
     def ckpt(self, pickled: bytes | None = None) -> dict[str, bytes]:
-        """Return the members of a ckpt with the healthy storages and the healthy pickle, or another."""
+        """Return the members of a ckpt with the storages of these tensors, and their pickle or another one."""
         return ckpt.entries(b"".join(self.pickle().values()) if pickled is None else pickled, self.tensors)
 
 
 @remember
 def sound_file(base: Base) -> SoundFile:
-    """Return the seed for a base model; two bases of the same recipe share its numbers."""
+    """Return the valid file for a base model. Base models of the same weights have the same file."""
     targets = _TARGETS.get(base.name) or tuple(base.targets)[:2]
     adapter = Adapter(name="lora-r4", base=base.name, rank=RANK, alpha=float(RANK))
     drawn = adapter.tensors(base)

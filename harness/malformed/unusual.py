@@ -1,7 +1,7 @@
-"""Good files that are unusual: the same numbers as the plain ones, written as the formats allow.
+"""Unusual files that are valid: the tensors of the plain files, written in other ways that the formats allow.
 
-Wanted is the picture of the plain file, without a word; for a few, a library may also decline (``accept``).
-Formats: see ``harness.malformed.fields.pieces``.
+A library must make the picture of the plain file, and needs no warning. It may refuse a few of them (``accept``). For
+the formats see ``harness.malformed.fields``.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _NONE: frozenset[str] = frozenset()
 
 def variants(base: Base) -> tuple[MalformedFile, ...]:
     """Return the recipes of all unusual files for a base model."""
-    healthy = sound_file(base)
-    return (*_gguf(healthy), *_safetensors(healthy), *_ckpt(healthy), *_names(healthy))
+    sound = sound_file(base)
+    return (*_gguf(sound), *_safetensors(sound), *_ckpt(sound), *_names(sound))
 
 
 def _recipe(
@@ -61,7 +61,7 @@ def _orders(tensors: Tensors) -> dict[str, Tensors]:
 
 
 def _strangers(tensors: Tensors) -> Tensors:
-    """Put tensors that no model knows before, between and behind."""
+    """Return the tensors with others, which no model has, before, between and after them."""
     odd = np.arange(24, dtype=np.float16)
     first, *rest = tensors.items()
     return {
@@ -73,8 +73,8 @@ def _strangers(tensors: Tensors) -> Tensors:
     }
 
 
-def _gguf(healthy: SoundFile) -> Iterator[MalformedFile]:
-    tensors = dict(healthy.tensors)
+def _gguf(sound: SoundFile) -> Iterator[MalformedFile]:
+    tensors = dict(sound.tensors)
 
     def made(name: str, why: str, accept: frozenset[str] = _NONE, **options: Any) -> MalformedFile:
         alignment = options.get("alignment", 32)
@@ -98,34 +98,40 @@ def _gguf(healthy: SoundFile) -> Iterator[MalformedFile]:
     yield made("metadata-array-of-20000-strings", "a vocabulary", metadata=tokens)
     yield made("metadata-500-entries", "many entries", metadata={f"e.{i}": f"value {i}" for i in range(500)})
     nested = {"a.nested": gguf.Array("a", (gguf.Array("I", (1, 2)), gguf.Array("s", ("x", "y"))))}
-    yield made("metadata-nested-arrays", "the format allows them, ggml reads none", WITHOUT, metadata=nested)
+    yield made(
+        "metadata-nested-arrays",
+        "the format allows them, but ggml does not read them",
+        WITHOUT,
+        metadata=nested,
+    )
     plain = gguf.build_file(gguf.build_fields(tensors, {}))
     yield _recipe("gguf", "metadata-none", "no metadata at all", plain)
     for word, ordered in _orders(tensors).items():
         yield made(f"{word}-order", "tensors in another order", tensors=ordered)
-    yield made(
-        "unknown-tensors", "tensors that no model knows beside the others", tensors=_strangers(tensors)
-    )
+    yield made("unknown-tensors", "additional tensors that no model has", tensors=_strangers(tensors))
     for alignment in (8, 64, 4096):
         yield made(f"aligned-to-{alignment}", "general.alignment is not 32", alignment=alignment)
-    yield made("version-2", "the version before the present one, with the same layout", version=2)
+    yield made("version-2", "the version before the current one, with the same layout", version=2)
     yield made(
-        "big-endian", "every number is swapped; a little-endian machine may decline", WITHOUT, order=">"
+        "big-endian",
+        "the byte order of every number is swapped; a little-endian machine may refuse it",
+        WITHOUT,
+        order=">",
     )
     floats = {n: t.astype(np.float32) if n.endswith(".alpha") else t for n, t in tensors.items()}
     yield made("alpha-F32", "alpha in 32 bits beside matrices in 16", tensors=floats)
-    yield _recipe("gguf", "gap-in-data", "64 bytes between two tensors", _with_gap(healthy), accept=WITHOUT)
+    yield _recipe("gguf", "gap-in-data", "64 bytes between two tensors", _with_gap(sound), accept=WITHOUT)
 
 
-def _with_gap(healthy: SoundFile) -> bytes:
-    parts = healthy.gguf()
+def _with_gap(sound: SoundFile) -> bytes:
+    parts = sound.gguf()
     offset = struct.unpack("<Q", parts["t5-offset"])[0]
     moved = {"t5-offset": struct.pack("<Q", offset + 64), "t4-padding": parts["t4-padding"] + bytes(64)}
     return gguf.build_file({**parts, **moved})
 
 
-def _safetensors(healthy: SoundFile) -> Iterator[MalformedFile]:
-    tensors = dict(healthy.tensors)
+def _safetensors(sound: SoundFile) -> Iterator[MalformedFile]:
+    tensors = dict(sound.tensors)
 
     def made(name: str, why: str, parts: Pieces) -> MalformedFile:
         return _recipe("safetensors", name, why, safetensors.build_file(parts))
@@ -138,10 +144,10 @@ def _safetensors(healthy: SoundFile) -> Iterator[MalformedFile]:
     )
     for word, ordered in _orders(tensors).items():
         yield made(f"{word}-order", "tensors in another order", apart(ordered))
-    yield made("unknown-tensors", "tensors that no model knows beside the others", apart(_strangers(tensors)))
+    yield made("unknown-tensors", "additional tensors that no model has", apart(_strangers(tensors)))
     odd = {**apart(tensors | {"zzz": np.arange(8, dtype=np.int64)})}
     odd["t6-dtype"], odd["t6-shape"] = b'"dtype":"BOOL"', b',"shape":[64]'
-    yield made("unknown-tensor-of-bool", "a tensor that no model knows, of a dtype that ggml lacks", odd)
+    yield made("unknown-tensor-of-bool", "a tensor that no model has, of a dtype that ggml lacks", odd)
     entries = {**apart(tensors)}
     for label in ("shape", "dtype"):
         piece = entries.pop(f"t1-{label}")
@@ -153,14 +159,14 @@ def _safetensors(healthy: SoundFile) -> Iterator[MalformedFile]:
     yield made("fields-in-another-order", "data_offsets before shape before dtype", entries)
     unaligned = safetensors.build_fields(tensors, {"x": "y"}, align=1)
     unaligned["metadata"] = unaligned["metadata"].replace(b'"y"', b'"yyy"')
-    # Two lengths of note differ by one, so that one of them is odd.
+    # The two notes differ by one byte, so one of the headers has an odd length.
     for piece in (unaligned["metadata"], unaligned["metadata"].replace(b"yyy", b"yyyy")):
         content = concatenate(safetensors.with_lengths({**unaligned, "metadata": piece}, align=1))
         if struct.unpack("<Q", content[:8])[0] % 2:
-            yield _recipe("safetensors", "header-unaligned", "data begin at an odd address", content)
-    padded = concatenate(safetensors.with_lengths(healthy.safetensors(), align=4096))
+            yield _recipe("safetensors", "header-unaligned", "the data begin at an odd byte", content)
+    padded = concatenate(safetensors.with_lengths(sound.safetensors(), align=4096))
     yield _recipe("safetensors", "header-padded", "spaces fill the header up to 4096 bytes", padded)
-    names = healthy.safetensors()
+    names = sound.safetensors()
     names["t1-name"] = names["t1-name"].replace(b"lora", b"\\u006cora")
     yield made("names-escaped", "a name with a JSON escape", names)
     scalars = {n: t.reshape(()) if n.endswith(".alpha") else t for n, t in tensors.items()}
@@ -169,8 +175,8 @@ def _safetensors(healthy: SoundFile) -> Iterator[MalformedFile]:
     yield made("alpha-F32", "alpha in 32 bits beside matrices in 16", apart(floats))
 
 
-def _ckpt(healthy: SoundFile) -> Iterator[MalformedFile]:
-    tensors = dict(healthy.tensors)
+def _ckpt(sound: SoundFile) -> Iterator[MalformedFile]:
+    tensors = dict(sound.tensors)
 
     def made(
         name: str, why: str, numbers: Tensors, stream: bytes | None = None, same: str = "whole"
@@ -182,13 +188,13 @@ def _ckpt(healthy: SoundFile) -> Iterator[MalformedFile]:
     yield made("scalar-alpha", "alpha has no dimension, as torch.save writes torch.tensor(4.0)", scalars)
     floats = {n: t.astype(np.float32) if n.endswith(".alpha") else t for n, t in tensors.items()}
     yield made("alpha-F32", "alpha in 32 bits beside matrices in 16", floats)
-    yield made("bfloat16", "the numbers as bfloat16, without alpha", healthy.bfloat16(), same="bf16")
-    yield made("nested", "the tensors lie below the key state_dict", tensors, _nested(tensors))
+    yield made("bfloat16", "the numbers as bfloat16, without alpha", sound.bfloat16(), same="bf16")
+    yield made("nested", "the tensors are in a dict below the key state_dict", tensors, _nested(tensors))
     for word, ordered in _orders(tensors).items():
         yield made(f"{word}-order", "tensors in another order", ordered)
-    yield made("unknown-tensors", "tensors that no model knows beside the others", _strangers(tensors))
-    parts = healthy.pickle()
-    # state_dict() returns an OrderedDict with an attribute, which pickle sets with BUILD.
+    yield made("unknown-tensors", "additional tensors that no model has", _strangers(tensors))
+    parts = sound.pickle()
+    # state_dict() returns an OrderedDict with an attribute. pickle sets it with BUILD.
     ordered_dict = torch_pickle.name("collections", "OrderedDict") + pickle.EMPTY_TUPLE + pickle.REDUCE
     build = (
         pickle.EMPTY_DICT + torch_pickle.text("_metadata") + pickle.EMPTY_DICT + pickle.SETITEM + pickle.BUILD
@@ -199,16 +205,16 @@ def _ckpt(healthy: SoundFile) -> Iterator[MalformedFile]:
     extra += torch_pickle.text("rates") + pickle.EMPTY_LIST + torch_pickle.text("done") + pickle.NEWTRUE
     stream = concatenate({**parts, "mark": parts["mark"] + extra})
     yield made("other-entries", "an integer, None, a list and True beside the tensors", tensors, stream)
-    members = {**healthy.ckpt(), "archive/byteorder": b"little", "archive/.data/serialization_id": b"1" * 40}
+    members = {**sound.ckpt(), "archive/byteorder": b"little", "archive/.data/serialization_id": b"1" * 40}
     as_torch = concatenate(ckpt.zipped(members, align=64))
     yield _recipe("ckpt", "aligned-to-64", "padded and with the members that torch 2 adds", as_torch)
-    yield _recipe("ckpt", "shared-storage", "two tensors are views of one storage", _shared(healthy, tensors))
+    yield _recipe("ckpt", "shared-storage", "two tensors are views of one storage", _shared(sound, tensors))
     doubles: Tensors = {name: array.astype(np.float64) for name, array in tensors.items()}
     yield _recipe(
         "ckpt",
         "shared-storage-float64",
-        "the same in 64 bits, which a library has to convert or may decline",
-        _shared(healthy, doubles),
+        "the same in 64 bits, which a library may convert or refuse",
+        _shared(sound, doubles),
         accept=WITHOUT,
         same="f32",
     )
@@ -218,11 +224,11 @@ def _nested(tensors: Tensors) -> bytes:
     return concatenate(ckpt.build_fields(tensors, nested="state_dict"))
 
 
-def _shared(healthy: SoundFile, tensors: Tensors) -> bytes:
-    """lora_up of the first pair (tensor 2) lies behind lora_down in the storage of that (1)."""
-    parts = healthy.pickle(tensors)
+def _shared(sound: SoundFile, tensors: Tensors) -> bytes:
+    """Return a ckpt in which lora_up of the first pair (tensor 2) follows lora_down (1) in the same storage."""
+    parts = sound.pickle(tensors)
     members = ckpt.entries(concatenate(parts), tensors)
-    down, up = (healthy.tensors[f"{healthy.first}.lora_{part}.weight"].size for part in ("down", "up"))
+    down, up = (sound.tensors[f"{sound.first}.lora_{part}.weight"].size for part in ("down", "up"))
     memo = parts["t2-key"][-2:]
     parts["t2-key"] = torch_pickle.text("1") + memo
     parts["t1-count"] = parts["t2-count"] = torch_pickle.integer(down + up)
@@ -232,9 +238,9 @@ def _shared(healthy: SoundFile, tensors: Tensors) -> bytes:
     return concatenate(ckpt.zipped(members))
 
 
-def _names(healthy: SoundFile) -> Iterator[MalformedFile]:
-    content = {"safetensors": concatenate(healthy.safetensors()), "gguf": gguf.build_file(healthy.gguf())}
-    content["ckpt"] = concatenate(ckpt.zipped(healthy.ckpt()))
+def _names(sound: SoundFile) -> Iterator[MalformedFile]:
+    content = {"safetensors": concatenate(sound.safetensors()), "gguf": gguf.build_file(sound.gguf())}
+    content["ckpt"] = concatenate(ckpt.zipped(sound.ckpt()))
     long = "/".join(f"folder-{number}-" + "x" * 60 for number in range(6))
     names = {
         "spaces": "a name with  spaces",

@@ -1,4 +1,4 @@
-"""PyTorch's zip checkpoint, opcode by opcode and zip field by zip field. Nothing here reads or runs a pickle.
+"""Build a ckpt from its opcodes and its zip fields. Nothing here reads or executes a pickle.
 
 Pickle: https://github.com/pytorch/pytorch/blob/main/torch/serialization.py and CPython's Lib/pickletools.py.
 Zip: https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT, sections 4.3.7, 4.3.12 and 4.3.16.
@@ -17,7 +17,7 @@ from harness.formats import torch_pickle
 from harness.formats.tensor import kind_of
 from harness.malformed.fields.pieces import Pieces, concatenate
 
-#: Where fields lie in a central directory entry and in the end record, with their formats.
+#: The position and the struct format of fields in a central directory entry, and in the end record.
 CENTRAL = {"flags": (8, "<H"), "method": (10, "<H"), "crc": (16, "<I"), "packed": (20, "<I")}
 CENTRAL |= {"size": (24, "<I"), "name-length": (28, "<H"), "extra-length": (30, "<H"), "offset": (42, "<I")}
 END = {"disk": (4, "<H"), "here": (8, "<H"), "entries": (10, "<H"), "size": (12, "<I"), "offset": (16, "<I")}
@@ -34,7 +34,7 @@ def build_fields(tensors: Mapping[str, NDArray[np.generic]], *, nested: str = ""
 
 
 def entries(pickled: bytes, tensors: Mapping[str, NDArray[np.generic]]) -> dict[str, bytes]:
-    """Return the members of the archive: the pickle and a storage for each tensor."""
+    """Return the members of the archive by name: the pickle, a storage for each tensor, and the version."""
     storages = {
         f"archive/data/{number}": np.ascontiguousarray(array).tobytes()
         for number, array in enumerate(tensors.values())
@@ -43,9 +43,9 @@ def entries(pickled: bytes, tensors: Mapping[str, NDArray[np.generic]]) -> dict[
 
 
 def zipped(members: Mapping[str, bytes], *, align: int = 0) -> Pieces:
-    """Return the pieces of a stored zip: ``localN-header``, ``-name``, ``-data``, ``centralN``, ``end``.
+    """Return the pieces of an uncompressed zip: ``localN-header``, ``-name``, ``-data``, ``centralN``, ``end``.
 
-    With ``align`` every member's data begin at a multiple of it, by an extra field as torch.save writes it.
+    With ``align`` the data of every member begin at a multiple of it, by means of an extra field as in torch.save.
     """
     parts: Pieces = {}
     central: Pieces = {}

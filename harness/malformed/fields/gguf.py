@@ -1,7 +1,7 @@
-"""GGUF, field by field.
+"""Build a GGUF file from its fields.
 
-Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. Little endian unless ``order`` is ">", which
-is how the specification's big-endian files are written: every number, tensor data included, is swapped.
+Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. Files are little endian. ``order`` ">" makes a
+big-endian file of the specification, in which every number, tensor data included, is swapped.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ STRING, ARRAY = 8, 9
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A metadata value of one number; ``kind`` is a format character of struct."""
+    """A metadata value that is a number. ``kind`` is a format character of struct."""
 
     kind: str
     value: float
@@ -44,7 +44,7 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Array:
-    """A metadata array; ``kind`` is a format character of struct, "s" for strings, or "a" for arrays."""
+    """A metadata value that is an array. ``kind`` is a format character of struct, "s" for strings, "a" for arrays."""
 
     kind: str
     values: Sequence[object]
@@ -95,7 +95,7 @@ def build_fields(
 
 
 def padded(parts: Mapping[str, bytes], alignment: int = 32) -> Pieces:
-    """Return the pieces with the padding before the data made anew, after a field has changed its length."""
+    """Return the pieces with new padding before the data, for pieces that have changed their length."""
     labels = list(parts)
     head = labels[: labels.index("padding")]
     length = sum(len(parts[label]) for label in head)
@@ -103,7 +103,7 @@ def padded(parts: Mapping[str, bytes], alignment: int = 32) -> Pieces:
 
 
 def build_file(parts: Mapping[str, bytes], alignment: int = 32) -> bytes:
-    """Return the file, its data aligned."""
+    """Return the file with aligned data."""
     return concatenate(padded(parts, alignment))
 
 

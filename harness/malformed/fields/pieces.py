@@ -1,14 +1,14 @@
-"""Containers taken apart: a file as labelled pieces of bytes in their order, each of which can be changed.
+"""A file as labelled pieces of bytes in their order.
 
-The writers of ``harness.formats`` make good files only. Here a file is a mapping from labels to bytes, so that
-a single field can be replaced by any value, and a file can be cut after any field.
+The writers of ``harness.formats`` make valid files only. Here a file is a mapping of labels to bytes, so that any field
+can be replaced, and a file can be truncated after any field.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-#: Pieces of a file in their order: joined they are the file.
+#: The pieces of a file by label, in their order.
 Pieces = dict[str, bytes]
 
 
@@ -27,7 +27,7 @@ def ends(parts: Mapping[str, bytes]) -> dict[str, int]:
 
 
 def replaced(parts: Mapping[str, bytes], fields: Mapping[str, bytes]) -> Pieces:
-    """Return the pieces with others in the place of those in ``fields``; raises KeyError for an unknown label."""
+    """Return the pieces, with those of ``fields`` replaced. Raises KeyError for a label that is not among them."""
     if unknown := set(fields) - set(parts):
         raise KeyError(f"no pieces {unknown}")
     return {**parts, **fields}

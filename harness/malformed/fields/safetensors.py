@@ -1,4 +1,4 @@
-"""safetensors, field by field.
+"""Build a safetensors file from its fields.
 
 Format: https://huggingface.co/docs/safetensors/index#format: a 64-bit length, a JSON header, the data.
 """
@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from harness.formats.tensor import kind_of
 from harness.malformed.fields.pieces import Pieces, concatenate
 
-#: The piece after which the data begin.
+#: The label of the last piece before the data.
 LAST = "header-end"
 
 
 def build_fields(
     tensors: Mapping[str, NDArray[np.generic]], metadata: Mapping[str, str] | None = None, *, align: int = 8
 ) -> Pieces:
-    """Return the pieces of a file; the data are aligned to ``align`` bytes by spaces at the header's end.
+    """Return the pieces of a file. Spaces at the end of the header align the data to ``align`` bytes.
 
     Labels: ``length``, ``open``, ``metadata``; for each tensor ``tN-name``, ``tN-dtype``, ``tN-shape`` and
     ``tN-offsets`` (with ``tN-close``); ``close``, ``header-end`` (the spaces); ``tN-data``.
@@ -47,7 +47,7 @@ def build_fields(
 
 
 def with_lengths(parts: Mapping[str, bytes], align: int = 8) -> Pieces:
-    """Return the pieces with the header's padding and length made anew, after a field has changed."""
+    """Return the pieces with a new length and padding of the header, for pieces that have changed."""
     labels = list(parts)
     head = labels[1 : labels.index(LAST)]
     text = sum(len(parts[label]) for label in head)
@@ -56,7 +56,7 @@ def with_lengths(parts: Mapping[str, bytes], align: int = 8) -> Pieces:
 
 
 def build_file(parts: Mapping[str, bytes]) -> bytes:
-    """Return the file, its header's length true."""
+    """Return the file with the right length of the header."""
     return concatenate(with_lengths(parts))
 
 
