@@ -1,1 +1,1 @@
-"""Fetch upstream's source at a revision and keep it as a git workspace."""
+"""Fetch upstream's source at a revision, and keep it in a git workspace."""

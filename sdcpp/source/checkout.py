@@ -1,4 +1,4 @@
-"""A contributor's checkout of upstream: the state that it grew from, and what it has changed since."""
+"""Compare a contributor's checkout of upstream with its base, the commit that it started from."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from sdcpp.git import Repository
 from sdcpp.source import revision, workspace
 from sdcpp.source.workspace import Tree
 
-#: A remote whose URL has this is upstream's own, whatever it is called.
+#: A remote with this text in its URL is upstream's own repository, whatever its name is.
 UPSTREAM = "leejet/stable-diffusion.cpp"
-#: The mode under which git lists a submodule.
+#: The file mode of a submodule in git's lists.
 _SUBMODULE = "160000"
 
 
@@ -33,12 +33,14 @@ class Commit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkout:
-    """Two states of a checkout in one workspace: ``before`` is its base, ``after`` it itself as it is now.
+    """Two states of a checkout in one workspace: ``before`` is its base, ``after`` is its current state.
 
-    ``upstream`` names the branch that the base was found with. ``commits`` are those since the base, the newest
-    first; ``uncommitted`` are the files that differ from the newest commit, new ones that git does not ignore
-    included. ``files`` has for each file that differs from the base the lines added and removed, None for a
-    binary file.
+    - ``upstream`` is the name of the branch or commit whose merge base with the checkout is the base.
+    - ``commits`` are the commits since the base, the newest first.
+    - ``uncommitted`` are the names of files that differ from the newest commit, and of new files that git does not
+      ignore.
+    - ``files`` has the name of each file that differs from the base, and the numbers of lines that were added and
+      removed; the numbers are None for a binary file.
     """
 
     before: Tree
@@ -51,75 +53,81 @@ class Checkout:
 
 
 def compare(folder: Path, base: str | None = None) -> Checkout:
-    """Return a checkout and its base: the merge base with upstream's branch, or with ``base``.
+    """Return the checkout in a folder and its base: the merge base with upstream's branch, or with the commit ``base``.
 
-    The folder is read and never written to. Raises SourceInvalid where it is no checkout or has no base, NothingTried
-    if it does not differ from its base, PatchConflict if a merge in it is unfinished.
+    The folder is only read. Raises SourceInvalid if the folder is no checkout or has no base, NothingTried if it does
+    not differ from its base, and PatchConflict if it has an unfinished merge.
     """
-    wanted = revision.from_folder(folder)
-    place = folder.expanduser().resolve()
-    if wanted.commit is None:
+    local = revision.from_folder(folder)
+    folder = folder.expanduser().resolve()
+    if local.commit is None:
         raise SourceInvalid(
             "not a git checkout, so it has no base to compare with",
-            place,
+            folder,
             "clone upstream and make the change there, or give the change as a file: --patch FILE",
         )
-    if unmerged := _lines(place, "diff", "--name-only", "--diff-filter=U"):
+    if unmerged := _git_lines(folder, "diff", "--name-only", "--diff-filter=U"):
         raise PatchConflict(
             "the checkout has an unfinished merge",
-            place,
+            folder,
             f"resolve the conflicts in {', '.join(unmerged)} and try again",
         )
-    upstream, start = _base(place, base)
-    after = workspace.workspace(wanted)
+    upstream, merge_base = _merge_base(folder, base)
+    after = workspace.workspace(local)
     with cache.lock(after.path.with_name(f"{after.path.name}.snapshot")):
-        start_there = _alike(place, start.id, _import(place, start.id, after), after)
-    before = replace(after, base=start_there, revision=replace(wanted, commit=start.id))
-    files = tuple(_changed(before, after))
+        imported = _import(folder, merge_base.id, after)
+        before_commit = _without_conversions(folder, merge_base.id, imported, after)
+    before = replace(after, base=before_commit, revision=replace(local, commit=merge_base.id))
+    files = tuple(_changed_files(before, after))
     if not files:
         raise NothingTried(
             "the checkout does not differ from its base",
-            f"{place}, {start} ({upstream})",
-            "if upstream's branch has the change, too, name the commit before it: --merge-base COMMIT",
+            f"{folder}, {merge_base} ({upstream})",
+            "if upstream's branch already has the change, give the commit before it: --merge-base COMMIT",
         )
     return Checkout(
         before=before,
         after=after,
         upstream=upstream,
-        base=start,
-        commits=tuple(_log(place, f"{start.id}..HEAD")),
-        uncommitted=tuple(sorted({line[3:] for line in _lines(place, "status", "--porcelain")})),
+        base=merge_base,
+        commits=tuple(_log(folder, f"{merge_base.id}..HEAD")),
+        uncommitted=tuple(sorted({line[3:] for line in _git_lines(folder, "status", "--porcelain")})),
         files=files,
     )
 
 
-def _base(folder: Path, wanted: str | None) -> tuple[str, Commit]:
-    """Return the name of upstream's branch and the commit that the checkout has last in common with it."""
-    for name in [wanted] if wanted else _branches(folder):
-        if _ask(folder, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}"):
-            common = _ask(folder, "merge-base", "HEAD", name)
+def _merge_base(folder: Path, base: str | None) -> tuple[str, Commit]:
+    """Return the name of upstream's branch, or ``base`` if it is given, and its merge base with the checkout.
+
+    Raises SourceInvalid if there is no such branch or commit, or no merge base.
+    """
+    for name in [base] if base else _branches(folder):
+        if _git_output(folder, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}"):
+            common = _git_output(folder, "merge-base", "HEAD", name)
             if not common:
                 raise SourceInvalid(
                     f"the checkout has no commit in common with {name}",
                     folder,
-                    "run `git fetch --unshallow` in a shallow clone, or give another --merge-base",
+                    "run `git fetch --unshallow` if it is a shallow clone, or give another --merge-base",
                 )
             return name, next(_log(folder, "-1", common))
-    if wanted:
+    if base:
         raise SourceInvalid(
-            "the checkout has no such commit", wanted, "give a branch, a tag or a commit of it"
+            "the checkout has no such commit",
+            base,
+            "give a branch, a tag or a commit of the checkout",
         )
     raise SourceInvalid(
         "the checkout has no branch of upstream",
         folder,
-        "name what to compare with: --merge-base REF, for example --merge-base HEAD~1",
+        "give the commit to compare with: --merge-base REF, for example --merge-base HEAD~1",
     )
 
 
 def _branches(folder: Path) -> Iterator[str]:
-    """Yield the names that upstream's branch may have, the surest first."""
-    remotes = _lines(folder, "remote")
-    urls = {name: _ask(folder, "remote", "get-url", name).lower() for name in remotes}
+    """Yield the names that upstream's branch may have, the most likely first."""
+    remotes = _git_lines(folder, "remote")
+    urls = {name: _git_output(folder, "remote", "get-url", name).lower() for name in remotes}
     own = [name for name, url in urls.items() if UPSTREAM in url]
     for remote in dict.fromkeys([*own, "upstream", "origin"]):
         yield from (f"{remote}/{branch}" for branch in ("master", "main", "HEAD"))
@@ -127,70 +135,71 @@ def _branches(folder: Path) -> Iterator[str]:
 
 
 def _import(folder: Path, commit: str, tree: Tree) -> str:
-    """Bring a commit of the checkout into its workspace, submodules as files, and return it as a commit there."""
-    inner = tree.repository
-    index = inner.folder / "base-index"
+    """Copy a commit of the checkout, with its submodules as files, to the workspace; return the new commit there."""
+    repository = tree.repository
+    index = repository.folder / "base-index"
     index.unlink(missing_ok=True)
     index.with_name(f"{index.name}.lock").unlink(missing_ok=True)
-    room = Repository(path=inner.path, index=index)
-    _fetch(folder, commit, inner)
-    room.check_git("read-tree", commit)
-    waiting = _submodules(room)
-    while waiting:
-        name, part = waiting.popitem()
-        room.update_index([name], "--force-remove")
-        place = folder / name
-        if not place.is_dir() or not any(place.iterdir()):
-            continue  # not there now either: what the library does not need is often left out
-        _fetch(place, part, inner)
-        room.check_git("read-tree", f"--prefix={name}/", part)
-        waiting.update(_submodules(room))
-    return room.commit_index()
+    base_index = Repository(path=repository.path, index=index)
+    _fetch(folder, commit, repository)
+    base_index.check_git("read-tree", commit)
+    submodules = _submodules(base_index)
+    while submodules:
+        name, submodule_commit = submodules.popitem()
+        base_index.update_index([name], "--force-remove")
+        submodule = folder / name
+        if not submodule.is_dir() or not any(submodule.iterdir()):
+            continue  # not checked out, so the current state lacks it, too
+        _fetch(submodule, submodule_commit, repository)
+        base_index.check_git("read-tree", f"--prefix={name}/", submodule_commit)
+        submodules.update(_submodules(base_index))
+    return base_index.commit_index()
 
 
-def _alike(folder: Path, commit: str, before: str, after: Tree) -> str:
-    """Return ``before``, a commit of the workspace, with what git calls unchanged as the checkout has it.
+def _without_conversions(folder: Path, commit: str, before: str, after: Tree) -> str:
+    """Return the commit ``before`` of the workspace, with the checkout's version of each file that git calls unchanged.
 
-    git may convert line ends when it checks out (autocrlf, attributes), or leave files out (a sparse checkout): that is
-    no part of the change.
+    git may convert line endings when it checks files out (autocrlf, attributes), or omit files (a sparse checkout).
+    Such differences are no part of the contributor's change. ``commit`` is the commit of the checkout that ``before``
+    was imported from.
     """
-    changed = set(_ask(folder, "diff", "--name-only", "--no-renames", "-z", commit).split("\0"))
-    inner = after.repository
-    there = set(inner.check_git("ls-tree", "-r", "--name-only", "-z", before).split("\0"))
-    spurious = [
+    changed = set(_git_output(folder, "diff", "--name-only", "--no-renames", "-z", commit).split("\0"))
+    repository = after.repository
+    present = set(repository.check_git("ls-tree", "-r", "--name-only", "-z", before).split("\0"))
+    differing = repository.check_git("diff", "--name-only", "--no-renames", "-z", before, after.base)
+    converted = [
         name
-        for name in inner.check_git("diff", "--name-only", "--no-renames", "-z", before, after.base).split(
-            "\0"
-        )
-        if name in there and changed.isdisjoint([name, *map(str, PurePosixPath(name).parents)])
+        for name in differing.split("\0")
+        if name in present and changed.isdisjoint([name, *map(str, PurePosixPath(name).parents)])
     ]
-    if not spurious:
+    if not converted:
         return before
-    room = Repository(path=inner.path, index=inner.folder / "base-index")
-    room.update_index(spurious, "--force-remove")
+    base_index = Repository(path=repository.path, index=repository.folder / "base-index")
+    base_index.update_index(converted, "--force-remove")
     with tempfile.TemporaryDirectory() as scratch:
         entries = Path(scratch) / "entries"
         entries.write_text(
-            inner.check_git("ls-tree", "-r", "-z", after.base, "--", *spurious), encoding="utf-8"
+            repository.check_git("ls-tree", "-r", "-z", after.base, "--", *converted), encoding="utf-8"
         )
-        room.check_git("update-index", "-z", "--index-info", stdin=entries)
-    return room.commit_index()
+        base_index.check_git("update-index", "-z", "--index-info", stdin=entries)
+    return base_index.commit_index()
 
 
-def _submodules(room: Repository) -> dict[str, str]:
+def _submodules(index: Repository) -> dict[str, str]:
+    """Return the commit of each submodule in an index."""
     entries = (
-        entry.partition("\t") for entry in room.check_git("ls-files", "--stage", "-z").split("\0") if entry
+        entry.partition("\t") for entry in index.check_git("ls-files", "--stage", "-z").split("\0") if entry
     )
     return {name: facts.split()[1] for facts, _, name in entries if facts.startswith(_SUBMODULE)}
 
 
-def _fetch(folder: Path, commit: str, inner: Repository) -> None:
-    """Copy a commit, without its history, from a checkout into a workspace's repository."""
+def _fetch(folder: Path, commit: str, repository: Repository) -> None:
+    """Copy a commit without its history from a checkout to the repository of a workspace."""
     done = process.run(
         [
             *("git", "-c", f"core.hooksPath={os.devnull}", "-c", "fetch.recurseSubmodules=false"),
             *(
-                f"--git-dir={inner.folder}",
+                f"--git-dir={repository.folder}",
                 "fetch",
                 "--quiet",
                 "--no-tags",
@@ -199,7 +208,7 @@ def _fetch(folder: Path, commit: str, inner: Repository) -> None:
             ),
             *(os.fspath(folder), commit),
         ],
-        cwd=inner.path,
+        cwd=repository.path,
         env=git.users_environment(),
         quiet=True,
     )
@@ -212,7 +221,8 @@ def _fetch(folder: Path, commit: str, inner: Repository) -> None:
         )
 
 
-def _changed(before: Tree, after: Tree) -> Iterator[tuple[str, int | None, int | None]]:
+def _changed_files(before: Tree, after: Tree) -> Iterator[tuple[str, int | None, int | None]]:
+    """Yield each file that differs, with the numbers of lines that were added and removed."""
     difference = after.repository.check_git(
         "diff", "--numstat", "--no-renames", "-z", before.base, after.base
     )
@@ -222,16 +232,19 @@ def _changed(before: Tree, after: Tree) -> Iterator[tuple[str, int | None, int |
             yield name, int(added) if added != "-" else None, int(removed) if removed != "-" else None
 
 
-def _log(folder: Path, *words: str) -> Iterator[Commit]:
-    for line in _lines(folder, "log", "--format=%H%x09%s", *words):
-        name, _, subject = line.partition("\t")
-        yield Commit(id=name, subject=subject)
+def _log(folder: Path, *arguments: str) -> Iterator[Commit]:
+    """Yield the commits that ``git log`` with these arguments lists."""
+    for line in _git_lines(folder, "log", "--format=%H%x09%s", *arguments):
+        commit, _, subject = line.partition("\t")
+        yield Commit(id=commit, subject=subject)
 
 
-def _ask(folder: Path, *words: str) -> str:
-    answer = git.query(folder, *words)
-    return answer.output.strip("\n") if answer.status == 0 else ""
+def _git_output(folder: Path, *arguments: str) -> str:
+    """Return the output of a git command that only reads, or "" if it fails."""
+    done = git.query(folder, *arguments)
+    return done.output.strip("\n") if done.status == 0 else ""
 
 
-def _lines(folder: Path, *words: str) -> list[str]:
-    return [line for line in _ask(folder, *words).split("\n") if line]
+def _git_lines(folder: Path, *arguments: str) -> list[str]:
+    """Return the lines of the output of a git command that only reads; none if it fails."""
+    return [line for line in _git_output(folder, *arguments).split("\n") if line]

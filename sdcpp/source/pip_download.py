@@ -1,4 +1,4 @@
-"""Download a source distribution with pip, and explain what pip fails with."""
+"""Download a source distribution with pip, and explain the reason if pip fails."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from sdcpp.source.revision import Sdist
 
 _OPTIONS = ("--no-deps", "--no-binary", ":all:", "--no-build-isolation", "--require-hashes")
 _QUIET = ("--disable-pip-version-check", "--no-input", "--progress-bar=off")
-#: The line of an error of the file system. pip prints errors of sockets, which have a number, too, in another form.
-_SYSTEM = re.compile(r".*\b(?:OSError|PermissionError): \[Errno (\d+)\] .+")
-#: Each a pattern, what happened, and what to do; pip 23 to 26 print these words. The first that matches counts: an
-#: index that cannot be reached may have what the others lack.
+#: The line about an error of the file system. pip prints errors of the network in another form.
+_FILE_ERROR = re.compile(r".*\b(?:OSError|PermissionError): \[Errno (\d+)\] .+")
+#: A pattern for pip's output, what happened, and what to do now. pip 23 to 26 print these texts. The first pattern that
+#: matches counts: if one index cannot be reached, that matters more than that another one lacks the package.
 _REASONS = (
     (
         r"confirming the ssl certificate|SSLError|CERTIFICATE_VERIFY_FAILED",
@@ -25,7 +25,7 @@ _REASONS = (
     ),
     (
         r"ProxyError|proxy connection error|Proxy Authentication Required",
-        "the proxy cannot be reached, or it refuses",
+        "the proxy cannot be reached or refuses access",
         "check the address, the user name and the password in HTTPS_PROXY or PIP_PROXY",
     ),
     (
@@ -62,50 +62,54 @@ _REASONS = (
 
 
 def download(sdist: Sdist, scratch: Path, by_hand: str) -> Path:
-    """Return the path of the archive that pip downloads into the folder ``scratch``.
+    """Download an archive with pip into the temporary folder ``scratch``, and return its path.
 
-    ``by_hand`` is the advice for whoever gets the archive without pip. pip checks the hash before it runs the archive's
-    build backend, which it does for the metadata even when it only downloads.
+    ``by_hand`` is the advice for downloading the archive without pip. Even for a download, pip runs the archive's build
+    backend to get the metadata, but it checks the hash first.
 
-    Raises what ``explained`` returns, and SourceInvalid when pip did not bring one archive.
+    Raises the error that ``download_error`` returns, and SourceInvalid if pip did not download exactly one archive.
     """
-    requirements, got, log = scratch / "requirements.txt", scratch / "got", scratch / "pip.log"
+    requirements, downloads, log = scratch / "requirements.txt", scratch / "got", scratch / "pip.log"
     requirements.write_text(
         f"{sdist.package}=={sdist.version} --hash=sha256:{sdist.sha256}\n", encoding="utf-8"
     )
-    places = ("-r", os.fspath(requirements), "-d", os.fspath(got), "--log", os.fspath(log))
+    paths = ("-r", os.fspath(requirements), "-d", os.fspath(downloads), "--log", os.fspath(log))
     console.note(f"downloading {sdist.package} {sdist.version}")
-    done = process.run([sys.executable, "-m", "pip", "download", *_OPTIONS, *_QUIET, *places], show=True)
+    done = process.run([sys.executable, "-m", "pip", "download", *_OPTIONS, *_QUIET, *paths], show=True)
     if done.status:
-        # Why an index could not be asked is in the log only.
+        # Only the log has the reason why an index could not be reached.
         text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
         reasons = re.findall(r"Could not fetch URL .*", text)
-        raise explained("\n".join([done.output, *reasons]), f"{sdist.package} {sdist.version}", by_hand)
-    archives = list(got.glob("*.tar.gz"))
+        output = "\n".join([done.output, *reasons])
+        raise download_error(output, f"{sdist.package} {sdist.version}", by_hand)
+    archives = list(downloads.glob("*.tar.gz"))
     if len(archives) != 1:
-        names = ", ".join(sorted(path.name for path in got.iterdir()))
+        names = ", ".join(sorted(path.name for path in downloads.iterdir()))
         raise SourceInvalid("pip did not download exactly one .tar.gz", names or "nothing", by_hand)
     return archives[0]
 
 
-def explained(output: str, subject: str, by_hand: str) -> Error:
-    """Return the error that pip's output tells of: HashMismatch, ToolMissing, CacheUnusable or NetworkUnavailable."""
+def download_error(output: str, subject: str, by_hand: str) -> Error:
+    """Return the error for pip's output: HashMismatch, ToolMissing, CacheUnusable or NetworkUnavailable.
+
+    ``subject`` is the name and the version of the sdist, ``by_hand`` the advice for downloading it without pip.
+    """
     last = "\n    ".join(output.strip().splitlines()[-8:])
     if "DO NOT MATCH THE HASHES" in output:
         hashes = "\n    ".join(re.findall(r"(?:Expected|Got) .*", output))
         return HashMismatch(
-            "downloaded sdist is not the pinned one", subject, f"do not use it:\n    {hashes}"
+            "downloaded sdist does not have the pinned hash", subject, f"do not use it:\n    {hashes}"
         )
     if "No module named pip" in output:
         return ToolMissing("pip is not installed", sys.executable, f"run `{sys.executable} -m ensurepip`")
-    for found in _SYSTEM.finditer(output):
-        error = OSError(int(found[1]), os.strerror(int(found[1])))
+    for match in _FILE_ERROR.finditer(output):
+        error = OSError(int(match[1]), os.strerror(int(match[1])))
         if os_errors.has_advice(error):
             return CacheUnusable(
                 f"pip cannot store the sdist ({os_errors.reason(error)})",
                 subject,
                 f"{os_errors.advice(error, '')}: {cache.VARIABLE}=FOLDER sets the folder of the cache, TMPDIR=FOLDER "
-                f"that of temporary files. pip says:\n    {found[0]}",
+                f"sets the folder of temporary files. pip says:\n    {match[0]}",
             )
     if re.search(r"BackendUnavailable|Cannot import '|metadata-generation-failed", output):
         return ToolMissing(

@@ -1,4 +1,4 @@
-"""One state of upstream's source: what it is called, where it comes from, which commit it is."""
+"""Revisions of upstream's source: the name, the origin and the commit of each. revisions.toml lists them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 from sdcpp import git, project
 from sdcpp.errors import RevisionsInvalid, SourceInvalid, UnknownRevision
 
-#: How a LoRA is named to the library; see the top of revisions.toml.
+#: The generations of the LoRA API; see the top of revisions.toml.
 GENERATIONS = ("A", "B", "C")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -24,13 +24,13 @@ _SDIST_FIELDS = ("package", "version", "sha256", "folder")
 _FIELDS = frozenset(
     (*_SDIST_FIELDS, "git", "commit", "date", "tag", "ggml_commit", "lora_api", "evidence", "renamed")
 )
-#: How the commit of a revision is known; see the top of revisions.toml.
+#: The kinds of evidence for the commit of a revision; see the top of revisions.toml.
 EVIDENCE = ("exact", "metadata", "inferred")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sdist:
-    """A source distribution in a package registry; ``folder`` is upstream's tree inside it."""
+    """A source distribution in a package registry. ``folder`` is the path of upstream's tree in the archive."""
 
     package: str
     version: str
@@ -39,13 +39,13 @@ class Sdist:
 
     @property
     def filename(self) -> str:
-        """The archive's name, as PEP 625 spells it."""
+        """The file name of the archive, as PEP 625 defines it."""
         return f"{re.sub(r'[-_.]+', '_', self.package).lower()}-{self.version}.tar.gz"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Git:
-    """A commit of a git repository, submodules included."""
+    """A commit of a git repository, with its submodules."""
 
     url: str
     commit: str
@@ -53,7 +53,7 @@ class Git:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Folder:
-    """A folder of the user's, uncommitted work included; it is never written to."""
+    """A folder of the user, with its uncommitted changes. It is only read."""
 
     path: Path
 
@@ -63,9 +63,9 @@ Origin = Sdist | Git | Folder
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revision:
-    """One state of upstream's source. What is not known is None.
+    """A state of upstream's source. Unknown values are None.
 
-    ``evidence`` is one of EVIDENCE; ``renamed`` maps a CMake option to what this revision calls it.
+    ``evidence`` is one of EVIDENCE. ``renamed`` has pairs of a CMake option and its name in this revision.
     """
 
     name: str
@@ -79,30 +79,29 @@ class Revision:
     renamed: tuple[tuple[str, str], ...] = ()
 
     def options(self, wanted: Mapping[str, str]) -> dict[str, str]:
-        """Return CMake cache entries under the names that this revision knows them by, where those differ."""
+        """Return those of the CMake cache entries that have another name in this revision, with that name."""
         names = dict(self.renamed)
         return {names[name]: value for name, value in wanted.items() if name in names}
 
 
 def load(path: Path = project.REVISIONS) -> dict[str, Revision]:
-    """Return the named revisions in the order of the file.
-
-    The file is checked as a whole; RevisionsInvalid carries every complaint at once.
-    """
+    """Return the revisions of a file by name, in its order; raises RevisionsInvalid with all complaints about it."""
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise RevisionsInvalid("revisions cannot be read", path, f"fix the file: {error}") from error
+        raise RevisionsInvalid(f"revisions cannot be read ({error})", path, "correct the file") from error
     complaints = [
         f"{name}: {complaint}" for name, entry in document.items() for complaint in _check(name, entry)
     ]
     if complaints:
-        raise RevisionsInvalid("unusable entries", path, "fix these:\n    " + "\n    ".join(complaints))
+        raise RevisionsInvalid(
+            "entries cannot be used", path, "correct them:\n    " + "\n    ".join(complaints)
+        )
     return {name: _revision(name, entry) for name, entry in document.items()}
 
 
 def find(name: str, path: Path = project.REVISIONS) -> Revision:
-    """Return the revision of that name or, of an sdist, that version; UnknownRevision names those that there are."""
+    """Return the revision with this name, or the sdist with this version; raises UnknownRevision."""
     known = load(path)
     if name in known:
         return known[name]
@@ -111,31 +110,28 @@ def find(name: str, path: Path = project.REVISIONS) -> Revision:
         return versions[name]
     near = difflib.get_close_matches(name, known)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
-    raise UnknownRevision("no such revision", name, f"{hint}revisions.toml has: {', '.join(known)}")
+    raise UnknownRevision("no such revision", name, f"{hint}revisions.toml has {', '.join(known)}")
 
 
 def from_folder(path: Path) -> Revision:
-    """Return a revision named ``local`` for a folder of the user's; its commit is known if it is a checkout.
+    """Return a revision with the name ``local`` for a folder of the user; it has a commit if the folder is a checkout.
 
     Raises SourceInvalid if there is no such folder.
     """
     try:
         folder = path.expanduser().resolve()
-        there = folder.is_dir()
-    except (
-        OSError,
-        RuntimeError,
-    ) as error:  # RuntimeError: a symbolic link to itself, the ~ of an unknown user
+        is_folder = folder.is_dir()
+    except (OSError, RuntimeError) as error:  # RuntimeError: a link to itself, or the ~ of an unknown user
         raise SourceInvalid(f"folder cannot be read ({error})", path, "check the path") from error
-    if not there:
-        raise SourceInvalid("no such folder", folder, "give the folder that holds upstream's CMakeLists.txt")
+    if not is_folder:
+        raise SourceInvalid("no such folder", folder, "give the folder with upstream's CMakeLists.txt")
     return _unnamed("local", Folder(path=folder), git.head(folder))
 
 
 def from_git(url: str, commit: str) -> Revision:
-    """Return a revision for a commit of a repository, named after its first ten digits.
+    """Return a revision for a commit of a repository. Its name has the first ten digits of the commit.
 
-    Raises SourceInvalid when ``commit`` is not a full commit id: a branch would be another source tomorrow.
+    Raises SourceInvalid if ``commit`` is not a full commit id; a branch, for example, would change.
     """
     if not _COMMIT.fullmatch(commit):
         raise SourceInvalid(
@@ -145,9 +141,9 @@ def from_git(url: str, commit: str) -> Revision:
 
 
 def generation(header: str) -> str:
-    """Return the generation of the LoRA API that the text of upstream's public header shows.
+    """Return the generation of the LoRA API, given the text of upstream's public header.
 
-    C brought the struct ``sd_lora_t`` (sdist 0.4.2), B the choice of ``lora_apply_mode`` (sdist 0.3.8).
+    Generation C added the struct ``sd_lora_t`` (sdist 0.4.2), and B added ``lora_apply_mode`` (sdist 0.3.8).
     """
     if re.search(r"\bsd_lora_t\b", header):
         return "C"
@@ -161,14 +157,14 @@ def _unnamed(name: str, origin: Origin, commit: str | None) -> Revision:
 
 
 def _check(name: str, entry: object) -> list[str]:
-    """Return what is wrong with one entry of revisions.toml."""
+    """Return the complaints about an entry of revisions.toml."""
     if not isinstance(entry, dict):
         return ["is not a table"]
     complaints = [f"unknown field {field}" for field in sorted(entry.keys() - _FIELDS)]
     if not _NAME.fullmatch(name):
-        complaints.append("its name may have letters, digits, '.', '_' and '-' only")
+        complaints.append("its name may have only letters, digits, '.', '_' and '-'")
     complaints += [
-        f"{field} must be a text that is not empty"
+        f"{field} must be a string that is not empty"
         for field in sorted(_FIELDS - {"date", "renamed"} & entry.keys())
         if not (isinstance(entry[field], str) and entry[field])
     ]
@@ -179,7 +175,7 @@ def _check(name: str, entry: object) -> list[str]:
             f"{field} belongs to an sdist, not to git" for field in _SDIST_FIELDS if field in entry
         ]
         if "commit" not in entry:
-            complaints.append("git without commit: give all 40 digits")
+            complaints.append("git without commit: give the commit, all 40 digits")
     else:
         complaints += [f"{field} is missing" for field in _SDIST_FIELDS if field not in entry]
         complaints += _check_folder(entry.get("folder", "."))
@@ -189,7 +185,7 @@ def _check(name: str, entry: object) -> list[str]:
         if not _COMMIT.fullmatch(entry.get(field, "0" * 40)):
             complaints.append(f"{field} must be all 40 lower-case hexadecimal digits")
     if not isinstance(entry.get("date", datetime.date.min), datetime.date):
-        complaints.append("date must be a date, unquoted: 2026-05-06")
+        complaints.append("date must be a date without quotes, such as 2026-05-06")
     return complaints + _check_choices(entry)
 
 
@@ -201,7 +197,7 @@ def _check_choices(entry: Mapping[str, Any]) -> list[str]:
     ]
     renamed = entry.get("renamed", {})
     if not isinstance(renamed, dict) or not all(isinstance(new, str) and new for new in renamed.values()):
-        complaints.append('renamed must be a table of names: { SD_CUDA = "SD_CUBLAS" }')
+        complaints.append('renamed must be a table of names, such as { SD_CUDA = "SD_CUBLAS" }')
     return complaints
 
 

@@ -53,7 +53,7 @@ SAMPLES = {
         "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE. If\n"
         "        Expected sha256 0000\n             Got        44f8\n",
         HashMismatch,
-        "not the pinned one",
+        "does not have the pinned hash",
         "Got        44f8",
     ),
     "no pip": ("/usr/bin/python3: No module named pip", ToolMissing, "pip is not installed", "ensurepip"),
@@ -135,7 +135,7 @@ SAMPLES = {
 @pytest.mark.parametrize("name", SAMPLES)
 def test_the_reason_and_the_advice(name: str) -> None:
     output, kind, what, advice = SAMPLES[name]
-    error = pip_download.explained(output, "x 1", "place x.tar.gz into the cache")
+    error = pip_download.download_error(output, "x 1", "place x.tar.gz into the cache")
     assert type(error) is kind
     assert what in error.what
     assert error.subject in {"x 1", sys.executable}

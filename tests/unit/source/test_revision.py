@@ -77,7 +77,7 @@ def test_both_origins(tmp_path: Path) -> None:
     [
         (f'sha256 = "{"a" * 64}"\n', "", "2025-12: sha256 is missing"),
         (f'sha256 = "{"a" * 64}"', 'sha256 = "abc"', "2025-12: sha256 must be 64"),
-        (f'sha256 = "{"a" * 64}"', "sha256 = 5", "2025-12: sha256 must be a text"),
+        (f'sha256 = "{"a" * 64}"', "sha256 = 5", "2025-12: sha256 must be a string"),
         (f'commit = "{"b" * 40}"', "", "branch: git without commit"),
         (f'commit = "{"b" * 40}"', 'commit = "main"', "branch: commit must be all 40"),
         (f'commit = "{"b" * 40}"', f'commit = "{"b" * 39}"', "branch: commit must be all 40"),

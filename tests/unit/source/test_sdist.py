@@ -67,7 +67,7 @@ def test_a_changed_byte_in_the_cache_is_found(index: Path) -> None:
     origin = git_repositories.sdist(index)
     archive = sdist.download(origin)
     flip(archive)
-    with pytest.raises(HashMismatch, match=r"archive is not the pinned one.*\n.*remove it"):
+    with pytest.raises(HashMismatch, match=r"archive does not have the pinned hash.*\n.*remove it"):
         sdist.download(origin)
 
 
