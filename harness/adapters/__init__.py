@@ -1,1 +1,1 @@
-"""LoRA files made from a seed, and the weight changes that they define."""
+"""LoRA files that are made from a seed, and the weight changes that they define."""

@@ -1,4 +1,4 @@
-"""Adapters: small changes of a base model's weights, made from a seed, and what they mean in numbers."""
+"""Recipes for adapters: their tensors, made from a seed, and the changes of weights that the tensors define."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.adapters.definitions import F64, decompose
-from harness.adapters.key_schemes import SCHEMES, Part, Scheme, Target
+from harness.adapters.key_schemes import SCHEMES, NamedRows, Scheme, Target
 from harness.adapters.kinds import KINDS, Kind
 from harness.models.base_model import Base, TensorId, Weight
 
@@ -21,18 +21,22 @@ F32 = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adapter:
-    """A recipe for an adapter of some targets of a base model.
+    """The recipe of an adapter for some targets of a base model.
 
-    ``kind`` is a key of ``harness.adapters.kinds.KINDS``, ``scheme`` one of
-    ``harness.adapters.key_schemes.SCHEMES``, ``targets`` lists
-    groups of the base's targets. Several ranks are dealt out to the targets in turn.
-
-    ``alpha`` scales the change by alpha / rank; None leaves the tensor out, which means a scale of 1, and "rank" is
-    the rank of each target. The ``form`` is "alpha": the tensor .alpha holds it; "scale": the tensor .scale holds
-    alpha / rank; or "flat": as "alpha", and the factors of a convolution are matrices, [rank, in * kh * kw] and
-    [out, rank], whose rows are long enough to quantise. ``alpha_type`` is the type of alpha or scale ("F32", "F16",
-    "BF16"); None is that of the other floats of the file. ``strength`` is the Frobenius norm of ΔW over that of
-    W, so that the effect does not depend on the rank.
+    - ``base`` is the name of the base model.
+    - ``kind`` is a key of ``harness.adapters.kinds.KINDS``.
+    - ``scheme`` is a key of ``harness.adapters.key_schemes.SCHEMES``.
+    - ``targets`` lists groups of the base model's targets.
+    - ``rank`` is one rank for all targets, or several ranks that the targets use in turn.
+    - ``alpha`` scales the change by alpha / rank. With "rank" it equals the rank of each target. With None the file
+      has no tensor for it, and the scale is 1.
+    - ``form`` says how the scale is stored. "alpha": the tensor .alpha has alpha. "scale": the tensor .scale has
+      alpha / rank. "flat": as "alpha", and the factors of a convolution are the matrices [rank, in * kh * kw] and
+      [out, rank], whose rows are long enough to quantise.
+    - ``alpha_type`` is the type of the tensor of alpha or scale: "F32", "F16" or "BF16". None means the type of the
+      file's other tensors.
+    - ``strength`` is the Frobenius norm of ΔW divided by that of W. The effect therefore does not depend on the rank.
+    - ``seed`` is the seed of the random factors.
     """
 
     name: str
@@ -49,139 +53,142 @@ class Adapter:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the recipe."""
+        """The SHA-256 of the recipe as hexadecimal text."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
     def tensors(self, base: Base) -> dict[str, F32]:
-        """Return the adapter's tensors under the names of its scheme, float32, in PyTorch's order."""
+        """Return the adapter's tensors by their names in the key scheme: float32, in PyTorch's order."""
         tensors: dict[str, F32] = {}
-        for spot in target_parts(self, base):
-            tensors |= {name: array.astype(np.float32) for name, array in self._draw(spot)}
+        for target_part in target_parts(self, base):
+            tensors |= {name: array.astype(np.float32) for name, array in self._draw(target_part)}
         return tensors
 
     def types(self, base: Base) -> dict[str, str]:
-        """Return the types of the tensors that have one of their own, whatever that of the file is, by name."""
+        """Return the types of those tensors whose type does not depend on the file's type, by name."""
         if self.alpha is None or self.alpha_type is None or not KINDS[self.kind].ranked:
             return {}
-        return {spot.key(self._scalar): self.alpha_type for spot in target_parts(self, base)}
+        return {part.key(self._scalar_name): self.alpha_type for part in target_parts(self, base)}
 
     @property
-    def _scalar(self) -> str:
-        """What the factors' scale is stored as."""
+    def _scalar_name(self) -> str:
+        """The scalar that is stored, "scale" or "alpha"."""
         return "scale" if self.form == "scale" else "alpha"
 
-    def _draw(self, spot: TargetPart) -> Iterator[tuple[str, F64]]:
-        kind = spot.kind
-        rank = self.rank if isinstance(self.rank, int) else self.rank[spot.number % len(self.rank)]
-        # A weight with one part has the seed that it had before there were parts.
-        seed = (self.seed, spot.number, spot.index + 1) if spot.split else (self.seed, spot.number)
-        shape, std = spot.shape, spot.weight.std
+    def _draw(self, target_part: TargetPart) -> Iterator[tuple[str, F64]]:
+        """Yield the name and the values of each tensor for a part of a target."""
+        kind, number = target_part.kind, target_part.target_number
+        rank = self.rank if isinstance(self.rank, int) else self.rank[number % len(self.rank)]
+        # For a target with one part the seed has no part number: its values must stay those of earlier versions.
+        seed = (self.seed, number, target_part.part_number + 1) if target_part.split else (self.seed, number)
+        shape, std = target_part.shape, target_part.weight.std
         drawn = kind.draw(np.random.default_rng(seed), shape, std, rank)
         alpha = float(rank) if isinstance(self.alpha, str) else self.alpha
         scale = 1.0 if alpha is None or kind.rank(drawn.factors) is None else alpha / rank
-        wanted = self.strength * std * math.sqrt(math.prod(shape))
-        drawn.factors[drawn.grows] *= wanted / (scale * drawn.norm)
+        norm = self.strength * std * math.sqrt(math.prod(shape))
+        drawn.factors[drawn.scalable] *= norm / (scale * drawn.norm)
+        vectors = target_part.scheme.vectors
         for factor, array in drawn.factors.items():
-            rows = () if factor in spot.scheme.vectors else array.shape[:1]
-            flat = self.form == "flat" or factor in spot.scheme.vectors
-            yield spot.key(factor), array.reshape(*rows, -1) if flat else array
+            rows = () if factor in vectors else array.shape[:1]
+            flat = self.form == "flat" or factor in vectors
+            yield target_part.key(factor), array.reshape(*rows, -1) if flat else array
         if alpha is not None and kind.ranked:
-            yield spot.key(self._scalar), np.array([alpha / rank if self.form == "scale" else alpha])
+            scalar = alpha / rank if self.form == "scale" else alpha
+            yield target_part.key(self._scalar_name), np.array([scalar])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetPart:
-    """A part of a target with all that is needed to draw it or to read it back.
+    """A part of a target, with everything that is needed to create its tensors or to read them.
 
-    ``place`` is what is changed, the weight or its bias; ``weight`` is the weight in either case. ``number`` counts
-    the targets, ``index`` the parts of one; ``split`` says whether there are more.
+    ``tensor`` is the tensor that the adapter changes: the weight or its bias. ``weight`` is the weight in both cases.
+    ``target_number`` is the number of the target in the adapter and ``part_number`` the number of the part in the
+    target; both start at 0. ``split`` is true if the target has several parts.
     """
 
     kind: Kind
     scheme: Scheme
-    place: TensorId
+    tensor: TensorId
     weight: Weight
     group: str
-    part: Part
-    number: int
-    index: int
+    rows: NamedRows
+    target_number: int
+    part_number: int
     split: bool
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of the part of the weight."""
-        return (self.part.stop - self.part.start, *self.weight.shape[1:])
+        """The shape of this part of the weight."""
+        return (self.rows.stop - self.rows.start, *self.weight.shape[1:])
 
     def key(self, factor: str) -> str:
-        """Return the name of the tensor of a factor or scalar."""
-        return self.scheme.key(self.part, self.group, factor)
+        """Return the name of the tensor that has a factor or a scalar; raises KeyError if the scheme has none."""
+        return self.scheme.key(self.rows, self.group, factor)
 
 
 def target_parts(adapter: Adapter, base: Base) -> Iterator[TargetPart]:
-    """Return the parts of the targets that the adapter's kind is for and its scheme has names for."""
+    """Yield the parts of the adapter's targets. Targets that its kind or its scheme does not support are left out."""
     kind, scheme = KINDS[adapter.kind], SCHEMES[adapter.scheme]
     targets = [(group, *item) for group in adapter.targets for item in base.group(group).items()]
     for number, (group, target, (role, name)) in enumerate(targets):
         weight = base.files[role][name]
         if kind.kernel and math.prod(weight.shape[2:]) == 1:
             continue
-        place = role, name
-        if kind.bias:
-            place = role, name.removesuffix("weight") + "bias"
-            if place[1] not in base.files[role]:
-                continue
+        changed_name = name.removesuffix("weight") + "bias" if kind.bias else name
+        if changed_name not in base.files[role]:
+            continue
         parts = scheme.parts(
             Target(architecture=base.architecture, group=group, name=target, shape=weight.shape)
         )
-        for index, part in enumerate(parts):
+        for part_number, rows in enumerate(parts):
             yield TargetPart(
                 kind=kind,
                 scheme=scheme,
-                place=place,
+                tensor=(role, changed_name),
                 weight=weight,
                 group=group,
-                part=part,
-                number=number,
-                index=index,
-                split=part.stop - part.start < weight.shape[0],
+                rows=rows,
+                target_number=number,
+                part_number=part_number,
+                split=rows.stop - rows.start < weight.shape[0],
             )
 
 
 def changes(
     base: Base, tensors: Mapping[str, NDArray[np.floating]], multiplier: float, adapter: Adapter
 ) -> dict[TensorId, F64]:
-    """Return what an adapter's stored tensors add to the base's tensors, float64, by (role, tensor name).
+    """Return the changes that an adapter's stored tensors make to the base model's tensors: float64, by tensor.
 
-    That is multiplier * (alpha / rank) * ΔW, with ΔW as ``harness.adapters.definitions`` defines it. A part
-    whose tensors are
-    missing adds nothing. DoRA replaces a weight instead; a multiplier then leads that far from the old to the new
-    one, as in ComfyUI (comfy/weight_adapter/base.py) - the paper knows only 1.
+    A change is multiplier * (alpha / rank) * ΔW, and ``harness.adapters.definitions`` defines ΔW. A part of a target
+    is not changed if ``tensors`` lacks one of its factors. DoRA replaces a weight. The paper defines DoRA for
+    multiplier 1 only. For another multiplier the change is multiplied, as in ComfyUI (comfy/weight_adapter/base.py).
     """
-    found: dict[TensorId, F64] = {}
-    for spot in target_parts(adapter, base):
+    totals: dict[TensorId, F64] = {}
+    for part in target_parts(adapter, base):
         factors = {
-            factor: tensors[spot.key(factor)].astype(np.float64)
-            for factor in spot.kind.factors
-            if spot.key(factor) in tensors
+            factor: tensors[part.key(factor)].astype(np.float64)
+            for factor in part.kind.factors
+            if part.key(factor) in tensors
         }
-        if len(factors) < len(spot.kind.factors):
+        if len(factors) < len(part.kind.factors):
             continue
-        shape = spot.shape[:1] if spot.kind.bias else spot.shape
-        delta = _scale(spot, tensors, spot.kind.rank(factors)) * spot.kind.delta(factors, shape)
-        rows = slice(spot.part.start, spot.part.stop)
+        shape = part.shape[:1] if part.kind.bias else part.shape
+        delta = _scale(part, tensors, part.kind.rank(factors)) * part.kind.delta(factors, shape)
+        rows = slice(part.rows.start, part.rows.stop)
         if "dora_scale" in factors:
-            weight = base.values(spot.place)[rows].astype(np.float64)
+            weight = base.values(part.tensor)[rows].astype(np.float64)
             delta = decompose(weight, delta, factors["dora_scale"])
-        whole = found.setdefault(spot.place, np.zeros(base.files[spot.place[0]][spot.place[1]].shape))
-        whole[rows] += multiplier * delta
-    return found
+        role, name = part.tensor
+        total = totals.setdefault(part.tensor, np.zeros(base.files[role][name].shape))
+        total[rows] += multiplier * delta
+    return totals
 
 
-def _scale(spot: TargetPart, tensors: Mapping[str, NDArray[np.floating]], rank: int | None) -> float:
+def _scale(part: TargetPart, tensors: Mapping[str, NDArray[np.floating]], rank: int | None) -> float:
+    """Return the stored scale, or alpha / rank, or 1 if neither is stored or the kind has no rank."""
     if rank is None:
         return 1.0
-    if "scale" in spot.scheme.suffixes and spot.key("scale") in tensors:
-        return float(tensors[spot.key("scale")].reshape(-1)[0])
-    if not spot.scheme.has_alpha or spot.key("alpha") not in tensors:
+    if "scale" in part.scheme.suffixes and part.key("scale") in tensors:
+        return float(tensors[part.key("scale")].reshape(-1)[0])
+    if not part.scheme.has_alpha or part.key("alpha") not in tensors:
         return 1.0
-    return float(tensors[spot.key("alpha")].reshape(-1)[0]) / rank
+    return float(tensors[part.key("alpha")].reshape(-1)[0]) / rank

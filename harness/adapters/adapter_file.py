@@ -1,4 +1,4 @@
-"""Adapter files on disk: one recipe in one container and tensor type, and what its stored values mean."""
+"""Adapter files on disk: the recipe of an adapter, written in one container with one tensor type."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ from harness.formats.write import SUFFIXES, write_arrays
 from harness.models.base_model import Base, TensorId
 from sdcpp import cache
 
-#: Raised when files are written in another way, so that cached ones are made anew.
+#: Increment this number when the same recipe gives another file. Cached files are then written again.
 CACHE_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdapterFile:
-    """An adapter in a container ("safetensors", "ckpt", "gguf") with tensors of a type ("F32" ... "Q4_0").
+    """An adapter for a base model as a file.
 
-    ``quantise`` makes the types that the gguf package cannot make.
+    ``container`` is "safetensors", "ckpt" or "gguf", and ``kind`` the type of its tensors, for example "F32" or "Q4_0".
+    ``quantise`` converts to the types that the gguf package cannot make.
     """
 
     base: Base
@@ -38,27 +39,28 @@ class AdapterFile:
 
     @property
     def name(self) -> str:
-        """What records call the file."""
+        """The name of the file in records."""
         return f"{self.adapter.name}-{self.container}-{self.kind}"
 
     @property
     def folder(self) -> Path:
-        """Where all files for the same base model lie, because a context may know one folder only."""
+        """The folder of all adapter files for this base model. A context can use only one folder of adapters."""
         return cache.root() / cache.ADAPTERS / f"{self.base.name}-{self.base.digest[:12]}"
 
     @property
     def path(self) -> Path:
-        """Where the file is; it exists once ``make`` has run. Its stem is unique in the folder."""
+        """The path of the file, which exists after ``make`` has run. Its stem is unique in the folder."""
         return self.folder / f"{self.name}-{self._recipe[:8]}{SUFFIXES[self.container][0]}"
 
     @property
     def _recipe(self) -> str:
-        # Which weights a group has is no part of the base model's digest, which is that of its files.
+        """The SHA-256 of the recipe as hexadecimal text."""
+        # The digest of a base model covers its files. It does not cover the weights of each group.
         targets = [sorted(self.base.group(group).items()) for group in self.adapter.targets]
         return hashlib.sha256(f"{CACHE_VERSION}/{self.adapter.digest}/{targets}".encode()).hexdigest()
 
     def make(self) -> Path:
-        """Write the file if it is not there yet and return its path."""
+        """Write the file if it does not exist, and return its path."""
         with cache.lock(self.path):
             if not self.path.exists():
                 partial = self.path.with_name(f".partial-{self.path.name}")
@@ -76,26 +78,28 @@ class AdapterFile:
         write_arrays(path, self.container, converted)
 
     def values(self) -> dict[str, NDArray[np.float32]]:
-        """Return what the file holds, dequantised to float32, read back from it by a public package.
+        """Return the tensors of the file by name, dequantised to float32. A public package reads them from the file.
 
-        No public package reads a ckpt without running its pickle, so a ckpt's values are those written.
+        No public package reads a ckpt file without executing its pickle. For a ckpt file the values that were written
+        are returned.
         """
         return _values(self)
 
     def values_digest(self) -> str:
-        """Return an identity of ``values`` that is known without the file, so that naming a shot makes none.
+        """Return a SHA-256 that identifies ``values``, as hexadecimal text. The file need not exist for that.
 
-        Files of one adapter share it whose numbers are the same whatever the container. GGUF keeps vectors in F32.
+        Files of one adapter have the same digest if they have the same values, whatever the container is. GGUF files of
+        other types than F32 have values of their own: their vectors are F32, and in other containers they are rounded.
         """
         rounding = "GGUF" if self.container == "gguf" and self.kind != "F32" else "all tensors"
         return hashlib.sha256(f"{self._recipe}/{rounding}/{self.kind}".encode()).hexdigest()
 
     def changes(self, multiplier: float) -> dict[TensorId, NDArray[np.float64]]:
-        """Return what this adapter's stored values add to the base's tensors, by role and name."""
+        """Return the changes that the stored values make to the base model's tensors: float64, by tensor."""
         return changes(self.base, self.values(), multiplier, self.adapter)
 
 
-# A file's values are wanted for one reference after another, not for the whole of a long run.
+# Successive reference pictures use the values of the same few files, so a small cache is enough.
 @lru_cache(maxsize=4)
 def _values(file: AdapterFile) -> dict[str, NDArray[np.float32]]:
     if file.container == "gguf":

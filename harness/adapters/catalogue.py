@@ -1,7 +1,7 @@
-"""Which adapters are tried: the meaningful part of the product of kinds, schemes, ranks, alphas and targets.
+"""The adapters that are tested: selected combinations of kind, key scheme, rank, alpha and targets.
 
-Each has a name of its own, ``KIND[-GROUP][-rRANK][-SCHEME][-...]``. What a base model leaves out of the product is
-listed with its reason, so that nothing is missing in silence.
+Each adapter has a unique name, ``KIND[-GROUP][-rRANK][-SCHEME][-...]``. ``left_out`` lists the combinations that are
+not tested on a base model, with the reasons.
 """
 
 from __future__ import annotations
@@ -15,62 +15,73 @@ from harness.adapters.kinds import KINDS, Kind
 from harness.models.base_model import Base
 
 RANKS = (1, 4, 16, 32, 128, 256)
-#: Of which every kind and scheme is made, unless the rank is what is varied.
+#: The rank of every adapter that does not vary the rank; a LoKr has a smaller one.
 RANK = 16
-#: Different from the rank, so that a loader that ignores alpha is seen.
+#: It differs from the rank, so that the tests detect a loader that ignores alpha.
 _ALPHA = RANK / 2
-#: The scheme in which everything is tried; of the others, what can differ.
+#: The key scheme that is tested with every kind. The other schemes are tested with some kinds.
 SCHEME = "kohya"
 GROUPS = ("linear", "conv1x1", "conv3x3", "strided", "text")
-#: Kinds of which a file may be computed as several convolutions in a row, so that the stride matters.
+#: The kinds that the library may compute as several successive convolutions. With these kinds the stride matters.
 _STRIDED = ("lora", "tucker", "lokr-w2")
-#: Kinds that are tried in every scheme that can name them: with a magnitude, of two factors, of one.
+#: The kinds, besides lora, that are tested in every scheme that can name their factors: one with a magnitude, one with
+#: a Kronecker product, and one with a single factor.
 _SAMPLES = ("dora", "lokr", "diff")
 _TYPES = ("F32", "F16", "BF16")
 
 
 def adapters(base: Base) -> dict[str, Adapter]:
-    """Return the adapters of a base model by name."""
+    """Return the adapters that are tested on a base model, by name."""
     return {a.name: a for a in _all(base.name) if next(target_parts(a, base), None) is not None}
 
 
 def left_out(base: Base) -> list[tuple[str, str]]:
-    """Return what is not tried on a base model, and why: names (or patterns of names) and the reason."""
-    made = adapters(base)
+    """Return what is not tested on a base model: pairs of names (or patterns of names) and the reason."""
+    included = adapters(base)
     missing: dict[str, list[str]] = {}
     for adapter in _all(base.name):
-        if adapter.name not in made:
+        if adapter.name not in included:
             missing.setdefault(_reason(adapter, base), []).append(adapter.name)
     for scheme in SCHEMES.values():
-        if unnamed := [f"{kind.name}*-{scheme.name}" for kind in KINDS.values() if not scheme.names(kind)]:
-            missing[f"{scheme.name} has no names for their factors"] = unnamed
+        patterns = [f"{kind.name}*-{scheme.name}" for kind in KINDS.values() if not scheme.can_name(kind)]
+        if patterns:
+            missing[f"key scheme {scheme.name} has no names for the factors"] = patterns
     return [
         *((", ".join(names), reason) for reason, names in missing.items()),
-        ("*-rN but of lora", "the rank enters every kind alike; only 1, where axes vanish, is tried of each"),
-        ("*-alpha-* but of lora", "alpha is read by the same rule for every kind that has one"),
         (
-            "*-strided* but of lora and tucker and lokr-w2",
-            "the others are one change of the kernel, whatever the stride",
+            "*-rN, except lora-rN and *-r1",
+            "the library handles the rank in the same way for every kind; rank 1 is tested for each kind, because"
+            " an axis of length 1 may be dropped",
+        ),
+        ("*-alpha-*, except lora-alpha-*", "the library handles alpha in the same way for every kind"),
+        (
+            "*-strided*, except lora, tucker and lokr-w2",
+            "the library adds adapters of these kinds to the kernel, so the stride does not matter",
         ),
         ("diff*-r*", "a full difference has neither rank nor alpha"),
         (
-            "*-gguf-Q8_0 of other schemes than kohya",
-            "a name is read before a tensor's type, whatever that is",
+            "*-gguf-Q8_0 of key schemes other than kohya",
+            "the library handles the name of a tensor in the same way for every type",
         ),
-        ("KIND-SCHEME of the other kinds", "a scheme names factors one by one, whatever the kind"),
+        (
+            "KIND-SCHEME of the other kinds",
+            "a key scheme names each factor separately, so the kind does not matter",
+        ),
     ]
 
 
 def _reason(adapter: Adapter, base: Base) -> str:
+    """Return why an adapter has no targets in a base model."""
     groups = [group for group in adapter.targets if base.group(group)]
     if not groups:
         return f"{base.name} has no targets in {', '.join(adapter.targets)}"
     if KINDS[adapter.kind].kernel and not {"conv3x3", "strided"} & set(groups):
-        return f"{adapter.kind} decomposes a kernel larger than 1x1"
-    return f"{adapter.scheme} has no names for {', '.join(groups)} of {base.name}"
+        return f"{adapter.kind} needs a kernel larger than 1x1"
+    return f"key scheme {adapter.scheme} has no names for {', '.join(groups)} of {base.name}"
 
 
 def _all(base: str) -> Iterator[Adapter]:
+    """Yield every adapter for the base model of this name, including adapters that it has no targets for."""
     lora = Adapter(name="lora", base=base, rank=RANK, alpha=_ALPHA)
     yield from _ranks(lora)
     yield from _alphas(lora)
@@ -78,31 +89,36 @@ def _all(base: str) -> Iterator[Adapter]:
         for group in GROUPS:
             if group == "strided" and kind.name not in _STRIDED:
                 continue
-            one = _variant(lora, kind, group)
-            if one.name != "lora":  # is lora-r16
-                yield one
-            # LoKr's full form has no rank.
-            if kind.ranked and kind.name != "lokr" and one.name != "lora":
-                yield replace(one, name=f"{one.name}-r1", rank=1, alpha=0.5)
+            adapter = _variant(lora, kind, group)
+            if adapter.name == "lora":
+                continue  # the same as lora-r16
+            yield adapter
+            # A LoKr of two full matrices has no rank.
+            if kind.ranked and kind.name != "lokr":
+                yield replace(adapter, name=f"{adapter.name}-r1", rank=1, alpha=0.5)
     for group in ("conv1x1", "conv3x3", "strided"):
-        # At this rank both factors have rows of whole blocks.
+        # With this rank the row length of both factors is a multiple of the block size of Q8_0.
         yield replace(lora, name=f"lora-{group}-flat", targets=(group,), rank=32, form="flat")
     for scheme in SCHEMES.values():
         if scheme.name != SCHEME:
             yield from (_variant(lora, KINDS["lora"], g, scheme) for g in GROUPS if g != "strided")
             yield from (
-                _variant(lora, KINDS[k], "linear", scheme) for k in _SAMPLES if scheme.names(KINDS[k])
+                _variant(lora, KINDS[k], "linear", scheme) for k in _SAMPLES if scheme.can_name(KINDS[k])
             )
     yield replace(lora, name="lora-everything", targets=GROUPS)
 
 
 def _variant(lora: Adapter, kind: Kind, group: str, scheme: Scheme | None = None) -> Adapter:
-    words = [kind.name, "" if group == "linear" else group, scheme.name if scheme else ""]
-    # A LoKr of rank 16 would not be smaller than what it decomposes.
+    """Return an adapter like ``lora`` of another kind, for one group of targets.
+
+    Without ``scheme`` its key scheme is ``SCHEME``.
+    """
+    name_parts = [kind.name, "" if group == "linear" else group, scheme.name if scheme else ""]
+    # The factors of a LoKr of rank 16 would not be smaller than the matrices that they replace.
     rank = 4 if kind.name.startswith("lokr") else RANK
     return replace(
         lora,
-        name="-".join(word for word in words if word),
+        name="-".join(part for part in name_parts if part),
         kind=kind.name,
         scheme=scheme.name if scheme else SCHEME,
         targets=(group,),
@@ -112,13 +128,15 @@ def _variant(lora: Adapter, kind: Kind, group: str, scheme: Scheme | None = None
 
 
 def _ranks(lora: Adapter) -> Iterator[Adapter]:
+    """Yield adapters like ``lora`` that vary the rank."""
     for rank in RANKS:
         yield replace(lora, name=f"lora-r{rank}", rank=rank, alpha=rank / 2)
-    # Without rank 1, whose own defects would hide those of mixing.
+    # Rank 1 is left out: a defect with rank 1 would hide a defect with mixed ranks.
     yield replace(lora, name="lora-mixed", rank=(4, 16, 32, 128), alpha=4.0)
 
 
 def _alphas(lora: Adapter) -> Iterator[Adapter]:
+    """Yield adapters like ``lora`` that vary alpha."""
     yield replace(lora, name="lora-alpha-none", alpha=None)
     yield replace(lora, name="lora-r1-alpha-none", rank=1, alpha=None)
     yield replace(lora, name="lora-alpha-rank", alpha="rank")

@@ -1,7 +1,7 @@
-"""The kinds of adapters: how their factors are drawn, and by which definition they mean a change.
+"""The kinds of adapters: how their random factors are made, and how the factors define a change.
 
-A new kind is a definition in ``harness.adapters.definitions`` and an entry in ``KINDS`` with what draws its
-factors. Each is drawn so that a scale of all its elements is known beforehand, whatever the rank.
+To add a kind, add its formula to ``harness.adapters.definitions``, and an entry with a function that makes its random
+factors to ``KINDS``. That function chooses the factors so that the expected norm of the change is known for every rank.
 """
 
 from __future__ import annotations
@@ -17,26 +17,33 @@ from harness.adapters.definitions import F64, FactorArrays, Shape
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Drawn:
-    """Random factors; ``norm`` is the expected Frobenius norm of their ΔW, in proportion to factor ``grows``."""
+class RandomFactors:
+    """Random factors by name. ``norm`` is the root of the expected squared Frobenius norm of their ΔW.
+
+    ΔW is proportional to the factor whose name is ``scalable``.
+    """
 
     factors: dict[str, F64]
     norm: float
-    grows: str
+    scalable: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
     """A kind of adapter.
 
-    ``delta`` gives ΔW (float64, of the weight's shape) from the stored factors and the shape, before it is scaled
-    by alpha / rank. ``ranked`` names the factors whose first (or, where the second number is 1, second) axis is that
-    rank; a file that has none of them is not scaled, whatever its alpha. ``bias`` kinds change the bias instead of the
-    weight, ``kernel`` kinds need a convolution larger than 1x1.
+    - ``draw`` returns random factors for a generator, the shape of the weight, its standard deviation and a rank.
+    - ``delta`` returns ΔW for the stored factors and the shape of the weight: float64, of that shape, not yet scaled by
+      alpha / rank.
+    - ``factors`` are the names of the factors.
+    - ``ranked`` maps factors to their axis whose length is the rank. If a file has none of these factors, its change is
+      not scaled, whatever its alpha is.
+    - ``bias`` is true if the adapter changes the bias instead of the weight.
+    - ``kernel`` is true if the weight must be a convolution larger than 1x1.
     """
 
     name: str
-    draw: Callable[[np.random.Generator, Shape, float, int], Drawn]
+    draw: Callable[[np.random.Generator, Shape, float, int], RandomFactors]
     delta: Callable[[FactorArrays, Shape], F64]
     factors: tuple[str, ...]
     ranked: Mapping[str, int]
@@ -44,106 +51,113 @@ class Kind:
     kernel: bool = False
 
     def rank(self, factors: FactorArrays) -> int | None:
-        """Return the number that alpha is divided by, None if the change is not scaled."""
+        """Return the rank, by which alpha is divided, or None if the change is not scaled."""
         return next((factors[n].shape[axis] for n, axis in self.ranked.items() if n in factors), None)
 
 
 def factorization(number: int) -> tuple[int, int]:
-    """Return the two factors (small, large) of a number that are nearest to each other: 768 is 24 * 32.
+    """Return the two factors (smaller, larger) of ``number`` that are closest to each other: (24, 32) for 768.
 
-    LyCORIS splits a dimension so, by default (``factorization`` of its repository, factor -1).
+    LyCORIS splits a dimension in this way by default (``factorization`` of its repository, with factor -1).
     """
     small = next(n for n in range(math.isqrt(number), 0, -1) if number % n == 0)
     return small, number // small
 
 
 def _inner(shape: Shape) -> int:
+    """Return the number of elements for each output."""
     return math.prod(shape[1:])
 
 
-def _draw_lora(draw: np.random.Generator, shape: Shape, _std: float, rank: int) -> Drawn:
+def _draw_lora(generator: np.random.Generator, shape: Shape, _std: float, rank: int) -> RandomFactors:
     ones = (1,) * (len(shape) - 2)
-    down = draw.standard_normal((rank, *shape[1:])) / math.sqrt(_inner(shape))
-    up = draw.standard_normal((shape[0], rank, *ones))
-    # E||up @ down||² is out * rank for these factors.
-    return Drawn(factors={"down": down, "up": up}, norm=math.sqrt(shape[0] * rank), grows="up")
+    down = generator.standard_normal((rank, *shape[1:])) / math.sqrt(_inner(shape))
+    up = generator.standard_normal((shape[0], rank, *ones))
+    # The expected value of ||up @ down||² is out * rank.
+    return RandomFactors(factors={"down": down, "up": up}, norm=math.sqrt(shape[0] * rank), scalable="up")
 
 
-def _draw_tucker(draw: np.random.Generator, shape: Shape, _std: float, rank: int) -> Drawn:
-    down = draw.standard_normal((rank, shape[1], 1, 1)) / math.sqrt(shape[1])
-    mid = draw.standard_normal((rank, rank, *shape[2:])) / math.sqrt(rank * math.prod(shape[2:]))
-    up = draw.standard_normal((shape[0], rank, 1, 1))
-    return Drawn(factors={"down": down, "mid": mid, "up": up}, norm=math.sqrt(shape[0] * rank), grows="up")
+def _draw_tucker(generator: np.random.Generator, shape: Shape, _std: float, rank: int) -> RandomFactors:
+    down = generator.standard_normal((rank, shape[1], 1, 1)) / math.sqrt(shape[1])
+    mid = generator.standard_normal((rank, rank, *shape[2:])) / math.sqrt(rank * math.prod(shape[2:]))
+    up = generator.standard_normal((shape[0], rank, 1, 1))
+    return RandomFactors(
+        factors={"down": down, "mid": mid, "up": up}, norm=math.sqrt(shape[0] * rank), scalable="up"
+    )
 
 
-def _draw_loha(draw: np.random.Generator, shape: Shape, _std: float, rank: int) -> Drawn:
+def _draw_loha(generator: np.random.Generator, shape: Shape, _std: float, rank: int) -> RandomFactors:
     inner = _inner(shape)
     factors: dict[str, F64] = {}
     for n in (1, 2):
-        factors[f"hada_w{n}_a"] = draw.standard_normal((shape[0], rank))
-        factors[f"hada_w{n}_b"] = draw.standard_normal((rank, inner)) / math.sqrt(rank)
-    # Every element of either half has variance 1.
-    return Drawn(factors=factors, norm=math.sqrt(shape[0] * inner), grows="hada_w1_a")
+        factors[f"hada_w{n}_a"] = generator.standard_normal((shape[0], rank))
+        factors[f"hada_w{n}_b"] = generator.standard_normal((rank, inner)) / math.sqrt(rank)
+    # Every element of both products has variance 1.
+    return RandomFactors(factors=factors, norm=math.sqrt(shape[0] * inner), scalable="hada_w1_a")
 
 
-def _draw_loha_tucker(draw: np.random.Generator, shape: Shape, _std: float, rank: int) -> Drawn:
+def _draw_loha_tucker(generator: np.random.Generator, shape: Shape, _std: float, rank: int) -> RandomFactors:
     factors: dict[str, F64] = {}
     for n in (1, 2):
-        factors[f"hada_t{n}"] = draw.standard_normal((rank, rank, *shape[2:])) / rank
-        factors[f"hada_w{n}_a"] = draw.standard_normal((rank, shape[0]))
-        factors[f"hada_w{n}_b"] = draw.standard_normal((rank, shape[1]))
-    return Drawn(factors=factors, norm=math.sqrt(shape[0] * _inner(shape)), grows="hada_w1_a")
+        factors[f"hada_t{n}"] = generator.standard_normal((rank, rank, *shape[2:])) / rank
+        factors[f"hada_w{n}_a"] = generator.standard_normal((rank, shape[0]))
+        factors[f"hada_w{n}_b"] = generator.standard_normal((rank, shape[1]))
+    return RandomFactors(factors=factors, norm=math.sqrt(shape[0] * _inner(shape)), scalable="hada_w1_a")
 
 
-def _draw_lokr(first: bool, second: bool, core: bool = False) -> Callable[..., Drawn]:
-    """Return what draws a LoKr whose first and second matrix are decomposed or not."""
+def _draw_lokr(first: bool, second: bool, core: bool = False) -> Callable[..., RandomFactors]:
+    """Return a function that makes the factors of a LoKr.
 
-    def draw_lokr(draw: np.random.Generator, shape: Shape, _std: float, rank: int) -> Drawn:
+    ``first`` and ``second`` say whether the first and the second matrix are decomposed. With ``core`` the second matrix
+    is decomposed into a Tucker product.
+    """
+
+    def draw_lokr(generator: np.random.Generator, shape: Shape, _std: float, rank: int) -> RandomFactors:
         (a, b), (c, d), kernel = factorization(shape[0]), factorization(shape[1]), shape[2:]
         factors: dict[str, F64] = {}
         if first:
-            factors["lokr_w1_a"] = draw.standard_normal((a, rank))
-            factors["lokr_w1_b"] = draw.standard_normal((rank, c)) / math.sqrt(rank)
+            factors["lokr_w1_a"] = generator.standard_normal((a, rank))
+            factors["lokr_w1_b"] = generator.standard_normal((rank, c)) / math.sqrt(rank)
         else:
-            factors["lokr_w1"] = draw.standard_normal((a, c))
+            factors["lokr_w1"] = generator.standard_normal((a, c))
         if core:
-            factors["lokr_t2"] = draw.standard_normal((rank, rank, *kernel)) / rank
-            factors["lokr_w2_a"] = draw.standard_normal((rank, b))
-            factors["lokr_w2_b"] = draw.standard_normal((rank, d))
+            factors["lokr_t2"] = generator.standard_normal((rank, rank, *kernel)) / rank
+            factors["lokr_w2_a"] = generator.standard_normal((rank, b))
+            factors["lokr_w2_b"] = generator.standard_normal((rank, d))
         elif second:
-            factors["lokr_w2_a"] = draw.standard_normal((b, rank))
-            factors["lokr_w2_b"] = draw.standard_normal((rank, d * math.prod(kernel))) / math.sqrt(rank)
+            factors["lokr_w2_a"] = generator.standard_normal((b, rank))
+            factors["lokr_w2_b"] = generator.standard_normal((rank, d * math.prod(kernel))) / math.sqrt(rank)
         else:
-            factors["lokr_w2"] = draw.standard_normal((b, d, *kernel))
-        # Every element of either matrix has variance 1.
+            factors["lokr_w2"] = generator.standard_normal((b, d, *kernel))
+        # Every element of both matrices has variance 1.
         norm = math.sqrt(shape[0] * _inner(shape))
-        return Drawn(factors=factors, norm=norm, grows="lokr_w1_a" if first else "lokr_w1")
+        return RandomFactors(factors=factors, norm=norm, scalable="lokr_w1_a" if first else "lokr_w1")
 
     return draw_lokr
 
 
-def _draw_diff(draw: np.random.Generator, shape: Shape, _std: float, _rank: int) -> Drawn:
-    return Drawn(
-        factors={"diff": draw.standard_normal(shape)}, norm=math.sqrt(math.prod(shape)), grows="diff"
+def _draw_diff(generator: np.random.Generator, shape: Shape, _std: float, _rank: int) -> RandomFactors:
+    return RandomFactors(
+        factors={"diff": generator.standard_normal(shape)}, norm=math.sqrt(math.prod(shape)), scalable="diff"
     )
 
 
-def _draw_diff_b(draw: np.random.Generator, shape: Shape, _std: float, _rank: int) -> Drawn:
-    # As long as ΔW is: inputs of variance 1 then shift the output as far as a changed weight does.
-    return Drawn(
-        factors={"diff_b": draw.standard_normal(shape[:1])}, norm=math.sqrt(shape[0]), grows="diff_b"
+def _draw_diff_b(generator: np.random.Generator, shape: Shape, _std: float, _rank: int) -> RandomFactors:
+    # With inputs of variance 1 this bias shifts the output as much as the change of a weight does.
+    return RandomFactors(
+        factors={"diff_b": generator.standard_normal(shape[:1])}, norm=math.sqrt(shape[0]), scalable="diff_b"
     )
 
 
-def _draw_dora(per_output: bool) -> Callable[..., Drawn]:
-    """Return what draws a DoRA with a magnitude for each output, or for each input."""
+def _draw_dora(per_output: bool) -> Callable[..., RandomFactors]:
+    """Return a function that makes the factors of a DoRA with a magnitude for each output, or else for each input."""
 
-    def draw_dora(draw: np.random.Generator, shape: Shape, std: float, rank: int) -> Drawn:
-        drawn = _draw_lora(draw, shape, std, rank)
+    def draw_dora(generator: np.random.Generator, shape: Shape, std: float, rank: int) -> RandomFactors:
+        drawn = _draw_lora(generator, shape, std, rank)
         kept = 0 if per_output else 1
-        # Between half and one and a half of the norm that the row (column) has in the base model.
+        # The magnitude is 0.5 to 1.5 times the expected norm of the row or column in the base model.
         norm = std * math.sqrt(math.prod(shape) / shape[kept])
-        magnitude = norm * draw.uniform(0.5, 1.5, shape[kept])
+        magnitude = norm * generator.uniform(0.5, 1.5, shape[kept])
         drawn.factors["dora_scale"] = magnitude.reshape(
             [-1 if axis == kept else 1 for axis in range(len(shape))]
         )
@@ -158,9 +172,10 @@ _RANKED_LOKR = {"lokr_w1_b": 0, "lokr_w2_b": 0}
 
 
 def _lokr(name: str, factors: tuple[str, ...], *, kernel: bool = False) -> Kind:
-    drawn = _draw_lokr("lokr_w1_a" in factors, "lokr_w2_a" in factors, "lokr_t2" in factors)
+    """Return the kind of a LoKr that is stored as these factors."""
+    draw = _draw_lokr("lokr_w1_a" in factors, "lokr_w2_a" in factors, "lokr_t2" in factors)
     return Kind(
-        name=name, draw=drawn, delta=definitions.lokr, factors=factors, ranked=_RANKED_LOKR, kernel=kernel
+        name=name, draw=draw, delta=definitions.lokr, factors=factors, ranked=_RANKED_LOKR, kernel=kernel
     )
 
 

@@ -1,4 +1,4 @@
-"""A file named in a generation, whatever it is."""
+"""The use of an adapter file in a generation."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import Generic, Protocol, TypeVar
 
 
 class AnyFile(Protocol):
-    """What can be named in a generation: ``name`` tells it from the others of its ``folder``."""
+    """A file that a generation can use as an adapter. It need not be a valid adapter."""
 
     @property
     def name(self) -> str:
-        """Its name in records."""
+        """The name in records, unique in the file's folder."""
 
     @property
     def folder(self) -> Path:
-        """The folder that the context is given."""
+        """The folder of adapters that the context must use."""
 
     @property
     def path(self) -> Path:
-        """Where it is once ``make`` has run."""
+        """The path of the file, which exists after ``make`` has run."""
 
     def make(self) -> Path:
-        """Write it unless it is there, and return its path."""
+        """Write the file if it does not exist, and return its path."""
 
 
 F_co = TypeVar("F_co", bound=AnyFile, covariant=True)
@@ -31,7 +31,7 @@ F_co = TypeVar("F_co", bound=AnyFile, covariant=True)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Use(Generic[F_co]):
-    """An adapter file named in a generation, and its multiplier."""
+    """An adapter file that a generation uses, and its multiplier."""
 
     file: F_co
     multiplier: float = 1.0

@@ -1,4 +1,4 @@
-"""Adapters merged into the weights of a base model, for tests."""
+"""Merging an adapter into the weights of a base model, for tests."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def merge(
     *,
     adapter: Adapter = LORA,
 ) -> dict[TensorId, NDArray[np.float32]]:
-    """Return W plus what ``changes`` returns, for each weight that the tensors of a file of a recipe change.
+    """Return the changed weights after an adapter is merged, by tensor: W plus the result of ``changes``.
 
-    The sum is formed in float64 and rounded once, to float32.
+    The sum is computed in float64 and rounded once, to float32.
     """
     return {
-        place: (base.values(place).astype(np.float64) + change).astype(np.float32)
-        for place, change in changes(base, tensors, multiplier, adapter).items()
+        tensor: (base.values(tensor).astype(np.float64) + change).astype(np.float32)
+        for tensor, change in changes(base, tensors, multiplier, adapter).items()
     }

@@ -12,8 +12,8 @@ from tests.unit.adapters.merging import merge
 from tests.unit.fake_models import ADAPTER, BASE
 
 KEY = "lora_unet_block_proj"
-PLACE = ("model", "block.proj.weight")
-#: A base of flux's shape, in which a fused matrix has three parts, and a convolution and a bias.
+TENSOR = ("model", "block.proj.weight")
+#: A base model of architecture flux, with a fused matrix of three parts, a convolution and a bias.
 SPLIT = Base(
     name="split",
     architecture="flux",
@@ -35,7 +35,7 @@ SPLIT_ADAPTER = Adapter(name="x", base="split", rank=2, alpha=1.0, scheme="diffu
 STEM = "transformer.transformer_blocks.0.attn"
 
 
-def test_shapes_and_names_are_kohyas() -> None:
+def test_shapes_and_names_follow_kohya() -> None:
     tensors = ADAPTER.tensors(BASE)
     assert tensors[f"{KEY}.lora_down.weight"].shape == (4, 32)
     assert tensors[f"{KEY}.lora_up.weight"].shape == (64, 4)
@@ -43,7 +43,7 @@ def test_shapes_and_names_are_kohyas() -> None:
     assert len(tensors) == 3 * len(BASE.targets)
 
 
-def test_a_plain_recipe_still_means_the_numbers_that_figures_were_measured_with() -> None:
+def test_the_values_of_a_plain_recipe_never_change() -> None:
     wanted = {}
     for number, (target, out, inner) in enumerate((("block_proj", 64, 32), ("block_out", 32, 64))):
         draw = np.random.default_rng((7, number))
@@ -58,7 +58,7 @@ def test_a_plain_recipe_still_means_the_numbers_that_figures_were_measured_with(
     assert all(np.array_equal(array, wanted[name]) for name, array in tensors.items())
 
 
-def test_strength_is_the_norm_of_the_change_over_that_of_the_weight() -> None:
+def test_strength_is_the_norm_of_the_change_divided_by_the_norm_of_the_weight() -> None:
     tensors = {k: v.astype(np.float64) for k, v in ADAPTER.tensors(BASE).items()}
     change = 2.0 / 4 * tensors[f"{KEY}.lora_up.weight"] @ tensors[f"{KEY}.lora_down.weight"]
     assert np.linalg.norm(change) / np.linalg.norm(BASE.weight("block.proj")) == pytest.approx(1.0, rel=0.35)
@@ -66,7 +66,7 @@ def test_strength_is_the_norm_of_the_change_over_that_of_the_weight() -> None:
 
 def test_merging_follows_the_definition_element_by_element() -> None:
     tensors = ADAPTER.tensors(BASE)
-    merged = merge(BASE, tensors, multiplier=0.5)[PLACE]
+    merged = merge(BASE, tensors, multiplier=0.5)[TENSOR]
     up, down = tensors[f"{KEY}.lora_up.weight"], tensors[f"{KEY}.lora_down.weight"]
     for row, column in ((0, 0), (63, 31), (17, 5)):
         change = sum(float(up[row, r]) * float(down[r, column]) for r in range(4)) * 0.5 * 2.0 / 4
@@ -78,7 +78,7 @@ def test_without_alpha_the_scale_is_one() -> None:
     tensors = plain.tensors(BASE)
     assert f"{KEY}.alpha" not in tensors
     with_alpha = tensors | {f"{KEY}.alpha": np.array([4.0], np.float32)}
-    assert np.array_equal(merge(BASE, tensors)[PLACE], merge(BASE, with_alpha)[PLACE])
+    assert np.array_equal(merge(BASE, tensors)[TENSOR], merge(BASE, with_alpha)[TENSOR])
 
 
 def test_alpha_may_be_the_rank_of_each_target() -> None:
@@ -96,11 +96,11 @@ def test_alpha_over_rank_may_be_stored_as_a_scale() -> None:
     assert f"{KEY}.alpha" not in tensors
     assert tensors[f"{KEY}.scale"].tolist() == [0.5]
     assert np.array_equal(
-        merge(BASE, tensors, adapter=scaled)[PLACE], merge(BASE, ADAPTER.tensors(BASE))[PLACE]
+        merge(BASE, tensors, adapter=scaled)[TENSOR], merge(BASE, ADAPTER.tensors(BASE))[TENSOR]
     )
 
 
-def test_only_scalars_have_a_type_of_their_own() -> None:
+def test_alpha_type_is_the_type_of_the_scalars_only() -> None:
     assert ADAPTER.types(BASE) == {}
     typed = dataclasses.replace(ADAPTER, alpha_type="BF16")
     assert typed.types(BASE) == {f"{KEY}.alpha": "BF16", "lora_unet_block_out.alpha": "BF16"}
@@ -111,7 +111,7 @@ def test_only_scalars_have_a_type_of_their_own() -> None:
     }
 
 
-def test_parts_of_a_fused_weight_change_their_own_rows() -> None:
+def test_each_part_of_a_fused_weight_changes_its_rows() -> None:
     tensors = SPLIT_ADAPTER.tensors(SPLIT)
     assert tensors[f"{STEM}.to_k.lora_B.weight"].shape == (8, 2)
     change = changes(SPLIT, tensors, 1.0, SPLIT_ADAPTER)["model", "qkv.weight"]
@@ -121,7 +121,7 @@ def test_parts_of_a_fused_weight_change_their_own_rows() -> None:
     assert not np.allclose(change[:8], change[8:16])
 
 
-def test_a_part_that_the_file_lacks_is_not_changed() -> None:
+def test_a_part_without_tensors_is_not_changed() -> None:
     tensors = {n: a for n, a in SPLIT_ADAPTER.tensors(SPLIT).items() if ".to_k." not in n}
     change = changes(SPLIT, tensors, 1.0, SPLIT_ADAPTER)["model", "qkv.weight"]
     assert not change[8:16].any()
@@ -129,14 +129,14 @@ def test_a_part_that_the_file_lacks_is_not_changed() -> None:
     assert change[16:].any()
 
 
-def test_a_bias_is_changed_where_there_is_one() -> None:
+def test_a_bias_kind_changes_targets_that_have_a_bias() -> None:
     adapter = Adapter(name="x", base="split", kind="diff-b")
     tensors = adapter.tensors(SPLIT)
     assert set(tensors) == {"lora_unet_double_blocks_0_img_attn_qkv.diff_b"}
-    [(place, merged)] = merge(SPLIT, tensors, 2.0, adapter=adapter).items()
-    assert place == ("model", "qkv.bias")
+    [(tensor, merged)] = merge(SPLIT, tensors, 2.0, adapter=adapter).items()
+    assert tensor == ("model", "qkv.bias")
     [stored] = tensors.values()
-    assert np.allclose(merged, SPLIT.values(place) + 2.0 * stored)
+    assert np.allclose(merged, SPLIT.values(tensor) + 2.0 * stored)
 
 
 def test_the_kernel_of_a_convolution_is_changed() -> None:
@@ -153,7 +153,7 @@ def test_the_kernel_of_a_convolution_is_changed() -> None:
     assert adapter.tensors(dataclasses.replace(SPLIT, groups={"conv3x3": SPLIT.targets})) == {}
 
 
-def test_flat_factors_mean_the_same_change() -> None:
+def test_flat_factors_define_the_same_change() -> None:
     usual = Adapter(name="x", base="split", rank=2, alpha=1.0, targets=("conv3x3",))
     flat = dataclasses.replace(usual, form="flat")
     shapes = {name.rpartition("kernel")[2]: array.shape for name, array in flat.tensors(SPLIT).items()}
@@ -166,30 +166,30 @@ def test_alpha_does_not_scale_a_lokr_without_a_rank() -> None:
     adapter = Adapter(name="x", base="small", rank=4, alpha=2.0, kind="lokr")
     tensors = adapter.tensors(BASE)
     assert tensors[f"{KEY}.alpha"].tolist() == [2.0]
-    change = changes(BASE, tensors, 1.0, adapter)[PLACE]
+    change = changes(BASE, tensors, 1.0, adapter)[TENSOR]
     first, second = tensors[f"{KEY}.lokr_w1"], tensors[f"{KEY}.lokr_w2"]
     assert change[0, 0] == pytest.approx(float(first[0, 0]) * float(second[0, 0]))
 
 
 @pytest.mark.parametrize("scheme", ["kohya", "peft"])
-def test_dora_leads_to_the_stored_magnitudes_and_a_multiplier_part_of_the_way(scheme: str) -> None:
+def test_dora_has_the_stored_magnitudes_and_the_multiplier_scales_the_change(scheme: str) -> None:
     adapter = Adapter(name="x", base="small", rank=4, alpha=2.0, kind="dora", scheme=scheme)
     tensors = adapter.tensors(BASE)
     stem = {"kohya": f"{KEY}.dora_scale", "peft": "unet.block.proj.lora_magnitude_vector"}[scheme]
     magnitude = tensors[stem]
     assert magnitude.shape == {"kohya": (64, 1), "peft": (64,)}[scheme]
     weight = BASE.weight("block.proj").astype(np.float64)
-    whole = merge(BASE, tensors, adapter=adapter)[PLACE].astype(np.float64)
+    full = merge(BASE, tensors, adapter=adapter)[TENSOR].astype(np.float64)
     for row in (0, 17, 63):
-        length = math.sqrt(sum(v * v for v in whole[row].tolist()))
+        length = math.sqrt(sum(v * v for v in full[row].tolist()))
         assert length == pytest.approx(float(magnitude.reshape(-1)[row]), rel=1e-5)
-    half = merge(BASE, tensors, 0.5, adapter=adapter)[PLACE]
-    assert np.allclose(half, (weight + whole) / 2, atol=1e-6)
+    half = merge(BASE, tensors, 0.5, adapter=adapter)[TENSOR]
+    assert np.allclose(half, (weight + full) / 2, atol=1e-6)
 
 
-def test_a_target_that_the_adapter_lacks_is_left_out() -> None:
+def test_a_target_without_tensors_is_not_changed() -> None:
     tensors = {name: array for name, array in ADAPTER.tensors(BASE).items() if name.startswith(KEY)}
-    assert set(merge(BASE, tensors)) == {PLACE}
+    assert set(merge(BASE, tensors)) == {TENSOR}
 
 
 @pytest.mark.parametrize(
@@ -206,6 +206,6 @@ def test_a_target_that_the_adapter_lacks_is_left_out() -> None:
         {"targets": ("linear", "text")},
     ],
 )
-def test_the_digest_tells_recipes_apart(field: dict[str, object]) -> None:
+def test_different_recipes_have_different_digests(field: dict[str, object]) -> None:
     assert ADAPTER.digest == dataclasses.replace(ADAPTER).digest
     assert ADAPTER.digest != dataclasses.replace(ADAPTER, **field).digest  # type: ignore[arg-type]

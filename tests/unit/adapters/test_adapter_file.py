@@ -13,7 +13,7 @@ from tests.unit.fake_models import ADAPTER, BASE
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
 KEY = "lora_unet_block_proj"
-#: 0.1 in BF16: its float32 bits rounded to their upper half.
+#: The value of 0.1 in BF16, which is the upper half of its float32 bits, rounded.
 TENTH = 0.10009765625
 
 
@@ -30,7 +30,7 @@ def test_alpha_may_be_bfloat16_in_any_container(container: str) -> None:
     assert values[f"{KEY}.lora_up.weight"].shape == (64, 4)
 
 
-def test_files_have_the_types_of_their_tensors() -> None:
+def test_every_tensor_has_its_type_in_the_file() -> None:
     content = typed("safetensors", "F16", "BF16").make().read_bytes()
     header = json.loads(content[8 : 8 + struct.unpack("<Q", content[:8])[0]])
     assert header[f"{KEY}.alpha"]["dtype"] == "BF16"

@@ -13,29 +13,31 @@ from tests.unit.adapters.merging import merge
 BOTH = pytest.mark.parametrize("base", [FLUX_SMALL, SD1_TINY], ids=lambda base: base.name)
 
 
-def test_every_kind_and_every_scheme_is_tried_somewhere() -> None:
+def test_every_kind_scheme_and_group_is_tested() -> None:
     everything = [a for base in (FLUX_SMALL, SD1_TINY) for a in catalogue.adapters(base).values()]
     assert {a.kind for a in everything} == set(KINDS)
     assert {a.scheme for a in everything} == set(SCHEMES)
     assert {group for a in everything for group in a.targets} == set(catalogue.GROUPS)
 
 
-def test_the_dimensions_are_all_there() -> None:
-    made = catalogue.adapters(FLUX_SMALL).values()
-    assert {a.rank for a in made if a.kind == "lora"} == {1, 4, 16, 32, 128, 256, (4, 16, 32, 128)}
-    assert {a.alpha_type for a in made} == {None, "F32", "F16", "BF16"}
-    assert {a.form for a in made} == {"alpha", "scale"}
-    assert {None, "rank"} < {a.alpha for a in made}
+def test_ranks_alphas_and_forms_are_varied() -> None:
+    included = catalogue.adapters(FLUX_SMALL).values()
+    assert {a.rank for a in included if a.kind == "lora"} == {1, 4, 16, 32, 128, 256, (4, 16, 32, 128)}
+    assert {a.alpha_type for a in included} == {None, "F32", "F16", "BF16"}
+    assert {a.form for a in included} == {"alpha", "scale"}
+    assert {None, "rank"} < {a.alpha for a in included}
 
 
 @BOTH
-def test_names_are_unique_and_recipes_too(base: Base) -> None:
+def test_names_and_recipes_are_unique(base: Base) -> None:
     names = [adapter.name for adapter in catalogue._all(base.name)]
     assert len(set(names)) == len(names)
-    made = catalogue.adapters(base)
-    recipes = {(a.rank, a.alpha, a.kind, a.scheme, a.targets, a.form, a.alpha_type) for a in made.values()}
-    assert len(recipes) == len(made)
-    assert all(name == adapter.name and adapter.base == base.name for name, adapter in made.items())
+    included = catalogue.adapters(base)
+    recipes = {
+        (a.rank, a.alpha, a.kind, a.scheme, a.targets, a.form, a.alpha_type) for a in included.values()
+    }
+    assert len(recipes) == len(included)
+    assert all(name == adapter.name and adapter.base == base.name for name, adapter in included.items())
 
 
 def reasons_of(base: Base) -> dict[str, str]:
@@ -43,30 +45,30 @@ def reasons_of(base: Base) -> dict[str, str]:
 
 
 @BOTH
-def test_what_is_left_out_has_a_reason(base: Base) -> None:
-    made = catalogue.adapters(base)
+def test_every_adapter_that_is_left_out_has_a_reason(base: Base) -> None:
+    included = catalogue.adapters(base)
     reasons = reasons_of(base)
-    assert all(adapter.name in made or reasons[adapter.name] for adapter in catalogue._all(base.name))
-    assert not set(made) & set(reasons)
+    assert all(adapter.name in included or reasons[adapter.name] for adapter in catalogue._all(base.name))
+    assert not set(included) & set(reasons)
     assert all(reasons.values())
 
 
-def test_reasons_say_what_is_missing() -> None:
+def test_a_reason_names_the_group_or_the_scheme() -> None:
     flux = reasons_of(FLUX_SMALL)
     assert flux["lora-conv3x3"] == "flux-small has no targets in conv3x3"
-    assert flux["lora-layer"] == "layer has no names for linear of flux-small"
-    assert flux["loha*-peft"] == "peft has no names for their factors"
+    assert flux["lora-layer"] == "key scheme layer has no names for linear of flux-small"
+    assert flux["loha*-peft"] == "key scheme peft has no names for the factors"
 
 
-def test_every_adapter_of_the_small_base_changes_something_and_its_names_are_read_back() -> None:
+def test_every_adapter_changes_the_weights_of_its_base_model() -> None:
     for adapter in catalogue.adapters(FLUX_SMALL).values():
         if "text" in adapter.targets or adapter.rank == 256:
-            continue  # large; the same code
+            continue  # slow; the code is the same
         tensors = adapter.tensors(FLUX_SMALL)
         merged = merge(FLUX_SMALL, tensors, adapter=adapter)
         assert merged, adapter.name
-        for place, array in merged.items():
-            base = FLUX_SMALL.values(place)
+        for tensor, array in merged.items():
+            base = FLUX_SMALL.values(tensor)
             change = np.linalg.norm(array - base) / np.linalg.norm(base)
-            assert change > 0.2, (adapter.name, place)
+            assert change > 0.2, (adapter.name, tensor)
             assert np.isfinite(array).all()

@@ -1,4 +1,4 @@
-"""Each definition against another way of computing it: loops, Kronecker products, convolutions in a row."""
+"""Each definition is compared with another computation: loops, Kronecker products, successive convolutions."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def test_lora_is_a_sum_over_the_rank() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 3])
-def test_lora_of_a_convolution_is_two_convolutions_in_a_row(size: int) -> None:
+def test_lora_of_a_convolution_equals_two_successive_convolutions(size: int) -> None:
     down, up, image = some(2, 4, size, size), some(6, 2, 1, 1), some(4, 7, 5)
     change = definitions.lora({"down": down, "up": up}, (6, 4, size, size))
     assert np.allclose(convolve(image, change), convolve(convolve(image, down), up))
 
 
-def test_tucker_is_three_convolutions_in_a_row() -> None:
+def test_tucker_equals_three_successive_convolutions() -> None:
     down, mid, up, image = some(2, 4, 1, 1), some(2, 2, 3, 3), some(6, 2, 1, 1), some(4, 7, 5)
     change = definitions.tucker({"down": down, "mid": mid, "up": up}, KERNEL)
     assert change.shape == KERNEL
@@ -62,7 +62,7 @@ def test_loha_is_the_product_of_two_loras_element_by_element(shape: tuple[int, .
         assert change[o, i] == pytest.approx(first * second)
 
 
-def test_loha_with_t_is_the_product_of_two_kernels_of_three_convolutions() -> None:
+def test_loha_tucker_is_the_product_of_two_tucker_kernels_element_by_element() -> None:
     f = {f"hada_t{n}": some(2, 2, 3, 3) for n in (1, 2)}
     f |= {f"hada_w{n}_{x}": some(2, 6 if x == "a" else 4) for n in (1, 2) for x in "ab"}
     change = definitions.loha_tucker(f, KERNEL)
@@ -79,18 +79,18 @@ def test_loha_with_t_is_the_product_of_two_kernels_of_three_convolutions() -> No
 
 
 def blocks(first: F64, second: F64) -> F64:
-    """Return the Kronecker product of two matrices by its blocks."""
+    """Return the Kronecker product of two matrices, built from its blocks."""
     return np.block([[first[a, c] * second for c in range(first.shape[1])] for a in range(first.shape[0])])
 
 
-def test_lokr_is_made_of_scaled_copies_of_its_second_matrix() -> None:
+def test_lokr_consists_of_scaled_copies_of_its_second_matrix() -> None:
     first, second = some(2, 2), some(3, 2)
     change = definitions.lokr({"lokr_w1": first, "lokr_w2": second}, LINEAR)
     assert np.allclose(change, blocks(first, second))
 
 
 @pytest.mark.parametrize("decomposed", [("w1",), ("w2",), ("w1", "w2")])
-def test_lokr_with_decomposed_matrices_equals_that_of_their_products(decomposed: tuple[str, ...]) -> None:
+def test_lokr_with_decomposed_matrices_equals_lokr_with_their_products(decomposed: tuple[str, ...]) -> None:
     whole = {"lokr_w1": some(2, 2), "lokr_w2": some(3, 2)}
     stored = dict(whole)
     for name in decomposed:
@@ -102,7 +102,7 @@ def test_lokr_with_decomposed_matrices_equals_that_of_their_products(decomposed:
     assert np.allclose(definitions.lokr(stored, LINEAR), blocks(whole["lokr_w1"], whole["lokr_w2"]))
 
 
-def test_lokr_of_a_kernel_is_lokr_at_each_of_its_places() -> None:
+def test_lokr_of_a_kernel_is_a_kronecker_product_at_each_position() -> None:
     first, second = some(2, 2), some(3, 2, 3, 3)
     a, b = some(3, 2), some(2, 2 * 9)
     for stored, whole in (
@@ -111,11 +111,11 @@ def test_lokr_of_a_kernel_is_lokr_at_each_of_its_places() -> None:
     ):
         change = definitions.lokr({"lokr_w1": first, **stored}, KERNEL)
         for y, x in product(range(3), range(3)):
-            place = np.asarray(whole).reshape(3, 2, 3, 3)[:, :, y, x]
-            assert np.allclose(change[:, :, y, x], blocks(first, place))
+            position = np.asarray(whole).reshape(3, 2, 3, 3)[:, :, y, x]
+            assert np.allclose(change[:, :, y, x], blocks(first, position))
 
 
-def test_lokr_with_t_is_lokr_of_a_kernel_of_three_convolutions() -> None:
+def test_lokr_with_t2_has_a_tucker_kernel_as_second_matrix() -> None:
     first, core, left, right, image = some(2, 2), some(2, 2, 3, 3), some(2, 3), some(2, 2), some(2, 7, 5)
     change = definitions.lokr(
         {"lokr_w1": first, "lokr_t2": core, "lokr_w2_a": left, "lokr_w2_b": right}, KERNEL
@@ -126,7 +126,7 @@ def test_lokr_with_t_is_lokr_of_a_kernel_of_three_convolutions() -> None:
     assert np.allclose(change[3:, 2:], first[1, 1] * second)
 
 
-def test_differences_are_what_is_stored() -> None:
+def test_differences_are_returned_as_stored() -> None:
     whole = some(*KERNEL)
     assert np.array_equal(definitions.diff({"diff": whole}, KERNEL), whole)
     assert np.array_equal(definitions.diff_b({"diff_b": whole[:, 0, 0, 0]}, (6,)), whole[:, 0, 0, 0])
@@ -153,7 +153,7 @@ def test_dora_with_a_magnitude_for_each_input(shape: tuple[int, ...]) -> None:
         assert np.sqrt((result[:, i] ** 2).sum()) == pytest.approx(magnitude[i])
 
 
-def test_dora_with_the_norms_of_the_base_and_no_change_changes_nothing() -> None:
+def test_dora_changes_nothing_if_the_magnitudes_are_the_norms_of_the_base() -> None:
     weight = some(*LINEAR)
     norms = np.array([[sum(v * v for v in row) ** 0.5] for row in weight.tolist()])
     assert np.allclose(definitions.decompose(weight, np.zeros(LINEAR), norms), 0.0)

@@ -18,7 +18,7 @@ GROUPS = {CONV: "conv3x3", TEXT: "text"}
 UNDER = "down_blocks_0_attentions_0_transformer_blocks_0_attn1"
 DOTTED = "down_blocks.0.attentions.0.transformer_blocks.0.attn1"
 ENCODER = "text_encoder.text_model.encoder.layers.1"
-#: What files hold, written out: architecture, scheme, target, factor and the tensor's name.
+#: The names in files: architecture, scheme, target, factor and the name of the tensor.
 NAMES = [
     ("sd1", "kohya", QUERY, "down", f"lora_unet_{UNDER}_to_q.lora_down.weight"),
     ("sd1", "kohya", OUT, "up", f"lora_unet_{UNDER}_to_out_0.lora_up.weight"),
@@ -60,15 +60,15 @@ def target(architecture: str, name: str, shape: tuple[int, ...] | None = None) -
 
 
 @pytest.mark.parametrize(("architecture", "scheme", "name", "factor", "wanted"), NAMES)
-def test_names_are_those_of_files(
+def test_a_scheme_creates_the_names_that_files_have(
     architecture: str, scheme: str, name: str, factor: str, wanted: str
 ) -> None:
-    named = SCHEMES[scheme]
-    first = named.parts(target(architecture, name))[0]
-    assert named.key(first, GROUPS.get(name, "linear"), factor) == wanted
+    key_scheme = SCHEMES[scheme]
+    first = key_scheme.parts(target(architecture, name))[0]
+    assert key_scheme.key(first, GROUPS.get(name, "linear"), factor) == wanted
 
 
-def test_every_scheme_is_spelled_out() -> None:
+def test_every_scheme_has_an_example() -> None:
     assert {scheme for _, scheme, *_ in NAMES} | {"diffusers-flux-qv", "diffusers-flux-q"} == set(SCHEMES)
 
 
@@ -123,12 +123,12 @@ def test_diffusers_names_the_rows_of_fused_matrices(
     assert [(part.stem, part.start, part.stop) for part in parts] == wanted
 
 
-def test_queries_and_values_leave_the_keys_out() -> None:
+def test_diffusers_flux_qv_has_no_keys() -> None:
     parts = SCHEMES["diffusers-flux-qv"].parts(target("flux", QKV))
     assert [(part.stem.rpartition(".")[2], part.start) for part in parts] == [("to_q", 0), ("to_v", 512)]
 
 
-def test_a_scheme_may_have_only_the_queries() -> None:
+def test_diffusers_flux_q_has_only_queries() -> None:
     parts = SCHEMES["diffusers-flux-q"].parts(target("flux", QKV))
     assert [(part.stem.rpartition(".")[2], part.start, part.stop) for part in parts] == [("to_q", 0, 256)]
 
@@ -144,25 +144,29 @@ def test_a_scheme_may_have_only_the_queries() -> None:
         ("lycoris", "sd1", TEXT),
     ],
 )
-def test_what_a_scheme_cannot_name_it_leaves_out(scheme: str, architecture: str, name: str) -> None:
+def test_a_scheme_returns_no_part_for_a_target_that_it_cannot_name(
+    scheme: str, architecture: str, name: str
+) -> None:
     assert SCHEMES[scheme].parts(target(architecture, name)) == ()
 
 
-def test_which_kinds_a_scheme_can_name() -> None:
-    named = {name: {k for k, kind in KINDS.items() if scheme.names(kind)} for name, scheme in SCHEMES.items()}
+def test_a_scheme_knows_which_kinds_it_can_name() -> None:
+    named = {
+        name: {k for k, kind in KINDS.items() if scheme.can_name(kind)} for name, scheme in SCHEMES.items()
+    }
     assert named["kohya"] == named["lycoris"] == set(KINDS)
     assert named["peft"] == named["diffusers-flux"] == {"lora", "dora", "dora-in"}
     assert named["peft-default"] == named["processor"] == named["layer"] == {"lora"}
 
 
-def test_files_of_old_diffusers_hold_no_alpha() -> None:
+def test_files_of_old_diffusers_have_no_alpha() -> None:
     without = {name for name, scheme in SCHEMES.items() if not scheme.has_alpha}
     assert without == {"peft-default", "processor", "layer"}
 
 
 def test_names_longer_than_the_64_bytes_of_ggml_occur() -> None:
     adapter = Adapter(name="x", base="x")
-    lengths = [len(spot.key("down").encode()) for spot in target_parts(adapter, SD1_TINY)]
+    lengths = [len(part.key("down").encode()) for part in target_parts(adapter, SD1_TINY)]
     assert max(lengths) > 64
 
 
@@ -171,5 +175,5 @@ def test_no_name_occurs_twice(scheme: str) -> None:
     for base in (FLUX_SMALL, SD1_TINY):
         groups = ("linear", "conv1x1", "conv3x3", "text")
         adapter = Adapter(name="x", base="x", scheme=scheme, targets=groups)
-        keys = [spot.key("down") for spot in target_parts(adapter, base)]
+        keys = [part.key("down") for part in target_parts(adapter, base)]
         assert len(set(keys)) == len(keys)

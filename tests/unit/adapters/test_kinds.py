@@ -73,47 +73,47 @@ def test_every_kind_is_tested_here() -> None:
 
 
 @pytest.mark.parametrize(("kind", "shape"), EACH)
-def test_factors_have_the_shapes_that_files_have(kind: Kind, shape: tuple[int, ...]) -> None:
+def test_factors_have_the_shapes_of_files(kind: Kind, shape: tuple[int, ...]) -> None:
     assert {name: array.shape for name, array in draw(kind, shape).items()} == SHAPES[kind.name][shape]
     assert set(kind.factors) == set(SHAPES[kind.name][shape])
 
 
 @pytest.mark.parametrize(("kind", "shape"), EACH)
-def test_the_norm_of_the_change_is_known_beforehand(kind: Kind, shape: tuple[int, ...]) -> None:
-    found = []
+def test_the_norm_of_the_change_is_as_expected(kind: Kind, shape: tuple[int, ...]) -> None:
+    squared_ratios = []
     for seed in range(30):
         drawn = kind.draw(np.random.default_rng(seed), shape, STD, RANK)
         change = kind.delta(drawn.factors, shape[:1] if kind.bias else shape)
         assert change.shape == (shape[:1] if kind.bias else shape)
         assert change.dtype == np.float64
-        found.append(float((change**2).sum()) / drawn.norm**2)
-    assert math.sqrt(sum(found) / len(found)) == pytest.approx(1.0, rel=0.12)
+        squared_ratios.append(float((change**2).sum()) / drawn.norm**2)
+    assert math.sqrt(sum(squared_ratios) / len(squared_ratios)) == pytest.approx(1.0, rel=0.12)
 
 
 @pytest.mark.parametrize(("kind", "shape"), EACH)
-def test_the_change_grows_with_the_factor_that_is_said_to(kind: Kind, shape: tuple[int, ...]) -> None:
+def test_the_change_is_proportional_to_the_scalable_factor(kind: Kind, shape: tuple[int, ...]) -> None:
     drawn = kind.draw(np.random.default_rng(1), shape, STD, RANK)
     wanted = shape[:1] if kind.bias else shape
     before = kind.delta(drawn.factors, wanted).copy()
-    drawn.factors[drawn.grows] *= 3.0
+    drawn.factors[drawn.scalable] *= 3.0
     assert np.allclose(kind.delta(drawn.factors, wanted), 3.0 * before)
 
 
 @pytest.mark.parametrize(("kind", "shape"), EACH)
-def test_alpha_is_divided_by_the_rank_of_what_is_stored(kind: Kind, shape: tuple[int, ...]) -> None:
+def test_the_rank_is_that_of_the_stored_factors(kind: Kind, shape: tuple[int, ...]) -> None:
     wanted = None if kind.name in ("lokr", "diff", "diff-b") else 3
     assert kind.rank(draw(kind, shape, rank=3)) == wanted
 
 
 @pytest.mark.parametrize(("kind", "shape"), EACH)
-def test_a_seed_gives_the_same_factors_and_another_gives_others(kind: Kind, shape: tuple[int, ...]) -> None:
+def test_a_seed_determines_the_factors(kind: Kind, shape: tuple[int, ...]) -> None:
     first, again, other = draw(kind, shape), draw(kind, shape), draw(kind, shape, seed=2)
     for name, array in first.items():
         assert np.array_equal(array, again[name])
         assert not np.array_equal(array, other[name])
 
 
-def test_doras_magnitudes_are_near_the_norms_of_the_base_and_far_from_those_of_the_sum() -> None:
+def test_the_magnitudes_of_dora_are_half_to_one_and_a_half_times_the_norms_of_the_base() -> None:
     magnitude = draw(KINDS["dora"], LINEAR)["dora_scale"] / (STD * math.sqrt(64))
     assert 0.5 <= magnitude.min() < 0.6
     assert 1.4 < magnitude.max() <= 1.5

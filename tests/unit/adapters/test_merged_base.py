@@ -19,7 +19,7 @@ from tests.unit.fake_models import ADAPTER, BASE
 pytestmark = pytest.mark.usefixtures("cache_folder")
 
 
-def test_merged_tensors_come_in_files_by_role_and_in_the_types_of_the_base() -> None:
+def test_merged_tensors_are_in_a_file_for_each_role_with_the_types_of_the_base() -> None:
     base = Base(
         name="two",
         architecture="none",
@@ -42,34 +42,36 @@ def test_merged_tensors_come_in_files_by_role_and_in_the_types_of_the_base() -> 
     file = AdapterFile(base=base, adapter=adapter, container="safetensors", kind="F32")
     paths = merged_base.make(base, [Use(file=file)])
     assert set(paths) == {"diffusion_model", "clip_l"}
-    found = {role: load_file(path) for role, path in paths.items()}
-    assert set(found["clip_l"]) == {"encoder.t.weight"}
-    kernel = found["diffusion_model"]["k.weight"]
+    loaded = {role: load_file(path) for role, path in paths.items()}
+    assert set(loaded["clip_l"]) == {"encoder.t.weight"}
+    kernel = loaded["diffusion_model"]["k.weight"]
     assert kernel.dtype == np.float16
     change = file.values()["lora_unet_k.diff"]
     assert np.allclose(kernel, base.weight("k") + change, rtol=2**-10)
-    linear = found["diffusion_model"]["a.weight"]
+    linear = loaded["diffusion_model"]["a.weight"]
     assert linear.dtype == np.float32
     assert np.allclose(linear, base.weight("a") + file.values()["lora_unet_a.diff"])
     assert merged_base.make(base, [Use(file=file)]) == paths
     alone = merged_base.make(dataclasses.replace(base, name="alone", full_merged_file=True), [Use(file=file)])
-    (whole,) = (load_file(path) for path in alone.values())
+    (full,) = (load_file(path) for path in alone.values())
     assert list(alone) == ["model"]
-    assert set(whole) == set(base.files["model"])
+    assert set(full) == set(base.files["model"])
     for name in ("a", "k"):
         assert np.array_equal(
-            whole[f"model.diffusion_model.{name}.weight"], found["diffusion_model"][f"{name}.weight"]
+            full[f"model.diffusion_model.{name}.weight"], loaded["diffusion_model"][f"{name}.weight"]
         )
     for path in paths.values():
         path.unlink()
-    with pytest.raises(CacheBusy, match="merged tensors are gone"):
+    with pytest.raises(CacheBusy, match="another process removed the merged tensors"):
         merged_base.make(base, [Use(file=file)])
 
 
-def test_merged_tensors_that_another_process_removes_are_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_merged_tensors_that_another_process_removes_are_written_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     uses = [Use(file=AdapterFile(base=BASE, adapter=ADAPTER, container="safetensors", kind="F32"))]
-    made = merged_base.make(BASE, uses)
-    trim, times = cache.evict_oldest, 0
+    paths = merged_base.make(BASE, uses)
+    evict, times = cache.evict_oldest, 0
 
     def remove_first(entry: Path, limit: int) -> None:
         nonlocal times
@@ -77,9 +79,9 @@ def test_merged_tensors_that_another_process_removes_are_made_again(monkeypatch:
         if times == 1:
             cache.remove(entry)
         else:
-            trim(entry, limit)
+            evict(entry, limit)
 
     monkeypatch.setattr(cache, "evict_oldest", remove_first)
-    assert merged_base.make(BASE, uses) == made
-    assert all(path.exists() for path in made.values())
+    assert merged_base.make(BASE, uses) == paths
+    assert all(path.exists() for path in paths.values())
     assert times == 2

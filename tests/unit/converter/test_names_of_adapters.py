@@ -1,4 +1,4 @@
-"""The readers of names (modules, base_weights) against the makers of names (harness.adapters.key_schemes)."""
+"""The converter (modules, base_weights) reads the names that harness.adapters.key_schemes creates."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from harness.formats.tensor import Tensor
 from harness.models.base_model import Base
 from harness.models.tiny_models import BASES
 
-#: The parts of modules that have another name than the factor.
+#: The parts of a module whose name is not the name of the factor.
 PARTS = {"dora_scale": "dora"}
-#: The name that the reader has for each scheme: it knows only what prefixes and suffixes tell.
+#: The name that the converter uses for each scheme. It depends on prefixes and suffixes only.
 SCHEME_NAMES = {
     "kohya": "kohya",
     "lycoris": "lycoris",
@@ -32,17 +32,17 @@ SCHEME_NAMES = {
 
 
 def parts(base: Base, scheme: str, kind: str) -> list[TargetPart]:
-    """Return all parts of all weights of a base model that the scheme has names for."""
+    """Return all parts of all weights of a base model for which the scheme has names."""
     groups = ("linear", *base.groups)
     adapter = Adapter(name="", base=base.name, scheme=scheme, kind=kind, targets=groups)
     return list(target_parts(adapter, base))
 
 
-def names(spot: TargetPart) -> dict[str, str]:
-    """Return the names of all factors and scalars of a part that its scheme has names for, by the factor."""
-    known = spot.scheme.own.get(spot.group) or spot.scheme.suffixes
-    scalars = {"alpha", "scale"} & set(known) if spot.kind.ranked else set()
-    return {factor: spot.key(factor) for factor in (*spot.kind.factors, *scalars)}
+def names(part: TargetPart) -> dict[str, str]:
+    """Return the names of all factors and scalars of a part for which its scheme has names, by factor."""
+    known = part.scheme.group_suffixes.get(part.group) or part.scheme.suffixes
+    scalars = {"alpha", "scale"} & set(known) if part.kind.ranked else set()
+    return {factor: part.key(factor) for factor in (*part.kind.factors, *scalars)}
 
 
 CASES = [
@@ -50,7 +50,7 @@ CASES = [
     for base in BASES
     for scheme in SCHEMES
     for kind in KINDS
-    if SCHEMES[scheme].names(KINDS[kind]) and parts(BASES[base], scheme, kind)
+    if SCHEMES[scheme].can_name(KINDS[kind]) and parts(BASES[base], scheme, kind)
 ]
 
 
@@ -60,26 +60,25 @@ def test_names_are_read_as_the_weight_and_the_part_that_they_were_made_for(
 ) -> None:
     model = BASES[base]
     weights = BaseWeights(name for file in model.files.values() for name in file)
-    found = parts(model, scheme_name, kind)
-    made = {name: (spot, factor) for spot in found for factor, name in names(spot).items()}
-    assert len(made) == sum(len(names(spot)) for spot in found)
-    tensors = [Tensor(name=name, shape=(2, 2), kind="F32", path=Path("x"), offset=0) for name in made]
+    all_parts = parts(model, scheme_name, kind)
+    sources = {name: (part, factor) for part in all_parts for factor, name in names(part).items()}
+    assert len(sources) == sum(len(names(part)) for part in all_parts)
+    tensors = [Tensor(name=name, shape=(2, 2), kind="F32", path=Path("x"), offset=0) for name in sources]
     read = layout(tensors)
     assert not read.strangers
-    assert len(read.modules) == len(found)
+    assert len(read.modules) == len(all_parts)
     for module in read.modules.values():
         assert module.kind != "incomplete", module.lack
-        spots = {id(made[tensor.name][0]): made[tensor.name][0] for tensor in module.parts.values()}
-        [spot] = spots.values()
-        assert {made[tensor.name][1]: part for part, tensor in module.parts.items()} == {
-            factor: PARTS.get(factor, factor) for factor in names(spot)
+        [part] = {id(part): part for part, _ in (sources[t.name] for t in module.parts.values())}.values()
+        assert {sources[tensor.name][1]: name for name, tensor in module.parts.items()} == {
+            factor: PARTS.get(factor, factor) for factor in names(part)
         }
         weight = weights.find(module.key)
         assert weight is not None, module.key
-        # The change of a bias goes by the name of the weight beside it.
-        assert weight.name.removesuffix(".weight") == spot.place[1].rpartition(".")[0]
-        assert weight.rows(spot.weight.shape) == (spot.part.start, spot.part.stop)
-    assert scheme(made) == SCHEME_NAMES[scheme_name]
+        # The module of a bias has the name of the weight.
+        assert weight.name.removesuffix(".weight") == part.tensor[1].rpartition(".")[0]
+        assert weight.rows(part.weight.shape) == (part.rows.start, part.rows.stop)
+    assert scheme(sources) == SCHEME_NAMES[scheme_name]
 
 
 def test_every_scheme_and_every_kind_is_read_for_some_base_model() -> None:
