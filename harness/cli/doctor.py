@@ -35,9 +35,9 @@ def main(arguments: argparse.Namespace) -> int:
     for health in found:
         state = "ready" if health.ready else "not ready"
         console.out.print(Text(f"{health.backend.name}: {state}", style="bold"))
-        for finding in health.findings:
-            line = Text.assemble("  ", (f"{finding.mark:8}", STYLES[finding.mark]), finding.what)
+        for check in health.checks:
+            line = Text.assemble("  ", (f"{check.mark:8}", STYLES[check.mark]), check.what)
             console.out.print(line, soft_wrap=True, highlight=False)
-            if finding.remedy:
-                console.out.print(Text(f"          {finding.remedy}"), soft_wrap=True, highlight=False)
+            if check.remedy:
+                console.out.print(Text(f"          {check.remedy}"), soft_wrap=True, highlight=False)
     return ToolMissing.exit_code if arguments.backend and not found[0].ready else 0

@@ -60,7 +60,7 @@ class _Side:
         return (
             _Batch(
                 shots=[shot for shot in self.missing if shot.name not in malformed],
-                timeout=max(worker_process.TIMEOUT, backends.get(backend).patience),
+                timeout=max(worker_process.TIMEOUT, backends.get(backend).picture_timeout),
                 memory=None,
             ),
             _Batch(

@@ -79,7 +79,7 @@ def build(
     UnknownBackend, ToolMissing, PatchConflict, BuildFailed, HeaderUnsupported, LayoutMismatch or CacheBusy.
     """
     wanted = backends.get(name)
-    options = {**wanted.detected(), **(options or {})}
+    options = {**wanted.detect_options(), **(options or {})}
     tools = toolchain.describe(name)
     identity = identify(tree, patches, name, options, tools)
     state = "patched" if patches else "pristine"

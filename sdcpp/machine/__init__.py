@@ -1,1 +1,1 @@
-"""What this machine has: devices, backends, compilers and tools."""
+"""Find the devices, compilers and tools of this machine, and list the backends."""

@@ -1,4 +1,4 @@
-"""The backends: what CMake is told, what must be installed, and how ggml calls the device."""
+"""The backends: for each, its CMake options, the tools that a build needs, and how to list its devices."""
 
 from __future__ import annotations
 
@@ -18,72 +18,80 @@ from sdcpp.process import which
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requirement:
-    """A program or SDK that a build needs. ``found`` says where it is; ``remedy`` how to get it."""
+    """A program or an SDK that a build needs.
+
+    ``remedy`` says how to install it. ``find`` returns the path of the program or of a file of the SDK, or None.
+    """
 
     name: str
     remedy: str
-    found: Callable[[], Path | None]
+    find: Callable[[], Path | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backend:
-    """One way to compute.
+    """A backend of ggml.
 
-    ``options`` are CMake cache entries. ``platforms`` are values of sys.platform, empty
-    for all. ``devices`` asks the system for what could compute here, ``detected`` for the CMake cache
-    entries that suit these, ``environment`` for what a process that uses the backend must be told.
-    ``patience`` is how many seconds a picture may take where that is more than usual.
-    ``never_run`` says that nobody has built or run it with this project yet: the record was written from
-    documentation.
+    - ``options`` are CMake cache entries.
+    - ``platforms`` are the values of sys.platform of the systems on which it exists; if empty, it exists on all.
+    - ``list_devices`` returns the devices of this machine that it could use.
+    - ``detect_options`` returns further CMake cache entries, which depend on these devices.
+    - ``environment`` returns environment variables for a process that uses the backend.
+    - ``picture_timeout`` is the number of seconds after which a picture counts as hanging, if that is more than usual.
+    - ``never_run`` means that nobody has built or run it with this project yet; its entry follows documentation.
     """
 
     name: str
     options: Mapping[str, str] = field(default_factory=dict)
     requirements: tuple[Requirement, ...] = ()
     platforms: tuple[str, ...] = ()
-    devices: Callable[[], tuple[HostDevice, ...]] = devices.none
-    detected: Callable[[], Mapping[str, str]] = dict
+    list_devices: Callable[[], tuple[HostDevice, ...]] = devices.no_devices
+    detect_options: Callable[[], Mapping[str, str]] = dict
     environment: Callable[[], Mapping[str, str]] = dict
-    patience: float = 0.0
+    picture_timeout: float = 0.0
     never_run: bool = False
 
     @property
     def device(self) -> HostDevice:
-        """The device that a library uses when nothing is said: the first that is no processor, else the first."""
-        found = self.devices()
-        return next((d for d in found if not d.software), found[0] if found else HostDevice(name=""))
+        """The device that a library uses by default: the first that is no software device, or else the first."""
+        listed = self.list_devices()
+        return next((d for d in listed if not d.software), listed[0] if listed else HostDevice(name=""))
 
 
 def _program(name: str, *folders: Path) -> Callable[[], Path | None]:
+    """Return a function that finds a program in these folders or on PATH."""
     return lambda: which(name, *folders)
 
 
 def _file(*patterns: str, variables: tuple[str, ...]) -> Callable[[], Path | None]:
-    """Look for a file by patterns in the folders that ``variables`` name, then in the usual prefixes."""
+    """Return a function that finds a file by its patterns.
+
+    The function searches the folders that the environment variables ``variables`` name, and then the usual prefixes.
+    """
 
     def search() -> Path | None:
-        named = [os.environ.get(variable) for variable in variables]
-        prefixes = [Path(p) for p in (*named, "/usr", "/usr/local", "/opt/homebrew") if p]
-        return next((path for folder in prefixes for p in patterns for path in folder.glob(p)), None)
+        folders = [os.environ.get(variable) for variable in variables]
+        prefixes = [Path(p) for p in (*folders, "/usr", "/usr/local", "/opt/homebrew") if p]
+        return next((path for prefix in prefixes for p in patterns for path in prefix.glob(p)), None)
 
     return search
 
 
 def _architectures() -> dict[str, str]:
-    # Without a card ggml's own list of architectures holds, which covers all that the toolkit knows.
-    found = devices.architectures()
-    return {"CMAKE_CUDA_ARCHITECTURES": found} if found else {}
+    # Without a card, ggml uses its own list of architectures, which has all that the toolkit supports.
+    architectures = devices.architectures()
+    return {"CMAKE_CUDA_ARCHITECTURES": architectures} if architectures else {}
 
 
 def _vulkan_environment() -> dict[str, str]:
     shaders = str(cache.root() / cache.SHADERS)
-    told = {"MESA_SHADER_CACHE_DIR": shaders, "__GL_SHADER_DISK_CACHE_PATH": shaders}
-    # A software device takes every core in each of several workers.
-    told |= {"LP_NUM_THREADS": "1"}
-    # ggml leaves processors that pose as devices aside unless they are named.
-    if all(found.software for found in devices.vulkan()):
-        told |= {"GGML_VK_VISIBLE_DEVICES": "0"}
-    return {name: os.environ.get(name, value) for name, value in told.items()}
+    variables = {"MESA_SHADER_CACHE_DIR": shaders, "__GL_SHADER_DISK_CACHE_PATH": shaders}
+    # By default a software device uses all cores, and several workers run at the same time.
+    variables |= {"LP_NUM_THREADS": "1"}
+    # ggml ignores software devices unless this variable names them.
+    if all(device.software for device in devices.vulkan()):
+        variables |= {"GGML_VK_VISIBLE_DEVICES": "0"}
+    return {name: os.environ.get(name, value) for name, value in variables.items()}
 
 
 _VULKAN = ("VULKAN_SDK",)
@@ -91,14 +99,14 @@ _CUDA = ("CUDA_PATH", "CUDA_HOME", "CUDAToolkit_ROOT")
 _MULTIARCH = f"lib/{platform.machine()}-linux-gnu"
 _CXX = Requirement(
     name="C++ compiler",
-    remedy="apt install g++, or Xcode's command line tools, or Visual Studio's build tools",
-    found=lambda: next((p for p in map(which, ("c++", "g++", "clang++", "cl")) if p), None),
+    remedy="apt install g++, or install Xcode's command line tools or Visual Studio's build tools",
+    find=lambda: next((p for p in map(which, ("c++", "g++", "clang++", "cl")) if p), None),
 )
 
 BACKENDS: dict[str, Backend] = {
     backend.name: backend
     for backend in (
-        Backend(name="cpu", requirements=(_CXX,), devices=devices.processor),
+        Backend(name="cpu", requirements=(_CXX,), list_devices=devices.processor),
         Backend(
             name="cuda",
             options={"SD_CUDA": "ON"},
@@ -108,13 +116,13 @@ BACKENDS: dict[str, Backend] = {
                     name="nvcc",
                     remedy="install the CUDA toolkit (https://developer.nvidia.com/cuda-downloads) "
                     "and put its bin folder on PATH",
-                    found=_program("nvcc", Path("/usr/local/cuda/bin")),
+                    find=_program("nvcc", Path("/usr/local/cuda/bin")),
                 ),
                 Requirement(
                     name="cuBLAS",
-                    remedy="install the whole CUDA toolkit, or libcublas-dev of nvcc's version from NVIDIA's "
-                    "repository; if it lies elsewhere, set CUDA_PATH to the toolkit's folder",
-                    found=_file(
+                    remedy="install the complete CUDA toolkit, or libcublas-dev of nvcc's version from NVIDIA's "
+                    "repository; if it is in another folder, set CUDA_PATH to the folder of the toolkit",
+                    find=_file(
                         *("lib64/libcublas.so", "lib/libcublas.so", "targets/*/lib/libcublas.so"),
                         *("local/cuda*/lib64/libcublas.so", "local/cuda*/targets/*/lib/libcublas.so"),
                         *(f"{_MULTIARCH}/libcublas.so", "lib/x64/cublas.lib"),
@@ -123,8 +131,8 @@ BACKENDS: dict[str, Backend] = {
                 ),
             ),
             platforms=("linux", "win32"),
-            devices=devices.nvidia,
-            detected=_architectures,
+            list_devices=devices.nvidia,
+            detect_options=_architectures,
         ),
         Backend(
             name="vulkan",
@@ -133,18 +141,18 @@ BACKENDS: dict[str, Backend] = {
                 _CXX,
                 Requirement(
                     name="glslc",
-                    remedy="apt install glslc, or the Vulkan SDK from vulkan.lunarg.com with VULKAN_SDK set",
-                    found=_program("glslc"),
+                    remedy="apt install glslc, or install the Vulkan SDK from vulkan.lunarg.com and set VULKAN_SDK",
+                    find=_program("glslc"),
                 ),
                 Requirement(
                     name="Vulkan headers",
-                    remedy="apt install libvulkan-dev, or the Vulkan SDK with VULKAN_SDK set",
-                    found=_file("include/vulkan/vulkan.hpp", "Include/vulkan/vulkan.hpp", variables=_VULKAN),
+                    remedy="apt install libvulkan-dev, or install the Vulkan SDK and set VULKAN_SDK",
+                    find=_file("include/vulkan/vulkan.hpp", "Include/vulkan/vulkan.hpp", variables=_VULKAN),
                 ),
                 Requirement(
                     name="Vulkan loader",
-                    remedy="apt install libvulkan-dev, or the Vulkan SDK with VULKAN_SDK set",
-                    found=_file(
+                    remedy="apt install libvulkan-dev, or install the Vulkan SDK and set VULKAN_SDK",
+                    find=_file(
                         f"{_MULTIARCH}/libvulkan.so",
                         *("lib/libvulkan.so", "lib64/libvulkan.so"),
                         *("lib/libvulkan.dylib", "Lib/vulkan-1.lib"),
@@ -152,20 +160,20 @@ BACKENDS: dict[str, Backend] = {
                     ),
                 ),
             ),
-            devices=devices.vulkan,
+            list_devices=devices.vulkan,
             environment=_vulkan_environment,
-            patience=1800.0,  # a software device compiles every shader for the first picture of all
+            picture_timeout=1800.0,  # for the first picture ever, a software device compiles all shaders
         ),
         Backend(
             name="metal",
             options={"SD_METAL": "ON", "GGML_METAL": "ON"},
             requirements=(
                 Requirement(
-                    name="Xcode command line tools", remedy="xcode-select --install", found=_program("xcrun")
+                    name="Xcode command line tools", remedy="xcode-select --install", find=_program("xcrun")
                 ),
             ),
             platforms=("darwin",),
-            devices=devices.metal,
+            list_devices=devices.metal,
             never_run=True,
         ),
         Backend(
@@ -175,7 +183,7 @@ BACKENDS: dict[str, Backend] = {
                 Requirement(
                     name="hipcc",
                     remedy="install ROCm (https://rocm.docs.amd.com) and put its bin folder on PATH",
-                    found=_program("hipcc", Path("/opt/rocm/bin")),
+                    find=_program("hipcc", Path("/opt/rocm/bin")),
                 ),
             ),
             platforms=("linux", "win32"),
@@ -188,7 +196,7 @@ BACKENDS: dict[str, Backend] = {
                 Requirement(
                     name=name,
                     remedy="install Intel's oneAPI base toolkit and run `. /opt/intel/oneapi/setvars.sh`",
-                    found=_program(name),
+                    find=_program(name),
                 )
                 for name in ("icx", "icpx")
             ),
@@ -200,37 +208,37 @@ BACKENDS: dict[str, Backend] = {
 
 
 def get(name: str) -> Backend:
-    """Return the backend of this name; raises UnknownBackend."""
+    """Return the backend with this name; raises UnknownBackend."""
     if name not in BACKENDS:
         raise UnknownBackend("unknown backend", name, f"choose one of {', '.join(BACKENDS)}")
     return BACKENDS[name]
 
 
 def missing(backend: Backend) -> list[str]:
-    """Return what is not installed, each with the way to get it; an empty list means ready to build."""
-    return [f"{r.name}: {r.remedy}" for r in backend.requirements if r.found() is None]
+    """Return the requirements that are not installed, each as ``name: remedy``."""
+    return [f"{r.name}: {r.remedy}" for r in backend.requirements if r.find() is None]
 
 
 def unsupported_here(backend: Backend) -> str:
-    """Return the systems that a backend exists on if this is none of them, else ""."""
-    here = not backend.platforms or sys.platform in backend.platforms
-    return "" if here else " or ".join(devices.SYSTEMS[name] for name in backend.platforms)
+    """Return the systems on which a backend exists, such as "Linux or Windows", or "" if this is one of them."""
+    supported = not backend.platforms or sys.platform in backend.platforms
+    return "" if supported else " or ".join(devices.SYSTEMS[name] for name in backend.platforms)
 
 
 def run_elsewhere_hint(backend: Backend) -> str:
-    """Return how to get a run from a machine that has what this one lacks."""
+    """Return the advice to run a backend on another machine."""
     return f"run it on a machine that has it: sdcpp bundle --backend {backend.name}"
 
 
 def require(backend: Backend) -> None:
-    """Raise ToolMissing, naming all that is not there, unless the backend can be built here."""
-    if places := unsupported_here(backend):
+    """Raise ToolMissing, with all that is missing, unless the backend can be built on this machine."""
+    if systems := unsupported_here(backend):
         raise ToolMissing(
             f"{backend.name} does not exist on this system",
             devices.system(),
-            f"it exists only on {places}; {run_elsewhere_hint(backend)}",
+            f"it exists only on {systems}; {run_elsewhere_hint(backend)}",
         )
     absent = missing(backend)
     if absent:
         names = ", ".join(line.split(":")[0] for line in absent)
-        raise ToolMissing(f"cannot build for {backend.name}, these are missing", names, "\n  ".join(absent))
+        raise ToolMissing(f"tools to build for {backend.name} are missing", names, "\n  ".join(absent))

@@ -1,12 +1,11 @@
-"""The names under which ggml and upstream's log list the devices of each backend.
+"""The names that devices of each backend have in ggml and in upstream's log.
 
-A module of its own, because workers need these names and nothing else of ``sdcpp.machine.backends``, which imports
-much more.
+These are not in ``sdcpp.machine.backends``, because workers need them, and that module takes long to import.
 """
 
 from __future__ import annotations
 
-#: Backend name -> the beginnings of the names of its devices, in any case.
+#: For each backend, the prefixes of the names of its devices. Case does not count.
 FAMILIES = {
     "cpu": ("CPU",),
     "cuda": ("CUDA",),
@@ -18,7 +17,7 @@ FAMILIES = {
 
 
 def backend_of(device: str) -> str | None:
-    """Return the name of the backend that a device belongs to, given its name in ggml or in upstream's log."""
+    """Return the backend of a device, given the device's name in ggml or in upstream's log, or None."""
     for backend, families in FAMILIES.items():
         if any(device.upper().startswith(family.upper()) for family in families):
             return backend

@@ -1,4 +1,4 @@
-"""What each backend needs and what of it is here: tools, devices, and the command that mends what is not."""
+"""Check the tools and the devices that each backend needs, and say how to get what is missing."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from sdcpp.machine import devices, toolchain
 from sdcpp.machine.backends import BACKENDS, Backend, run_elsewhere_hint, unsupported_here
 from sdcpp.machine.devices import HostDevice
 
-#: The oldest Mesa whose software device was seen to run stable-diffusion.cpp; 22.3.6 corrupts the heap.
+#: The oldest major version of Mesa whose software device runs stable-diffusion.cpp; Mesa 22.3.6 corrupts the heap.
 MESA = 25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One line: ``mark`` is "ok", "missing" or "note"; ``remedy`` what to do about it."""
+    """The result of one check. ``mark`` is "ok", "missing" or "note". ``remedy`` says how to get what is missing."""
 
     mark: str
     what: str
@@ -26,45 +26,45 @@ class Check:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """A backend's findings, and whether it can be built and be run here."""
+    """The results of all checks of a backend."""
 
     backend: Backend
-    findings: tuple[Check, ...]
+    checks: tuple[Check, ...]
 
     @property
     def ready(self) -> bool:
-        """Whether nothing is missing."""
-        return all(finding.mark != "missing" for finding in self.findings)
+        """Whether the backend can be built and run on this machine: nothing is missing."""
+        return all(check.mark != "missing" for check in self.checks)
 
 
 def examine(backend: Backend) -> Health:
-    """Look at everything that a backend needs."""
-    if places := unsupported_here(backend):
-        what = f"{places}: this is {devices.system()}"
-        found = [Check(mark="missing", what=what, remedy=run_elsewhere_hint(backend))]
+    """Check everything that a backend needs."""
+    if systems := unsupported_here(backend):
+        what = f"it exists only on {systems}; this is {devices.system()}"
+        checks = [Check(mark="missing", what=what, remedy=run_elsewhere_hint(backend))]
     else:
-        found = [*_tools(backend), *_devices(backend), *ADVICE.get(backend.name, list)()]
+        checks = [*_tools(backend), *_devices(backend), *FURTHER_CHECKS.get(backend.name, list)()]
     if backend.never_run:
-        found.append(Check(mark="note", what="nobody has run this backend with this project yet"))
-    return Health(backend=backend, findings=tuple(found))
+        checks.append(Check(mark="note", what="nobody has run this backend with this project yet"))
+    return Health(backend=backend, checks=tuple(checks))
 
 
 def _tools(backend: Backend) -> list[Check]:
     versions = toolchain.describe(backend.name)
-    found = []
+    checks = []
     for requirement in backend.requirements:
-        path = requirement.found()
+        path = requirement.find()
         if path is None:
-            found.append(Check(mark="missing", what=requirement.name, remedy=requirement.remedy))
+            checks.append(Check(mark="missing", what=requirement.name, remedy=requirement.remedy))
         else:
             version = versions.get(_VARIABLES.get(requirement.name, ""), "")
-            found.append(Check(mark="ok", what=f"{requirement.name}: {version or path}"))
-    return found
+            checks.append(Check(mark="ok", what=f"{requirement.name}: {version or path}"))
+    return checks
 
 
-#: The variable by which ``toolchain.describe`` knows a required program.
+#: The key of a required program in the result of ``toolchain.describe``.
 _VARIABLES = {"C++ compiler": "CXX", "nvcc": "CUDACXX", "glslc": "GLSLC"}
-#: How devices become visible where there are none.
+#: For each backend, what to do if no device is found.
 _NO_DEVICE: Mapping[str, str] = {
     "cuda": "install NVIDIA's driver; `nvidia-smi -L` must list the card",
     "vulkan": "apt install vulkan-tools mesa-vulkan-drivers; `vulkaninfo --summary` must list a device",
@@ -72,20 +72,21 @@ _NO_DEVICE: Mapping[str, str] = {
 
 
 def _devices(backend: Backend) -> list[Check]:
-    devices = backend.devices()
-    if not devices and backend.name not in _NO_DEVICE:
-        return [Check(mark="note", what="device: this project does not know how to ask for one")]
-    if not devices:
-        return [Check(mark="missing", what="device: none is seen", remedy=_NO_DEVICE[backend.name])]
-    return [Check(mark="ok", what=f"device: {_described(found)}") for found in devices]
+    listed = backend.list_devices()
+    if not listed and backend.name not in _NO_DEVICE:
+        return [Check(mark="note", what="device: this project cannot list devices of this backend")]
+    if not listed:
+        return [Check(mark="missing", what="device: none is found", remedy=_NO_DEVICE[backend.name])]
+    return [Check(mark="ok", what=f"device: {_description(device)}") for device in listed]
 
 
-def _described(found: HostDevice) -> str:
-    return ", ".join(part for part in (found.name, found.driver, found.ability) if part)
+def _description(device: HostDevice) -> str:
+    return ", ".join(part for part in (device.name, device.driver, device.ability) if part)
 
 
 def _vulkan() -> list[Check]:
-    found = []
+    """Check the version of the Vulkan headers, and whether Mesa's software device is too old."""
+    checks = []
     header = next((path for path in _headers() if path.exists()), None)
     if header is not None:
         text = header.read_text(encoding="utf-8", errors="replace")
@@ -93,27 +94,27 @@ def _vulkan() -> list[Check]:
         number = re.search(r"#define VK_HEADER_VERSION (\d+)", text)
         if parts and number:
             version = f"{parts.group(1)}.{parts.group(2)}.{number.group(1)}"
-            old = "VK_EXT_layer_settings" not in text
-            lent = "; what 2026-05 wants beyond that is lent by sdcpp/building/vulkan-headers" if old else ""
-            found.append(Check(mark="ok", what=f"headers: {version}{lent}"))
-    for driver in devices.vulkan():
-        mesa = re.match(r"Mesa (\d+)\.", driver.driver)
-        if driver.software and mesa and int(mesa.group(1)) < MESA:
-            found.append(
+            is_old = "VK_EXT_layer_settings" not in text
+            addition = "; sdcpp/building/vulkan-headers adds what 2026-05 needs" if is_old else ""
+            checks.append(Check(mark="ok", what=f"headers: {version}{addition}"))
+    for device in devices.vulkan():
+        mesa = re.match(r"Mesa (\d+)\.", device.driver)
+        if device.software and mesa and int(mesa.group(1)) < MESA:
+            checks.append(
                 Check(
                     mark="missing",
-                    what=f"a Mesa that works: {driver.driver} corrupts the heap, {MESA}.0 does not",
-                    remedy="apt install -t bookworm-backports mesa-vulkan-drivers, or another system's newer package",
+                    what=f"Mesa {MESA}.0 or later: {device.driver} corrupts the heap",
+                    remedy="apt install -t bookworm-backports mesa-vulkan-drivers, or install a newer Mesa",
                 )
             )
-    return found
+    return checks
 
 
 def _headers() -> list[Path]:
     requirement = next(r for r in BACKENDS["vulkan"].requirements if r.name == "Vulkan headers")
-    path = requirement.found()
+    path = requirement.find()
     return [path.with_name("vulkan_core.h")] if path else []
 
 
-#: What there is to say of a backend beyond its requirements.
-ADVICE: Mapping[str, Callable[[], list[Check]]] = {"vulkan": _vulkan}
+#: Further checks of a backend.
+FURTHER_CHECKS: Mapping[str, Callable[[], list[Check]]] = {"vulkan": _vulkan}

@@ -14,7 +14,7 @@ def _only_the_cpu_is_ready(monkeypatch: pytest.MonkeyPatch) -> None:
     def examine(backend: Backend) -> Health:
         missing = Check(mark="missing", what="a compiler [x]", remedy="apt install it")
         good = Check(mark="ok", what="a device")
-        return Health(backend=backend, findings=(good,) if backend.name == "cpu" else (good, missing))
+        return Health(backend=backend, checks=(good,) if backend.name == "cpu" else (good, missing))
 
     monkeypatch.setattr(doctor, "examine", examine)
 

@@ -75,7 +75,7 @@ def test_cublas_is_found_where_the_toolkit_keeps_it(monkeypatch: pytest.MonkeyPa
     library.parent.mkdir(parents=True)
     library.touch()
     monkeypatch.setenv("CUDA_PATH", str(tmp_path))
-    assert cublas.found() == library
+    assert cublas.find() == library
 
 
 def test_an_sdk_is_found_by_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_an_sdk_is_found_by_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_pa
     header.parent.mkdir(parents=True)
     header.touch()
     monkeypatch.setenv("VULKAN_SDK", str(tmp_path))
-    assert headers.found() == header
+    assert headers.find() == header
 
 
 def test_another_systems_backend_is_declined_in_a_clear_word(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,9 +97,9 @@ def test_another_systems_backend_is_declined_in_a_clear_word(monkeypatch: pytest
 
 def test_cuda_is_built_for_the_cards_that_are_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "architectures", lambda: "86;90")
-    assert backends.get("cuda").detected() == {"CMAKE_CUDA_ARCHITECTURES": "86;90"}
+    assert backends.get("cuda").detect_options() == {"CMAKE_CUDA_ARCHITECTURES": "86;90"}
     monkeypatch.setattr(devices, "architectures", lambda: "")
-    assert backends.get("cuda").detected() == {}
+    assert backends.get("cuda").detect_options() == {}
 
 
 @pytest.mark.parametrize(("kind", "told"), [("cpu", "0"), ("discrete gpu", None)])

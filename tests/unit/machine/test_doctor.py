@@ -20,7 +20,7 @@ def test_a_software_device_that_crashes_is_reported_with_the_package_that_fixes_
     found: HostDevice, bad: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(devices, "vulkan", lambda: (found,))
-    remedies = [f.remedy for f in doctor.ADVICE["vulkan"]() if f.mark == "missing"]
+    remedies = [f.remedy for f in doctor.FURTHER_CHECKS["vulkan"]() if f.mark == "missing"]
     assert bool(remedies) == bad
     assert not bad or "bookworm-backports mesa-vulkan-drivers" in remedies[0]
 
@@ -44,13 +44,13 @@ def test_another_systems_backend_is_handed_over(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(sys, "platform", "linux")
     found = doctor.examine(backends.get("metal"))
     assert not found.ready
-    assert found.findings[0].what == "macOS: this is Linux"
-    assert "sdcpp bundle --backend metal" in found.findings[0].remedy
+    assert found.checks[0].what == "it exists only on macOS; this is Linux"
+    assert "sdcpp bundle --backend metal" in found.checks[0].remedy
 
 
 @pytest.mark.parametrize("name", ["metal", "rocm", "sycl"])
 def test_what_nobody_has_run_is_said(name: str) -> None:
-    assert "nobody has run" in doctor.examine(backends.get(name)).findings[-1].what
+    assert "nobody has run" in doctor.examine(backends.get(name)).checks[-1].what
 
 
 def test_old_headers_are_recognised_by_what_they_lack(
@@ -64,5 +64,5 @@ def test_old_headers_are_recognised_by_what_they_lack(
     )
     monkeypatch.setattr(doctor, "_headers", lambda: [header])
     monkeypatch.setattr(devices, "vulkan", lambda: ())
-    [found] = doctor.ADVICE["vulkan"]()
-    assert found.what.startswith("headers: 1.3.239; what 2026-05 wants beyond that is lent")
+    [found] = doctor.FURTHER_CHECKS["vulkan"]()
+    assert found.what.startswith("headers: 1.3.239; sdcpp/building/vulkan-headers adds what 2026-05 needs")
