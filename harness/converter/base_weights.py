@@ -42,10 +42,10 @@ ADAPTER_PREFIXES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaseWeight:
-    """A weight of the base, and which of its rows are meant: part ``index`` of ``count`` equal ones, or a share.
+    """A weight of the base and the rows of it that are changed: all, or one of the pieces of a fused matrix.
 
-    ``parts`` are the heights of the pieces that a fused matrix is made of, as multiples of its width; None
-    means the whole.
+    ``pieces`` are the relative heights of the pieces, from top to bottom. ``piece`` is the number of one of them; None
+    means the whole weight.
     """
 
     name: str

@@ -102,7 +102,7 @@ def compare_files(a: File, b: File) -> AdapterComparison:
     """Return how far two read files are apart."""
     left, right = (layout(file.tensors.values()) for file in (a, b))
     if not left.modules:
-        raise AdapterUnknown("no tensor of an adapter was found", a.path, "is this an adapter?")
+        raise AdapterUnknown("no tensor of an adapter was found", a.path, "check that the file is an adapter")
     differences = []
     for key, module in left.modules.items():
         change = weight_change.weight_change(module)

@@ -149,7 +149,9 @@ def check(file: File) -> None:
     """Raise AdapterUnknown unless a file's tensors make adapters whose factors fit together."""
     found = layout(file.tensors.values())
     if not found.modules:
-        raise AdapterUnknown("no tensor of an adapter was found", file.path, "is this an adapter?")
+        raise AdapterUnknown(
+            "no tensor of an adapter was found", file.path, "check that the file is an adapter"
+        )
     for module in found.modules.values():
         complaint = input_checks.complaint(module)
         if complaint:

@@ -116,7 +116,9 @@ def _changes(tensors: Mapping[str, Tensor], adapters: Sequence[WeightedAdapter])
             place = places.find(module.key)
             if place is None:
                 raise AdapterUnknown(
-                    f"the base has no place for {module.key}", each.path, "is it for this model?"
+                    f"the base has no place for {module.key}",
+                    each.path,
+                    "check that the adapter is for this model",
                 )
             if module.dora:
                 raise AdapterUnknown(
@@ -138,14 +140,16 @@ def _changes(tensors: Mapping[str, Tensor], adapters: Sequence[WeightedAdapter])
 
 def _add(found: dict[str, list[_Change]], name: str, tensors: Mapping[str, Tensor], change: _Change) -> None:
     if name not in tensors:
-        raise AdapterUnknown(f"the base has no {name}", change.module.key, "is it for this model?")
+        raise AdapterUnknown(
+            f"the base has no {name}", change.module.key, "check that the adapter is for this model"
+        )
     shape, value = tensors[name].shape, weight_change.weight_change(change.module)
     first, last = change.place.rows(shape)
     if value.shape[0] != last - first or math.prod(value.shape) != (last - first) * math.prod(shape[1:]):
         raise AdapterUnknown(
             f"{change.module.key} changes {list(value.shape)}, the base has {[last - first, *shape[1:]]} at {name}",
             next(iter(change.module.parts.values())).path,
-            "is it for this model?",
+            "check that the adapter is for this model",
         )
     found.setdefault(name, []).append(change)
 

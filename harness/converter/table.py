@@ -89,7 +89,7 @@ def type_rows(
 
 
 def text(found: Sequence[TypeRow]) -> str:
-    """Return the lines as a Markdown table; the gain is in decibels, at equal size."""
+    """Return the rows as a Markdown table. The gain is the plain loss divided by the rebalanced one, at equal size."""
     rows = [
         "| type | size | bits | loss in ΔW | rebalanced | gain | in pictures | rebalanced |",
         "|---|---|---|---|---|---|---|---|",

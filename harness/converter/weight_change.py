@@ -96,7 +96,7 @@ def weight_change(module: Module) -> WeightChange:
         "bias": _full,
     }
     if module.kind not in maker:
-        raise AdapterUnknown(f"adapter lacks {module.lack}", module.key, "is the file complete?")
+        raise AdapterUnknown(f"adapter lacks {module.lack}", module.key, "check that the file is complete")
     try:
         return maker[module.kind](module)
     except (ValueError, IndexError) as error:
@@ -188,7 +188,9 @@ def distance(a: WeightChange, b: WeightChange) -> float:
     """Return the Frobenius norm of the difference of two ΔW of one shape. Raises AdapterUnknown."""
     if math.prod(a.shape) != math.prod(b.shape) or a.shape[:1] != b.shape[:1]:
         raise AdapterUnknown(
-            f"ΔW is {list(a.shape)} here and there", list(b.shape), "are these the same adapter?"
+            "the two ΔW differ in shape",
+            f"{list(a.shape)} and {list(b.shape)}",
+            "compare two files of the same adapter",
         )
     if isinstance(a, LowRank) and isinstance(b, LowRank):
         # a - b = (La - Lb) Ra + Lb (Ra - Rb): small terms stay small, nothing large is taken from another.
