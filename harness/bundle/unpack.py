@@ -52,12 +52,18 @@ def main() -> int:
         if done.returncode:
             sys.exit(f"pip could not install the wheels of {archive}, see above")
         partial.rename(site)
+    chosen = Path(os.environ.get("SDCPP_CACHE") or folder).expanduser()
+    for download in (folder / "downloads").glob("*"):
+        copy = chosen / "downloads" / download.name
+        if not copy.exists():
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(download, copy)
     reports = folder / "reports"
     arguments = sys.argv[1:] or [*order["arguments"], "--output", str(reports)]
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(folder / "project"), str(site), os.environ.get("PYTHONPATH", "")]),
-        "SDCPP_CACHE": os.environ.get("SDCPP_CACHE", str(folder)),
+        "SDCPP_CACHE": str(chosen),
     }
     command = [sys.executable, "-m", "harness", *arguments]
     status = subprocess.run(command, cwd=archive.parent, env=environment, check=False).returncode

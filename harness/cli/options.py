@@ -55,11 +55,11 @@ def add_checkout(parser: argparse._ActionsContainer, more: str = "") -> None:
 
 
 def revisions(arguments: argparse.Namespace, default: Sequence[str] = REVISIONS) -> list[Revision]:
-    """Return the revisions that ``--revision`` and ``--checkout`` name.
+    """Return the revisions that ``--revision`` and ``--checkout`` name, each once.
 
     Raises UnknownRevision, and SourceInvalid for a folder that is no checkout of stable-diffusion.cpp.
     """
-    named = [revision.find(name) for name in arguments.revision or default]
+    named = [revision.find(name) for name in dict.fromkeys(arguments.revision or default)]
     return [revision.from_folder(arguments.checkout)] if arguments.checkout else named
 
 

@@ -44,6 +44,15 @@ def test_the_other_side_runs_the_packed_project_with_the_packed_downloads(packed
     assert (folder / "project" / project.STAMP.name).read_text(encoding="utf-8").strip() == project.version()
 
 
+def test_a_cache_of_the_user_gets_the_packed_downloads(
+    packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SDCPP_CACHE", str(tmp_path / "cache"))
+    assert start(packed, "patch", "lint").returncode == 0
+    copy = tmp_path / "cache" / "downloads" / "stable_diffusion_cpp_python-0.4.7.tar.gz"
+    assert copy.read_bytes() == b"an sdist"
+
+
 def test_packed_arguments_are_what_runs_when_nothing_is_said(packed: Path) -> None:
     # `patch lint` knows no --output, which is where a run's records are to go.
     done = start(packed)

@@ -25,6 +25,7 @@ def test_revisions_are_the_named_ones_or_the_default_or_the_checkout(
 
     assert names() == list(options.REVISIONS)
     assert names("--revision", "0.2.9", "--revision", "2026-05") == ["0.2.9", "2026-05"]
+    assert names("--revision", "0.2.9", "--revision", "0.2.9") == ["0.2.9"]
     assert names("--checkout", str(tmp_path)) == ["local"]
     assert [one.name for one in options.revisions(parser.parse_args([]), default=["0.2.9"])] == ["0.2.9"]
     with pytest.raises(UnknownRevision, match="2026-5"):
