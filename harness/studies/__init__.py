@@ -1,1 +1,1 @@
-"""Studies that ask questions of many runs."""
+"""Studies: results of many runs, over revisions, mutants, repetitions or converters."""

@@ -1,4 +1,4 @@
-"""Run the same cases several times and compare the pictures, byte by byte, and the verdicts."""
+"""Run the same cases several times, and compare the pictures byte by byte and the verdicts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sdcpp import console
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repetition:
-    """One of several runs of the same cases: its number, its number of workers, and its records."""
+    """One of several runs of the same cases: its number, the number of workers (``jobs``), and its records."""
 
     number: int
     jobs: int
@@ -23,7 +23,7 @@ class Repetition:
 
     @property
     def name(self) -> str:
-        """The name in messages about differences."""
+        """The name of the run in messages."""
         return f"round {self.number} ({plural(self.jobs, 'worker')})"
 
 
@@ -32,11 +32,11 @@ def rounds(
 ) -> Iterator[Repetition]:
     """Run the cases ``times`` times with each number of workers in ``jobs``, and yield each run.
 
-    All runs should equal the first. Finished runs in ``folder`` are reused.
+    Finished runs in ``folder`` are reused. ``differences`` compares a run with the first one.
     """
-    plan = [count for count in jobs for _ in range(times)]
-    for number, count in enumerate(plan, 1):
-        console.note(f"round {number} of {len(plan)}, {plural(count, 'worker')}")
+    worker_counts = [count for count in jobs for _ in range(times)]
+    for number, count in enumerate(worker_counts, 1):
+        console.note(f"round {number} of {len(worker_counts)}, {plural(count, 'worker')}")
         part = folder / f"round-{number}-of-{count}"
         title = f"round {number}"
         records = run_sides(builds, part, title=title, command=command, jobs=count, reuse=True)
@@ -44,20 +44,22 @@ def rounds(
 
 
 def differences(first: Records, other: Records) -> Iterator[str]:
-    """Yield a line for every shot whose outcome or picture differs, and for every case whose verdict differs."""
+    """Yield a line for each shot whose outcome or picture differs, and for each case whose verdict differs."""
     for (build, shot), seen in first.observations.items():
-        again = other.observations.get((build, shot))
-        if again is None or (seen.outcome, seen.picture) != (again.outcome, again.picture):
-            yield f"{shot}: {_result(seen)}, then {_result(again)}"
-    later = {_key(cell): cell.verdict for cell in other.cells}
+        later = other.observations.get((build, shot))
+        if later is None or (seen.outcome, seen.picture) != (later.outcome, later.picture):
+            yield f"{shot}: {_result(seen)}, then {_result(later)}"
+    verdicts = {_key(cell): cell.verdict for cell in other.cells}
     for cell in first.cells:
-        if later.get(_key(cell)) is not cell.verdict:
-            yield f"{' '.join(_key(cell))}: {cell.verdict}, then {later.get(_key(cell), 'nothing')}"
+        if verdicts.get(_key(cell)) is not cell.verdict:
+            yield f"{' '.join(_key(cell))}: {cell.verdict}, then {verdicts.get(_key(cell), 'nothing')}"
 
 
 def _result(seen: Observation | None) -> str:
+    """Return the outcome, and the beginning of the SHA-256 of the picture."""
     return "nothing" if seen is None else f"{seen.outcome} {(seen.picture or '')[:12]}".strip()
 
 
 def _key(cell: Cell) -> tuple[str, ...]:
+    """Return the side, the base model and the case of a cell."""
     return cell.side, cell.dimensions.get("base", ""), f"{cell.case}@{cell.dimensions.get('mode', '')}"

@@ -29,7 +29,7 @@ from harness.quantising.library_quantiser import LibraryQuantiser
 from harness.quantising.package_quantiser import PackageQuantiser
 from harness.quantising.type_info import TypeInfo
 from harness.studies.conversion import peers, sample_adapter
-from harness.studies.conversion.peer import WHO
+from harness.studies.conversion.peer import CONVERTERS
 from sdcpp.errors import FileInvalid, LibraryUnusable, TypeUnavailable
 from tests.regress.conftest import PATIENT
 
@@ -147,17 +147,20 @@ def test_files_of_one_converter_in_the_other(builds_under_test: list[BuildUnderT
     folder = next(c.build.folder for c in builds_under_test if c.side.label == "2026-05 patched")
     source = tmp_path / "a.safetensors"
     sample_adapter.write(source, sample_adapter.for_base(FLUX_SMALL, 32, 4.0), "F16")
-    paths = {who: peers.measured(who, folder, source, tmp_path / f"{who}.gguf", "Q8_0").path for who in WHO}
+    paths = {
+        name: peers.measure(name, folder, source, tmp_path / f"{name}.gguf", "Q8_0").path
+        for name in CONVERTERS
+    }
     raw = {
         who: {n: t.raw().tobytes() for n, t in read_tensors(path).tensors.items()}
         for who, path in paths.items()
     }
     assert len(raw["ours"]) == 18
     for exchange in peers.exchanges(folder, FLUX_SMALL, source, paths):
-        assert exchange.read_alike == exchange.tensors == 18
-        assert exchange.as_its_values.error == 0
-        assert exchange.as_ours.error is not None
-        assert (exchange.as_ours.error == 0) == (raw[exchange.who] == raw["ours"])
+        assert exchange.equal_tensors == exchange.tensors == 18
+        assert exchange.against_values.error == 0
+        assert exchange.against_ours.error is not None
+        assert (exchange.against_ours.error == 0) == (raw[exchange.converter] == raw["ours"])
         assert exchange.loss.error is not None
         assert 0 < exchange.loss.error < 0.05
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from harness.cli.lora import options
 from harness.converter import picture_loss
 from harness.studies.conversion import peers
-from harness.studies.conversion.peer import WHO
+from harness.studies.conversion.peer import CONVERTERS
 from sdcpp import console
 from sdcpp.building.finished import require_build
 
@@ -17,8 +17,8 @@ RENAMED = options.RENAMED
 EPILOG = """\
 output
   The command prints a Markdown table of time, memory, size and loss. Each converter runs in a
-  process of its own; the time includes the start of Python. With --base-model it prints a second
-  table: how many tensors all readers read alike, and the error in pictures.
+  separate process; the time includes the start of Python. With --base-model it prints a second
+  table: the number of tensors whose values are equal for all readers, and the errors in pictures.
 
 examples
   sdcpp study converters style.safetensors Q4_0
@@ -43,16 +43,16 @@ def main(arguments: argparse.Namespace) -> int:
     folder = arguments.build or require_build(patched=True)
     console.out.print(f"{folder.name}\n", markup=False)
     with tempfile.TemporaryDirectory(dir=arguments.file.parent) as place:
-        made = {
-            who: peers.measured(who, folder, arguments.file, Path(place) / f"{who}.gguf", arguments.type)
-            for who in WHO
+        conversions = {
+            name: peers.measure(name, folder, arguments.file, Path(place) / f"{name}.gguf", arguments.type)
+            for name in CONVERTERS
         }
-        for line in peers.costs(arguments.file, made, loss=not arguments.skip_loss):
+        for line in peers.cost_table(arguments.file, conversions, loss=not arguments.skip_loss):
             console.out.print(line, markup=False)
         if arguments.base_model:
             base = picture_loss.base_named(arguments.base_model)
-            paths = {who: each.path for who, each in made.items()}
-            found = peers.exchanges(folder, base, arguments.file, paths)
-            for line in ("", *peers.exchanged(found)):
+            paths = {name: conversion.path for name, conversion in conversions.items()}
+            exchanges = peers.exchanges(folder, base, arguments.file, paths)
+            for line in ("", *peers.exchange_table(exchanges)):
                 console.out.print(line, markup=False)
     return 0

@@ -1,1 +1,1 @@
-"""Measurements of the converter beside its peers."""
+"""Studies of LoRA conversion: cost, exchange of files, and merging before quantising."""

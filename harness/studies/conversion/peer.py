@@ -1,6 +1,7 @@
-"""One converter in a process of its own: ``python -m harness.studies.conversion.peer WHO BUILD_FOLDER FILE OUT TYPE``.
+"""Convert a LoRA file with one converter, in a separate process whose time and memory are measured.
 
-Nothing is imported but what that converter needs, so that time and memory are its own.
+Run it as ``python -m harness.studies.conversion.peer CONVERTER BUILD_FOLDER FILE OUT TYPE``. It imports only the
+modules that this converter needs, because imports count towards its time and memory.
 """
 
 from __future__ import annotations
@@ -15,16 +16,19 @@ from sdcpp.errors import LibraryUnusable
 
 
 def ours(folder: Path, source: Path, target: Path, kind: str) -> None:
-    """Convert as ``sdcpp lora convert`` does."""
+    """Convert ``source`` to type ``kind`` with this project's converter, as ``sdcpp lora convert`` does."""
     from harness.converter.convert import convert  # noqa: PLC0415 - each peer pays for its own imports
     from harness.quantising.package_quantiser import open_quantiser  # noqa: PLC0415 - each peer pays for its own imports
 
-    with open_quantiser(folder) as made:
-        convert(source, target, [kind], made)
+    with open_quantiser(folder) as quantiser:
+        convert(source, target, [kind], quantiser)
 
 
 def upstream(folder: Path, source: Path, target: Path, kind: str) -> None:
-    """Convert with the library's own ``convert``. Raises LibraryUnusable if it says that it failed."""
+    """Convert ``source`` to type ``kind`` with the library's function ``convert``.
+
+    Raises LibraryUnusable if the function returns false.
+    """
     from sdcpp.binding import build_folder  # noqa: PLC0415 - each peer pays for its own imports
 
     build = build_folder.read(folder)
@@ -33,11 +37,11 @@ def upstream(folder: Path, source: Path, target: Path, kind: str) -> None:
     function.restype = ctypes.c_bool
     number = build.read_table()["enumerators"][f"SD_TYPE_{kind}"]
     if not function(os.fsencode(source), b"", os.fsencode(target), number, b"", False):
-        raise LibraryUnusable("upstream's convert failed", source, "see its log")
+        raise LibraryUnusable("the library's convert failed", source, "read its log above")
 
 
 def package(_: Path, source: Path, target: Path, kind: str) -> None:
-    """Convert with the gguf package, which takes all tensors at once."""
+    """Convert ``source`` to type ``kind`` with the gguf package. All tensors are in memory at once."""
     import numpy as np  # noqa: PLC0415 - each peer pays for its own imports
 
     from harness.formats import gguf_types, read_safetensors  # noqa: PLC0415 - each peer pays for its own imports
@@ -46,16 +50,17 @@ def package(_: Path, source: Path, target: Path, kind: str) -> None:
     gguf_types.write(target, tensors, kind)
 
 
-WHO = {"ours": ours, "upstream": upstream, "gguf-py": package}
+#: The converters by name.
+CONVERTERS = {"ours": ours, "upstream": upstream, "gguf-py": package}
 
 
 def main(argv: list[str]) -> None:
-    """Convert and print the peak memory in MB, of the process and of its largest child."""
-    who, folder, source, target, kind = argv
-    WHO[who](Path(folder), Path(source), Path(target), kind)
-    unit = 1 if sys.platform == "darwin" else 1024
-    usage = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    print("peak", *(round(n * unit / 1e6) for n in usage))
+    """Convert, and print the peak memory in MB: of this process and of its largest child process."""
+    converter, folder, source, target, kind = argv
+    CONVERTERS[converter](Path(folder), Path(source), Path(target), kind)
+    unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes on macOS and in KiB on Linux
+    peaks = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    print("peak", *(round(peak * unit / 1e6) for peak in peaks))
 
 
 if __name__ == "__main__":

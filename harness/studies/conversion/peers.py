@@ -1,9 +1,8 @@
-"""This converter beside upstream's and the gguf package, on one file.
+"""Compare three converters on one file: this project's, the library's and the gguf package.
 
-``sdcpp study converters FILE TYPE`` runs it.
-
-Each runs in a process of its own (``harness.studies.conversion.peer``). Time is from start to end of that
-process, the start of Python and the loading of the library included.
+``sdcpp study converters FILE TYPE`` runs this study. Each converter runs in a separate process
+(``harness.studies.conversion.peer``). The time is that of the process and includes the start of Python and the loading
+of the library.
 """
 
 from __future__ import annotations
@@ -30,22 +29,30 @@ from sdcpp.process import run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
-    """What one of them made, and what that took: seconds, seconds of all processors, MB of memory."""
+class Conversion:
+    """The file that a converter wrote, and the cost.
+
+    ``seconds`` is wall-clock time, ``cpu_seconds`` the time of all cores. ``peak`` is the peak memory in MB, as "A + B"
+    for the process and its largest child process.
+    """
 
     path: Path
     seconds: float
-    cpu: float
+    cpu_seconds: float
     peak: str
 
 
-def measured(who: str, folder: Path, source: Path, target: Path, kind: str) -> Made:
-    """Return what one of them makes in a process of its own. Raises LibraryUnusable if it fails."""
-    words: list[str | Path] = [
+def measure(converter: str, folder: Path, source: Path, target: Path, kind: str) -> Conversion:
+    """Convert ``source`` to ``target`` in type ``kind``, in a separate process, and return the file and the cost.
+
+    ``converter`` is a key of ``peer.CONVERTERS`` and ``folder`` the folder of a build. Raises LibraryUnusable if the
+    converter fails.
+    """
+    command: list[str | Path] = [
         sys.executable,
         "-m",
         "harness.studies.conversion.peer",
-        who,
+        converter,
         folder,
         source,
         target,
@@ -53,90 +60,97 @@ def measured(who: str, folder: Path, source: Path, target: Path, kind: str) -> M
     ]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.perf_counter()
-    done = run(words, quiet=True)
+    done = run(command, quiet=True)
     seconds = time.perf_counter() - start
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.status:
         raise LibraryUnusable(
-            f"{who} failed: {done.output.strip().splitlines()[-1][:90]}", source, "see above"
+            f"converter {converter} failed: {done.output.strip().splitlines()[-1][:90]}",
+            source,
+            "choose another type, or a build whose library can convert",
         )
-    return Made(
+    return Conversion(
         path=target,
         seconds=seconds,
-        cpu=after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
+        cpu_seconds=after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
         peak=" + ".join(next(s for s in done.output.splitlines() if s.startswith("peak")).split()[1:]),
     )
 
 
-def costs(source: Path, made: Mapping[str, Made], *, loss: bool) -> Iterator[str]:
-    """Yield the lines of the table of time, memory, size and loss."""
+def cost_table(source: Path, conversions: Mapping[str, Conversion], *, loss: bool) -> Iterator[str]:
+    """Yield the lines of a Markdown table of time, memory and size, and with ``loss`` of the relative loss in ΔW."""
     yield "| converter | seconds | CPU seconds | peak memory | size | loss in ΔW |"
     yield "|---|---|---|---|---|---|"
-    for who, each in made.items():
-        lost = f"{compare(source, each.path).relative:.4%}" if loss else ""
-        size = each.path.stat().st_size / 1e6
-        yield f"| {who} | {each.seconds:.1f} | {each.cpu:.1f} | {each.peak} MB | {size:.2f} MB | {lost} |"
+    for converter, done in conversions.items():
+        lost = f"{compare(source, done.path).relative:.4%}" if loss else ""
+        size = done.path.stat().st_size / 1e6
+        times = f"{done.seconds:.1f} | {done.cpu_seconds:.1f}"
+        yield f"| {converter} | {times} | {done.peak} MB | {size:.2f} MB | {lost} |"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
-    """One's file read by the others: how many tensors it has and of how many they all find the same values.
+    """How readers and the library handle the file of one converter.
 
-    ``loss`` is its effect error in pictures, ``as_its_values`` that against its values in a safetensors file, and
-    ``as_ours`` that against this converter's file: 0 is the same picture to the byte.
+    ``tensors`` is the number of tensors in the file. ``equal_tensors`` is the number of those whose values are the same
+    for all readers. The other fields are effect errors of pictures with the file, where 0 means the same picture byte
+    for byte. ``loss`` compares with the source file, ``against_values`` with a safetensors file of the same values, and
+    ``against_ours`` with the file of this project's converter.
     """
 
-    who: str
+    converter: str
     tensors: int
-    read_alike: int
+    equal_tensors: int
     loss: Effect
-    as_its_values: Effect
-    as_ours: Effect
+    against_values: Effect
+    against_ours: Effect
 
 
-def exchanges(folder: Path, base: Base, source: Path, made: Mapping[str, Path]) -> Iterator[Exchange]:
-    """Yield what comes of each one's file, given by who made it.
+def exchanges(folder: Path, base: Base, source: Path, files: Mapping[str, Path]) -> Iterator[Exchange]:
+    """Yield the exchange of each file. ``files`` maps the name of a converter to the GGUF file that it wrote.
 
-    All pictures are made immediately: there the library takes a file's values for what they are, so that a GGUF file
-    and the safetensors file that this converter makes of it have to give the same picture.
+    All pictures are made in mode immediately, where the library dequantises the file first. A GGUF file and a
+    safetensors file of the same values then give the same picture.
     """
-    losses = picture_loss.effects(folder, base, source, list(made.values()), "immediately")
-    alike = picture_loss.effects(folder, base, made["ours"], list(made.values()), "immediately")
-    for (who, path), loss, as_ours in zip(made.items(), losses, alike, strict=True):
+    losses = picture_loss.effects(folder, base, source, list(files.values()), "immediately")
+    against_ours = picture_loss.effects(folder, base, files["ours"], list(files.values()), "immediately")
+    for (converter, path), loss, ours in zip(files.items(), losses, against_ours, strict=True):
         values = path.with_suffix(".safetensors")
         convert(path, values, anyway=True)
-        [as_its_values] = picture_loss.effects(folder, base, values, [path], "immediately")
-        found = list(read_alike(path, folder))
+        [against_values] = picture_loss.effects(folder, base, values, [path], "immediately")
+        equal = list(equal_values(path, folder))
         yield Exchange(
-            who=who,
-            tensors=len(found),
-            read_alike=sum(found),
+            converter=converter,
+            tensors=len(equal),
+            equal_tensors=sum(equal),
             loss=loss,
-            as_its_values=as_its_values,
-            as_ours=as_ours,
+            against_values=against_values,
+            against_ours=ours,
         )
 
 
-def exchanged(found: Iterable[Exchange]) -> Iterator[str]:
-    """Yield the lines of the table of who reads whose file, and what the library draws with it."""
-    yield "| file of | tensors | read alike | in pictures | as its values | as ours |"
+def exchange_table(rows: Iterable[Exchange]) -> Iterator[str]:
+    """Yield the lines of a Markdown table with a row for each exchange."""
+    yield "| file of | tensors | equal for all readers | loss in pictures | error against its values | against ours |"
     yield "|---|---|---|---|---|---|"
-    for each in found:
-        effects = (each.loss, each.as_its_values, each.as_ours)
+    for row in rows:
+        effects = (row.loss, row.against_values, row.against_ours)
         cells = [f"{e.error:.2%}" if e.error is not None else e.outcome for e in effects]
-        yield f"| {each.who} | {each.tensors} | {each.read_alike} | {' | '.join(cells)} |"
+        yield f"| {row.converter} | {row.tensors} | {row.equal_tensors} | {' | '.join(cells)} |"
 
 
-def read_alike(path: Path, folder: Path) -> Iterator[bool]:
-    """Yield for each tensor whether this reader, the gguf package and the library find the same values, to the bit."""
+def equal_values(path: Path, folder: Path) -> Iterator[bool]:
+    """Yield for each tensor of a GGUF file whether all readers return the same values, bit by bit.
+
+    The readers are this project's, the gguf package and, for a type that it can make, the library in ``folder``.
+    """
     packaged = {tensor.name: tensor for tensor in gguf.GGUFReader(path).tensors}
-    with open_quantiser(folder) as made:
+    with open_quantiser(folder) as quantiser:
         for name, tensor in read_tensors(path).tensors.items():
             theirs = packaged[name]
-            found = tensor.values().reshape(-1)
-            values = gguf.quants.dequantize(theirs.data, theirs.tensor_type).reshape(-1)
-            equal = np.array_equal(found, values)
-            if tensor.kind in made.types():
-                decoded = made.dequantise(tensor.raw().reshape(-1, len(tensor.raw())), tensor.kind)
-                equal = equal and np.array_equal(found, decoded.reshape(-1))
+            ours = tensor.values().reshape(-1)
+            equal = np.array_equal(ours, gguf.quants.dequantize(theirs.data, theirs.tensor_type).reshape(-1))
+            if tensor.kind in quantiser.types():
+                decoded = quantiser.dequantise(tensor.raw().reshape(-1, len(tensor.raw())), tensor.kind)
+                equal = equal and np.array_equal(ours, decoded.reshape(-1))
             yield equal

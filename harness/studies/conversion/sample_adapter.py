@@ -1,10 +1,8 @@
-"""Adapters such as training leaves them, for measuring.
+"""Create LoRAs that resemble trained ones, for measurements. ``sdcpp study sample OUT`` writes one.
 
-``sdcpp study sample OUT`` writes one.
-
-Training starts from a random ``down`` and a zero ``up`` and moves mostly ``up``, along few directions (Hu et al.,
-https://arxiv.org/abs/2106.09685, section 7.2): ``down`` is random here and the singular values of ``up`` fall off
-as exp(-decay * k / rank).
+Training starts with a random ``down`` and an ``up`` of zeros, and mostly changes ``up``, in few directions (Hu et al.,
+https://arxiv.org/abs/2106.09685, section 7.2). Here ``down`` is random, and singular value k of ``up`` is proportional
+to exp(-decay * k / rank).
 """
 
 from __future__ import annotations
@@ -26,18 +24,21 @@ Arrays = dict[str, NDArray[np.float32]]
 def factors(  # noqa: PLR0917 - sizes, in the order of the formula
     out: int, inner: int, rank: int, decay: float, norm: float, seed: tuple[int, ...]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return ``up`` [out, rank] and ``down`` [rank, inner] with ‖up @ down‖ = ``norm``."""
-    draw = np.random.default_rng(seed)
-    down = draw.standard_normal((rank, inner)) / math.sqrt(inner)
-    left, _ = np.linalg.qr(draw.standard_normal((out, rank)))
-    right, _ = np.linalg.qr(draw.standard_normal((rank, rank)))
+    """Return ``up`` [out, rank] and ``down`` [rank, inner], both float32, with ‖up @ down‖ = ``norm``."""
+    generator = np.random.default_rng(seed)
+    down = generator.standard_normal((rank, inner)) / math.sqrt(inner)
+    left, _ = np.linalg.qr(generator.standard_normal((out, rank)))
+    right, _ = np.linalg.qr(generator.standard_normal((rank, rank)))
     up = left * np.exp(-decay * np.arange(rank) / rank) @ right.T
     up *= norm / math.sqrt(float(((up.T @ up) * (down @ down.T)).sum()))
     return up.astype(np.float32), down.astype(np.float32)
 
 
 def for_base(base: Base, rank: int, decay: float, strength: float = 1.0, seed: int = 7) -> Arrays:
-    """Return a LoRA of kohya's names for a base model's targets; ‖ΔW‖ is ``strength`` times ‖W‖."""
+    """Return a LoRA for the matrices among a base model's targets, by tensor name (kohya): float32.
+
+    ‖ΔW‖ is ``strength`` times ‖W‖. Alpha is half the rank.
+    """
     arrays: Arrays = {}
     for number, (target, (role, name)) in enumerate(base.targets.items()):
         weight = base.files[role][name]
@@ -53,9 +54,10 @@ def for_base(base: Base, rank: int, decay: float, strength: float = 1.0, seed: i
 
 
 def for_width(width: int, rank: int, decay: float) -> Arrays:
-    """Return one module of a LoRA for no model, with a weight of ``width`` rows and columns and ‖ΔW‖ = 1.
+    """Return one module of a LoRA that belongs to no model, by tensor name: float32.
 
-    "BLOCK" in its names stands for the number of the copy that ``write`` makes.
+    Its weight has ``width`` rows and columns, and ‖up @ down‖ = 1. ``write`` can write several copies of it; there the
+    number of the copy replaces "BLOCK" in the names.
     """
     up, down = factors(width, width, rank, decay, 1.0, (7,))
     key = "lora_unet_double_blocks_BLOCK_img_attn_proj"
@@ -67,7 +69,11 @@ def for_width(width: int, rank: int, decay: float) -> Arrays:
 
 
 def write(path: Path, arrays: Arrays, kind: str, copies: int = 1) -> None:
-    """Write arrays as a type; with ``copies`` each is written so often, under names of its own."""
+    """Write a LoRA file with tensors of type ``kind``; scalars are F32. The suffix of ``path`` decides the container.
+
+    ``copies`` is the number of copies of each array. With more than one, the number of the copy replaces "BLOCK" in the
+    names.
+    """
     specs = []
     for number in range(copies):
         for name, array in arrays.items():

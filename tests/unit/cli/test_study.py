@@ -11,7 +11,7 @@ from harness.converter.inspect import inspect
 from harness.formats.read import read_tensors
 from harness.studies.conversion import peers
 from harness.studies.conversion import premerged as study
-from harness.studies.conversion.peer import WHO
+from harness.studies.conversion.peer import CONVERTERS
 from tests.unit.converter.lora_files import pair, save
 
 
@@ -31,17 +31,17 @@ def test_each_converter_is_measured_in_the_build_that_was_named_and_its_files_ar
     source = save(tmp_path / "a.safetensors", pair())
     asked: list[tuple[Any, ...]] = []
 
-    def measured(who: str, folder: Path, file: Path, target: Path, kind: str) -> str:
+    def measure(name: str, folder: Path, file: Path, target: Path, kind: str) -> str:
         target.touch()
-        asked.append((who, folder, file, kind))
-        return who
+        asked.append((name, folder, file, kind))
+        return name
 
-    monkeypatch.setattr(peers, "measured", measured)
-    monkeypatch.setattr(peers, "costs", lambda _, made, *, loss: [f"{list(made)} {loss}"])
+    monkeypatch.setattr(peers, "measure", measure)
+    monkeypatch.setattr(peers, "cost_table", lambda _, made, *, loss: [f"{list(made)} {loss}"])
     words = ["study", "converters", str(source), "Q8_0", "--build", str(tmp_path / "build"), "--skip-loss"]
     assert main(words) == 0
-    assert asked == [(who, tmp_path / "build", source, "Q8_0") for who in WHO]
-    assert capsys.readouterr().out == f"build\n\n{list(WHO)} False\n"
+    assert asked == [(name, tmp_path / "build", source, "Q8_0") for name in CONVERTERS]
+    assert capsys.readouterr().out == f"build\n\n{list(CONVERTERS)} False\n"
     assert list(tmp_path.iterdir()) == [source]
 
 

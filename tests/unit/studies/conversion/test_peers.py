@@ -20,47 +20,47 @@ def source(tmp_path: Path) -> Path:
     return save(tmp_path / "a.safetensors", pair())
 
 
-def test_a_peer_converts_in_a_process_of_its_own_and_its_cost_is_a_line_of_the_table(
+def test_a_converter_runs_in_a_separate_process_and_its_cost_is_a_line_of_the_table(
     source: Path, tmp_path: Path
 ) -> None:
-    made = peers.measured("gguf-py", tmp_path, source, tmp_path / "b.gguf", "Q8_0")
-    kinds = {tensor.kind for tensor in read_tensors(made.path).tensors.values()}
+    done = peers.measure("gguf-py", tmp_path, source, tmp_path / "b.gguf", "Q8_0")
+    kinds = {tensor.kind for tensor in read_tensors(done.path).tensors.values()}
     assert "Q8_0" in kinds
-    assert made.seconds > 0
-    assert made.cpu > 0
-    peaks = [int(number) for number in made.peak.split(" + ")]
+    assert done.seconds > 0
+    assert done.cpu_seconds > 0
+    peaks = [int(number) for number in done.peak.split(" + ")]
     assert len(peaks) == 2
     assert 10 < peaks[0] < 10_000  # MB
-    head, _, line = peers.costs(source, {"gguf-py": made}, loss=True)
+    head, _, line = peers.cost_table(source, {"gguf-py": done}, loss=True)
     assert line.startswith("| gguf-py | ")
     assert line.count("|") == head.count("|")
     loss = float(line.split("|")[-2].strip().rstrip("%"))
     assert 0 < loss < 2
 
 
-def test_a_peer_that_fails_is_named_with_its_last_line(tmp_path: Path) -> None:
+def test_a_converter_that_fails_is_named_with_the_last_line_of_its_output(tmp_path: Path) -> None:
     source = save(tmp_path / "a.safetensors", pair(inner=256))
     with pytest.raises(LibraryUnusable, match=r"gguf-py failed: .*Q4_K"):
-        peers.measured("gguf-py", tmp_path, source, tmp_path / "b.gguf", "Q4_K")
+        peers.measure("gguf-py", tmp_path, source, tmp_path / "b.gguf", "Q4_K")
 
 
-def test_a_library_without_a_converter_says_so(
+def test_a_library_without_a_converter_is_unusable(
     fake_build: Callable[..., Build], source: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(LibraryUnusable, match="upstream failed"):
-        peers.measured("upstream", fake_build("C").folder, source, tmp_path / "b.gguf", "Q8_0")
+        peers.measure("upstream", fake_build("C").folder, source, tmp_path / "b.gguf", "Q8_0")
 
 
-def test_an_exchange_is_a_line_with_an_error_or_what_went_wrong() -> None:
+def test_an_exchange_is_a_line_with_errors_or_outcomes() -> None:
     def effect(error: float | None, outcome: str = "") -> Effect:
         return Effect(path=Path("x"), error=error, outcome=outcome)
 
-    found = Exchange(
-        who="ours",
+    exchange = Exchange(
+        converter="ours",
         tensors=9,
-        read_alike=8,
+        equal_tensors=8,
         loss=effect(0.125),
-        as_its_values=effect(None, "crashed"),
-        as_ours=effect(0.0),
+        against_values=effect(None, "crashed"),
+        against_ours=effect(0.0),
     )
-    assert list(peers.exchanged([found]))[2] == "| ours | 9 | 8 | 12.50% | crashed | 0.00% |"
+    assert list(peers.exchange_table([exchange]))[2] == "| ours | 9 | 8 | 12.50% | crashed | 0.00% |"

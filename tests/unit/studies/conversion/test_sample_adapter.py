@@ -12,7 +12,7 @@ from harness.models.tiny_models import FLUX_SMALL
 from harness.studies.conversion import sample_adapter
 
 
-def test_the_norm_of_the_change_is_the_one_that_was_asked_for_and_the_directions_fall_off() -> None:
+def test_the_change_has_the_given_norm_and_the_singular_values_decay() -> None:
     up, down = sample_adapter.factors(96, 64, 8, 4.0, 2.5, (1, 2))
     assert (up.shape, down.shape) == ((96, 8), (8, 64))
     change = up.astype(np.float64) @ down
@@ -24,21 +24,21 @@ def test_the_norm_of_the_change_is_the_one_that_was_asked_for_and_the_directions
     assert not np.array_equal(other, up)
 
 
-def test_an_adapter_for_a_base_model_fits_it_and_is_as_strong_as_asked(tmp_path: Path) -> None:
+def test_an_adapter_for_a_base_model_fits_it_and_has_the_given_strength(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     for strength in (0.5, 1.0):
         arrays = sample_adapter.for_base(FLUX_SMALL, 8, 4.0, strength)
         sample_adapter.write(path, arrays, "F32")
-        found = inspect(path, "flux-small")
-        assert not found.complaints
-        assert {group.rank for group in found.groups} == {8}
+        summary = inspect(path, "flux-small")
+        assert not summary.complaints
+        assert {group.rank for group in summary.groups} == {8}
         first = next(iter(compare(path, path).differences))
         role, name = next(iter(FLUX_SMALL.targets.values()))
         weight = FLUX_SMALL.files[role][name]
         assert first.norm == pytest.approx(strength * weight.std * np.sqrt(np.prod(weight.shape)), rel=1e-3)
 
 
-def test_a_file_for_no_model_is_as_large_as_one_likes(tmp_path: Path) -> None:
+def test_a_file_for_no_model_has_the_given_number_of_copies(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     sample_adapter.write(path, sample_adapter.for_width(64, 4, 4.0), "F16", 3)
     tensors = read_tensors(path).tensors
