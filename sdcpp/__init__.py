@@ -1,3 +1,3 @@
-"""Get a stable-diffusion.cpp library that can be called: fetch, patch, build, bind."""
+"""Fetch stable-diffusion.cpp at a revision, patch it, build its library, and call it."""
 
 __version__ = "0.1.0"

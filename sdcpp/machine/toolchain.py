@@ -29,8 +29,8 @@ def describe(backend: str) -> dict[str, str]:
 
     The result maps the variable or the name of each tool to its version, which contains no path, or to "missing".
     """
-    wanted = [*_COMPILERS, *([_EXTRA[backend]] if backend in _EXTRA else [])]
-    versions = {variable: _version(os.environ.get(variable), names) for variable, names in wanted}
+    tools = [*_COMPILERS, *([_EXTRA[backend]] if backend in _EXTRA else [])]
+    versions = {variable: _version(os.environ.get(variable), names) for variable, names in tools}
     flags = {
         name: os.environ[name]
         for name in ("CFLAGS", "CXXFLAGS", "LDFLAGS", "CUDAFLAGS")

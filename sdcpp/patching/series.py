@@ -122,7 +122,7 @@ def states(tree: Tree, patches: Iterable[Patch]) -> tuple[PatchState, ...]:
 
 
 def patches_to_apply(states: Iterable[PatchState]) -> tuple[Patch, ...]:
-    """Return the patches that apply or conflict. A build with one that conflicts fails and shows the hunk."""
+    """Return the patches that apply or conflict. If a patch conflicts, a build with it fails and shows the hunk."""
     return tuple(s.patch for s in states if s.state in (State.APPLIES, State.CONFLICTS))
 
 

@@ -128,8 +128,8 @@ def _branches(folder: Path) -> Iterator[str]:
     """Yield the names that upstream's branch may have, the most likely first."""
     remotes = _git_lines(folder, "remote")
     urls = {name: _git_output(folder, "remote", "get-url", name).lower() for name in remotes}
-    own = [name for name, url in urls.items() if UPSTREAM in url]
-    for remote in dict.fromkeys([*own, "upstream", "origin"]):
+    upstreams = [name for name, url in urls.items() if UPSTREAM in url]
+    for remote in dict.fromkeys([*upstreams, "upstream", "origin"]):
         yield from (f"{remote}/{branch}" for branch in ("master", "main", "HEAD"))
     yield from ("master", "main")
 

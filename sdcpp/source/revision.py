@@ -78,10 +78,10 @@ class Revision:
     evidence: str | None = None
     renamed: tuple[tuple[str, str], ...] = ()
 
-    def options(self, wanted: Mapping[str, str]) -> dict[str, str]:
+    def options(self, entries: Mapping[str, str]) -> dict[str, str]:
         """Return those of the CMake cache entries that have another name in this revision, with that name."""
         names = dict(self.renamed)
-        return {names[name]: value for name, value in wanted.items() if name in names}
+        return {names[name]: value for name, value in entries.items() if name in names}
 
 
 def load(path: Path = project.REVISIONS) -> dict[str, Revision]:

@@ -1,4 +1,4 @@
-"""Fixtures of the tests of bindings: fake libraries, bound and opened."""
+"""Fixtures for the tests of bindings: fake libraries with their API and contexts."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from tests.unit.binding.small_pictures import Fakes
 
 @pytest.fixture(params=list(fakelib.FAKES))
 def any_bound_api(request: pytest.FixtureRequest, fake_build: Fakes) -> Any:
-    """Return the calls of each generation, bound to its fake library."""
+    """Return the API of each generation, bound to its fake library."""
     return api.bind(library.load(fake_build(request.param)))
 
 
 @pytest.fixture(params=["B", "C"])
 def bound_api(request: pytest.FixtureRequest, fake_build: Fakes) -> Any:
-    """Return the calls of generation B and of C, bound to their fake libraries."""
+    """Return the API of generations B and C, each bound to its fake library."""
     return api.bind(library.load(fake_build(request.param)))
 
 

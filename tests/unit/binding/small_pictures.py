@@ -11,7 +11,7 @@ from sdcpp.binding.api import (
 )
 from sdcpp.binding.build_folder import Build
 
-#: What the fixture ``fake_build`` gives.
+#: The type of the fixture ``fake_build``.
 Fakes = Callable[..., Build]
 
 PICTURE = Generation(prompt="a cat", width=8, height=4, steps=3, seed=42)

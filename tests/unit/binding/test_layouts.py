@@ -18,7 +18,7 @@ from tests.unit import fakelib
 
 
 def compiled(folder: Path, text: str) -> dict[str, Any]:
-    """Return what the compiler says of a header's text."""
+    """Return the compiler's ABI table of a header's text."""
     (folder / "stable-diffusion.h").write_text(
         f"#include <stdint.h>\n#include <stdbool.h>\n{text}", encoding="utf-8"
     )

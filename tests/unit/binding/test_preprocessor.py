@@ -33,7 +33,7 @@ def test_defines_choose_another_branch() -> None:
     assert [field.name for field in fields] == ["a", "b"]
 
 
-#: Texts whose active lines differ by what a preprocessor makes of conditions and macros.
+#: Texts for which the result depends on correct handling of conditions, macros and comments.
 TEXTS = [
     "#if 0\na\n#elif 1\nb\n#else\nc\n#endif\n",
     "#if 1\na\n#if 0\nb\n#else\nc\n#endif\n#else\n#if 1\nd\n#endif\n#endif\n",

@@ -14,7 +14,7 @@ from sdcpp.machine import backends, devices
 from sdcpp.machine.devices import HostDevice
 from sdcpp.process import run
 
-#: Requirements that are files: whether they are there is not for the test to say.
+#: Requirements that are files; a machine may or may not have them.
 FILES = {"Vulkan headers", "Vulkan loader", "cuBLAS"}
 PRESETS: dict[str, dict[str, Any]] = {
     preset["name"]: preset

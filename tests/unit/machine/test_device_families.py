@@ -1,4 +1,4 @@
-"""Tests of the names of devices."""
+"""Tests of the prefixes of device names."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ GPU1:
 
 @pytest.fixture
 def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str, int], None]]:
-    """Put a program of this name and answer before all others on PATH."""
+    """Return a function that creates a program with this name, output and status, and puts it first on PATH."""
 
     def make(name: str, answer: str, status: int = 0) -> None:
         path = tmp_path / name

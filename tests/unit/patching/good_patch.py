@@ -1,4 +1,4 @@
-"""A patch file that keeps all rules, and edits that break one."""
+"""A patch file that follows all rules, and edits that break a rule."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The project's own patches, and the lint that watches over them."""
+"""Tests of the rules for patch files, also on the project's own patches."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ Edit = Callable[[str], str]
 
 @pytest.fixture(autouse=True)
 def _surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A cache of the test's own, and a user who rebases with fuzz, signs, and calls us from a git hook."""
+    """Use a temporary cache, a git configuration that could change results, and the environment of a git hook."""
     monkeypatch.setenv(cache.VARIABLE, os.fspath(tmp_path / "cache"))
     settings = "[am]\n\tthreeWay = true\n[commit]\n\tgpgSign = true\n[core]\n\tautocrlf = true\n"
     (tmp_path / ".gitconfig").write_text(settings + "[apply]\n\tignoreWhitespace = change\n")
@@ -35,13 +35,13 @@ def _surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def tree(tmp_path: Path) -> workspace.Tree:
-    """The workspace of a small upstream of generation B."""
+    """Return the workspace of a small source tree of generation B."""
     origin = git_repositories.sdist(tmp_path / "cache" / "downloads")
     return workspace.workspace(git_repositories.revision(origin, tag="master-1-abc"))
 
 
 class Author:
-    """Somebody who makes patches, one on top of the other, in a scratch repository."""
+    """Creates patches in a temporary repository, each on top of the one before."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -51,7 +51,7 @@ class Author:
     def patch(
         self, name: str, edits: dict[str, Edit | None], trailers: str = "Revisions: all", context: int = 3
     ) -> Patch:
-        """Return a patch made by git format-patch from edits to files; None removes the file."""
+        """Edit files and return the change as a patch of git format-patch. The edit None removes a file."""
         for file, edit in edits.items():
             place = self.path / file
             if edit is None:
@@ -92,13 +92,13 @@ def prepare(tree: workspace.Tree, *patches: Patch) -> Prepared:
 
 
 def shown(tree: workspace.Tree) -> dict[str, tuple[int, int, int, int]]:
-    """Return mode, size, time and inode of the workspace's files, git's own left out."""
+    """Return mode, size, time and inode of the files of a workspace, except git's own."""
     found = git_repositories.listing(tree.path)
     return {name: stat for name, stat in found.items() if Path(name).parts[0] != ".git"}
 
 
 def differing(before: dict[str, tuple[int, int, int, int]], tree: workspace.Tree) -> set[str]:
-    """Return the names of what changed in any way."""
+    """Return the names of the files that were changed, created or removed."""
     after = shown(tree)
     return {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
 
@@ -112,7 +112,7 @@ def clean(tree: workspace.Tree) -> bool:
 
 
 def names(tree: workspace.Tree) -> set[str]:
-    """Return what lies beside a workspace."""
+    """Return the names in the folder that contains a workspace."""
     return {path.name for path in tree.path.parent.iterdir() if path.suffix != ".lock"}
 
 
@@ -158,7 +158,7 @@ def test_only_the_files_that_differ_are_written(tree: workspace.Tree, author: Au
         return differing(before, tree)
 
     assert changed(first) == {"stable-diffusion.cpp", "new.cpp"}
-    assert changed(first, second) == {"CMakeLists.txt"}  # and not what the first one touches
+    assert changed(first, second) == {"CMakeLists.txt"}  # not the files of the first patch
     assert changed(first) == {"CMakeLists.txt"}
     assert changed() == {"stable-diffusion.cpp", "new.cpp"}
 
@@ -243,7 +243,7 @@ def test_a_patch_that_upstream_has_is_not_applied(author: Author, tmp_path: Path
 
 
 def test_where_both_directions_fit_the_nearer_one_counts(tmp_path: Path, author: Author) -> None:
-    # One line of context, and the same lines stand elsewhere: git would happily add the line there again.
+    # With one line of context, git could add the line in another place, where the same lines are.
     text = "".join(f"open\nclose\nfiller {number}\n" * 3 for number in range(9))
     git_repositories.write(author.path, {"stable-diffusion.cpp": text})
     git_repositories.git(author.path, "commit", "--quiet", "--all", "--message=text")
@@ -291,7 +291,7 @@ def test_a_patch_is_for_some_revisions(
 
 
 def spoil(made: Patch) -> Patch:
-    """Change one line of context, as upstream might have."""
+    """Change one line of context in a patch, so that it no longer matches the source."""
     text = made.path.read_text()
     assert text.count("\n line 29\n") == 1
     made.path.write_text(text.replace("\n line 29\n", "\n line twenty-nine\n"))
@@ -312,7 +312,7 @@ def test_a_changed_context_line_is_a_conflict_that_shows_the_hunk(
     detail = found[1].detail.split("\n")
     assert detail[0] == "stable-diffusion.cpp, line 27: this hunk does not apply"
     assert {" line twenty-nine", "-line 30", "+better"} <= set(detail)
-    assert "+also" not in detail  # the other hunk would fit
+    assert "+also" not in detail  # the other hunk applies
     assert differing(before, tree) == set()
 
     git_repositories.write(tree.path, {"windows.cpp": "damaged", "left.cpp": ""})
@@ -320,7 +320,7 @@ def test_a_changed_context_line_is_a_conflict_that_shows_the_hunk(
         prepare(tree, good, bad)
     assert "bad.patch on small" in caught.value.subject
     assert "+better" in caught.value.remedy
-    assert git_repositories.contents(tree.path)["CMakeLists.txt"].endswith(b"good\n")  # as before, whole
+    assert git_repositories.contents(tree.path)["CMakeLists.txt"].endswith(b"good\n")  # unchanged
     assert clean(tree)
     assert names(tree) == {tree.path.name}
     assert prepare(tree).commit == tree.base
@@ -443,7 +443,10 @@ def test_killed_in_the_middle_it_is_whole_the_next_time(
         assert killed.wait() == -signal.SIGKILL
     tree = workspace.workspace(from_folder(folder))
     left = git_repositories.contents(tree.path)
-    assert left in (git_repositories.contents(folder), git_repositories.contents(author.path))  # never half
+    assert left in (
+        git_repositories.contents(folder),
+        git_repositories.contents(author.path),
+    )  # never partly patched
     assert applied(prepare(tree, made)) == (made,)
     assert git_repositories.contents(tree.path) == git_repositories.contents(author.path)
     assert clean(tree)

@@ -1,4 +1,4 @@
-"""The round of a patch: from its file to a commit, and from the commit to its file."""
+"""Tests of turning patch files into commits, and commits into patch files."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def patches(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def working_tree(tree: workspace.Tree, patches: Path, tmp_path: Path) -> Path:
-    """A working tree from which two patches were exported, beside one for another revision."""
+    """Return a working tree from which two patches were exported; ``patches`` also has one for another revision."""
     folder = tmp_path / "work"
     worktree.start(tree, [], folder)
     commit(folder, "line 10\n", "ten\n", "fix: say ten in words\n\nWhy so.\n\n" + TRAILERS)

@@ -1,4 +1,4 @@
-"""A contributor's checkout and the state that it grew from, on real git repositories."""
+"""Tests of comparing a checkout with its base, with real git repositories."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ pytestmark = pytest.mark.usefixtures("cache_folder")
 
 @pytest.fixture
 def cloned(tmp_path: Path) -> Path:
-    """A clone of upstream with its submodule, on a branch of its own."""
+    """Return a clone of upstream with its submodule, on a new branch."""
     git_repositories.with_submodule(tmp_path / "remote")
     git(tmp_path, "clone", "--quiet", "--recurse-submodules", "remote/upstream", "mine")
     mine = tmp_path / "mine"
-    # The clone gets what the stand-in has committed, whatever its attributes say of line ends.
+    # The clone has the files exactly as committed: its attributes convert no line endings.
     (mine / ".git" / "info" / "attributes").write_text("* -text -ident\n", encoding="utf-8")
     git(mine, "checkout", "--quiet", "--force", "-b", "fix")
     for path in mine.rglob("*.cpp"):

@@ -17,7 +17,7 @@ SDIST = Sdist(package="small-upstream", version="1.0", sha256="0" * 64, folder="
 NONE = "ERROR: Could not find a version that satisfies the requirement x==1 (from versions: none)"
 POOL = "HTTPSConnectionPool(host='index.example', port=443): Max retries exceeded with url: /simple/x/"
 NO_FETCH = "Could not fetch URL https://index.example/simple/x/:"
-#: What pip prints, or writes to its log: 23.2 and 26.3.
+#: Texts that pip 23.2 and 26.3 print or write to their logs.
 SAMPLES = {
     "disk full": (
         "OSError: [Errno 28] No space left on device: '/a/x.tar.gz' -> '/b/x.tar.gz'",
@@ -140,7 +140,7 @@ def test_the_reason_and_the_advice(name: str) -> None:
     assert what in error.what
     assert error.subject in {"x 1", sys.executable}
     assert advice in error.remedy
-    # A full disk is no matter of the network, and no other index helps against a certificate.
+    # Another index helps neither against a full disk nor against a certificate.
     if kind is CacheUnusable or "TLS cert" in what:
         assert "PIP_INDEX_URL" not in error.remedy
     if kind is NetworkUnavailable:
@@ -150,7 +150,7 @@ def test_the_reason_and_the_advice(name: str) -> None:
 
 
 class Index(http.server.BaseHTTPRequestHandler):
-    """Answers with the status that the path begins with."""
+    """Answers each request with the status that its path begins with."""
 
     def log_message(self, *_: object) -> None:
         pass
@@ -171,7 +171,7 @@ def port() -> Iterator[int]:
 
 
 def fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **settings: str) -> Error:
-    """Return the error of the real pip with these settings and no others."""
+    """Run the real pip with these settings only, and return the error."""
     for name in [name for name in os.environ if name.startswith("PIP_")]:
         monkeypatch.delenv(name)
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):

@@ -20,7 +20,7 @@ from tests.unit import git_repositories
 
 @pytest.fixture(autouse=True)
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache of the test's own, and a folder that is all that pip knows; the real pip runs."""
+    """Use a temporary cache, and return the folder that is the only package index of pip."""
     monkeypatch.setenv(cache.VARIABLE, os.fspath(tmp_path / "cache"))
     for name in [name for name in os.environ if name.startswith("PIP_")]:
         monkeypatch.delenv(name)

@@ -31,7 +31,7 @@ HOSTILE = """
 
 @pytest.fixture(autouse=True)
 def _surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A cache of the test's own, a user whose git settings spoil everything, and a git hook that runs us."""
+    """Use a temporary cache, a git configuration that could change results, and the environment of a git hook."""
     monkeypatch.setenv(cache.VARIABLE, os.fspath(tmp_path / "cache"))
     hooks = tmp_path / "hooks"
     for name in ("pre-commit", "post-checkout", "post-index-change", "reference-transaction"):
@@ -50,7 +50,7 @@ def expected() -> dict[str, bytes]:
 
 
 def offline(tmp_path: Path, tag: str | None = None) -> workspace.Tree:
-    """Return the workspace of an sdist that lies in the cache already."""
+    """Return the workspace of an sdist that is already in the cache."""
     origin = git_repositories.sdist(tmp_path / "cache" / "downloads")
     return workspace.workspace(git_repositories.revision(origin, tag=tag))
 
@@ -114,7 +114,7 @@ def test_a_git_commit_with_its_submodule(tmp_path: Path) -> None:
     before = git_repositories.listing(tmp_path / "remote")
     module = {".gitmodules": (upstream / ".gitmodules").read_bytes()}
     ggml = {"ggml/CMakeLists.txt": b"project(ggml)\n", "ggml/src/ggml.c": b"int ggml;\n"}
-    # As any checkout of it would be: upstream's own .gitattributes hold, the user's settings do not.
+    # As in any checkout, upstream's .gitattributes apply. The user's settings do not.
     converted = {
         name: text.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n") if name.endswith(".cpp") else text
         for name, text in expected().items()
@@ -151,7 +151,7 @@ def test_a_submodule_that_is_not_there(tmp_path: Path) -> None:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A user's checkout with a submodule and every kind of uncommitted work, in the submodule too."""
+    """Return a checkout with a submodule and uncommitted changes of every kind, also in the submodule."""
     git_repositories.with_submodule(tmp_path / "remote")
     path = tmp_path / "checkout"
     remote = os.fspath(tmp_path / "remote" / "upstream")
@@ -226,13 +226,13 @@ def test_only_what_changed_in_the_folder_changes_in_the_workspace(checkout: Path
         "staged.cpp",
         "ggml/src/new.c",
     }
-    # An object built meanwhile must count as older, although the user's file may be old.
+    # The file must be newer than an object that was built before, although the user's file may be older.
     assert after["new.cpp"][2] > before["new.cpp"][2]
 
 
 def test_a_change_that_keeps_size_and_time_is_seen(checkout: Path) -> None:
     path = checkout / "stable-diffusion.cpp"
-    time.sleep(0.02)  # away from the time of the index: git then trusts size and times
+    time.sleep(0.02)  # git trusts sizes and times only if they are older than the index
     first = workspace.workspace(from_folder(checkout))
     stat = path.stat()
     path.write_bytes(b"CHANGED\n")
@@ -244,7 +244,7 @@ def test_a_folder_that_is_no_checkout_is_taken_whole(tmp_path: Path) -> None:
     outer = tmp_path / "outer"
     git_repositories.repository(
         outer, {".gitignore": "upstream/\n"}
-    )  # git itself would list nothing in there
+    )  # git itself would list no file in that folder
     git_repositories.write(outer / "upstream")
     git_repositories.write(
         outer / "upstream", {"model.bin": "", "thirdparty/.git": "gitdir: ../../../nowhere\n"}

@@ -37,13 +37,13 @@ USING_CPU, USING_CUDA, USING_VULKAN = (line(f"Using {name} backend") for name in
         ([USING_CPU, memory("RAM")], [], "cpu"),
         ([USING_CPU, memory("RAM")], [CPU], "cpu"),
         ([USING_CUDA, memory("VRAM")], [], "cuda"),
-        # upstream's silent fallback: it says Vulkan before it tries
+        # upstream logs Vulkan before it tries to start it, and then uses the CPU
         ([USING_VULKAN, USING_CPU, memory("RAM")], [VULKAN, CPU], "cpu"),
-        # newer revisions name the CPU only
+        # newer revisions log only the CPU
         ([memory("VRAM")], [CUDA, CPU], "cuda"),
         ([memory("VRAM")], [METAL, CPU], "metal"),
         ([memory("RAM")], [CUDA, CPU], "cpu"),
-        # one part of the model on the CPU says nothing of the rest
+        # one part of the model is on the CPU, the diffusion model is not
         ([USING_CUDA, line("CLIP: Using CPU backend"), memory("VRAM")], [CUDA, CPU], "cuda"),
         # contradictions
         ([USING_CPU, memory("VRAM")], [CUDA, CPU], "unknown"),
