@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from harness.cases.matrix import FULL
 from harness.cli import options
 from harness.studies.mutation import mutants, outcome, page
-from harness.studies.mutation.run import MutationRun, try_out
+from harness.studies.mutation.run import MutationRun, run_all
 from sdcpp import console, project
 from sdcpp.errors import NothingTried
 from sdcpp.source import revision
@@ -89,7 +89,7 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.recorded:
         outcomes = [study.recorded(mutant) for mutant in chosen]
     else:
-        outcomes = list(try_out(study, chosen, whole=arguments.all))
+        outcomes = list(run_all(study, chosen, full_matrix=arguments.all))
     for one in outcomes:
         console.out.print(f"{one.mutant.name:36} {outcome.describe(one)}", markup=False)
     if arguments.write_docs:

@@ -1,4 +1,4 @@
-"""Measure the speed of the harness against upstream's own program, started once for each case."""
+"""Measure the speed of the harness and of upstream's own program, which starts once for each case."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from sdcpp.process import cores, run
 
 PAGE = project.ROOT / "docs" / "benchmark.md"
 COMMAND = "sdcpp bench --write-docs"
-#: The measurement that the page is made of.
+#: The measurement from which the page is made.
 RESULTS = project.ROOT / "results" / "benchmark.json"
 #: The ratio that the harness should reach.
 GOAL = 10.0
@@ -34,7 +34,7 @@ GOAL = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchRound:
-    """One round: the seconds that the harness and the program took for the same cases."""
+    """The seconds that the harness and the program took for the same cases."""
 
     harness: float
     program: float
@@ -42,10 +42,11 @@ class BenchRound:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """What was measured where, with which command.
+    """The result of a measurement, with its command and machine.
 
-    ``shots`` counts the pictures that the harness made for the cases, ``same`` the cases for which harness and program
-    gave the same picture, byte by byte, or both none. ``cost`` is ``cost.summary`` of the last round.
+    ``cases`` is the number of cases, ``shots`` the number of pictures that the harness made for them. ``same`` is the
+    number of cases for which harness and program made the same picture, byte for byte, or both made none. ``cost`` is
+    ``cost.summary`` of the last round.
     """
 
     command: str
@@ -61,37 +62,37 @@ class Measurement:
 
     def rates(self, side: Callable[[BenchRound], float]) -> list[float]:
         """Return the cases per minute of each round, for the harness or for the program."""
-        return [60 * self.cases / side(one) for one in self.rounds]
+        return [60 * self.cases / side(timed) for timed in self.rounds]
 
     @property
     def ratio(self) -> float:
         """The median over the rounds of the program's time divided by the harness's time."""
-        return statistics.median(one.program / one.harness for one in self.rounds)
+        return statistics.median(timed.program / timed.harness for timed in self.rounds)
 
 
 def comparable(cases: Sequence[object]) -> Iterator[Case]:
-    """Yield the cases that the program can run, too: those with one picture and at most one adapter."""
+    """Yield the cases that the program can also run: those of one generation with at most one adapter."""
     for case in cases:
         if isinstance(case, Case) and len(case.shot.sequence) == 1 and len(case.shot.sequence[0]) <= 1:
             yield case
 
 
 def program_command(program: Path, shot: Shot, picture: Path) -> list[str]:
-    """Return the program's command line that paints a shot into a PNG file; the shot's files are made."""
+    """Create the files of a shot, and return the command with which the program writes its picture as PNG."""
     return [*program_arguments(str(program), shot.request(SEED), str(picture)), "--threads", str(cores())]
 
 
 def measure(build: BuildUnderTest, program: Path, *, rounds: int, command: str) -> Measurement:
-    """Run a build's cases with the harness and with the program, in turn, and return the times.
+    """Run a build's cases with the harness and with the program, alternately, and return the times.
 
-    The program starts once for each case. The harness also makes the pictures to compare with, judges and records.
-    The files are made beforehand, for both. Raises BuildFailed if the program paints no picture that the library
-    paints, because the two then do not do the same work.
+    The program starts once for each case. The harness also makes the reference pictures, judges the cases and writes
+    the records. All files are created before the first round. Raises BuildFailed if no picture of the program equals
+    that of the library, because the two then do not do the same work.
     """
     cases = [case for case in build.cases if isinstance(case, Case)]
     for shot in {shot: None for case in cases for shot in case.shots}:
         shot.request(SEED)
-    timed: list[BenchRound] = []
+    results: list[BenchRound] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for number in range(1, rounds + 1):
@@ -104,17 +105,19 @@ def measure(build: BuildUnderTest, program: Path, *, rounds: int, command: str) 
             pictures = folder / "pictures"
             shutil.rmtree(pictures, ignore_errors=True)
             pictures.mkdir()
-            for place, case in enumerate(cases):
-                run(program_command(program, case.shot, pictures / f"{place}.png"), quiet=True)
-            taken = BenchRound(
+            for index, case in enumerate(cases):
+                run(program_command(program, case.shot, pictures / f"{index}.png"), quiet=True)
+            timed = BenchRound(
                 harness=round(middle - began, 2), program=round(time.perf_counter() - middle, 2)
             )
-            timed.append(taken)
-            console.note(f"   harness {taken.harness:.1f} s, program {taken.program:.1f} s")
-        same = sum(_same(records, build, case, pictures / f"{place}.png") for place, case in enumerate(cases))
+            results.append(timed)
+            console.note(f"   harness {timed.harness:.1f} s, program {timed.program:.1f} s")
+        same = sum(_same(records, build, case, pictures / f"{index}.png") for index, case in enumerate(cases))
     if not same:
         raise BuildFailed(
-            "the program paints no picture that the library paints", program, "compare them by hand"
+            "no picture of the program equals that of the library",
+            program,
+            "run a case with both and compare",
         )
     machine = records.run.machine
     return Measurement(
@@ -126,12 +129,13 @@ def measure(build: BuildUnderTest, program: Path, *, rounds: int, command: str) 
         cases=len(cases),
         shots=len(records.observations),
         same=same,
-        rounds=timed,
+        rounds=results,
         cost=cost.summary(records),
     )
 
 
 def _same(records: Records, build: BuildUnderTest, case: Case, path: Path) -> bool:
+    """Return whether the PNG at ``path`` is the recorded picture of a case, or whether both are missing."""
     seen = records.observations[build.side.identity, case.shot.name]
     if seen.picture is None or not path.exists():
         return seen.picture is None and not path.exists()
@@ -148,20 +152,20 @@ def write(measured: Measurement) -> tuple[Path, Path]:
 
 
 def read(path: Path = RESULTS) -> Measurement:
-    """Return the measurement that ``write`` kept."""
+    """Return the measurement that ``write`` wrote."""
     entry = json.loads(path.read_text(encoding="utf-8"))
-    return Measurement(**{**entry, "rounds": [BenchRound(**one) for one in entry["rounds"]]})
+    return Measurement(**{**entry, "rounds": [BenchRound(**timed) for timed in entry["rounds"]]})
 
 
 def page(measured: Measurement) -> str:
     """Return the page as Markdown."""
     cases, cores = measured.cases, measured.cores
     rows = [
-        ("harness", [one.harness for one in measured.rounds], measured.rates(lambda one: one.harness)),
+        ("harness", [timed.harness for timed in measured.rounds], measured.rates(lambda r: r.harness)),
         (
             "upstream's program",
-            [one.program for one in measured.rounds],
-            measured.rates(lambda one: one.program),
+            [timed.program for timed in measured.rounds],
+            measured.rates(lambda r: r.program),
         ),
     ]
     reached = "is reached" if measured.ratio >= GOAL else "is not reached"
@@ -171,9 +175,11 @@ def page(measured: Measurement) -> str:
         f"    {measured.command}",
         "",
         f"Upstream's own command-line program, built from the same source, starts once for each of {cases} cases and"
-        f" uses all {cores} cores. The harness runs the same cases in one run. It also makes the pictures to compare"
-        f" with ({measured.shots} pictures in all), judges the cases and writes the records. Both find the files ready."
-        f" {measured.same} of the {cases} cases have the same result in both: the same picture, byte by byte, or none.",
+        f" uses all {cores} cores. The harness runs the same cases in one run. It also makes the reference"
+        f" pictures ({measured.shots} pictures in total), judges the cases and writes the records. The files of the"
+        " cases exist before the measurement."
+        f" {measured.same} of the {cases} cases have the same result in both: the same picture, byte for byte, or no"
+        " picture.",
         "",
         f"Revision {measured.revision} unpatched, {measured.processor}, {cores} cores, {measured.date}.",
         "",
@@ -187,11 +193,12 @@ def page(measured: Measurement) -> str:
         f"The harness runs **{measured.ratio:.1f} times** as many cases a minute (median of the rounds' ratios)."
         f" The goal of {GOAL:.0f} times {reached}.",
         "",
-        f"The time of the last round: {measured.cost}. Making a picture is mostly waiting: upstream's loader checks"
-        " every 0.2 s whether a file is read, three or four times for each adapter. Several workers a core use that"
-        " time. The harness does the following once, not for each case: it starts Python, loads the library and the"
-        " base model, paints the picture without an adapter and merges the references.",
+        f"The time of the last round: {measured.cost}. Most of the time of a picture is spent waiting: upstream's"
+        " loader checks every 0.2 s whether a file is read, three or four times for each adapter. Several workers for"
+        " each core use that time. The harness does the following only once for all cases: it starts Python, loads the"
+        " library and the base model, makes the picture without an adapter, and merges the adapters of the reference"
+        " pictures.",
         "",
-        f"This page is made of [results/benchmark.json](../results/benchmark.json); `{COMMAND}` writes both.",
+        f"This page is made from [results/benchmark.json](../results/benchmark.json). `{COMMAND}` writes both.",
     ]
     return "\n".join(lines) + "\n"

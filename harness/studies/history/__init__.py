@@ -1,1 +1,1 @@
-"""Core cases on every revision in the registry."""
+"""The study of the core cases on every revision in the registry."""

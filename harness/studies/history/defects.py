@@ -1,4 +1,4 @@
-"""Known defects of upstream, and for each the sdists that have it according to issues, log or source."""
+"""Known defects of upstream, and the sdists that have each of them according to an issue, the log or the source."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from harness.studies.history.run import HistoryJudgement, HistoryRow
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Defect:
-    """A defect, the core case that shows it, and the first and last sdist said to have it (None: it is not fixed).
+    """A defect, the core case that shows it, and the first and the last sdist that have it according to its source.
 
-    ``side`` is "patched" if only a patched library gets that far: before 0.4.2 the unpatched library finds no GGUF
-    LoRA. ``also`` has shell wildcards for CASE@MODE of other cases that show it.
+    ``last`` is None if the defect is not fixed. ``side`` is "patched" if only the patched library reaches the defect:
+    before 0.4.2 the unpatched library finds no GGUF LoRA. ``also`` has shell wildcards for CASE@MODE of other cases
+    that show the defect.
     """
 
     what: str
@@ -25,10 +26,10 @@ class Defect:
     mode: str = "immediately"
     also: Sequence[str] = ()
 
-    def covers(self, place: int, names: Sequence[str]) -> bool:
-        """Return whether the revision ``names[place]`` is said to have it; ``names`` begins with the oldest."""
+    def covers(self, index: int, names: Sequence[str]) -> bool:
+        """Return whether the revision ``names[index]`` should have the defect; ``names`` begins with the oldest."""
         last = len(names) - 1 if self.last is None else names.index(self.last)
-        return names.index(self.first) <= place <= last
+        return names.index(self.first) <= index <= last
 
     def explains(self, judgement: HistoryJudgement) -> bool:
         """Return whether this defect explains a verdict other than PASS."""
@@ -36,17 +37,17 @@ class Defect:
         return any(fnmatchcase(name, pattern) for pattern in (f"{self.case}@{self.mode}", *self.also))
 
     def judged(self, row: HistoryRow) -> HistoryJudgement | None:
-        """Return the judgement on the case that shows it, or None if the case was not run."""
+        """Return the judgement on the case that shows the defect, or None if the case was not run."""
         return row.judged(self.side, self.case, self.mode)
 
 
 def alike(defect: Defect) -> list[Defect]:
     """Return the other defects that the same case shows on the same side in the same mode."""
-    place = (defect.case, defect.side, defect.mode)
-    return [other for other in KNOWN if other is not defect and (other.case, other.side, other.mode) == place]
+    key = (defect.case, defect.side, defect.mode)
+    return [other for other in KNOWN if other is not defect and (other.case, other.side, other.mode) == key]
 
 
-#: ``first`` and ``last`` name the last sdist of a commit, because the records do.
+#: ``first`` and ``last`` are each the last sdist of a commit, because the records have that sdist.
 KNOWN = (
     Defect(
         what="a GGUF LoRA is not found (issue 307)",

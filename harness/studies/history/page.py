@@ -1,4 +1,4 @@
-"""The page docs/history.md and its chart, made of the records in results/history."""
+"""The page docs/history.md and its chart, made from the records in results/history."""
 
 from __future__ import annotations
 
@@ -30,9 +30,10 @@ for the CPU: unchanged, and with the patch that makes the library find GGUF file
 `sdcpp history --revision NAME --restart` runs one row again.
 """
 
-_NOT_ASKED = """\
-Two defects are not covered. Kohya's names of flux layers (issue 1092, said to be in 0.3.7 to 0.4.2): the small flux
-model works from 0.4.4 on only. A multiplier that is not a number (said to end the process up to 0.4.1)."""
+_NOT_COVERED = """\
+Two defects are not tested here. A test of kohya's names of flux layers (issue 1092, said to be in 0.3.7 to 0.4.2) needs
+the small flux model, which loads only from 0.4.4 on. A multiplier that is not a number is said to end the process up to
+0.4.1."""
 
 
 def write(rows: Mapping[str, HistoryRow], groups: Groups, surveys: Surveys) -> tuple[Path, Path]:
@@ -61,8 +62,9 @@ def page(rows: Mapping[str, HistoryRow], groups: Groups, surveys: Surveys) -> st
         *(f"- `{case}`: {spec}" for case, spec in CORE_CASES.items()),
         "",
         "The expected picture comes from a base model into which numpy has merged the adapter. The number after "
-        "*wrong* is the effect error; an adapter without effect has 1. The base model is the smallest that the "
-        "revision loads. A cell with two verdicts has that of `immediately` first and that of `at_runtime` second. "
+        "*wrong* is the effect error; an adapter without effect has an effect error of 1. The base model is the "
+        "smallest one that the revision can load. In a cell with two verdicts the first is that of `immediately` and "
+        "the second that of `at_runtime`. "
         "Revisions before 2025-11-22 have no `at_runtime`.",
         "",
         "## Upstream unchanged",
@@ -73,7 +75,7 @@ def page(rows: Mapping[str, HistoryRow], groups: Groups, surveys: Surveys) -> st
         "",
         *_table("patched", rows, groups),
         "",
-        "## The calling convention, and the patches' states",
+        "## The calling conventions and the states of the patches",
         "",
         *_surveys(groups, surveys),
         "",
@@ -87,7 +89,7 @@ def page(rows: Mapping[str, HistoryRow], groups: Groups, surveys: Surveys) -> st
         "",
         *changes.unexpected(rows, groups),
         "",
-        _NOT_ASKED,
+        _NOT_COVERED,
         "",
         "## Time",
         "",
@@ -111,55 +113,56 @@ def _table(side: str, rows: Mapping[str, HistoryRow], groups: Groups) -> Iterato
     for group in reversed(groups):
         last, row = group[-1], rows.get(group[-1].name)
         sdists = ", ".join(revision.name for revision in group)
-        sure = " (inferred)" if all(r.evidence == "inferred" for r in group) else ""
-        head = f"| {sdists} | {last.date} `{(last.commit or '')[:7]}`{sure} |"
+        certainty = " (inferred)" if all(r.evidence == "inferred" for r in group) else ""
+        head = f"| {sdists} | {last.date} `{(last.commit or '')[:7]}`{certainty} |"
         if row is None or row.failed:
-            why = "not run" if row is None else f"failed: {row.failed.splitlines()[0]}"
-            yield f"{head} {why} |" + " |" * (len(CORE_CASES) - 1)
+            reason = "not run" if row is None else f"failed: {row.failed.splitlines()[0]}"
+            yield f"{head} {reason} |" + " |" * (len(CORE_CASES) - 1)
         else:
             yield f"{head} " + " | ".join(_cell(row, side, case) for case in CORE_CASES) + " |"
 
 
 def _cell(row: HistoryRow, side: str, case: str) -> str:
-    found = [judged for mode in row.modes if (judged := row.judged(side, case, mode))]
-    words = [judgement_text(judged) for judged in found]
-    return " / ".join(words if len(set(words)) > 1 else words[:1]) or "not asked"
+    """Return the verdict on a case, or that of each mode if they differ."""
+    judgements = [judged for mode in row.modes if (judged := row.judged(side, case, mode))]
+    texts = [judgement_text(judged) for judged in judgements]
+    return " / ".join(texts if len(set(texts)) > 1 else texts[:1]) or "not run"
 
 
 def _surveys(groups: Groups, surveys: Surveys) -> Iterator[str]:
-    """Yield a table of calling conventions and patches' states, and whether sdists of one commit have equal files."""
+    """Yield a table of calling conventions and states of patches, and whether sdists of one commit are equal."""
     yield (
         "`sdcpp history --survey` read each header, and the compiler confirmed every struct, enumerator and prototype. "
-        "The classes that call the library are those of `sdcpp/binding/api`."
+        "The calling convention is the class in `sdcpp/binding/api` that calls the library."
     )
     yield ""
     names = list(dict.fromkeys(name for entry in surveys.values() for name in entry.patches))
-    yield "| sdists | called by | arguments of new_sd_ctx | confirmed | " + " | ".join(names) + " |"
+    yield "| sdists | calling convention | arguments of new_sd_ctx | confirmed | " + " | ".join(names) + " |"
     yield "|" + " --- |" * (len(names) + 4)
     for group in reversed(groups):
         entry, sdists = surveys.get(group[-1].name), ", ".join(revision.name for revision in group)
         if entry is None:
             yield f"| {sdists} | not examined |" + " |" * (len(names) + 2)
             continue
-        found = entry.binding
+        binding = entry.binding
         confirmed = (
-            f"{found['functions']} functions, {found['structs']} structs, {found['enumerators']} enumerators"
-            if found
+            f"{binding['functions']} functions, {binding['structs']} structs, {binding['enumerators']} enumerators"
+            if binding
             else entry.unbound.splitlines()[0]
         )
         states = " | ".join(entry.patches.get(name, "") for name in names)
-        called, count = found.get("convention", "nothing"), found.get("context_arguments", "")
-        yield f"| {sdists} | {called} | {count} | {confirmed} | {states} |"
+        convention, count = binding.get("convention", "none"), binding.get("context_arguments", "")
+        yield f"| {sdists} | {convention} | {count} | {confirmed} | {states} |"
     yield ""
     for group in groups:
-        trees = {entry.tree for one in group if (entry := surveys.get(one.name))}
-        if len(group) > 1 and all(one.name in surveys for one in group):
+        trees = {entry.tree for sdist in group if (entry := surveys.get(sdist.name))}
+        if len(group) > 1 and all(sdist.name in surveys for sdist in group):
             same = "have the same files" if len(trees) == 1 else "name this commit, but have different files"
-            yield f"- {', '.join(one.name for one in group)} (commit `{(group[0].commit or '')[:7]}`) {same}."
+            yield f"- {', '.join(sdist.name for sdist in group)} (commit `{(group[0].commit or '')[:7]}`) {same}."
 
 
 def _cost(rows: Mapping[str, HistoryRow], groups: Groups) -> Iterator[str]:
-    """Yield the time that each revision took, and the sum for each number of cores."""
+    """Yield a table of the time that each revision took, and a line for each number of cores."""
     run = [rows[group[-1].name] for group in reversed(groups) if group[-1].name in rows]
     yield "| revision | base model | cores | fetch | build, both sides | run | sum |"
     yield "| --- | --- | --- | --- | --- | --- | --- |"
@@ -170,13 +173,13 @@ def _cost(rows: Mapping[str, HistoryRow], groups: Groups) -> Iterator[str]:
         cells = " | ".join(f"{value:.0f} s" for value in (*steps, sum(steps)))
         yield f"| {row.revision} | {row.base} | {row.machine['cores']} | {cells} |"
     yield ""
-    for cores, each in sums.items():
+    for cores, times in sums.items():
         yield (
-            f"- {cores} cores: {len(each)} revisions took {sum(each) / 60:.0f} minutes in total; "
-            f"median {statistics.median(each):.0f} s, most {max(each):.0f} s."
+            f"- {cores} cores: {len(times)} revisions took {sum(times) / 60:.0f} minutes in total; "
+            f"median {statistics.median(times):.0f} s, longest {max(times):.0f} s."
         )
     yield ""
     yield (
-        "These are wall-clock times, so other load on the machine counts. Neighbouring revisions share the compiler's "
-        "cache. Fetching is only unpacking if the sdist had been downloaded before."
+        "These are wall-clock times, so they depend on other load of the machine. Neighbouring revisions share the "
+        "compiler's cache. If an sdist had been downloaded before, fetching only unpacks it."
     )

@@ -22,9 +22,10 @@ RESULT = run.RESULTS / "survey.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SurveyedSdist:
-    """One sdist: ``tree`` identifies its content, ``patches`` has the state of each of ``run.patches()``.
+    """The findings about one sdist.
 
-    ``binding`` has the fields of an AbiCheck; if it is empty, ``unbound`` is the reason.
+    ``tree`` identifies its content, and ``patches`` has the state of each of ``run.patches()``. ``binding`` has the
+    fields of an AbiCheck. If the library cannot be called, ``binding`` is empty and ``unbound`` is the reason.
     """
 
     revision: str
@@ -35,51 +36,51 @@ class SurveyedSdist:
 
 
 def examine(wanted: Revision) -> SurveyedSdist:
-    """Fetch a revision, let the compiler check its binding, and try the patches on it."""
+    """Fetch a revision, check with the compiler whether its library can be called, and try the patches on it."""
     tree = workspace.workspace(wanted)
-    proved: dict[str, Any] = {}
+    binding: dict[str, Any] = {}
     unbound = ""
     try:
-        proved = asdict(abi_check.check_abi(tree.path))
+        binding = asdict(abi_check.check_abi(tree.path))
     except (HeaderUnsupported, LayoutMismatch) as error:
         unbound = str(error)
     states = series.states(tree, run.patches())
     return SurveyedSdist(
         revision=wanted.name,
         tree=tree.base,
-        binding=proved,
+        binding=binding,
         unbound=unbound,
         patches={state.patch.name: state.state.value for state in states},
     )
 
 
 def survey(wanted: Sequence[Revision], *, keep: bool) -> Iterator[SurveyedSdist]:
-    """Examine the revisions that the survey lacks; after each, write the survey and yield the entry.
+    """Examine the revisions that the survey does not have. After each of them write the survey and yield the entry.
 
     Raises CheckoutNeeded in an installed sdcpp.
     """
     project.checkout()
     known = load()
-    for number, one in enumerate(wanted, 1):
-        if one.name in known:
+    for number, each in enumerate(wanted, 1):
+        if each.name in known:
             continue
-        console.note(f"{one.name}: {number} of {len(wanted)}")
-        entry = known[one.name] = examine(one)
+        console.note(f"{each.name}: {number} of {len(wanted)}")
+        entry = known[each.name] = examine(each)
         entries = [asdict(known[other.name]) for other in wanted if other.name in known]
         atomic_write.write(RESULT, json.dumps(entries, indent=1) + "\n")
         if not keep:
-            finished.remove_build(one)
+            finished.remove_build(each)
         yield entry
 
 
 def load(path: Path = RESULT) -> dict[str, SurveyedSdist]:
-    """Return the survey by revision, empty if there is none; raises FileInvalid."""
+    """Return the survey by revision; it is empty if the file does not exist. Raises FileInvalid."""
     if not path.exists():
         return {}
     try:
-        found = [SurveyedSdist(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
+        entries = [SurveyedSdist(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
     except (ValueError, TypeError) as error:
         raise FileInvalid(
             "not a survey", f"{path} ({error})", "remove it and run `sdcpp history --survey`"
         ) from error
-    return {entry.revision: entry for entry in found}
+    return {entry.revision: entry for entry in entries}

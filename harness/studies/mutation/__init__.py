@@ -1,1 +1,1 @@
-"""Builds with one deliberate mistake each, to test the harness itself."""
+"""The study of mutants: builds with one deliberate mistake each, which test the harness itself."""

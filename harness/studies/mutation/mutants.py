@@ -1,13 +1,13 @@
-"""Mutants: files that each give the library one plausible mistake, to see which case catches it.
+"""Mutants: patches that add one plausible mistake to the library. The study finds the cases that catch it.
 
-A mutant is a file of ``harness/studies/mutation/mutants/``: a diff against one revision, after lines that
-describe it::
+A mutant is a file in ``harness/studies/mutation/mutants/``. It has a diff against one revision, and before the diff
+lines that describe it::
 
     Mistake: alpha is read and not used when the adapter is merged into the weights
     Select: gguf-F16@immediately
     Revisions: 2026-05
 
-``Select:`` lists the cases that should catch it, as shell wildcards with commas between them; they run first.
+``Select:`` has shell wildcards, separated by commas, of the cases that should catch the mistake; they run first.
 ``Control:`` instead of ``Mistake:`` marks a change without effect, which no case may report.
 """
 
@@ -25,9 +25,9 @@ from sdcpp.source import workspace
 from sdcpp.source.revision import Revision
 
 FOLDER = Path(__file__).with_name("mutants")
-#: The revision that the mutants are made against.
+#: The revision to which the mutants apply.
 REVISION = "2026-05"
-#: The files through which an adapter gets into a picture. A mutant changes these and no other.
+#: The files that load and apply an adapter. A mutant may change only these.
 LORA_PATH = frozenset(
     {
         "src/lora.hpp",
@@ -35,7 +35,7 @@ LORA_PATH = frozenset(
         "src/ggml_extend.hpp",
         "src/model.cpp",
         "src/name_conversion.cpp",
-        "src/util.cpp",  # chooses the backend and reports which
+        "src/util.cpp",  # chooses the backend and reports its name
         "src/model_io/gguf_io.cpp",
         "src/model_io/pickle_io.cpp",
         "src/model_io/safetensors_io.cpp",
@@ -65,7 +65,7 @@ def load(folder: Path = FOLDER) -> list[Mutant]:
 def _read(path: Path) -> Mutant:
     patch = read(path)
     head = path.read_text(encoding="utf-8").partition("\ndiff ")[0]
-    keys = {found[1]: found[2].strip() for line in head.splitlines() if (found := _KEY.fullmatch(line))}
+    keys = {match[1]: match[2].strip() for line in head.splitlines() if (match := _KEY.fullmatch(line))}
     if len(keys.keys() & {"Mistake", "Control"}) != 1:
         raise SeriesInvalid("mutant without a description", path, "begin it with Mistake: or Control:")
     return Mutant(
@@ -78,30 +78,34 @@ def _read(path: Path) -> Mutant:
 
 
 def complaints(mutants: Iterable[Mutant]) -> Iterator[str]:
-    """Yield what is wrong with mutants, each as ``file: complaint``."""
+    """Yield the rules that mutants break, as ``FILE: MESSAGE``."""
     seen: dict[str, str] = {}
     for mutant in mutants:
         name = mutant.patch.path.name
         if not _FILE.fullmatch(name):
-            yield f"{name}: name the file for its mistake: two or more words, lower case, hyphens"
+            yield f"{name}: name the file after its mistake: two or more words in lower case, joined by hyphens"
         yield from (f"{name}: not on the LoRA path: {file}" for file in {*mutant.patch.files} - LORA_PATH)
         if len(mutant.mistake.split()) < 4:
-            yield f"{name}: must say what the mistake is"
+            yield f"{name}: describe the mistake in at least four words"
         if not mutant.select:
-            yield f"{name}: has no Select: line, the cases that should catch it"
+            yield f"{name}: add a Select: line with the cases that should catch it"
         if not mutant.patch.revisions:
-            yield f"{name}: has no Revisions: line"
+            yield f"{name}: add a Revisions: line"
         if (other := seen.setdefault(mutant.mistake, name)) != name:
-            yield f"{name}: the same mistake as {other}"
+            yield f"{name}: has the same description as {other}"
 
 
 def check(revision: Revision, mutants: Sequence[Mutant]) -> None:
-    """Raise SeriesInvalid for what ``complaints`` finds and for mutants that do not fit the patched revision."""
-    found = list(complaints(mutants))
+    """Raise SeriesInvalid if mutants break a rule of ``complaints`` or do not apply to the patched revision."""
+    problems = list(complaints(mutants))
     tree, patches = workspace.workspace(revision), series.load()
     for mutant in mutants:
         state = series.states(tree, [*patches, mutant.patch])[-1]
         if state.state is not series.State.APPLIES:
-            found.append(f"{mutant.patch.path.name}: {state.state.value} on {revision.name}\n{state.detail}")
-    if found:
-        raise SeriesInvalid("\n".join(found), FOLDER, "make the mutants again on the patched revision")
+            problems.append(
+                f"{mutant.patch.path.name}: {state.state.value} on {revision.name}\n{state.detail}"
+            )
+    if problems:
+        raise SeriesInvalid(
+            "\n".join(problems), FOLDER, "fix these files, or remake them on the patched revision"
+        )

@@ -20,19 +20,22 @@ class State(StrEnum):
     CAUGHT = "caught"
     CRASHED = "crashed"  # cases crash or hang, and no case catches it
     SURVIVED = "survived"
-    WAITING = "waiting"  # the matrix has no case that its Select: line fits
-    NOT_RUN = "not run"  # there are no finished records of its file as it is now
+    WAITING = "waiting"  # its Select: line matches no case of the matrix
+    NOT_RUN = "not run"  # there are no finished records of the current content of its file
     SILENT = "silent"  # a control that no case reports
     NOISY = "noisy"  # a control that a case reports
 
 
-#: The states that a harness has which can be trusted.
+#: The states of the mutants if the harness works correctly.
 WANTED = frozenset({State.CAUGHT, State.SILENT})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """A mutant's state, and the cells that differ from those of the unmutated library, in the matrix's order."""
+    """A mutant's state, and the cells whose verdict differs from that on the unmutated library, in matrix order.
+
+    ``tried`` is the number of cells that were run.
+    """
 
     mutant: Mutant
     state: State
@@ -42,12 +45,12 @@ class Outcome:
 
     @property
     def first(self) -> Cell | None:
-        """The first case that catches it; if none does, the first that crashes."""
+        """The first cell that catches the mutant, or else the first cell that differs; None if no cell differs."""
         return next((c for c in self.cells if c.verdict in CATCHING), self.cells[0] if self.cells else None)
 
     @property
     def strongest(self) -> Cell | None:
-        """The case whose error exceeds its tolerance most."""
+        """The cell that catches the mutant with the largest error in relation to its tolerance, or None."""
         return max((c for c in self.cells if c.verdict in CATCHING), key=_excess, default=None)
 
 
@@ -58,8 +61,8 @@ def _excess(cell: Cell) -> float:
 
 def compare(mutant: Mutant, plain: Iterable[Cell], mutated: Sequence[Cell]) -> Outcome:
     """Return a mutant's outcome from its cells and from those of the unmutated library."""
-    before = {_place(cell): cell.verdict for cell in plain}
-    differing = tuple(cell for cell in mutated if cell.verdict is not before[_place(cell)])
+    before = {_label(cell): cell.verdict for cell in plain}
+    differing = tuple(cell for cell in mutated if cell.verdict is not before[_label(cell)])
     if mutant.control:
         state = State.NOISY if differing else State.SILENT
     elif any(cell.verdict in CATCHING for cell in differing):
@@ -71,20 +74,21 @@ def compare(mutant: Mutant, plain: Iterable[Cell], mutated: Sequence[Cell]) -> O
 
 def describe(outcome: Outcome) -> str:
     """Return one line about an outcome."""
-    words = [f"{outcome.state.upper()} after {outcome.tried} cells"]
+    parts = [f"{outcome.state.upper()} after {outcome.tried} cells"]
     if outcome.first:
-        words.append(f"by {_place(outcome.first)}: {_numbers(outcome.first)}")
+        parts.append(f"by {_label(outcome.first)}: {_numbers(outcome.first)}")
     if outcome.strongest and outcome.strongest is not outcome.first:
-        words.append(f"; most clearly by {_place(outcome.strongest)}: {_numbers(outcome.strongest)}")
-    return " ".join(words)
+        parts.append(f"; most clearly by {_label(outcome.strongest)}: {_numbers(outcome.strongest)}")
+    return " ".join(parts)
 
 
-def _place(cell: Cell) -> str:
+def _label(cell: Cell) -> str:
     """Return ``case@mode (base model)`` of a cell."""
     return f"{cell.case}@{cell.dimensions['mode']} ({cell.dimensions['base']})"
 
 
 def _numbers(cell: Cell) -> str:
+    """Return the verdict of a cell with its error and tolerance, or with the first line of its evidence."""
     if cell.error is None:
         return f"{cell.verdict}: {cell.evidence.partition(chr(10))[0]}" if cell.evidence else cell.verdict
     return f"{cell.verdict}, error {cell.error:.2g}, tolerance {cell.tolerance:g}"

@@ -1,4 +1,4 @@
-"""The page docs/mutants.md and the figures that it is made of, results/mutants.json."""
+"""The page docs/mutants.md, and results/mutants.json, from which it is made."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COMMAND = "sdcpp mutants --write-docs"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catch:
-    """A case that reports a mutant; ``error`` and ``tolerance`` are the cell's, None if it has none."""
+    """A case that reports a mutant; ``error`` and ``tolerance`` are None if the case has no picture to measure."""
 
     case: str
     mode: str
@@ -32,7 +32,7 @@ class Catch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageRow:
-    """The outcome of one mutant: the first case that catches it, and the one whose error is largest."""
+    """The outcome of one mutant, with the first case that catches it and the case with the largest error."""
 
     mutant: str
     state: State
@@ -42,7 +42,7 @@ class PageRow:
 
 
 def page_row(outcome: Outcome) -> PageRow:
-    """Return what the page keeps of an outcome."""
+    """Return the row of an outcome."""
     return PageRow(
         mutant=outcome.mutant.name,
         state=outcome.state,
@@ -66,7 +66,7 @@ def _catch(cell: Cell | None) -> Catch | None:
 
 
 def write(rows: Sequence[PageRow], mutants: Iterable[Mutant]) -> tuple[Path, Path]:
-    """Write the figures and the page and return their paths; raises CheckoutNeeded in an installed sdcpp."""
+    """Write the rows and the page and return their paths; raises CheckoutNeeded in an installed sdcpp."""
     project.checkout()
     atomic_write.write(RESULTS, "[\n" + ",\n".join(json.dumps(asdict(row)) for row in rows) + "\n]\n")
     atomic_write.write(PAGE, page(rows, mutants))
@@ -74,7 +74,7 @@ def write(rows: Sequence[PageRow], mutants: Iterable[Mutant]) -> tuple[Path, Pat
 
 
 def read(path: Path = RESULTS) -> list[PageRow]:
-    """Return the figures that ``write`` kept."""
+    """Return the rows that ``write`` wrote."""
     return [_row(entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
 
 
@@ -94,17 +94,18 @@ def page(rows: Sequence[PageRow], mutants: Iterable[Mutant]) -> str:
     lines = [
         "# Mutants",
         "",
-        "A mutant is the library with one plausible mistake on its LoRA path, made by a file of",
-        "`harness/studies/mutation/mutants/`. A case catches it if its verdict differs from the verdict on the library",
-        "without the mistake; crashes and hangs do not count. A control is a change without effect, which no case may",
-        "report. The first number after a verdict is the effect error, the second the tolerance that it exceeds.",
+        "A mutant is the library with one plausible mistake in the code that loads and applies LoRAs. A file in",
+        "`harness/studies/mutation/mutants/` makes the mistake. A case catches a mutant if its verdict differs from",
+        "the verdict on the library without the mistake; crashes and hangs do not count. A control is a change without",
+        "effect, which no case may report. After a verdict, the first number is the effect error and the second the",
+        "tolerance, which the error exceeds.",
         "",
         f"Revision {REVISION} with the patch series, CPU: {caught} of the {len(mistakes)} mistakes tried are caught,"
         f" {silent} of the {len(run) - len(mistakes)} controls are not reported"
         + (f"; {waiting} of the {len(rows)} mutants have not been run yet." if waiting else "."),
         "",
-        f"`{COMMAND}` writes this page and [results/mutants.json](../results/mutants.json), which it is made of."
-        " With `--recorded` it reads finished records and runs nothing. `sdcpp mutants --mutant NAME` runs one row.",
+        f"`{COMMAND}` writes [results/mutants.json](../results/mutants.json), and this page from it. With `--recorded`"
+        " it reads finished records and runs nothing. `sdcpp mutants --mutant NAME` runs one mutant.",
         "",
         "| mutant | mistake | file | first caught by | most clearly by | date |",
         "|---|---|---|---|---|---|",
@@ -120,8 +121,8 @@ def _line(row: PageRow, mutant: Mutant) -> str:
         first = row.state.value if row.state in WANTED else f"**{row.state}**{added}"
     strongest = _cell(row.strongest) if row.strongest else ""
     files = ", ".join(f"`{Path(file).name}`" for file in mutant.patch.files)
-    words = [f"`{mutant.name}`", mutant.mistake, files, first, strongest, row.date]
-    return "| " + " | ".join(word.replace("|", "\\|") for word in words) + " |"
+    cells = [f"`{mutant.name}`", mutant.mistake, files, first, strongest, row.date]
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def _cell(catch: Catch) -> str:

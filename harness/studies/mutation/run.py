@@ -22,15 +22,16 @@ from sdcpp.source import workspace
 from sdcpp.source.revision import Revision
 
 COMMAND = ("sdcpp", "mutants")
-#: Further CMake entries of the builds; upstream's CMake project reads the file.
+#: CMake cache entries of the builds. Upstream's CMake project includes the file, which makes builds faster.
 _QUICK = {"CMAKE_PROJECT_stable-diffusion_INCLUDE": (FOLDER / "quick.cmake").as_posix()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MutationRun:
-    """Runs mutants: a revision with the project's patches, a matrix, and a folder for the records.
+    """Runs mutants of a revision with the project's patches, on the cases of a matrix.
 
-    ``hints`` are the selections of all mutants together. The unmutated library runs these cases once for all.
+    ``folder`` keeps the records. ``hints`` has the selections of all mutants; the unmutated library runs these cases
+    once for all mutants.
     """
 
     revision: Revision
@@ -45,49 +46,52 @@ class MutationRun:
             for path in (self.folder / name).glob(f"*/{RECORDS}"):
                 path.unlink()
 
-    def outcome(self, mutant: Mutant, *, whole: bool = False) -> Outcome:
-        """Build a mutant and run the cases that should catch it, then the whole matrix if they do not.
+    def outcome(self, mutant: Mutant, *, full_matrix: bool = False) -> Outcome:
+        """Build a mutant, run the cases of its selection, and run the full matrix if they do not catch it.
 
-        With ``whole`` the matrix runs at once. A control runs its selection only, unless ``whole``. Existing records
-        are reused.
+        A control runs its selection only. With ``full_matrix`` every mutant runs the full matrix at once. Existing
+        records are reused.
         """
-        outcome = self._stage(mutant, () if whole else mutant.select)
+        outcome = self._outcome_of(mutant, () if full_matrix else mutant.select)
         missed = outcome.state in (State.CRASHED, State.SURVIVED)
-        return self._stage(mutant, ()) if missed and not whole else outcome
+        return self._outcome_of(mutant, ()) if missed and not full_matrix else outcome
 
-    def _stage(self, mutant: Mutant, select: Sequence[str]) -> Outcome:
+    def _outcome_of(self, mutant: Mutant, select: Sequence[str]) -> Outcome:
+        """Run the selected cases, or all cases if ``select`` is empty, and return the outcome."""
         mutated = self.records(mutant, select)
         if mutated is None:
             return Outcome(mutant=mutant, state=State.WAITING)
         plain = self.records(None, self.hints if select else ())
-        found = compare(mutant, plain.cells if plain else (), mutated.cells)
-        return replace(found, date=mutated.finished[:10])
+        outcome = compare(mutant, plain.cells if plain else (), mutated.cells)
+        return replace(outcome, date=mutated.finished[:10])
 
     def recorded(self, mutant: Mutant) -> Outcome:
-        """Return the outcome that finished records give; nothing is built or run.
+        """Return the outcome from finished records, without a build or a run.
 
-        Records of an earlier content of the mutant's file do not count. The library's build is not checked.
+        Records of an earlier content of the mutant's file do not count. The build of the library is not checked.
         """
         for select, hints in ((mutant.select, self.hints), ((), ())):
             mutated, plain = self._finished(mutant.name, select), self._finished("unmutated", hints)
             if mutated and plain and mutant.patch.sha256 in _patches(mutated):
-                found = compare(mutant, plain.cells, mutated.cells)
-                if found.state in WANTED or not select:
-                    return replace(found, date=mutated.finished[:10])
+                outcome = compare(mutant, plain.cells, mutated.cells)
+                if outcome.state in WANTED or not select:
+                    return replace(outcome, date=mutated.finished[:10])
         return Outcome(mutant=mutant, state=State.NOT_RUN)
 
     def _finished(self, name: str, select: Sequence[str]) -> Records | None:
-        path = self._part(name, select) / RECORDS
+        """Return the records of a finished run, or None if there is no such run."""
+        path = self._records_folder(name, select) / RECORDS
         records = read(path) if path.exists() else None
         return records if records and records.finished else None
 
-    def _part(self, name: str, select: Sequence[str]) -> Path:
+    def _records_folder(self, name: str, select: Sequence[str]) -> Path:
+        """Return the folder of the records of a selection, or of the full matrix if ``select`` is empty."""
         return self.folder / name / (plan_digest(select)[:8] if select else "whole")
 
     def records(self, mutant: Mutant | None, select: Sequence[str]) -> Records | None:
-        """Run the selected cases on a mutant, or with None on the unmutated library, and return the records.
+        """Run the selected cases on a mutant, or on the unmutated library if ``mutant`` is None.
 
-        Returns None, and builds nothing, if no case is selected.
+        Returns the records, or None, without a build, if no case is selected.
         """
         if not cases(self.matrix, workspace.workspace(self.revision).lora_api, select):
             return None
@@ -100,7 +104,7 @@ class MutationRun:
         repeat = quoted([*command, "--case"])
         return run_sides(
             [replace(build, side=side, repeat=repeat)],
-            self._part(name, select),
+            self._records_folder(name, select),
             title=f"mutant {name}" if mutant else "the library without a mistake",
             command=quoted(command),
             jobs=self.jobs,
@@ -109,18 +113,19 @@ class MutationRun:
 
 
 def _patches(records: Records) -> set[str]:
+    """Return the SHA-256 of every patch in the builds of a run."""
     return {patch["sha256"] for side in records.sides.values() for patch in side.build["patches"]}
 
 
 def cases(matrix: Matrix, generation: str, select: Sequence[str]) -> list[Case | MalformedFileCase]:
-    """Return those cases of a matrix that a selection fits, in any mode."""
+    """Return the cases of a matrix, in any mode, that match a selection."""
     return selected(matrix.cases(generation, MODES, BlockMaker()), select)
 
 
-def try_out(study: MutationRun, mutants: Sequence[Mutant], *, whole: bool = False) -> Iterator[Outcome]:
-    """Run mutants one after another, print the progress and yield their outcomes."""
+def run_all(study: MutationRun, mutants: Sequence[Mutant], *, full_matrix: bool = False) -> Iterator[Outcome]:
+    """Run mutants one after another, print the progress, and yield the outcomes."""
     for number, mutant in enumerate(mutants, 1):
         console.note(f"mutant {number} of {len(mutants)}: {mutant.name}: {mutant.mistake}")
-        outcome = study.outcome(mutant, whole=whole)
+        outcome = study.outcome(mutant, full_matrix=full_matrix)
         console.note(f"   {describe(outcome)}")
         yield outcome

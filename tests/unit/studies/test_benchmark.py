@@ -18,28 +18,28 @@ from tests.unit.fake_models import ADAPTER, BASE
 pytestmark = pytest.mark.usefixtures("cache_folder")
 
 
-def test_the_program_is_asked_for_the_same_picture() -> None:
+def test_the_command_of_the_program_requests_the_same_picture() -> None:
     file = AdapterFile(base=BASE, adapter=ADAPTER, container="gguf", kind="F16")
     shot = Shot(
         base=replace(BASE, clip_skip=3), mode="at_runtime", sequence=((Use(file=file, multiplier=0.5),),)
     )
-    words = benchmark.program_command(Path("sd-cli"), shot, Path("out.png"))
-    asked = dict(zip(words[1::2], words[2::2], strict=True))
-    assert asked["--prompt"] == f"{BASE.prompt}<lora:{file.path.stem}:0.5>"
-    assert asked["--lora-model-dir"] == str(file.folder)
-    assert asked["--lora-apply-mode"] == "at_runtime"
-    assert asked["--clip-skip"] == "3"
-    assert asked["--seed"] == "42"
-    assert Path(asked["--model"]).is_file()
+    command = benchmark.program_command(Path("sd-cli"), shot, Path("out.png"))
+    options = dict(zip(command[1::2], command[2::2], strict=True))
+    assert options["--prompt"] == f"{BASE.prompt}<lora:{file.path.stem}:0.5>"
+    assert options["--lora-model-dir"] == str(file.folder)
+    assert options["--lora-apply-mode"] == "at_runtime"
+    assert options["--clip-skip"] == "3"
+    assert options["--seed"] == "42"
+    assert Path(options["--model"]).is_file()
 
 
-def test_only_what_the_program_can_be_asked_is_compared() -> None:
-    found = list(benchmark.comparable(FULL.cases("C", MODES, BlockMaker())))
-    names = {case.name for case in found}
+def test_only_cases_that_the_program_can_run_are_compared() -> None:
+    cases = list(benchmark.comparable(FULL.cases("C", MODES, BlockMaker())))
+    names = {case.name for case in cases}
     assert {"none", "gguf-F16", "lora-r16-safetensors-F32"} <= names
     assert not {"A-and-B", "A-then-B"} & names
-    assert not any(isinstance(case, MalformedFileCase) for case in found)
-    assert select(found, ["lora-r16-*"])
+    assert not any(isinstance(case, MalformedFileCase) for case in cases)
+    assert select(cases, ["lora-r16-*"])
 
 
 def measured(rounds: Sequence[tuple[float, float]]) -> Measurement:
@@ -57,16 +57,16 @@ def measured(rounds: Sequence[tuple[float, float]]) -> Measurement:
     )
 
 
-def test_the_page_is_made_of_the_kept_measurement() -> None:
+def test_the_page_is_made_from_the_stored_measurement() -> None:
     page = benchmark.PAGE.read_text(encoding="utf-8")
     assert page == benchmark.page(benchmark.read()), f"run `{benchmark.COMMAND}`"
 
 
-def test_rates_and_their_ratio_are_medians() -> None:
-    found = measured([(10.0, 100.0), (12.0, 144.0), (10.0, 110.0)])
-    assert found.ratio == pytest.approx(11.0)
-    assert found.rates(lambda r: r.harness) == [120.0, 100.0, 120.0]
-    page = benchmark.page(found)
+def test_the_page_has_the_median_of_the_rates_and_of_the_ratios() -> None:
+    measurement = measured([(10.0, 100.0), (12.0, 144.0), (10.0, 110.0)])
+    assert measurement.ratio == pytest.approx(11.0)
+    assert measurement.rates(lambda r: r.harness) == [120.0, 100.0, 120.0]
+    page = benchmark.page(measurement)
     assert "| harness | 10.0, 12.0, 10.0 | 120 |" in page
     assert "**11.0 times**" in page
 
@@ -76,10 +76,10 @@ def test_the_page_says_whether_the_goal_is_reached() -> None:
     assert "The goal of 10 times is not reached." in benchmark.page(measured([(10.0, 99.0)]))
 
 
-def test_a_measurement_is_read_as_it_was_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_measurement_is_read_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(benchmark, "PAGE", tmp_path / "docs" / "benchmark.md")
     monkeypatch.setattr(benchmark, "RESULTS", tmp_path / "results" / "benchmark.json")
-    found = measured([(10.25, 100.5)])
-    results, page = benchmark.write(found)
-    assert benchmark.read(results) == found
-    assert page.read_text(encoding="utf-8") == benchmark.page(found)
+    measurement = measured([(10.25, 100.5)])
+    results, page = benchmark.write(measurement)
+    assert benchmark.read(results) == measurement
+    assert page.read_text(encoding="utf-8") == benchmark.page(measurement)

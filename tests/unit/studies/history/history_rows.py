@@ -1,4 +1,4 @@
-"""Rows of the history with one judgement, for its tests."""
+"""Rows of the history with one judgement, for tests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from harness.studies.history import run
 from harness.studies.history.run import HistoryJudgement, HistoryRow
 from sdcpp.source import revision
 
-#: The sdists of each commit of upstream, the oldest commit first.
+#: The sdists of each upstream commit, oldest commit first.
 GROUPS = run.commits(revision.load())
 
 #: The newest sdist of each commit.
@@ -15,7 +15,7 @@ NAMES = [group[-1].name for group in GROUPS]
 
 
 def row(name: str, verdict: Verdict = Verdict.PASS, case: str = "rank-1", **more: object) -> HistoryRow:
-    """Return the row of a revision with one verdict, that of a case on the pristine side, immediately."""
+    """Return the row of a revision with one judgement: of ``case``, on the pristine side, in mode immediately."""
     judged = HistoryJudgement(
         side="pristine", case=case, mode="immediately", verdict=verdict, evidence="so <it> is"
     )

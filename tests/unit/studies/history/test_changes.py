@@ -9,7 +9,7 @@ from harness.studies.history.run import HistoryJudgement
 from tests.unit.studies.history.history_rows import GROUPS, row
 
 
-def test_the_page_says_when_a_case_broke_and_what_was_not_run_between() -> None:
+def test_the_page_has_each_change_of_a_verdict_and_the_number_of_commits_not_run() -> None:
     rows = {
         "0.2.2": row("0.2.2"),
         "0.2.3": row("0.2.3", Verdict.ABORT),
@@ -23,13 +23,13 @@ def test_the_page_says_when_a_case_broke_and_what_was_not_run_between() -> None:
     assert "(1 of the commits between them not run)" in steps[1]
 
 
-def test_records_are_compared_with_what_upstream_says() -> None:
+def test_records_are_compared_with_the_known_defects() -> None:
     rank = next(defect for defect in defects.KNOWN if defect.case == "rank-1")
     assert (rank.first, rank.last) == ("0.1.1", "0.2.4")
     rows = {
-        "0.2.3": row("0.2.3", Verdict.ABORT),  # as said
-        "0.2.4": row("0.2.4"),  # said to abort
-        "0.2.6": row("0.2.6", Verdict.WRONG),  # said to be fixed
+        "0.2.3": row("0.2.3", Verdict.ABORT),  # agrees
+        "0.2.4": row("0.2.4"),  # should abort
+        "0.2.6": row("0.2.6", Verdict.WRONG),  # should be fixed
         "0.2.7": row("0.2.7"),
     }
     (line,) = [line for line in page.page(rows, GROUPS, {}).splitlines() if "issue 573" in line]
@@ -43,7 +43,7 @@ def test_a_verdict_that_another_defect_explains_is_not_listed() -> None:
     assert [line.split(" | ")[2:] for line in lines] == [["1 of 2", "0.3.0: abort |"]] * 3
 
 
-def test_what_fails_and_is_no_known_defect_is_listed() -> None:
+def test_a_failure_without_a_known_defect_is_listed() -> None:
     judged = [
         HistoryJudgement(side="pristine", case=case, mode=mode, verdict=Verdict.WRONG)
         for case, mode in (

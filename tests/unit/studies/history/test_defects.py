@@ -7,7 +7,7 @@ from harness.studies.history import defects
 from tests.unit.studies.history.history_rows import NAMES, row
 
 
-def test_every_defect_is_of_a_case_and_of_revisions_that_there_are() -> None:
+def test_every_defect_has_a_core_case_and_known_revisions() -> None:
     for defect in defects.KNOWN:
         assert defect.case in core.CORE_CASES
         assert defect.covers(NAMES.index(defect.first), NAMES)

@@ -23,7 +23,7 @@ def test_a_verdict_is_in_lower_case_and_a_wrong_one_has_its_error() -> None:
     assert lines.judgement_text(judged("c", Verdict.PASS, error=0.01)) == "ok"
 
 
-def test_a_row_is_summed_up_by_side_with_its_seconds() -> None:
+def test_a_row_is_summarised_by_side_with_its_seconds() -> None:
     found = [
         judged("a", Verdict.PASS),
         judged("b", Verdict.PASS),
@@ -34,7 +34,7 @@ def test_a_row_is_summed_up_by_side_with_its_seconds() -> None:
     assert lines.row_summary(one) == "0.2.9: pristine 2 ok, 1 abort; patched 1 ok (build 62 s, run 2 s)"
 
 
-def test_a_row_that_failed_says_why_and_nothing_else() -> None:
+def test_a_row_that_failed_has_only_the_reason() -> None:
     failed = replace(row("0.2.9", failed="no compiler"), judgements=[])
     assert lines.row_summary(failed) == "0.2.9: failed: no compiler"
     assert list(lines.row_verdicts(failed)) == ["0.2.9: failed: no compiler"]
@@ -56,7 +56,7 @@ def test_a_commit_is_named_by_its_newest_sdist() -> None:
     assert lines.commit_text(group) == f"{last.name} ({last.commit[:7]}, {last.date})"
 
 
-def test_an_sdist_is_a_line_with_its_convention_or_with_what_is_in_the_way() -> None:
+def test_an_sdist_is_a_line_with_its_convention_or_the_reason_why_there_is_none() -> None:
     known = SurveyedSdist(
         revision="1", tree="t", binding={"convention": "GenerationB"}, patches={"a.patch": "applies"}
     )

@@ -16,7 +16,7 @@ from sdcpp.source.revision import Revision
 from tests.unit.studies.history.history_rows import GROUPS, NAMES, row
 
 
-def test_every_record_is_of_a_commit_of_the_registry_and_has_all_cases() -> None:
+def test_every_record_has_a_commit_of_the_registry_and_all_cases() -> None:
     for name, found in run.load().items():
         assert found.commit == revision.find(name).commit
         assert found.base == core.base_for(revision.find(name).date).name
@@ -26,20 +26,20 @@ def test_every_record_is_of_a_commit_of_the_registry_and_has_all_cases() -> None
             assert len(asked) == len(found.judgements) == 2 * len(found.modes) * len(core.CORE_CASES)
 
 
-def test_records_quote_no_folders_or_addresses_of_a_machine() -> None:
+def test_records_contain_no_folders_or_addresses_of_a_machine() -> None:
     quoted = "\n".join(j.evidence for found in run.load().values() for j in found.judgements)
     assert "GGML_ASSERT" in quoted
     assert not re.findall(r"(?:^|\s)/\w+/\S*|0x[0-9a-f]{8,}", quoted)
 
 
-def test_the_commits_are_those_of_all_sdists_oldest_first() -> None:
+def test_there_is_one_revision_for_each_commit_of_the_sdists() -> None:
     assert sum(map(len, GROUPS)) == 37
     assert len({group[0].commit for group in GROUPS}) == len(GROUPS) == 30
     assert [one.name for one in run.representatives()] == NAMES[::-1]
     assert (NAMES[0], NAMES[-1]) == ("0.1.1", "2026-05")
 
 
-def test_a_row_is_written_and_read_whole(tmp_path: Path) -> None:
+def test_a_row_is_read_as_written(tmp_path: Path) -> None:
     one = row("0.2.9", Verdict.ABORT, patches={"a.patch": "applies"}, seconds={"run": 1.5})
     assert run.load(tmp_path) == {}
     assert run.read(run.write(one, tmp_path)) == one
@@ -53,7 +53,7 @@ def test_a_torn_record_is_named_with_its_line(tmp_path: Path) -> None:
         run.read(path)
 
 
-def test_what_cannot_be_built_is_a_row_and_what_cannot_be_fetched_is_none(
+def test_a_failed_build_makes_a_row_and_a_failed_download_does_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache_folder: Path
 ) -> None:
     monkeypatch.setattr(run, "RESULTS", tmp_path)

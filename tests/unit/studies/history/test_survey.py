@@ -30,7 +30,7 @@ def test_the_survey_checks_every_header_and_tries_every_patch(
     assert "variable arguments" in entry.unbound
 
 
-def test_the_survey_has_every_sdist_and_each_can_be_called() -> None:
+def test_the_survey_has_every_sdist_and_a_binding_for_each() -> None:
     known = survey.load()
     assert set(known) == {one.name for group in GROUPS for one in group}
     for name, entry in known.items():

@@ -1,4 +1,4 @@
-"""Cells and records of mutants for tests."""
+"""Cells and records of mutants, for tests."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def written(folder: Path, name: str, head: str, diff: str = DIFF) -> Mutant:
     return next(m for m in mutants.load(folder) if m.name == name)
 
 
-def test_there_are_enough_and_nothing_is_wrong_with_them() -> None:
+def test_the_mutants_of_the_project_follow_the_rules() -> None:
     assert not list(mutants.complaints(MUTANTS))
     assert sum(not m.control for m in MUTANTS) >= 18
     assert sum(m.control for m in MUTANTS) >= 2
@@ -33,17 +33,17 @@ def test_there_are_enough_and_nothing_is_wrong_with_them() -> None:
     assert {m.patch.revisions for m in MUTANTS} == {(mutants.REVISION,)}
 
 
-def test_what_a_file_says_is_read(tmp_path: Path) -> None:
-    one = written(
+def test_the_description_of_a_file_is_read(tmp_path: Path) -> None:
+    mutant = written(
         tmp_path, "scale-lost", "Mistake: the scale is lost\nSelect: a@auto, b*\nRevisions: 2026-05"
     )
-    assert (one.mistake, one.select, one.control) == ("the scale is lost", ("a@auto", "b*"), False)
-    assert one.patch.files == ("src/lora.hpp",)
-    assert not list(mutants.complaints([one]))
+    assert (mutant.mistake, mutant.select, mutant.control) == ("the scale is lost", ("a@auto", "b*"), False)
+    assert mutant.patch.files == ("src/lora.hpp",)
+    assert not list(mutants.complaints([mutant]))
     assert written(tmp_path, "no-change", "Control: nothing is new here").control
 
 
-def test_a_file_that_does_not_say_what_it_is_is_refused(tmp_path: Path) -> None:
+def test_a_file_without_a_description_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SeriesInvalid, match="silent-one"):
         written(tmp_path, "silent-one", "Select: a")
 
@@ -53,15 +53,15 @@ def test_a_file_that_does_not_say_what_it_is_is_refused(tmp_path: Path) -> None:
     [
         ("Wrong", "Mistake: the scale is lost", DIFF, "name the file"),
         ("a-b", "Mistake: the scale is lost", DIFF.replace("lora.hpp", "vae.hpp"), "not on the LoRA path"),
-        ("a-b", "Mistake: lost", DIFF, "must say what"),
-        ("a-b", "Mistake: the scale is lost", DIFF, "no Select:"),
-        ("a-b", "Mistake: the scale is lost", DIFF, "no Revisions:"),
+        ("a-b", "Mistake: lost", DIFF, "describe the mistake"),
+        ("a-b", "Mistake: the scale is lost", DIFF, "add a Select: line"),
+        ("a-b", "Mistake: the scale is lost", DIFF, "add a Revisions: line"),
     ],
 )
 def test_each_rule_is_checked(tmp_path: Path, name: str, head: str, diff: str, complaint: str) -> None:
     assert any(complaint in line for line in mutants.complaints([written(tmp_path, name, head, diff)]))
 
 
-def test_two_files_with_one_mistake_are_refused(tmp_path: Path) -> None:
+def test_two_files_with_the_same_description_are_refused(tmp_path: Path) -> None:
     pair = [written(tmp_path, name, "Mistake: the scale is lost") for name in ("one-a", "one-b")]
-    assert any("the same mistake as one-a.patch" in line for line in mutants.complaints(pair))
+    assert any("has the same description as one-a.patch" in line for line in mutants.complaints(pair))

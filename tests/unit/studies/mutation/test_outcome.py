@@ -28,15 +28,17 @@ PLAIN = [cell("a", Verdict.PASS, 0.01), cell("b", Verdict.PASS, 0.01), cell("c",
         ([cell("a", Verdict.ABORT), cell("b", Verdict.WRONG, 0.5)], State.CAUGHT, State.NOISY),
     ],
 )
-def test_only_a_verdict_on_what_was_made_counts(mutated: list[Cell], mistake: State, control: State) -> None:
+def test_only_a_verdict_about_the_picture_catches_a_mutant(
+    mutated: list[Cell], mistake: State, control: State
+) -> None:
     changed = {c.case: c for c in mutated}
     cells = [changed.get(c.case, c) for c in PLAIN]
-    one = MUTANTS[0]
-    assert compare(replace(one, control=False), PLAIN, cells).state is mistake
-    assert compare(replace(one, control=True), PLAIN, cells).state is control
+    mutant = MUTANTS[0]
+    assert compare(replace(mutant, control=False), PLAIN, cells).state is mistake
+    assert compare(replace(mutant, control=True), PLAIN, cells).state is control
 
 
-def test_what_was_wrong_without_the_mistake_catches_nothing() -> None:
+def test_a_case_that_fails_without_the_mistake_does_not_catch_it() -> None:
     wrong = [cell("a", Verdict.WRONG, 0.5)]
     assert compare(replace(MUTANTS[0], control=False), wrong, wrong).state is State.SURVIVED
 
@@ -48,11 +50,11 @@ def test_the_first_and_the_strongest_case_are_reported() -> None:
         cell("b", Verdict.WRONG, 0.9),
         cell("c", Verdict.MISDIRECTED),
     )
-    one = Outcome(mutant=MUTANTS[0], state=State.CAUGHT, cells=cells, tried=4)
-    assert one.first is cells[1]
-    assert one.strongest is cells[2]
-    assert "a@auto (small): WRONG, error 0.1" in describe(one)
-    assert "b@auto (small): WRONG, error 0.9" in describe(one)
+    caught = Outcome(mutant=MUTANTS[0], state=State.CAUGHT, cells=cells, tried=4)
+    assert caught.first is cells[1]
+    assert caught.strongest is cells[2]
+    assert "a@auto (small): WRONG, error 0.1" in describe(caught)
+    assert "b@auto (small): WRONG, error 0.9" in describe(caught)
     crashed = Outcome(mutant=MUTANTS[0], state=State.CRASHED, cells=cells[:1], tried=4)
     assert crashed.first is cells[0]
     assert crashed.strongest is None

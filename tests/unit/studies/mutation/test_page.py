@@ -15,18 +15,18 @@ from tests.unit.studies.mutation.mutant_records import cell
 MUTANTS = mutants.load()
 
 
-def test_the_page_is_made_of_the_kept_figures_and_has_every_mutant() -> None:
+def test_the_page_is_made_from_the_stored_rows_and_has_every_mutant() -> None:
     rows = page.read()
     assert page.PAGE.read_text(encoding="utf-8") == page.page(rows, MUTANTS), f"run `{page.COMMAND}`"
     assert [row.mutant for row in rows] == [mutant.name for mutant in MUTANTS]
 
 
-def test_figures_are_read_as_they_were_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_are_read_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page, "PAGE", tmp_path / "docs" / "mutants.md")
     monkeypatch.setattr(page, "RESULTS", tmp_path / "results" / "mutants.json")
     cells = (cell("a", Verdict.WRONG, 0.123456), cell("b", Verdict.NO_EFFECT))
     caught = Outcome(mutant=MUTANTS[0], state=State.CAUGHT, cells=cells, date="2026-01-02")
-    rows = [page.page_row(one) for one in (caught, Outcome(mutant=MUTANTS[1], state=State.NOT_RUN))]
+    rows = [page.page_row(outcome) for outcome in (caught, Outcome(mutant=MUTANTS[1], state=State.NOT_RUN))]
     results, written = page.write(rows, MUTANTS)
     assert page.read(results) == rows
     assert rows[0].first == rows[0].strongest
@@ -35,7 +35,7 @@ def test_figures_are_read_as_they_were_written(tmp_path: Path, monkeypatch: pyte
     assert "1 of the 2 mutants have not been run yet" in written.read_text(encoding="utf-8")
 
 
-def test_an_installed_sdcpp_writes_neither(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_installed_sdcpp_writes_no_page(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(project, "INSTALLED", True)
     with pytest.raises(CheckoutNeeded, match="clone the project"):
         page.write([], MUTANTS)

@@ -30,7 +30,7 @@ def answering(
 ) -> list[tuple[str, tuple[str, ...]]]:
     asked: list[tuple[str, tuple[str, ...]]] = []
 
-    def fake(_bench: MutationRun, mutant: Mutant | None, select: Sequence[str]) -> Records | None:
+    def fake(_study: MutationRun, mutant: Mutant | None, select: Sequence[str]) -> Records | None:
         asked.append((mutant.name if mutant else "unmutated", tuple(select)))
         return answer(mutant, select)
 
@@ -38,28 +38,28 @@ def answering(
     return asked
 
 
-def test_the_named_cases_come_first_and_the_rest_only_if_they_miss_it(
+def test_the_full_matrix_runs_only_if_the_selected_cases_miss_the_mutant(
     monkeypatch: pytest.MonkeyPatch, study: MutationRun
 ) -> None:
-    one = replace(MUTANTS[0], select=("a",), control=False)
+    mutant = replace(MUTANTS[0], select=("a",), control=False)
     asked = answering(
         monkeypatch, lambda m, _: records(cell("a", Verdict.WRONG if m else Verdict.PASS, 0.5 if m else 0.0))
     )
-    outcome = study.outcome(one)
+    outcome = study.outcome(mutant)
     assert (outcome.state, outcome.date) == (State.CAUGHT, "2026-01-02")
-    assert asked == [(one.name, ("a",)), ("unmutated", ("a", "b"))]
+    assert asked == [(mutant.name, ("a",)), ("unmutated", ("a", "b"))]
     asked.clear()
-    assert study.outcome(one, whole=True).state is State.CAUGHT
-    assert asked == [(one.name, ()), ("unmutated", ())]
+    assert study.outcome(mutant, full_matrix=True).state is State.CAUGHT
+    assert asked == [(mutant.name, ()), ("unmutated", ())]
     asked = answering(monkeypatch, lambda *_: records(cell("a", Verdict.PASS, 0.0)))
-    assert study.outcome(one).state is State.SURVIVED
+    assert study.outcome(mutant).state is State.SURVIVED
     assert [select for _, select in asked] == [("a",), ("a", "b"), (), ()]
     asked.clear()
-    assert study.outcome(replace(one, control=True)).state is State.SILENT
+    assert study.outcome(replace(mutant, control=True)).state is State.SILENT
     assert len(asked) == 2
 
 
-def test_a_mutant_whose_cases_are_not_there_waits(
+def test_a_mutant_without_matching_cases_is_waiting(
     monkeypatch: pytest.MonkeyPatch, study: MutationRun
 ) -> None:
     answering(monkeypatch, lambda *_: None)
@@ -68,9 +68,9 @@ def test_a_mutant_whose_cases_are_not_there_waits(
     assert outcome.state not in WANTED
 
 
-def test_records_of_another_state_of_the_file_do_not_count(study: MutationRun) -> None:
-    one = replace(MUTANTS[0], select=("a",), control=False)
-    assert study.recorded(one).state is State.NOT_RUN
+def test_records_of_an_earlier_content_of_the_file_do_not_count(study: MutationRun) -> None:
+    mutant = replace(MUTANTS[0], select=("a",), control=False)
+    assert study.recorded(mutant).state is State.NOT_RUN
 
     def write(name: str, select: Sequence[str], verdict: Verdict, sha256: str) -> None:
         path = study.folder / name / plan_digest(select)[:8] / "records.jsonl"
@@ -85,13 +85,13 @@ def test_records_of_another_state_of_the_file_do_not_count(study: MutationRun) -
             writer.end("2026-01-02T03:04:05+00:00")
 
     write("unmutated", study.hints, Verdict.PASS, "")
-    write(one.name, one.select, Verdict.WRONG, "another")
-    assert study.recorded(one).state is State.NOT_RUN
-    write(one.name, one.select, Verdict.WRONG, one.patch.sha256)
-    assert study.recorded(one).state is State.CAUGHT
+    write(mutant.name, mutant.select, Verdict.WRONG, "another")
+    assert study.recorded(mutant).state is State.NOT_RUN
+    write(mutant.name, mutant.select, Verdict.WRONG, mutant.patch.sha256)
+    assert study.recorded(mutant).state is State.CAUGHT
 
 
-def test_forgetting_removes_the_records_of_the_chosen_alone(study: MutationRun) -> None:
+def test_forget_removes_only_the_records_of_the_given_mutants(study: MutationRun) -> None:
     paths = [study.folder / m.name / "whole" / "records.jsonl" for m in MUTANTS[:2]]
     for path in paths:
         path.parent.mkdir(parents=True)
