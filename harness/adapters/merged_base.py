@@ -23,10 +23,8 @@ from sdcpp.errors import CacheBusy
 #: The number of bytes of merged tensors that the cache keeps. A long run makes many merged models and needs each of
 #: them for one picture of each build.
 KEPT = 3 << 30
-#: The prefix of a merged tensor's full name, and the role of the file that has the tensor. The first matching prefix
-#: counts. The library takes a tensor from the last file that has it. It adds the prefix of a file's role to names that
-#: do not begin with that prefix.
-ROLES = (("model.diffusion_model.", "diffusion_model"), ("", "clip_l"))
+#: The prefix of the diffusion model's tensors in the file of role model.
+DIFFUSION_MODEL = "model.diffusion_model."
 
 #: Increment this number when the same adapters give other files. Cached files are then written again.
 CACHE_VERSION = 2
@@ -41,10 +39,16 @@ def digest(uses: Sequence[Use[AdapterFile]]) -> str:
 def make(base: Base, uses: Sequence[Use[AdapterFile]], *, rounded: bool = False) -> dict[str, Path]:
     """Write the tensors that the adapters change, with all adapters merged, and return the files by role.
 
+    Changed tensors of the diffusion model are the only ones in a file of role diffusion_model, which the library loads
+    after that of role model: it takes a tensor from the last file that has it. If ``base.full_merged_file`` is true,
+    the whole file of role model is written instead. A file of another role, such as clip_l, is written whole and
+    replaces that of the base model; which of two files wins depends on the revision there. For the text encoder of the
+    small base models that is 85 MB, written in 0.3 s.
+
     Files that are in the cache are not written again. The changes are added in float64 and rounded once, to the type of
     the tensor in the base model. That type is F16 for kernels, because the library converts every kernel to F16. It is
     F32 for the other tensors that adapters change. With ``rounded``, which needs a StoredBase, the sums are stored in
-    the type of the base model's weights. If ``base.full_merged_file`` is true, the complete model is written.
+    the type of the base model's weights.
 
     Raises CacheBusy if another process removes the files again and again.
     """
@@ -63,21 +67,17 @@ def make(base: Base, uses: Sequence[Use[AdapterFile]], *, rounded: bool = False)
             floats = {name: array.astype(np.float32) for (_, name), array in sums.items()}
             gguf_types.write(partial / "diffusion_model.gguf", floats, base.kind, quantise=base.quantise)
             return
-        rounded_sums = {
-            (role, name): array.astype(np.float32).astype(NUMPY[base.files[role][name].dtype])
-            for (role, name), array in sums.items()
-        }
-        if base.full_merged_file:
-            changed = {name: array for (role, name), array in rounded_sums.items() if role == "model"}
-            base.write("model", partial / "model.safetensors", changed)
-            return
-        files: dict[str, dict[str, NDArray[np.generic]]] = {}
-        for (_, name), array in rounded_sums.items():
-            overlay = next(overlay for start, overlay in ROLES if name.startswith(start))
-            # Up to sdist 0.3.6 the library adds the prefix of the role to every name, so it is removed here.
-            files.setdefault(overlay, {})[name.removeprefix("model.diffusion_model.")] = array
-        for overlay, arrays in files.items():
-            write_arrays(partial / f"{overlay}.safetensors", "safetensors", arrays)
+        by_role: dict[str, dict[str, NDArray[np.generic]]] = {}
+        for (role, name), array in sums.items():
+            rounded_sum = array.astype(np.float32).astype(NUMPY[base.files[role][name].dtype])
+            by_role.setdefault(role, {})[name] = rounded_sum
+        for role, changed in by_role.items():
+            if role == "model" and not base.full_merged_file:
+                # Up to sdist 0.3.6 the library adds the prefix of the role to every name, so it is removed here.
+                arrays = {name.removeprefix(DIFFUSION_MODEL): array for name, array in changed.items()}
+                write_arrays(partial / "diffusion_model.safetensors", "safetensors", arrays)
+            else:
+                base.write(role, partial / f"{role}.safetensors", changed)
 
     for _ in range(3):
         cache.get_or_create(folder, write)

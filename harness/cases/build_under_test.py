@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from harness.cases.case import Case
 from harness.cases.malformed_file_case import MalformedFileCase
@@ -16,7 +16,8 @@ class BuildUnderTest:
     """One side of a comparison: a build and the cases to run on it.
 
     ``repeat`` is the start of a shell command that reruns one case on this side; the caller appends the quoted id
-    of the case. ``baseline`` is the label of a side, possibly this one: each case is expected to do no worse than
+    of the case. ``lacks`` maps features that the revision does not have to the reasons; see revisions.toml.
+    ``baseline`` is the label of a side, possibly this one: each case is expected to do no worse than
     the same case on that side. If ``baseline`` is empty, expectations.toml says what is expected.
     """
 
@@ -25,8 +26,18 @@ class BuildUnderTest:
     cases: Sequence[Case | MalformedFileCase]
     repeat: str
     baseline: str = ""
+    lacks: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def patches(self) -> frozenset[str]:
         """The names of the patches that the build contains."""
         return frozenset(patch["name"] for patch in self.build.record["patches"])
+
+    @property
+    def supported(self) -> list[Case | MalformedFileCase]:
+        """The cases that need nothing that the revision lacks."""
+        return [case for case in self.cases if not self.why_unsupported(case)]
+
+    def why_unsupported(self, case: Case | MalformedFileCase) -> str:
+        """Return the reason why the revision cannot do what a case needs, or "" if it can."""
+        return self.lacks.get(case.dimensions.get("container", ""), "")

@@ -53,26 +53,28 @@ def program_arguments(program: str, request: ShotRequest, picture: str) -> list[
     return [*arguments, "--output", picture]
 
 
-def command(case: Case | MalformedFileCase, generation: str) -> str:
+def command(case: Case | MalformedFileCase, generation: str, program: str = "") -> str:
     """Return the shell command that reproduces a case in the folder that ``write`` fills, or "" if there is none.
 
-    There is none for a case of several generations: upstream's program uses the same adapters for all its pictures.
+    ``program`` is the name of a fork's program, which must have the options of upstream's. There is no command for a
+    case of several generations: upstream's program uses the same adapters for all its pictures.
     """
-    supported = generation in PROGRAMS and len(case.shot.sequence) == 1
-    return _command(case.shot, generation, "got") if supported else ""
+    program = program or PROGRAMS.get(generation, "")
+    return _command(case.shot, program, "got") if program and len(case.shot.sequence) == 1 else ""
 
 
-def commands(case: Case | MalformedFileCase, generation: str) -> dict[str, str]:
+def commands(case: Case | MalformedFileCase, generation: str, program: str = "") -> dict[str, str]:
     """Return the shell commands for the pictures that a case compares, by "without", "wanted" and "got".
 
-    A picture that upstream's program cannot make is missing from the result.
+    A picture that the program cannot make is missing from the result. The arguments are those of ``command``.
     """
-    if generation not in PROGRAMS:
+    program = program or PROGRAMS.get(generation, "")
+    if not program:
         return {}
-    found = {"without": _command(case.without, generation, "without")}
+    found = {"without": _command(case.without, program, "without")}
     if isinstance(case, Case) and case.wanted:
-        found["wanted"] = _command(case.wanted, generation, "wanted")
-    got = command(case, generation)
+        found["wanted"] = _command(case.wanted, program, "wanted")
+    got = command(case, generation, program)
     return found | ({"got": got} if got else {})
 
 
@@ -104,7 +106,7 @@ def _file_names(shot: Shot) -> dict[Path, str]:
     return names
 
 
-def _command(shot: Shot, generation: str, picture: str) -> str:
+def _command(shot: Shot, program: str, picture: str) -> str:
     request, names = shot.request(SEED), _file_names(shot)
     relative = replace(
         request,
@@ -114,4 +116,4 @@ def _command(shot: Shot, generation: str, picture: str) -> str:
         ),
         lora_dir=Path(),
     )
-    return quoted(program_arguments(f"./{PROGRAMS[generation]}", relative, f"{picture}.png"))
+    return quoted(program_arguments(f"./{program}", relative, f"{picture}.png"))

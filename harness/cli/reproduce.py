@@ -60,7 +60,8 @@ def main(arguments: argparse.Namespace) -> int:
         case = found[0]
         for path in upstream_command.write(case, arguments.output):
             console.note(f"wrote {path}")
-    for picture, command in upstream_command.commands(case, generation).items():
+    commands = upstream_command.commands(case, generation, wanted.program_name)
+    for picture, command in commands.items():
         console.out.print(f"# {picture}\n{command}", markup=False, highlight=False, soft_wrap=True)
     if len(case.shot.sequence) > 1:
         console.note("the case needs several pictures in one context, which upstream's program cannot make")

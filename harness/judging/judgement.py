@@ -30,7 +30,7 @@ def judge(
     judged: dict[tuple[str, str, str, str], Cell] = {}
     for build in builds:
         observed = records.of(build.side.identity)
-        _check_calibration(build.cases, observed, records)
+        _check_calibration(build.supported, observed, records)
         for case in build.cases:
             cell = judge_case(build, case, observed, records, expected)
             key = cell.case, cell.dimensions["mode"], case.shot.base.name
@@ -65,8 +65,26 @@ def judge_case(
     records: Records,
     expected: Sequence[Expectation],
 ) -> Cell:
-    """Return the judgement of one case. Its status follows from ``expected`` alone, whatever the baseline."""
+    """Return the judgement of one case. Its status follows from ``expected`` alone, whatever the baseline.
+
+    A case that needs something that the revision lacks is UNSUPPORTED, as expected; ``observed`` has nothing of it.
+    """
     side, mode = build.side, case.dimensions["mode"]
+    dimensions = {**case.dimensions, "backend": side.backend, "revision": side.revision}
+    asked = plan_digest((shot.name, shot.base.digest) for shot in case.shots)[:12]
+    repeat = f"{build.repeat} {shlex.quote(f'{case.name}@{mode}')}"
+    if missing := build.why_unsupported(case):
+        return Cell(
+            side=side.label,
+            case=case.name,
+            dimensions=dimensions,
+            verdict=Verdict.UNSUPPORTED,
+            status=Status.XFAIL,
+            evidence=missing,
+            reason=missing,
+            asked=asked,
+            repeat=repeat,
+        )
     if isinstance(case, MalformedFileCase):
         comparison = judge_malformed_file(case, observed, records.pictures)
         bound, why = None, _wanted_of_file(case)
@@ -86,7 +104,7 @@ def judge_case(
     return Cell(
         side=side.label,
         case=case.name,
-        dimensions={**case.dimensions, "backend": side.backend, "revision": side.revision},
+        dimensions=dimensions,
         verdict=comparison.verdict,
         status=status,
         effect=comparison.effect,
@@ -102,9 +120,11 @@ def judge_case(
         applying=_apply_cost(case, observed),
         upstream=""
         if comparison.verdict is Verdict.PASS
-        else upstream_command.command(case, build.build.record["generation"]),
-        asked=plan_digest((shot.name, shot.base.digest) for shot in case.shots)[:12],
-        repeat=f"{build.repeat} {shlex.quote(f'{case.name}@{mode}')}",
+        else upstream_command.command(
+            case, build.build.record["generation"], build.build.record.get("program", "")
+        ),
+        asked=asked,
+        repeat=repeat,
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from harness.models import architectures
 from harness.models.architectures import prefixed
-from harness.models.base_model import Base, TensorId, Weight
+from harness.models.base_model import Base, TensorId, Weight, Weights
 
 #: The blocks of the tiny UNet: from the name in diffusers, which adapters use, to the name in LDM.
 _UNET_BLOCKS = {
@@ -68,13 +68,29 @@ _UNET_CONVS = {
 _TEXT_LAYERS = (1, 5, 9)
 
 
-def _text(prefix: str, layers: Iterable[int] = _TEXT_LAYERS) -> dict[str, TensorId]:
-    """Return the targets in the text encoder; ``prefix`` is the prefix of its tensors in the model file."""
+def _text(layers: Iterable[int] = _TEXT_LAYERS) -> dict[str, TensorId]:
+    """Return the targets in the text encoder."""
     return {
-        name: ("model", f"{prefix}{name}.weight")
+        name: ("clip_l", f"{name}.weight")
         for layer in layers
         for part in (*(f"self_attn.{n}_proj" for n in ("q", "k", "v", "out")), "mlp.fc1", "mlp.fc2")
         for name in (f"text_model.encoder.layers.{layer}.{part}",)
+    }
+
+
+def _with_text_encoder(prefix: str, diffusion_model: Weights) -> dict[str, Weights]:
+    """Return the files of a diffusion model and its text encoder; ``prefix`` is that of the text encoder's tensors.
+
+    The matrices of the text encoder that adapters change are in a file of their own, role clip_l, so that a merged
+    model can replace that file. If two files had these tensors, revisions up to 2026-07 would take them from the file
+    of role clip_l, and newer ones from that of role model. The rest of the text encoder is in the model's file, because
+    revisions up to 2026-07 recognise a UNet in it only together with a token embedding.
+    """
+    changed = {name for _, name in _text().values()}
+    text = architectures.clip_l(_TEXT_LAYERS)
+    return {
+        "model": diffusion_model | prefixed(prefix, {n: w for n, w in text.items() if n not in changed}),
+        "clip_l": {name: weight for name, weight in text.items() if name in changed},
     }
 
 
@@ -94,9 +110,12 @@ FLUX_SMALL = Base(
     name="flux-small",
     architecture="flux",
     files={
-        "model": prefixed("model.diffusion_model.", architectures.flux(gain=10.0))
-        | prefixed("text_encoders.clip_l.transformer.", architectures.clip_l(_TEXT_LAYERS)),
-        "taesd": architectures.taesd(16, contrast=0.07, brightness=(0.75, 0.98, 0.61)),
+        **_with_text_encoder(
+            "text_encoders.clip_l.transformer.",
+            prefixed("model.diffusion_model.", architectures.flux(gain=10.0)),
+        ),
+        "taesd": architectures.taesd(16, contrast=0.07, brightness=(0.75, 0.98, 0.61))
+        | architectures.taesd_encoder(16),
     },
     targets={
         name: ("model", f"model.diffusion_model.{name}.weight")
@@ -109,16 +128,18 @@ FLUX_SMALL = Base(
             "single_blocks.0.linear2",
         )
     },
-    groups={"text": _text("text_encoders.clip_l.transformer.")},
+    groups={"text": _text()},
 )
 
 SD1_TINY = Base(
     name="sd1-tiny",
     architecture="sd1",
     files={
-        "model": prefixed("model.diffusion_model.", architectures.sd1_tiny())
-        | prefixed("cond_stage_model.transformer.", architectures.clip_l(_TEXT_LAYERS)),
-        "taesd": architectures.taesd(4, contrast=0.07, brightness=(0.72, 0.95, 0.63)),
+        **_with_text_encoder(
+            "cond_stage_model.transformer.", prefixed("model.diffusion_model.", architectures.sd1_tiny())
+        ),
+        "taesd": architectures.taesd(4, contrast=0.07, brightness=(0.72, 0.95, 0.63))
+        | architectures.taesd_encoder(4),
     },
     targets=_unet(_UNET_BLOCKS),
     groups={
@@ -126,7 +147,7 @@ SD1_TINY = Base(
             group: {name: ("model", f"model.diffusion_model.{ldm}.weight") for name, ldm in convs.items()}
             for group, convs in _UNET_CONVS.items()
         },
-        "text": _text("cond_stage_model.transformer."),
+        "text": _text(),
     },
 )
 
@@ -160,7 +181,7 @@ FLUX_THIN = replace(
     FLUX_SMALL,
     width=32,
     height=32,
-    groups={"text": _text("text_encoders.clip_l.transformer.", layers=(5,))},
+    groups={"text": _text(layers=(5,))},
 )
 SD1_THIN = replace(
     SD1_TINY,
@@ -170,7 +191,7 @@ SD1_THIN = replace(
         for name, tensor in SD1_TINY.targets.items()
         if not name.startswith(("down_blocks.2", "up_blocks.0")) or name.endswith("attn2.to_v")
     },
-    groups={**SD1_TINY.groups, "text": _text("cond_stage_model.transformer.", layers=(1,))},
+    groups={**SD1_TINY.groups, "text": _text(layers=(1,))},
 )
 
 BASES = {base.name: base for base in (FLUX_SMALL, SD1_TINY, SD1, SD1_WHOLE)}

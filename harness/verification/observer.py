@@ -37,9 +37,9 @@ class _Side:
 
     def __init__(self, build: BuildUnderTest, observed: dict[str, Observation]) -> None:
         self.build, self.observed = build, observed
-        self.missing = [shot for shot in unique_shots(build.cases) if shot.name not in observed]
+        self.missing = [shot for shot in unique_shots(build.supported) if shot.name not in observed]
         self._cases: dict[str, list[Case | MalformedFileCase]] = {}
-        for case in build.cases:
+        for case in build.supported:
             for shot in case.shots:
                 self._cases.setdefault(shot.name, []).append(case)
 

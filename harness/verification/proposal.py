@@ -79,7 +79,7 @@ def of_patches(wanted: Revision, patches: Sequence[Patch]) -> Proposal:
     for state in states:
         if state.state is State.CONFLICTS:
             raise series.conflict_error(tree, state.patch, state.detail)
-    origin = f"upstream {wanted.tag or wanted.commit or 'source'} ({wanted.name})"
+    origin = f"{wanted.title} ({wanted.name})"
     return Proposal(
         before=(tree, ()),
         after=(tree, applied),
@@ -132,7 +132,8 @@ def build_sides(
             where = "with the change" if label == AFTER else "the base, without the change"
             raise BuildFailed(f"{error.what} {where}", error.subject, error.remedy) from error
         again = spec.rerun_command(*proposal.again)
-        side = build_under_test(made, label, spec, maker, patched=label == AFTER, again=again)
+        lacks = dict(tree.revision.lacks)
+        side = build_under_test(made, label, spec, maker, patched=label == AFTER, again=again, lacks=lacks)
         found.append(replace(side, baseline=f"{tree.revision.name} {BEFORE}"))
     contents = {side.build.record.get("content") for side in found}
     same = len(found[0].cases) if len(contents) == 1 and None not in contents else 0

@@ -99,7 +99,7 @@ def build_sides(
 
     Raises what fetching, patching and building raise.
     """
-    console.note(f"== {revision.name}: upstream {revision.tag or revision.commit or 'working tree'}")
+    console.note(f"== {revision.name}: {revision.title}")
     tree = workspace.workspace(revision)
     states = series.states(tree, patches)
     for state in states:
@@ -109,16 +109,29 @@ def build_sides(
     for label in spec.sides:
         made = build.build(tree, applied if label == "patched" else (), spec.backend, options=spec.options)
         again = spec.rerun_command(*revision_arguments(revision))
-        found = build_under_test(made, label, spec, maker, patched=label == "patched", again=again)
+        found = build_under_test(
+            made, label, spec, maker, patched=label == "patched", again=again, lacks=dict(revision.lacks)
+        )
         known = {state.patch.name: state.state.value for state in states}
         builds.append(replace(found, side=replace(found.side, build={**made.record, "states": known})))
     return builds
 
 
 def build_under_test(
-    made: Build, label: str, spec: RunSpec, maker: BlockMaker, *, patched: bool, again: Sequence[str]
+    made: Build,
+    label: str,
+    spec: RunSpec,
+    maker: BlockMaker,
+    *,
+    patched: bool,
+    again: Sequence[str],
+    lacks: Mapping[str, str],
 ) -> BuildUnderTest:
-    """Pair a build with the cases it must run. ``again`` is the command that reruns this side only."""
+    """Pair a build with the cases it must run.
+
+    ``again`` is the command that reruns this side only. ``lacks`` maps features that the revision does not have to the
+    reasons.
+    """
     modes = apply_modes(header.read(made.header))
     found = spec.matrix.cases(made.record["generation"], modes, maker)
     name, used = made.record["revision"], backends.get(spec.backend).device
@@ -137,4 +150,5 @@ def build_under_test(
         build=made,
         cases=select(found, spec.select, spec.where),
         repeat=quoted([*again, "--case"]),
+        lacks=lacks,
     )

@@ -28,8 +28,8 @@ from sdcpp.source import workspace
 from sdcpp.source.workspace import Tree
 
 LOG = "build.log"
-#: The CMake target of upstream's library.
-TARGET = "stable-diffusion"
+#: The CMake option that also builds upstream's command-line program. The presets switch it off.
+_PROGRAM_OPTION = "SD_BUILD_EXAMPLES"
 #: A part of every identity. Raise it when the content of a build folder changes.
 _FORMAT = 1
 #: The project's own files that shape a build. When the content of one changes, builds get another identity. Paths do
@@ -116,11 +116,12 @@ def program(tree: Tree, *, jobs: int | None = None) -> Path:
     for a tree without the program.
     """
     backends.require(backends.get("cpu"))
-    options, tools = {"SD_BUILD_EXAMPLES": "ON"}, toolchain.describe("cpu")
+    options, tools = {_PROGRAM_OPTION: "ON"}, toolchain.describe("cpu")
     maker = cmake.Project(source=project.ROOT, folder=_objects(tree, "cpu", options, tools))
     with cache.lock(tree.path):
         prepared = series.prepare(tree, ())
-        recipe = prepared.path / "examples" / "cli" / "CMakeLists.txt"
+        folder = Path(tree.revision.program).parent if tree.revision.program else Path("examples", "cli")
+        recipe = prepared.path / folder / "CMakeLists.txt"
         found = (
             re.search(r"set\(TARGET +(\S+)\)", recipe.read_text(encoding="utf-8"))
             if recipe.exists()
@@ -130,7 +131,7 @@ def program(tree: Tree, *, jobs: int | None = None) -> Path:
             raise BuildFailed(
                 "the source has no command-line program", prepared.path, "choose another revision"
             )
-        maker.configure("cpu", {**_values(prepared), **options})
+        maker.configure("cpu", {**_values(prepared), **options, **tree.revision.options(options)})
         maker.build([found[1]], jobs=jobs)
     return maker.artifact(found[1])
 
@@ -162,13 +163,13 @@ def _make(
     values = {
         **_values(prepared),
         "SDCPP_ABI_DIR": abi.as_posix(),
-        **revision.options(backends.get(name).options),
+        **revision.options({_PROGRAM_OPTION: "OFF", **backends.get(name).options}),
         **options,
     }
     maker = cmake.Project(source=project.ROOT, folder=objects)
     maker.configure(name, values, env=toolchain.environment(name))
     try:
-        maker.build([TARGET, "abi-table"], jobs=jobs)
+        maker.build([revision.target, "abi-table"], jobs=jobs)
     except BuildFailed as error:
         if "abi_entries.h" in error.subject:
             raise LayoutMismatch(
@@ -178,14 +179,16 @@ def _make(
         place = re.compile(rf"\S*{re.escape(prepared.path.name)}/|(?:\.\./)+")
         raise BuildFailed(error.what, place.sub("", error.subject), error.remedy) from error
     table = _ask(maker.artifact("abi-table"), parsed)
-    library = maker.artifact(TARGET)
+    library = maker.artifact(revision.target)
     shutil.copy2(library, result / library.name)
     shutil.copy2(public, result / HEADER)
     shutil.copy2(objects / "build.log", result / LOG)
     (result / TABLE).write_text(table, encoding="utf-8")
+    fork = {"fork": revision.title, "program": revision.program_name} if revision.fork_of else {}
     return {
         "library": library.name,
         "revision": revision.name,
+        **fork,
         "commit": revision.commit,
         "tag": revision.tag,
         "ggml_commit": revision.ggml_commit,
@@ -201,7 +204,7 @@ def _make(
         "generator": "Ninja",
         "launcher": compiler_cache.name if compiler_cache else None,
         "generation": api.name_generation(parsed),
-        "content": maker.content(TARGET),
+        "content": maker.content(revision.target),
         "platform": platform.platform(),
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }

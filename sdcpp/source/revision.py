@@ -22,8 +22,14 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SDIST_FIELDS = ("package", "version", "sha256", "folder")
 _FIELDS = frozenset(
-    (*_SDIST_FIELDS, "git", "commit", "date", "tag", "ggml_commit", "lora_api", "evidence", "renamed")
+    (
+        *_SDIST_FIELDS,
+        *("git", "commit", "date", "tag", "ggml_commit", "lora_api", "evidence", "renamed"),
+        *("fork_of", "target", "ggml", "program", "lacks"),
+    )
 )
+#: What ``lacks`` may name: the reader of a container of adapters, and upstream's function ``convert``.
+FEATURES = ("ckpt", "convert")
 #: The kinds of evidence for the commit of a revision; see the top of revisions.toml.
 EVIDENCE = ("exact", "metadata", "inferred")
 
@@ -65,7 +71,12 @@ Origin = Sdist | Git | Folder
 class Revision:
     """A state of upstream's source. Unknown values are None.
 
-    ``evidence`` is one of EVIDENCE. ``renamed`` has pairs of a CMake option and its name in this revision.
+    - ``evidence`` is one of EVIDENCE.
+    - ``renamed`` has pairs of a CMake option and its name in this revision.
+    - ``fork_of`` is the commit of upstream that a fork started from; None means that this is upstream's own source.
+    - ``target`` is the CMake target of the library, and ``ggml`` the folder of ggml in the source tree.
+    - ``program`` is the folder and the file name of the command-line program, None where upstream has it.
+    - ``lacks`` has pairs of one of FEATURES that this revision does not have, and the reason.
     """
 
     name: str
@@ -77,6 +88,25 @@ class Revision:
     lora_api: str | None
     evidence: str | None = None
     renamed: tuple[tuple[str, str], ...] = ()
+    fork_of: str | None = None
+    target: str = "stable-diffusion"
+    ggml: str = "ggml"
+    program: str | None = None
+    lacks: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def title(self) -> str:
+        """What the source is, in a few words: upstream's tag or commit, or the fork and the commit it started from."""
+        if self.fork_of is None:
+            return f"upstream {self.tag or self.commit or 'working tree'}"
+        origin = self.origin
+        name = f"{origin.package} {origin.version}" if isinstance(origin, Sdist) else f"git {self.commit}"
+        return f"{name}, a fork of upstream as of {self.fork_of[:8]}"
+
+    @property
+    def program_name(self) -> str:
+        """The file name of a fork's command-line program, or ""."""
+        return PurePosixPath(self.program or "").name
 
     def options(self, entries: Mapping[str, str]) -> dict[str, str]:
         """Return those of the CMake cache entries that have another name in this revision, with that name."""
@@ -105,7 +135,8 @@ def find(name: str, path: Path = project.REVISIONS) -> Revision:
     known = load(path)
     if name in known:
         return known[name]
-    versions = {r.origin.version: r for r in known.values() if isinstance(r.origin, Sdist)}
+    own = [known[other] for other in known if known[other].fork_of is None]
+    versions = {r.origin.version: r for r in own if isinstance(r.origin, Sdist)}
     if name in versions:
         return versions[name]
     near = difflib.get_close_matches(name, known)
@@ -165,7 +196,7 @@ def _check(name: str, entry: object) -> list[str]:
         complaints.append("its name may have only letters, digits, '.', '_' and '-'")
     complaints += [
         f"{field} must be a string that is not empty"
-        for field in sorted(_FIELDS - {"date", "renamed"} & entry.keys())
+        for field in sorted(_FIELDS - {"date", "renamed", "lacks"} & entry.keys())
         if not (isinstance(entry[field], str) and entry[field])
     ]
     if complaints:
@@ -178,10 +209,12 @@ def _check(name: str, entry: object) -> list[str]:
             complaints.append("git without commit: give the commit, all 40 digits")
     else:
         complaints += [f"{field} is missing" for field in _SDIST_FIELDS if field not in entry]
-        complaints += _check_folder(entry.get("folder", "."))
+        complaints += _check_folder(entry.get("folder", "."), "folder", "sdist")
         if not _SHA256.fullmatch(entry.get("sha256", "0" * 64)):
             complaints.append("sha256 must be 64 lower-case hexadecimal digits")
-    for field in ("commit", "ggml_commit"):
+    for field in ("ggml", "program"):
+        complaints += _check_folder(entry.get(field, "."), field, "source tree")
+    for field in ("commit", "ggml_commit", "fork_of"):
         if not _COMMIT.fullmatch(entry.get(field, "0" * 40)):
             complaints.append(f"{field} must be all 40 lower-case hexadecimal digits")
     if not isinstance(entry.get("date", datetime.date.min), datetime.date):
@@ -198,12 +231,19 @@ def _check_choices(entry: Mapping[str, Any]) -> list[str]:
     renamed = entry.get("renamed", {})
     if not isinstance(renamed, dict) or not all(isinstance(new, str) and new for new in renamed.values()):
         complaints.append('renamed must be a table of names, such as { SD_CUDA = "SD_CUBLAS" }')
+    lacks = entry.get("lacks", {})
+    if not isinstance(lacks, dict) or not all(isinstance(why, str) and why for why in lacks.values()):
+        complaints.append(
+            'lacks must be a table of reasons, such as { ckpt = "the fork has no ckpt reader" }'
+        )
+    elif unknown := sorted(lacks.keys() - set(FEATURES)):
+        complaints.append(f"lacks may name {', '.join(FEATURES)}, not {', '.join(unknown)}")
     return complaints
 
 
-def _check_folder(folder: str) -> list[str]:
+def _check_folder(folder: str, field: str, where: str) -> list[str]:
     parts = PurePosixPath(folder)
-    return ["folder must stay inside the sdist"] if parts.is_absolute() or ".." in parts.parts else []
+    return [f"{field} must stay inside the {where}"] if parts.is_absolute() or ".." in parts.parts else []
 
 
 def _revision(name: str, entry: Mapping[str, Any]) -> Revision:
@@ -223,4 +263,8 @@ def _revision(name: str, entry: Mapping[str, Any]) -> Revision:
         lora_api=texts.get("lora_api"),
         evidence=texts.get("evidence"),
         renamed=tuple(entry.get("renamed", {}).items()),
+        fork_of=texts.get("fork_of"),
+        program=texts.get("program"),
+        lacks=tuple(entry.get("lacks", {}).items()),
+        **{field: texts[field] for field in ("target", "ggml") if field in texts},
     )

@@ -60,7 +60,7 @@ def workspace(revision: Revision) -> Tree:
     origin = revision.origin
     path = cache.root() / cache.TREES / _folder_name(revision)
     if isinstance(origin, Folder):
-        _require_source_tree(origin.path)
+        _require_source_tree(origin.path, revision)
     cache.get_or_create(path, lambda partial: _create(revision, partial))
     if isinstance(origin, Folder):
         with cache.lock(path.with_name(f"{path.name}.snapshot")):
@@ -93,7 +93,7 @@ def _create(revision: Revision, path: Path) -> None:
         repository.check_git("read-tree", base)
         repository.check_git("checkout-index", "--all", "--index")
     else:
-        _require_source_tree(path)
+        _require_source_tree(path, revision)
         repository.create()
         base = repository.commit_all()
         repository.check_git("update-ref", BASE, base)
@@ -102,7 +102,7 @@ def _create(revision: Revision, path: Path) -> None:
         repository.check_git("tag", revision.tag, base)
 
 
-def _require_source_tree(path: Path) -> None:
+def _require_source_tree(path: Path, revision: Revision) -> None:
     """Raise SourceInvalid, with all missing files, unless a folder has the source of stable-diffusion.cpp."""
     if not path.is_dir():
         raise SourceInvalid("no such folder", path, "give the folder with upstream's CMakeLists.txt")
@@ -117,11 +117,17 @@ def _require_source_tree(path: Path) -> None:
         )
     modules = path / ".gitmodules"
     listed = modules.read_text("utf-8", "replace") if modules.is_file() else ""
-    if re.search(r"^\s*path\s*=\s*ggml\s*$", listed, re.MULTILINE) and not any((path / "ggml").glob("*")):
+    if any((path / revision.ggml).glob("*")):
+        return
+    if re.search(rf"^\s*path\s*=\s*{re.escape(revision.ggml)}\s*$", listed, re.MULTILINE):
         raise SourceInvalid(
-            "the submodule ggml is missing",
+            f"the submodule {revision.ggml} is missing",
             path,
             "run `git submodule update --init --recursive` in this folder",
+        )
+    if revision.fork_of:
+        raise SourceInvalid(
+            "the source tree does not have ggml in this folder", revision.ggml, "correct `ggml` of its entry"
         )
 
 

@@ -27,13 +27,16 @@ def test_merged_tensors_are_in_a_file_for_each_role_with_the_types_of_the_base()
             "model": {
                 "model.diffusion_model.a.weight": Weight(shape=(8, 8), std=0.1, dtype="F32"),
                 "model.diffusion_model.k.weight": Weight(shape=(4, 4, 3, 3), std=0.1),
-                "encoder.t.weight": Weight(shape=(8, 8), std=0.1, dtype="F32"),
-            }
+            },
+            "clip_l": {
+                "t.weight": Weight(shape=(8, 8), std=0.1, dtype="F32"),
+                "u.weight": Weight(shape=(8, 8), std=0.1, dtype="F32"),
+            },
         },
         targets={"a": ("model", "model.diffusion_model.a.weight")},
         groups={
             "conv3x3": {"k": ("model", "model.diffusion_model.k.weight")},
-            "text": {"t": ("model", "encoder.t.weight")},
+            "text": {"t": ("clip_l", "t.weight")},
         },
     )
     adapter = Adapter(
@@ -43,7 +46,13 @@ def test_merged_tensors_are_in_a_file_for_each_role_with_the_types_of_the_base()
     paths = merged_base.make(base, [Use(file=file)])
     assert set(paths) == {"diffusion_model", "clip_l"}
     loaded = {role: load_file(path) for role, path in paths.items()}
-    assert set(loaded["clip_l"]) == {"encoder.t.weight"}
+    assert set(loaded["clip_l"]) == {"t.weight", "u.weight"}, "the file replaces that of the base model"
+    text_change = next(array for name, array in file.values().items() if name.startswith("lora_te"))
+    assert np.allclose(loaded["clip_l"]["t.weight"], base.weight("t") + text_change)
+    assert np.array_equal(loaded["clip_l"]["u.weight"], base.values(("clip_l", "u.weight")))
+    assert set(loaded["diffusion_model"]) == {"a.weight", "k.weight"}, (
+        "the file is loaded after the base model's"
+    )
     kernel = loaded["diffusion_model"]["k.weight"]
     assert kernel.dtype == np.float16
     change = file.values()["lora_unet_k.diff"]
@@ -53,8 +62,8 @@ def test_merged_tensors_are_in_a_file_for_each_role_with_the_types_of_the_base()
     assert np.allclose(linear, base.weight("a") + file.values()["lora_unet_a.diff"])
     assert merged_base.make(base, [Use(file=file)]) == paths
     alone = merged_base.make(dataclasses.replace(base, name="alone", full_merged_file=True), [Use(file=file)])
-    (full,) = (load_file(path) for path in alone.values())
-    assert list(alone) == ["model"]
+    assert set(alone) == {"model", "clip_l"}
+    full = load_file(alone["model"])
     assert set(full) == set(base.files["model"])
     for name in ("a", "k"):
         assert np.array_equal(

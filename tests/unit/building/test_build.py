@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from collections.abc import Callable
@@ -88,6 +89,35 @@ def test_the_record_tells_what_it_was_made_from(tree: Tree, patch: series.Patch)
     assert record["seconds"] > 0
     assert (made.folder / "build.log").is_file()
     assert made.backend == "cpu"
+
+
+@pytest.mark.usefixtures("cache_folder")
+def test_a_fork_is_built_by_its_record(tmp_path: Path) -> None:
+    source = fakelib.tree(tmp_path / "fork", target="theirs")
+    (source / "kernels").mkdir()
+    (source / "kernels" / "ggml.c").write_text("", encoding="utf-8")
+    cli = source / "tools" / "cli"
+    cli.mkdir(parents=True)
+    (cli / "main.c").write_text("int main(void) { return 0; }\n", encoding="utf-8")
+    (cli / "CMakeLists.txt").write_text("set(TARGET their-cli)\n", encoding="utf-8")
+    with (source / "CMakeLists.txt").open("a", encoding="utf-8") as recipe:
+        recipe.write("if(THEIR_CLI)\n  add_executable(their-cli tools/cli/main.c)\nendif()\n")
+    fork = dataclasses.replace(
+        revision.from_folder(source),
+        fork_of="d" * 40,
+        target="theirs",
+        ggml="kernels",
+        program="tools/cli/their-program",
+        renamed=(("SD_BUILD_EXAMPLES", "THEIR_CLI"),),
+    )
+    tree = workspace.workspace(fork)
+    made = build.build(tree)
+    assert library.load(made).call_text("sd_get_system_info") == "System Info: fake"
+    assert made.record["fork"] == fork.title
+    assert (made.record["program"], made.record["commit"]) == ("their-program", None)
+    assert build.program(tree).stem == "their-cli"
+    with pytest.raises(BuildFailed, match="stable-diffusion"):
+        build.build(workspace.workspace(dataclasses.replace(fork, target="stable-diffusion", tag="other")))
 
 
 def test_without_a_change_there_is_no_work(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,6 +69,8 @@ def test_the_commands_of_a_case_name_the_files_that_are_written_beside_them(
         assert ("merged-" in command) == (picture == "wanted")
     assert upstream_command.command(case, "C") == commands["got"]
     assert upstream_command.command(case, "B").startswith("./sd ")
+    assert upstream_command.command(case, "C", "theirs").startswith("./theirs ")
+    assert all(c.startswith("./theirs ") for c in upstream_command.commands(case, "A", "theirs").values())
 
 
 def test_what_upstreams_program_cannot_do_has_no_command(case: Case) -> None:

@@ -94,17 +94,20 @@ def make(folder: Path, generation: str = "C", facts: Mapping[str, object] | None
     return build_folder.read(folder)
 
 
-def tree(folder: Path, generation: str = "C") -> Path:
-    """Write a source tree of one of FAKES that CMake builds like upstream's, and return ``folder``."""
+def tree(folder: Path, generation: str = "C", target: str = "stable-diffusion") -> Path:
+    """Write a source tree of one of FAKES that CMake builds like upstream's, and return ``folder``.
+
+    ``target`` is the CMake target of the library.
+    """
     folder.mkdir(parents=True)
     shutil.copy(HERE / "fake.c", folder / "fake.c")
     (folder / build_folder.HEADER).write_text(header_text(generation), encoding="utf-8")
     (folder / "CMakeLists.txt").write_text(
         "cmake_minimum_required(VERSION 3.12)\n"
-        "project(stable-diffusion C)\n"
+        f"project({target} C)\n"
         "set(CMAKE_LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)\n"
-        "add_library(stable-diffusion SHARED fake.c)\n"
-        "target_include_directories(stable-diffusion PUBLIC .)\n",
+        f"add_library({target} SHARED fake.c)\n"
+        f"target_include_directories({target} PUBLIC .)\n",
         encoding="utf-8",
     )
     return folder

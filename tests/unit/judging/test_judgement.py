@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.cases.build_under_test import BuildUnderTest
+from harness.cases.case import Case
 from harness.judging.judgement import judge
 from harness.records.record import Records
 from harness.records.verdict import Status, Verdict
@@ -41,6 +42,29 @@ def test_what_fails_without_the_change_too_is_known(
     for cell in cells:
         assert cell.status is (Status.PASS if cell.verdict is Verdict.PASS else Status.XFAIL)
         assert bool(cell.reason) == (cell.verdict is not Verdict.PASS)
+
+
+def test_what_the_revision_lacks_is_not_run_and_is_unsupported(
+    before_and_after: list[BuildUnderTest], tmp_path: Path
+) -> None:
+    first = before_and_after[0].cases[0]
+    assert isinstance(first, Case)
+    other = dataclasses.replace(first, name="ckpt", dimensions={**first.dimensions, "container": "ckpt"})
+    shot = dataclasses.replace(other.shot, sequence=(*other.shot.sequence, ()))
+    cases = [dataclasses.replace(other, shot=shot), *before_and_after[0].cases[1:4]]
+    sides = [
+        dataclasses.replace(side, cases=cases, lacks={"ckpt": "no such reader"}) for side in before_and_after
+    ]
+    assert sides[0].supported == cases[1:]
+    records = both(run_sides(sides[:1], tmp_path, title="", command="", jobs=2))
+    assert shot.name not in {name for _, name in records.observations}
+    cells = list(judge(sides, records, []))
+    found = [cell for cell in cells if cell.case == "ckpt"]
+    assert [(cell.side, cell.verdict, cell.status) for cell in found] == [
+        ("fake", Verdict.UNSUPPORTED, Status.XFAIL),
+        ("fake after", Verdict.UNSUPPORTED, Status.XFAIL),
+    ]
+    assert {(cell.evidence, cell.reason) for cell in found} == {("no such reader", "no such reader")}
 
 
 def test_what_passed_without_the_change_and_fails_with_it_is_red(

@@ -43,13 +43,14 @@ def test_the_projects_own_file() -> None:
     assert isinstance(new.origin, revision.Sdist)
     assert new.origin.filename == "stable_diffusion_cpp_python-0.4.7.tar.gz"
     for entry in known.values():
-        assert entry.commit
-        assert entry.tag is None or entry.commit[:7] in entry.tag
+        assert bool(entry.commit) != bool(entry.fork_of)
+        assert entry.tag is None or (entry.commit or "")[:7] in entry.tag
 
 
 def test_every_sdist_of_the_registry_is_named_once_and_found_by_its_version() -> None:
     known = revision.load()
-    sdists = {n: r.origin for n, r in known.items() if isinstance(r.origin, revision.Sdist)}
+    own = {n: r.origin for n, r in known.items() if r.fork_of is None}
+    sdists = {n: origin for n, origin in own.items() if isinstance(origin, revision.Sdist)}
     assert len({origin.version for origin in sdists.values()}) == len(sdists) == 37
     assert len({origin.sha256 for origin in sdists.values()}) == 37
     dates = [known[name].date or "" for name in sdists]
@@ -61,6 +62,40 @@ def test_an_option_has_the_name_that_the_revision_knows_it_by() -> None:
     wanted = {"SD_CUDA": "ON", "SD_VULKAN": "ON"}
     assert revision.find("0.2.2").options(wanted) == {"SD_CUBLAS": "ON"}
     assert revision.find("0.2.3").options(wanted) == {}
+
+
+FORK = f"""
+[fork]
+package = "their-fork"
+version = "1.0"
+sha256 = "{"c" * 64}"
+folder = "vendor/theirs"
+fork_of = "{"d" * 40}"
+target = "theirs"
+ggml = "kernels"
+program = "cli/their-program"
+lacks = {{ ckpt = "they removed it" }}
+"""
+
+
+def test_a_fork_is_a_record_with_its_own_layout(tmp_path: Path) -> None:
+    known = load(tmp_path, GOOD + FORK)
+    fork, upstream = known["fork"], known["2025-12"]
+    assert (fork.target, fork.ggml, fork.program_name) == ("theirs", "kernels", "their-program")
+    assert (upstream.target, upstream.ggml, upstream.program_name) == ("stable-diffusion", "ggml", "")
+    assert dict(fork.lacks) == {"ckpt": "they removed it"}
+    assert (fork.commit, upstream.lacks) == (None, ())
+    assert fork.title == "their-fork 1.0, a fork of upstream as of dddddddd"
+    assert known["branch"].title == f"upstream {'b' * 40}"
+    # Another package may have the same version.
+    assert revision.find("1.0", tmp_path / "revisions.toml") == upstream
+
+
+def test_the_projects_own_fork_says_what_it_is() -> None:
+    fork = revision.find("2026-07")
+    assert fork.title == "gguf-diffusion 0.0.8, a fork of upstream as of 45714b10"
+    assert set(dict(fork.lacks)) == {"ckpt", "convert"}
+    assert fork.options({"SD_BUILD_EXAMPLES": "OFF"}) == {"SD_BUILD_CLI": "OFF"}
 
 
 def test_both_origins(tmp_path: Path) -> None:
@@ -88,6 +123,13 @@ def test_both_origins(tmp_path: Path) -> None:
         ('lora_api = "B"', 'lora_api = "D"', "2025-12: lora_api must be one of A, B, C"),
         ('lora_api = "B"', 'evidence = "sure"', "2025-12: evidence must be one of exact, metadata, inferred"),
         ('lora_api = "B"', 'renamed = "x"', "2025-12: renamed must be a table of names"),
+        ('lora_api = "B"', "target = 1", "2025-12: target must be a string"),
+        ('lora_api = "B"', 'ggml = "../ggml"', "2025-12: ggml must stay inside the source tree"),
+        ('lora_api = "B"', 'program = "/bin/sd"', "2025-12: program must stay inside the source tree"),
+        ('lora_api = "B"', 'fork_of = "main"', "2025-12: fork_of must be all 40"),
+        ('lora_api = "B"', 'lacks = "ckpt"', "2025-12: lacks must be a table of reasons"),
+        ('lora_api = "B"', 'lacks = { ckpt = "" }', "2025-12: lacks must be a table of reasons"),
+        ('lora_api = "B"', 'lacks = { vae = "x" }', "2025-12: lacks may name ckpt, convert, not vae"),
         ("date = 2025-12-07", 'date = "lately"', "2025-12: date must be a date"),
         ('lora_api = "B"', 'lora = "B"', "2025-12: unknown field lora"),
         ("[branch]", '["a branch/x"]', "a branch/x: its name may have"),

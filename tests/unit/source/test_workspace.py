@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import signal
@@ -127,6 +128,16 @@ def test_a_git_commit_with_its_submodule(tmp_path: Path) -> None:
         bases.add(tree.base)
     assert len(bases) == 1
     assert git_repositories.listing(tmp_path / "remote") == before
+
+
+def test_the_folder_of_ggml_is_the_one_of_the_record(tmp_path: Path) -> None:
+    git_repositories.with_submodule(tmp_path / "remote")
+    upstream = os.fspath(tmp_path / "remote" / "upstream")
+    commit = git_repositories.git(tmp_path / "remote" / "upstream", "rev-parse", "HEAD").strip()
+    fork = dataclasses.replace(from_git(upstream, commit), name="fork", fork_of="d" * 40)
+    assert workspace.workspace(fork).path.is_dir()
+    with pytest.raises(SourceInvalid, match="does not have ggml in this folder: kernels"):
+        workspace.workspace(dataclasses.replace(fork, name="moved", ggml="kernels"))
 
 
 def test_a_commit_that_is_not_there(tmp_path: Path) -> None:
