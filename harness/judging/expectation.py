@@ -111,9 +111,12 @@ def status_and_reason(
 
 
 def status(verdict: Verdict, expected: Expectation | None) -> Status:
-    """Return the status of a verdict, given the expectation for its case. Without one, the case should pass."""
-    if verdict in (Verdict.UNSUPPORTED, Verdict.SKIPPED):
-        return Status.SKIPPED
+    """Return the status of a verdict, given the expectation for its case. Without one, the case should pass.
+
+    An expectation may also say that the case cannot be judged, with UNJUDGED, UNSUPPORTED or another such verdict.
+    """
     if verdict is Verdict.PASS:
         return Status.PASS if not expected or verdict in expected.verdicts else Status.XPASS
-    return Status.XFAIL if expected and verdict in expected.verdicts else Status.UNEXPECTED
+    if expected and verdict in expected.verdicts:
+        return Status.XFAIL
+    return Status.SKIPPED if verdict in (Verdict.UNSUPPORTED, Verdict.SKIPPED) else Status.UNEXPECTED

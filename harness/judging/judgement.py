@@ -13,8 +13,10 @@ from harness.cases.malformed_file_case import MalformedFileCase
 from harness.judging import expectation, oracle
 from harness.judging.expectation import Expectation
 from harness.judging.survival import judge_malformed_file
+from harness.records.change import ChangeKind, change_kind
 from harness.records.record import Cell, Observation, Records
-from harness.records.verdict import Status, Verdict, worse
+from harness.records.verdict import NOT_JUDGED, Status, Verdict
+from harness.text import one_line
 
 if TYPE_CHECKING:
     from harness.cases.build_under_test import BuildUnderTest
@@ -43,12 +45,16 @@ def _relative_to(before: Cell | None, cell: Cell) -> Cell:
 
     ``before`` is the same case on the baseline side, or None if the case did not run there.
     """
-    if cell.status is Status.SKIPPED:
-        return cell
     if cell.verdict is Verdict.PASS:
         return replace(cell, status=Status.PASS, reason="")
-    if before is None or worse(before.verdict, cell.verdict):
+    change = change_kind(before, cell)
+    if before is None or change is ChangeKind.REGRESSED:
         return replace(cell, status=Status.UNEXPECTED, reason="")
+    if cell.verdict in NOT_JUDGED or (change is ChangeKind.NOT_JUDGED and before is not cell):
+        if cell.status is Status.XFAIL:
+            return cell
+        reason = "" if before is cell else "not judged without the change either"
+        return replace(cell, status=Status.SKIPPED, reason=reason)
     if before is cell:
         reason = cell.reason or "fails without the change"
     elif before.verdict is cell.verdict:
@@ -91,6 +97,10 @@ def judge_case(
     else:
         comparison = oracle.judge(case, observed, records.pictures)
         bound, why = _bound(case, comparison)
+    failure = _base_failure(case, observed)
+    # The case without an adapter keeps its verdict: it is what the library does. A fallback keeps its own, too.
+    if failure and any(case.shot.sequence) and comparison.verdict is not Verdict.MISDIRECTED:
+        comparison = oracle.Comparison(verdict=Verdict.UNJUDGED, evidence=failure)
     status, reason = expectation.status_and_reason(
         comparison.verdict,
         expected,
@@ -125,7 +135,24 @@ def judge_case(
         ),
         asked=asked,
         repeat=repeat,
+        # A variant of a base model, with weights of another type, does not stand for the base model.
+        base_failure=failure if case.shot.base.name == case.dimensions["base"] else "",
     )
+
+
+def _base_failure(case: Case | MalformedFileCase, observed: Mapping[str, Observation]) -> str:
+    """Return why the base model of a case makes no picture without an adapter, or "" if it makes one.
+
+    The pictures are the one that the case is compared with, and the one in the apply mode of the case if that is made.
+    """
+    for shot in (case.without, replace(case.shot, sequence=((),))):
+        seen = observed.get(shot.name)
+        if seen and seen.outcome != "picture":
+            _, quote = oracle.verdict_without_picture(seen)
+            opens = seen.outcome != "refused" or "open" in seen.seconds
+            what = f"makes no picture without an adapter in mode {shot.mode}" if opens else "does not open"
+            return f"the base model {shot.base.name} {what}: {one_line(quote, 240)}"
+    return ""
 
 
 def _wanted_of_file(case: MalformedFileCase) -> str:

@@ -116,7 +116,9 @@ def judge(case: Case, observed: Mapping[str, Observation], pictures: Mapping[str
         shot = labels[label]
         if digest is None and shot is not None:
             return Comparison(
-                verdict=Verdict.UNJUDGED, evidence=f"{shot.name}: {_quote(observed[shot.name])}"
+                verdict=Verdict.UNJUDGED,
+                evidence=f"{shot.name}: {_quote(observed[shot.name])}",
+                pictures=hashes,
             )
 
     def pixels(shot: Shot) -> Pixels | None:

@@ -38,7 +38,11 @@ def judge_malformed_file(
         digest = observed[shot.name].picture
         if digest is None:
             _, evidence = oracle.verdict_without_picture(observed[shot.name])
-            return Comparison(verdict=Verdict.UNJUDGED, evidence=f"{shot.name}: {evidence}")
+            return Comparison(
+                verdict=Verdict.UNJUDGED,
+                evidence=f"{shot.name}: {evidence}",
+                pictures={"got": own.picture or ""},
+            )
         references[label] = pictures[digest]
     assert own.picture is not None  # noqa: S101 - the outcome is a picture
     got = pictures[own.picture]

@@ -105,6 +105,9 @@ class Cell:
     reason why there is none. ``asked`` is a digest of the files and pictures that the case needs: cells of two machines
     can be compared only if it is the same.
 
+    ``base_failure`` is the reason why the base model makes no picture without an adapter on this side, or "" if it
+    makes one. Such a side judges nothing with this base model: see ``harness.judging.unjudged``.
+
     ``applying`` is the cost of a single picture with an adapter: wall-clock "seconds", "processor" seconds, "more"
     processor seconds than a picture without an adapter, and the peak "memory" of the process in bytes. It is empty if
     there is no picture.
@@ -129,6 +132,7 @@ class Cell:
     repeat: str = ""
     asked: str = ""
     upstream: str = ""
+    base_failure: str = ""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -17,21 +17,26 @@ class Verdict(StrEnum):
     UNSUPPORTED = "UNSUPPORTED"  # the device or the revision cannot do this
     SKIPPED = "SKIPPED"  # this machine has no such device
     MISDIRECTED = "MISDIRECTED"  # the library ran on another backend than the requested one
-    UNJUDGED = "UNJUDGED"  # a picture that the oracles compare with could not be made
+    UNJUDGED = (
+        "UNJUDGED"  # a picture to compare with could not be made, or the adapter changes it too little
+    )
 
 
-#: Verdicts that say nothing about the library on this backend.
-UNTRIED = frozenset({Verdict.UNSUPPORTED, Verdict.SKIPPED, Verdict.MISDIRECTED, Verdict.UNJUDGED})
+#: Verdicts that say nothing about what the library does with an adapter.
+NOT_JUDGED = frozenset({Verdict.UNSUPPORTED, Verdict.SKIPPED, Verdict.MISDIRECTED, Verdict.UNJUDGED})
 #: Verdicts on a process that did not survive.
-_LOST = frozenset({Verdict.ABORT, Verdict.TIMEOUT})
+LOST = frozenset({Verdict.ABORT, Verdict.TIMEOUT})
 
 
 def worse(before: Verdict, after: Verdict) -> bool:
     """Tell whether a change from one verdict to another is a regression.
 
-    It is one if the case passed before, or if the process survived before and does not survive now.
+    It is one if the case passed before, if the process survived before and does not survive now, or if the case was
+    judged before and is not judged now. Nothing is worse than a process that did not survive before.
     """
-    return before is not after and (before is Verdict.PASS or (after in _LOST and before not in _LOST))
+    if before is after or before in NOT_JUDGED or before in LOST:
+        return False
+    return before is Verdict.PASS or after in LOST or after in NOT_JUDGED
 
 
 class Status(StrEnum):
@@ -41,7 +46,7 @@ class Status(StrEnum):
     XFAIL = "XFAIL"  # failed, as an expectation says
     XPASS = "XPASS"  # passed although an expectation says that it fails: remove the expectation
     UNEXPECTED = "UNEXPECTED"  # failed, and no expectation says so
-    SKIPPED = "SKIPPED"  # nothing was tried
+    SKIPPED = "SKIPPED"  # not judged
 
 
 #: Statuses because of which a run does not exit with 0.

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 
 from harness.records.record import Cell, Run, Side
-from harness.records.verdict import UNTRIED, Status, Verdict
+from harness.records.verdict import NOT_JUDGED, Status, Verdict
 from harness.reports import before_after, builds
 from harness.reports.table import ReportTable, case_id
 from harness.reports.vocabulary import VERDICTS
@@ -54,7 +54,7 @@ def defects(table: ReportTable) -> list[list[Cell]]:
     }
     groups: dict[tuple[str, str, str], list[Cell]] = {}
     for cell in table.records.cells:
-        failed = cell.verdict is not Verdict.PASS and cell.verdict not in UNTRIED
+        failed = cell.verdict is not Verdict.PASS and cell.verdict not in NOT_JUDGED
         if failed and id(cell) not in repeated:
             groups.setdefault((cell.side, cell.verdict, _signature(cell)), []).append(cell)
     return sorted(groups.values(), key=lambda cells: cells[0].status is not Status.UNEXPECTED)

@@ -4,6 +4,8 @@
  *                                      or a part of an adapter's path, which then happens with that adapter only
  *   FAKE_FREED, FAKE_OVERFLOW          likewise: when to read what is freed, or to overflow an int; both go unseen
  *                                      without a sanitizer
+ *   FAKE_OPEN_FAILS                    a part of the path of a model file: a model with such a file does not open
+ *                                      (default: the macro of that name, which a build can define)
  *   FAKE_ONCE                          a file: FAKE_HANG holds while it is there, and whoever hangs takes it away
  *   FAKE_SLOW                          "open" or "generate" takes three seconds
  *   FAKE_BACKEND                       what the log says it runs on (default CPU)
@@ -23,6 +25,10 @@
 #define sleep(seconds) Sleep((seconds) * 1000)
 #else
 #include <unistd.h>
+#endif
+
+#ifndef FAKE_OPEN_FAILS
+#define FAKE_OPEN_FAILS ""
 #endif
 
 struct sd_ctx_t {
@@ -126,6 +132,11 @@ static sd_ctx_t* opened(const sd_ctx_params_t* p) {
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         if (files[i] && !readable(files[i])) {
             say(SD_LOG_ERROR, "file not found: ", files[i]);
+            return NULL;
+        }
+        const char* closed = setting("FAKE_OPEN_FAILS", FAKE_OPEN_FAILS);
+        if (files[i] && *closed && strstr(files[i], closed)) {
+            say(SD_LOG_ERROR, "tensor 'encoder.layers.0.bias' not in model metadata", "");
             return NULL;
         }
     }

@@ -26,6 +26,9 @@ ENTRY = Expectation(
     reason="x",
     without_patch="p",
 )
+NOT_JUDGED = Expectation(
+    revisions=["2026-*"], verdicts=[Verdict.UNJUDGED, Verdict.UNSUPPORTED], reason="the fork lacks the reader"
+)
 CASE = {
     "revision": "2025-12",
     "patches": (),
@@ -80,6 +83,12 @@ def test_one_entry_for_the_forms_of_a_patch() -> None:
         (Verdict.UNJUDGED, None, Status.UNEXPECTED),
         (Verdict.SKIPPED, None, Status.SKIPPED),
         (Verdict.MISDIRECTED, None, Status.UNEXPECTED),
+        (Verdict.UNSUPPORTED, None, Status.SKIPPED),
+        (Verdict.UNSUPPORTED, ENTRY, Status.SKIPPED),
+        (Verdict.UNJUDGED, ENTRY, Status.UNEXPECTED),
+        (Verdict.UNJUDGED, NOT_JUDGED, Status.XFAIL),
+        (Verdict.UNSUPPORTED, NOT_JUDGED, Status.XFAIL),
+        (Verdict.PASS, NOT_JUDGED, Status.XPASS),
     ],
 )
 def test_status(verdict: Verdict, expected: Expectation | None, wanted: Status) -> None:
@@ -181,10 +190,23 @@ def test_sections_that_reasons_point_to_are_there() -> None:
     assert {found[1] for found in named if found} <= sections
 
 
+def test_an_entry_may_say_that_a_case_cannot_be_judged(tmp_path: Path) -> None:
+    path = tmp_path / "e.toml"
+    text = '[[expectation]]\nrevisions = ["2026-07"]\ncases = ["ckpt-*"]\n'
+    path.write_text(f'{text}verdict = ["UNJUDGED", "UNSUPPORTED"]\nreason = "no ckpt reader"\n', "utf-8")
+    facts = {"revision": "2026-07", "backend": "cpu", "case": "ckpt-F16"}
+    for verdict in (Verdict.UNJUDGED, Verdict.UNSUPPORTED):
+        found = expectation.status_and_reason(
+            verdict, expectation.load(path), patches=(), dimensions={}, **facts
+        )
+        assert found == (Status.XFAIL, "no ckpt reader")
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
         ('verdict = "PASS"\nreason = ""\nrevisions = []\ncases = []', "no reason"),
+        ('verdict = "UNJUDGED"\nreason = ""\nrevisions = []', "no reason"),
         ('verdict = "BAD"\nreason = "x"\nrevisions = []\ncases = []', "BAD"),
         ('verdict = "PASS"\nreason = "x"\nrevision = []\ncases = []', "revision"),
         ('verdict = "PASS"\nreason = "x"\nrevisions = []\nmodes = ["auto"]', "modes"),

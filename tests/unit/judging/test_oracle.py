@@ -113,6 +113,7 @@ def test_a_reference_that_could_not_be_made_leaves_the_case_unjudged() -> None:
     comparison = judge(case(), got=BRIGHT, wanted=failed("crashed", signal="SIGSEGV", text="dead"))
     assert comparison.verdict is Verdict.UNJUDGED
     assert "SIGSEGV" in comparison.evidence
+    assert set(comparison.pictures) == {"without", "got"}, "the picture that was made is kept"
 
 
 def test_loss_is_measured_against_the_float_adapter() -> None:

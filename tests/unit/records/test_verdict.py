@@ -19,6 +19,11 @@ GOOD, DEAD, LOST = Verdict.PASS, Verdict.ABORT, Verdict.NO_EFFECT
         (LOST, Verdict.WRONG, False),
         (DEAD, DEAD, False),
         (DEAD, GOOD, False),
+        (GOOD, Verdict.UNJUDGED, True),
+        (LOST, Verdict.UNJUDGED, True),
+        (DEAD, Verdict.UNJUDGED, False),
+        (Verdict.UNJUDGED, Verdict.UNSUPPORTED, False),
+        (Verdict.UNJUDGED, DEAD, False),
     ],
 )
 def test_a_worse_verdict_is_a_regression(before: Verdict, after: Verdict, expected: bool) -> None:
