@@ -11,13 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.judging import expectation, oracle
+from harness.judging import expectation, oracle, unjudged
 from harness.judging.expectation import Expectation
 from harness.records import record
 from harness.records.compact import sample
 from harness.records.pictures import Pictures, Pixels
 from harness.records.record import Cell, Records, Run, Side
-from harness.records.verdict import FAILING, Verdict
+from harness.records.verdict import FAILING, NOT_JUDGED, Verdict
 from harness.text import listed
 from sdcpp.machine import backends
 
@@ -116,7 +116,8 @@ class CombinedRecords:
     """The combined records of several runs.
 
     Every status is derived again from the expectations given, not taken from the records. ``compared`` counts the pairs
-    of pictures that were compared.
+    of pictures that were compared. ``complaints`` are the reasons why a run cannot be judged, with the names of the
+    files: see ``unjudged.complaints``.
     """
 
     side_records: Sequence[SideRecord]
@@ -126,6 +127,12 @@ class CombinedRecords:
     pictures: Mapping[str, Pixels]
     disagreements: Sequence[Disagreement]
     compared: int
+    complaints: Sequence[str] = ()
+
+    @property
+    def unjudged(self) -> int:
+        """The number of cells that are not judged."""
+        return sum(cell.verdict in NOT_JUDGED for row in self.rows for cell in row.cells.values())
 
     @property
     def failing(self) -> list[tuple[CombinedRow, CombinedColumn]]:
@@ -155,11 +162,14 @@ def combine(files: Sequence[tuple[Path, Records]], expected: Sequence[Expectatio
     rows: dict[tuple[str, str, str, str], dict[CombinedColumn, Cell]] = {}
     pictures = Pictures()
     content = dict(files)
+    cells_of: dict[Path, list[Cell]] = {}
     for side_record in sorted(accepted, key=lambda s: s.run.started):
         for cell in content[side_record.path].cells:
             if cell.side == side_record.side.label:
                 key = side_record.state, cell.dimensions.get("base", ""), cell.case, cell.dimensions["mode"]
-                rows.setdefault(key, {})[side_record.column] = _with_status(cell, side_record.side, expected)
+                judged = _with_status(cell, side_record.side, expected)
+                rows.setdefault(key, {})[side_record.column] = judged
+                cells_of.setdefault(side_record.path, []).append(judged)
         pictures.add(content[side_record.path].pictures)
     columns = _columns(accepted)
     order = {state: number for number, state in enumerate(sorted({s.state for s in accepted}))}
@@ -179,6 +189,11 @@ def combine(files: Sequence[tuple[Path, Records]], expected: Sequence[Expectatio
             key=lambda c: (len(set(c.verdicts)) < 2, -(c.error or 0)),
         ),
         compared=sum(c.error is not None for c in comparisons),
+        complaints=[
+            f"{path.name}: {complaint}"
+            for path, cells in cells_of.items()
+            for complaint in unjudged.complaints(cells)
+        ],
     )
 
 

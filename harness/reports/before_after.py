@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.judging.unjudged import base_failures, complaints, unjudged
+from harness.records.change import ChangeKind, change_kind
 from harness.records.record import Cell, Side
-from harness.records.verdict import UNTRIED, Status, Verdict, worse
+from harness.records.verdict import NOT_JUDGED, Status, Verdict
 from harness.reports.table import ReportTable, TableRow
 from harness.reports.vocabulary import headline_error, severity
 from harness.text import number, plural
-
-#: The kinds of changes, the worst first.
-KINDS = ("regressed", "changed", "fixed", "unchanged", "one side only")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,21 +40,16 @@ class Change:
     after: Cell | None
 
     @property
-    def kind(self) -> str:
-        """One of ``KINDS``."""
-        if self.before is None or self.after is None:
-            return "one side only"
-        if self.before.verdict == self.after.verdict:
-            return "unchanged"
-        if worse(self.before.verdict, self.after.verdict):
-            return "regressed"
-        fixed = self.after.verdict is Verdict.PASS and self.before.status is not Status.SKIPPED
-        return "fixed" if fixed else "changed"
+    def kind(self) -> ChangeKind:
+        """The kind of the change."""
+        return change_kind(self.before, self.after)
 
     @property
     def tried(self) -> bool:
-        """Whether the case was tested on at least one side."""
-        return any(cell is not None and cell.verdict not in UNTRIED for cell in (self.before, self.after))
+        """Whether the case was judged on at least one side."""
+        return self.kind is not ChangeKind.NOT_JUDGED and any(
+            cell is not None and cell.verdict not in NOT_JUDGED for cell in (self.before, self.after)
+        )
 
     @property
     def pixels_differ(self) -> bool:
@@ -103,15 +97,37 @@ def changes(table: ReportTable, pair: SidePair) -> list[Change]:
 
 def tally(changes: Iterable[Change]) -> str:
     """Return how many changes of each kind there are: ``12 fixed, 0 regressed, 27 unchanged``."""
-    changes = list(changes)
-    counts = Counter(change.kind for change in changes)
-    parts = [f"{counts['fixed']} fixed", f"{counts['regressed']} regressed"]
-    parts += [f"{counts['changed']} changed otherwise"] if counts["changed"] else []
-    other_pixels = sum(change.pixels_differ for change in changes if change.kind == "unchanged")
+    of_kind: dict[ChangeKind, list[Change]] = {kind: [] for kind in ChangeKind}
+    for found in changes:
+        of_kind[found.kind].append(found)
+    counts = {kind: len(some) for kind, some in of_kind.items()}
+    parts = [
+        f"{counts[ChangeKind.FIXED]} fixed",
+        f"{counts[ChangeKind.REGRESSED]} regressed"
+        + _of_them(of_kind[ChangeKind.REGRESSED], NOT_JUDGED, "not judged any more"),
+    ]
+    if counts[ChangeKind.CHANGED]:
+        parts.append(f"{counts[ChangeKind.CHANGED]} changed otherwise")
+    if counts[ChangeKind.NOT_JUDGED]:
+        parts.append(f"{counts[ChangeKind.NOT_JUDGED]} not judged")
+    if counts[ChangeKind.JUDGED_NOW]:
+        note = (
+            _of_them(of_kind[ChangeKind.JUDGED_NOW], {Verdict.PASS}, "pass now")
+            or " (none of them passes now)"
+        )
+        parts.append(f"{counts[ChangeKind.JUDGED_NOW]} not judged before{note}")
+    other_pixels = sum(found.pixels_differ for found in of_kind[ChangeKind.UNCHANGED])
     note = f" ({other_pixels} of them with different pixels)" if other_pixels else ""
-    parts.append(f"{counts['unchanged']} unchanged{note}")
-    parts += [f"{counts['one side only']} on one side only"] if counts["one side only"] else []
+    parts.append(f"{counts[ChangeKind.UNCHANGED]} unchanged{note}")
+    if counts[ChangeKind.ONE_SIDE]:
+        parts.append(f"{counts[ChangeKind.ONE_SIDE]} on one side only")
     return ", ".join(parts)
+
+
+def _of_them(changes: Iterable[Change], verdicts: Collection[Verdict], words: str) -> str:
+    """Return how many of the changes have one of these verdicts after the change, or "" if none has."""
+    count = sum(found.after is not None and found.after.verdict in verdicts for found in changes)
+    return f" ({count} of them {words})" if count else ""
 
 
 def summary(table: ReportTable, pair: SidePair) -> str:
@@ -132,7 +148,8 @@ def still_passing(changes: Iterable[Change]) -> str:
     return "; ".join(
         f"{base}: {sum(c.after is not None and c.after.verdict is Verdict.PASS for c in group)} of "
         f"{plural(len(group), 'cell')} that passed still pass, "
-        f"{sum(not c.pixels_differ and c.kind == 'unchanged' for c in group)} with the same picture byte for byte"
+        f"{sum(not c.pixels_differ and c.kind is ChangeKind.UNCHANGED for c in group)} with the same picture byte for "
+        "byte"
         for base, group in passed.items()
     )
 
@@ -226,53 +243,72 @@ def count_by_value(changes: Iterable[Change], dimension: str) -> Mapping[str, Co
     return counts
 
 
+def good(table: ReportTable) -> bool:
+    """Tell whether the run is finished, could be judged, and has no result that fails it."""
+    records = table.records
+    return bool(records.finished) and not records.failing and not complaints(records.cells)
+
+
 def headline(table: ReportTable, pairs: Sequence[SidePair]) -> str:
     """Return the result of the run in one sentence without a full stop.
 
-    A run in which no case was tested, or that is not finished, is never reported as good.
+    A run that judges nothing or too little, or that is not finished, is never reported as good. What was not judged is
+    counted separately.
     """
     if table.records.run.proposal:
         return _proposal_headline(table, pairs)
-    counts, total = table.statuses, len(table.records.cells)
+    counts, cells = table.statuses, table.records.cells
+    total = len(cells)
     if total == counts.get(Status.SKIPPED, 0):
         return "No case was tested, so there is no result" + (
             f" ({plural(total, 'cell')} skipped)" if total else ""
         )
-    unexpected, unexpected_passes = counts.get(Status.UNEXPECTED, 0), counts.get(Status.XPASS, 0)
+    missing = unjudged(cells)
+    judged = {id(cell) for cell in cells} - {id(cell) for cell in missing}
+    failed = [cell for cell in cells if cell.status is Status.UNEXPECTED and id(cell) in judged]
+    expected = sum(cell.status is Status.XFAIL and id(cell) in judged for cell in cells)
+    problems = complaints(cells)
     parts = []
-    if unexpected:
-        verdicts = Counter(
-            str(cell.verdict) for cell in table.records.cells if cell.status is Status.UNEXPECTED
-        )
+    if failed:
+        verdicts = Counter(str(cell.verdict) for cell in failed)
         kinds = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.most_common())
-        parts.append(f"{unexpected} of {plural(total, 'cell')} failed unexpectedly ({kinds})")
-    if unexpected_passes:
-        parts.append(f"{plural(unexpected_passes, 'cell')} passed although a failure was expected")
+        parts.append(f"{len(failed)} of {plural(total, 'cell')} failed unexpectedly ({kinds})")
+    if counts.get(Status.XPASS, 0):
+        parts.append(f"{plural(counts[Status.XPASS], 'cell')} passed although a failure was expected")
     if not parts:
-        parts.append(f"As expected: {counts.get(Status.PASS, 0)} of {plural(total, 'cell')} passed")
-    if counts.get(Status.XFAIL, 0):
-        parts.append(f"{counts[Status.XFAIL]} failed as expected")
+        good = "" if problems or table.records.failing else "As expected: "
+        parts.append(f"{good}{counts.get(Status.PASS, 0)} of {plural(total, 'cell')} passed")
+    if expected:
+        parts.append(f"{expected} failed as expected")
+    if missing:
+        known = sum(cell.status is Status.XFAIL for cell in missing)
+        parts.append(f"{len(missing)} not judged" + (f" ({known} of them as expected)" if known else ""))
     text = ", ".join(parts)
-    found = Counter(change.kind for pair in pairs if not same_build(pair) for change in changes(table, pair))
+    found = Counter(found.kind for pair in pairs if not same_build(pair) for found in changes(table, pair))
     if found:
-        fixed = plural(found["fixed"], "cell") if found["fixed"] else "no cell"
-        text += f"; the patches fix {fixed} and break {found['regressed'] or 'none'}"
-    return text if table.records.finished else f"Incomplete run, so far: {text[0].lower()}{text[1:]}"
+        fixed = plural(found[ChangeKind.FIXED], "cell") if found[ChangeKind.FIXED] else "no cell"
+        text += f"; the patches fix {fixed} and break {found[ChangeKind.REGRESSED] or 'none'}"
+    if not table.records.finished:
+        return f"Incomplete run, so far: {text[0].lower()}{text[1:]}"
+    return f"The run cannot be judged: {'; '.join(problems)}; {text}" if problems else text
 
 
 def _proposal_headline(table: ReportTable, pairs: Sequence[SidePair]) -> str:
     """Return the effect of a proposed change, in one sentence without a full stop."""
-    found = [change for pair in pairs for change in changes(table, pair)]
+    found = [found for pair in pairs for found in changes(table, pair)]
     same = any(facts["same"] for facts in table.records.run.proposal.values())
+    problems = complaints(table.records.cells)
     if not table.records.finished:
-        result = "Incomplete run, so far"
-    elif any(change.kind == "regressed" for change in found):
-        result = "The change makes something worse"
-    elif not same and not any(change.tried for change in found):
-        result = "No case was tested, so there is no result"
+        result = "Incomplete run, so far: "
+    elif base_failures(table.records.cells):
+        result = f"The change cannot be judged: {'; '.join(problems)}; "
+    elif not same and not any(each.tried for each in found):
+        result = "No case was tested, so there is no result: "
+    elif problems:
+        result = f"The change cannot be judged: {'; '.join(problems)}; "
+    elif any(each.kind is ChangeKind.REGRESSED for each in found):
+        result = "The change makes something worse: "
     else:
-        result = "The change makes nothing worse"
+        result = "The change makes nothing worse: "
     several = len(pairs) > 1
-    return f"{result}: " + "; ".join(
-        (f"{pair.label}: " if several else "") + summary(table, pair) for pair in pairs
-    )
+    return result + "; ".join((f"{pair.label}: " if several else "") + summary(table, pair) for pair in pairs)

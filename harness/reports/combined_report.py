@@ -127,8 +127,12 @@ def headline(combined_records: CombinedRecords) -> str:
         plural(len(combined_records.failing), "unexpected result"),
         f"{differing} of {plural(combined_records.compared, 'picture')} differ from the CPU's",
     ]
+    if combined_records.unjudged:
+        parts.insert(1, f"{combined_records.unjudged} not judged")
     if combined_records.excluded:
         parts.append(f"{plural(len(combined_records.excluded), 'side')} excluded")
+    if combined_records.complaints:
+        parts.insert(0, f"Some records cannot be judged: {'; '.join(combined_records.complaints)}")
     return "; ".join(parts)
 
 
@@ -261,6 +265,7 @@ def page(combined_records: CombinedRecords) -> str:
     good = not (
         combined_records.failing
         or combined_records.excluded
+        or combined_records.complaints
         or any(disagreement.pictures_differ for disagreement in combined_records.disagreements)
     )
     return fill(

@@ -5,10 +5,12 @@ What changed is visible at once; everything else is folded.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from statistics import median
 from typing import Any
 
+from harness.records.change import ChangeKind
 from harness.records.record import Cell
 from harness.records.verdict import Verdict
 from harness.reports import before_after, builds
@@ -17,8 +19,8 @@ from harness.reports.markdown import Lines, code, escape, full_table, head, row,
 from harness.reports.table import ReportTable, case_id
 from harness.text import one_line, plural
 
-#: The largest number of changed cases, and of changed files, that are listed.
-CHANGED, FILES = 30, 12
+#: The largest number of changed cases, of changed files, and of reasons why cases are not judged, that are listed.
+CHANGED, FILES, REASONS = 30, 12, 6
 #: The number of lines of the folded table.
 FOLDED = 400
 #: Times below this many seconds are noise: their ratio is not printed.
@@ -40,6 +42,7 @@ def render(table: ReportTable) -> str:
         changes = before_after.changes(table, pair)
         lines += _states(table, pair, changes)
         lines += _changed(changes)
+        lines += _not_judged(changes)
         lines += _costs(changes)
     lines += ["```sh", one_line(table.records.run.command), "```", ""]
     if table.records.cells:
@@ -85,13 +88,14 @@ def _device(table: ReportTable, pair: SidePair) -> str:
 
 def _changed(changes: Sequence[Change]) -> Lines:
     """Return the table of the cases that changed, the regressions first, with their evidence as numbered notes."""
-    changed = [change for change in changes if change.kind != "unchanged"]
-    changed.sort(key=lambda change: before_after.KINDS.index(change.kind))
+    left_out = (ChangeKind.UNCHANGED, ChangeKind.NOT_JUDGED)
+    changed = [change for change in changes if change.kind not in left_out]
+    changed.sort(key=lambda change: list(ChangeKind).index(change.kind))
     evidence: dict[str, int] = {}
     rows = [
         row(
             [
-                f"**{change.kind}**" if change.kind == "regressed" else change.kind,
+                f"**{change.kind}**" if change.kind is ChangeKind.REGRESSED else str(change.kind),
                 _case(change),
                 _result(change.before, evidence),
                 _result(change.after, evidence),
@@ -105,6 +109,22 @@ def _changed(changes: Sequence[Change]) -> Lines:
         rows.append(row([f"{plural(len(changed) - CHANGED, 'more case')} in report.html", "", "", ""]))
     notes = [f"[{mark}] {code(text, 160)}<br>" for text, mark in evidence.items()]
     return [*head(["", "case", "before", "after"]), *rows, "", *notes, *([""] if notes else [])]
+
+
+def _not_judged(changes: Sequence[Change]) -> Lines:
+    """Return how many cases are not judged, by the reason after the change, the most frequent first."""
+    reasons = Counter(
+        one_line(change.after.evidence.partition("\n")[0] or str(change.after.verdict))
+        for change in changes
+        if change.kind is ChangeKind.NOT_JUDGED and change.after
+    )
+    lines = [
+        f"- not judged: {plural(count, 'case')}: {code(text, 300)}"
+        for text, count in reasons.most_common(REASONS)
+    ]
+    if len(reasons) > REASONS:
+        lines.append(f"- {plural(len(reasons) - REASONS, 'more reason')} in report.html")
+    return [*lines, ""] if lines else []
 
 
 def _case(change: Change) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from harness.judging.combined import COLUMNS, CombinedColumn, CombinedRecords, CombinedRow
 from harness.records.record import Cell
-from harness.records.verdict import Verdict
+from harness.records.verdict import NOT_JUDGED, Verdict
 from harness.reports import markdown
 from harness.reports.combined_report import why_empty
 from harness.text import number
@@ -136,5 +136,5 @@ def _documented(supported: bool | None, cells: Sequence[Cell | None]) -> str:
     """Return what upstream documented for a type, with a mark if a measured cell contradicts it."""
     if supported is None:
         return ""
-    passed = {cell.verdict is Verdict.PASS for cell in cells if cell}
+    passed = {cell.verdict is Verdict.PASS for cell in cells if cell and cell.verdict not in NOT_JUDGED}
     return ("yes" if supported else "no") + (" **≠**" if (not supported) in passed else "")

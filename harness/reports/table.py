@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.records.record import Cell, Records, Side
-from harness.records.verdict import Status, Verdict
+from harness.records.verdict import NOT_JUDGED, Status, Verdict
 from harness.reports.vocabulary import severity
 from harness.text import listed
 
@@ -78,8 +78,8 @@ class ReportTable:
 
     @property
     def failing(self) -> list[Cell]:
-        """The cells that fail the run, the unexpected failures first."""
-        return sorted(self.records.failing, key=lambda cell: severity([cell]))
+        """The cells that fail the run, the unexpected failures first, and of these the judged ones."""
+        return sorted(self.records.failing, key=lambda cell: (severity([cell]), cell.verdict in NOT_JUDGED))
 
     def columns_of(self, sides: Iterable[Side]) -> tuple[TableColumn, ...]:
         """Return the columns of some of the sides."""

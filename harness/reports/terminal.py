@@ -56,7 +56,7 @@ def print_table(records: Records, console: Console) -> None:
     _print_statuses(table, console)
     console.print(cost.summary(records), markup=False, highlight=False)
     text = before_after.headline(table, pairs) + "."
-    console.print(Text(text, style="bold red" if records.failing else "bold"), highlight=False)
+    console.print(Text(text, style="bold" if before_after.good(table) else "bold red"), highlight=False)
 
 
 def _fitting(table: ReportTable, marks: dict[str, str], console: Console) -> list[Table]:

@@ -27,7 +27,7 @@ STATUSES = {
     Status.XPASS: "passed, but a failure was expected: remove the expectation",
     Status.XFAIL: "failed as expected",
     Status.PASS: "passed",
-    Status.SKIPPED: "not tested",
+    Status.SKIPPED: "not judged",
 }
 
 #: The meaning of each verdict.
@@ -41,7 +41,7 @@ VERDICTS = {
     Verdict.UNSUPPORTED: "The device or the revision does not support this.",
     Verdict.SKIPPED: "The case was not run.",
     Verdict.MISDIRECTED: "The library ran on another backend than the requested one.",
-    Verdict.UNJUDGED: "A picture that is needed for the comparison could not be made.",
+    Verdict.UNJUDGED: "A picture to compare with could not be made, or the adapter changes it too little.",
 }
 
 #: The name and the meaning of each number of ``figures``.

@@ -29,7 +29,7 @@ def test_changes_between_pristine_and_patched(broken_table: ReportTable) -> None
         before_after.tally(before_after.changes(broken_table, first)) == "27 fixed, 0 regressed, 15 unchanged"
     )
     assert before_after.tally(before_after.changes(broken_table, second)) == (
-        "5 fixed, 3 regressed, 1 changed otherwise, 33 unchanged"
+        "5 fixed, 3 regressed (1 of them not judged any more), 1 changed otherwise, 33 unchanged"
     )
     counts = before_after.count_by_value(before_after.changes(broken_table, second), "type")
     assert counts["Q4_0"] == {("ABORT", "WRONG"): 1, ("PASS", "PASS"): 2}
@@ -80,7 +80,7 @@ def test_the_headline_has_the_counts_that_matter(good_table: ReportTable, broken
     )
     assert before_after.headline(broken_table, before_after.pairs(broken_table)) == (
         "3 of 168 cells failed unexpectedly (1 WRONG, 1 TIMEOUT, 1 ABORT), "
-        "1 cell passed although a failure was expected, 33 failed as expected; "
+        "1 cell passed although a failure was expected, 33 failed as expected, 1 not judged; "
         "the patches fix 32 cells and break 3"
     )
 
@@ -93,6 +93,36 @@ def test_patches_that_change_no_verdict_fix_no_cell() -> None:
     )
     assert before_after.headline(table, before_after.pairs(table)) == (
         "As expected: 2 of 2 cells passed; the patches fix no cell and break none"
+    )
+
+
+def test_what_is_not_judged_stands_in_the_headline_with_its_number() -> None:
+    passing = [cell(case=f"good-{number}") for number in range(40)]
+    unknown = cell(case="a", verdict=Verdict.UNJUDGED, status=Status.UNEXPECTED)
+    known = cell(case="b", verdict=Verdict.UNSUPPORTED, status=Status.XFAIL, reason="no reader")
+    device = cell(case="c", verdict=Verdict.UNSUPPORTED, status=Status.SKIPPED)
+    assert before_after.headline(arrange(records_of(*passing, unknown)), []) == (
+        "40 of 41 cells passed, 1 not judged"
+    )
+    assert not before_after.good(arrange(records_of(*passing, unknown)))
+    assert before_after.headline(arrange(records_of(*passing, known, device)), []) == (
+        "As expected: 40 of 42 cells passed, 2 not judged (1 of them as expected)"
+    )
+    assert before_after.good(arrange(records_of(*passing, known, device)))
+    assert before_after.headline(arrange(records_of(*passing[:2], device)), []) == (
+        "The run cannot be judged: 1 of 3 cells on 2026-05 patched is not judged, more than 5%; "
+        "2 of 3 cells passed, 1 not judged"
+    )
+    assert not before_after.good(arrange(records_of(*passing[:2], device)))
+
+
+def test_a_base_model_that_does_not_open_stands_first_in_the_headline() -> None:
+    failure = "the base model flux-small does not open: no encoder"
+    none = cell(case="none", verdict=Verdict.REFUSED, status=Status.UNEXPECTED, base_failure=failure)
+    other = cell(case="b", verdict=Verdict.UNJUDGED, status=Status.UNEXPECTED, base_failure=failure)
+    assert before_after.headline(arrange(records_of(none, other)), []) == (
+        "The run cannot be judged: on 2026-05 patched, the base model flux-small does not open: no encoder; "
+        "1 of 2 cells failed unexpectedly (1 REFUSED), 1 not judged"
     )
 
 

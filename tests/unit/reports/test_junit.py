@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import xml.etree.ElementTree as ET
 
 import pytest
 
+from harness.records.verdict import Status, Verdict
 from harness.reports import junit
 from harness.reports.table import arrange
-from tests.unit.example_records import QUANTISED, example
+from tests.unit.example_records import QUANTISED, cell, example, records_of
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +78,30 @@ def test_it_has_the_elements_of_the_common_schema_in_its_order(junit_root: ET.El
             assert set(found.attrib) == {"name", "classname", "time"}
             order = ["skipped", "failure", "system-out"]
             assert [child.tag for child in found] == sorted((child.tag for child in found), key=order.index)
+
+
+def test_a_case_that_is_not_judged_is_skipped_and_the_run_has_the_error() -> None:
+    passing = [cell(case=f"good-{number}", dimensions={"mode": "auto"}) for number in range(40)]
+    fields = {"verdict": Verdict.UNJUDGED, "evidence": "no picture to compare with"}
+    few = cell(case="few", dimensions={"mode": "auto"}, status=Status.UNEXPECTED, **fields)
+    root = ET.fromstring(junit.render(arrange(records_of(*passing, few))))  # noqa: S314 - our own
+    skipped = case(root, "2026-05 patched", "few@auto").find("skipped")
+    assert skipped is not None
+    assert skipped.get("message") == "UNJUDGED: no picture to compare with"
+    assert (root.get("tests"), root.get("failures"), root.get("errors"), root.get("skipped")) == (
+        *("42", "0", "1", "1"),
+    )
+    error = case(root, junit.WHOLE_RUN, "judged 1").find("error")
+    assert error is not None
+    assert error.get("message") == "1 cell not judged, and no expectation says why"
+    known = dataclasses.replace(few, status=Status.XFAIL, reason="known")
+    root = ET.fromstring(junit.render(arrange(records_of(*passing, known))))  # noqa: S314 - our own
+    assert (root.get("errors"), root.get("skipped")) == ("0", "1")
+    assert junit.WHOLE_RUN not in [suite.get("name") for suite in root]
+    root = ET.fromstring(junit.render(arrange(records_of(few))))  # noqa: S314 - our own
+    error = case(root, junit.WHOLE_RUN, "judged 1").find("error")
+    assert error is not None
+    assert error.get("message") == "1 of 1 cell on 2026-05 patched is not judged, more than 5%"
 
 
 def test_what_xml_cannot_hold_is_replaced(junit_root: ET.Element) -> None:

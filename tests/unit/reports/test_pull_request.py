@@ -98,6 +98,46 @@ def test_what_could_not_be_tried_is_never_called_good() -> None:
     assert not any(change.tried for change in before_after.changes(table, before_after.pairs(table)[0]))
 
 
+def test_what_is_not_judged_has_its_number_and_its_reasons() -> None:
+    table = arrange(proposed(*[(GOOD, GOOD)] * 40, (IDLE, IDLE), (IDLE, GOOD), (IDLE, LOST)))
+    text = pull_request.render(table)
+    assert text.startswith(
+        "**The change makes nothing worse: 0 fixed, 0 regressed, 1 not judged, "
+        "2 not judged before (1 of them pass now), 40 unchanged.**"
+    )
+    assert "- not judged: 1 case: `GGML_ASSERT(x) failed`\n" in text
+    assert "| judged now | `case-42@auto` flux-small | MISDIRECTED [1] | NO_EFFECT [1] |" in text
+
+
+def test_a_refusal_on_both_sides_is_not_judged() -> None:
+    refused = Verdict.REFUSED
+    table = arrange(proposed((refused, refused), (GOOD, GOOD)))
+    assert "0 fixed, 0 regressed, 1 not judged, 1 unchanged" in before_after.headline(
+        table, before_after.pairs(table)
+    )
+    nothing = arrange(proposed((refused, refused)))
+    assert before_after.headline(nothing, before_after.pairs(nothing)).startswith("No case was tested")
+
+
+def test_a_case_that_is_no_longer_judged_is_a_regression() -> None:
+    text = pull_request.render(arrange(proposed(*[(GOOD, GOOD)] * 40, (GOOD, IDLE))))
+    assert text.startswith(
+        "**The change makes something worse: 0 fixed, 1 regressed (1 of them not judged any more), 40 unchanged.**"
+    )
+
+
+def test_a_change_of_which_too_little_is_judged_is_not_called_good() -> None:
+    records = proposed((GOOD, GOOD), (IDLE, IDLE))
+    records.cells = [
+        replace(cell, status=Status.SKIPPED) if cell.verdict is IDLE else cell for cell in records.cells
+    ]
+    assert pull_request.render(arrange(records)).startswith(
+        "**The change cannot be judged: 1 of 2 cells on 2026-05 before is not judged, more than 5%; "
+        "1 of 2 cells on 2026-05 after is not judged, more than 5%; "
+        "0 fixed, 0 regressed, 1 not judged, 1 unchanged.**"
+    )
+
+
 def test_a_change_that_compiles_to_the_same_says_that_nothing_was_run() -> None:
     text = pull_request.render(arrange(proposed(facts={**FACTS, "same": 30})))
     assert "0 fixed, 0 regressed, 30 unchanged (not run: both states compile to the same objects)" in text
