@@ -194,6 +194,12 @@ class NotComparable(Error):
     exit_code = 61
 
 
+class NotJudged(Error):
+    """A run cannot be judged: a base model makes no picture without an adapter, or too few cases could be judged."""
+
+    exit_code = 63
+
+
 class CheckoutNeeded(Error):
     """A command that changes files of the project was run from an installed package."""
 

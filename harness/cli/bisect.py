@@ -19,7 +19,8 @@ EPILOG = f"""\
 output
   The command prints the first bad revision, or the first good one if --bad is the older end. The
   output folder gets the report of the step from the revision before it. Revisions that cannot be
-  built are skipped; if one of them may be the change, all candidates are printed.
+  built, or on which the base model makes no picture, are skipped; if one of them may be the change,
+  all candidates are printed. If that is so of --good or --bad, the exit status is 62 or 63.
 
 cases
   {", ".join(list(core.CORE_CASES)[:7])},
@@ -66,7 +67,9 @@ def main(arguments: argparse.Namespace) -> int:
     """Run the command."""
     case, good, bad = arguments.case, arguments.good, arguments.bad
     candidates = (
-        bisection.commits(arguments.repo, good, bad) if arguments.repo else bisection.named(good, bad)
+        bisection.repository_revisions(arguments.repo, good, bad)
+        if arguments.repo
+        else bisection.registry_revisions(good, bad)
     )
     if len(candidates) == 1:
         raise EndsAlike(
@@ -79,18 +82,19 @@ def main(arguments: argparse.Namespace) -> int:
     command += ["--repo", str(arguments.repo)] if arguments.repo else []
     command += ["--side", side] if side != "pristine" else []
     folder = arguments.output / f"{case}-{side}"
-    examiner = bisection.CaseBisector(case=case, side=side, folder=folder, command=command)
+    ends = (candidates[0].name, candidates[-1].name)
+    bisector = bisection.CaseBisector(case=case, side=side, folder=folder, command=command, ends=ends)
     console.note(
         f"{case}, {side}: {len(candidates)} revisions, {candidates[0].name} to {candidates[-1].name}"
     )
-    step = bisection.search(candidates, examiner.passes, lambda one: one.name)
-    records = examiner.compare(step)
-    for path in write.write(records, examiner.folder / "step"):
+    step = bisection.search(candidates, bisector.passes, lambda candidate: candidate.name)
+    records = bisector.compare(step)
+    for path in write.write(records, bisector.folder / "step"):
         console.note(f"wrote {path}")
     verdicts = [str(cell.verdict) for cell in records.cells]
     word = "good" if verdicts[-1] == "PASS" else "bad"
-    for one in step.skipped:
-        console.out.print(f"maybe {one.name} {one.commit}: could not be asked", markup=False)
+    for skipped in step.skipped:
+        console.out.print(f"maybe {skipped.name} {skipped.commit}: could not be tested", markup=False)
     console.out.print(
         f"first {word}: {step.after.name} {step.after.commit} {step.after.date or ''}: "
         f"{' -> '.join(verdicts)} after {step.before.name}",

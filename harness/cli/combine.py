@@ -10,7 +10,7 @@ from harness.judging import combined, expectation
 from harness.reports import combined_report, support_matrix
 from harness.text import plural
 from sdcpp import atomic_write, console
-from sdcpp.errors import NotComparable
+from sdcpp.errors import NotComparable, NotJudged
 
 #: Exit status where a case is not as expected, or a picture is not the CPU's.
 NOT_AS_EXPECTED = 1
@@ -21,7 +21,8 @@ output
   merged.md, which is small enough for a CI summary. A side is left out, and the reason shown, if
   its upstream source, patches or base models differ from those of the CPU's records.
   Exit status 0: every case did what is expected of it, and every picture that can be compared is
-  the CPU's within its tolerance. 1: otherwise. 61: a side was left out.
+  the CPU's within its tolerance. 1: otherwise. 61: a side was left out. 63: records cannot be
+  judged, because a base model makes no picture or too few cases could be judged.
 
 examples
   sdcpp combine results/*.jsonl*                            the records that the project keeps
@@ -68,4 +69,6 @@ def main(arguments: argparse.Namespace) -> int:
             "run both sides from the same state of the project (git log, revisions.toml, patches/)",
         )
     differing = any(d.pictures_differ for d in combined_records.disagreements)
+    if combined_records.complaints:
+        return NotJudged.exit_code
     return NOT_AS_EXPECTED if combined_records.failing or differing else 0

@@ -7,6 +7,7 @@ import argparse
 from harness.cli import options
 from harness.studies.history import lines, page, run, survey
 from sdcpp import console
+from sdcpp.errors import NotJudged
 from sdcpp.source import revision
 
 RESUMES = True
@@ -18,6 +19,8 @@ output
   the tree and the builds of the revision are removed; its download is kept. The registry's 37
   sdists hold 30 upstream commits; the last sdist of each commit is run. A revision takes a few
   minutes on two cores.
+  Exit status 0: every revision that was run is recorded. 63: one cannot be judged, because its
+  base model makes no picture; its record says so.
 
 examples
   sdcpp history --list                           the revisions, and whether each has been run
@@ -70,14 +73,16 @@ def main(arguments: argparse.Namespace) -> int:
             state = "not run" if row is None else "failed" if row.failed else f"run {row.date}"
             console.out.print(f"{one.name:8} {one.date} {(one.commit or '')[:10]}  {state}", markup=False)
         return 0
+    unjudged = False
     if arguments.case:
         for one in wanted:
             row = run.run(
                 one, arguments.output / f"{one.name}-some", jobs=arguments.jobs, select=arguments.case
             )
+            unjudged = unjudged or bool(row.complaints)
             for line in lines.row_verdicts(row):
                 console.out.print(line, markup=False)
-        return 0
+        return NotJudged.exit_code if unjudged else 0
     if not arguments.restart:
         there = [one.name for one in wanted if one.name in rows]
         wanted = [one for one in wanted if one.name not in rows]
@@ -86,5 +91,6 @@ def main(arguments: argparse.Namespace) -> int:
     for row in run.run_all(
         wanted[: arguments.limit], arguments.output, keep=arguments.keep, jobs=arguments.jobs
     ):
+        unjudged = unjudged or bool(row.complaints)
         console.out.print(lines.row_summary(row), markup=False)
-    return 0
+    return NotJudged.exit_code if unjudged else 0

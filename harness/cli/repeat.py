@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 
 from harness.cli import options, runs
+from harness.judging import unjudged
 from harness.studies import repeat
 from sdcpp import console
+from sdcpp.errors import NotJudged
 
 #: Exit status if a picture or a verdict differs between two rounds.
 UNSTABLE = 4
@@ -19,7 +21,7 @@ EPILOG = """\
 output
   The command prints every picture and verdict that is not the same in all rounds. The output
   folder keeps the records of each round; finished rounds are not run again.
-  Exit status 0: no difference. 4: there is a difference.
+  Exit status 0: no difference. 4: there is a difference. 63: the cases cannot be judged.
 
 examples
   sdcpp repeat --revision 2026-05                            three rounds each
@@ -66,4 +68,7 @@ def main(arguments: argparse.Namespace) -> int:
     pictures = len(first.records.observations) if first else 0
     count = arguments.repeat * len(jobs)
     console.out.print(f"{pictures} pictures in {count} rounds: {len(found)} differences", markup=False)
+    if first and (problems := unjudged.complaints(first.records.cells)):
+        console.out.print(f"The run cannot be judged: {'; '.join(problems)}.", markup=False)
+        return NotJudged.exit_code
     return UNSTABLE if found else 0

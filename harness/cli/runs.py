@@ -14,6 +14,7 @@ from harness.cases.build_under_test import BuildUnderTest
 from harness.cases.case import MODES, AnyCase, select
 from harness.cases.matrix import FULL, PROPOSED, QUICK, BlockMaker, Matrix
 from harness.cli import options
+from harness.judging import unjudged
 from harness.quantising.library_quantiser import LibraryQuantiser
 from harness.records.record import Records
 from harness.records.verdict import Status
@@ -23,7 +24,7 @@ from harness.verification.sides import RunSpec, build_sides, open_block_maker
 from sdcpp import atomic_write, console
 from sdcpp.building import sanitizer
 from sdcpp.building.finished import newest_build
-from sdcpp.errors import NothingTried
+from sdcpp.errors import NothingTried, NotJudged
 from sdcpp.patching import series
 from sdcpp.process import quoted
 from sdcpp.source.revision import Revision
@@ -84,7 +85,7 @@ def run_and_report(
 ) -> tuple[Records, int]:
     """Run a matrix on the sides of each revision, print the table and write the reports into ``folder``.
 
-    Returns the records and the exit status.
+    Returns the records and the exit status. Raises NothingTried if every case was skipped.
     """
     with all_sides(arguments, name, command, sides, folder) as made:
         names = dict.fromkeys(build.side.revision for build in made)
@@ -96,9 +97,20 @@ def run_and_report(
             jobs=arguments.jobs,
         )
     report(records, folder)
-    if all(cell.status is Status.SKIPPED for cell in records.cells):
-        raise NothingTried("every case was skipped", arguments.backend, "see the evidence in the report")
+    tried = any(cell.status is not Status.SKIPPED for cell in records.cells)
+    if status := not_judged(records, arguments.backend, tried=tried):
+        return records, status
     return records, NOT_AS_EXPECTED if records.failing else 0
+
+
+def not_judged(records: Records, backend: str, *, tried: bool) -> int:
+    """Return the exit status of a run that cannot be judged, or 0 if it can be.
+
+    Raises NothingTried if no case was tried, for a reason other than a base model that makes no picture.
+    """
+    if not tried and not unjudged.base_failures(records.cells):
+        raise NothingTried("no case could be tried", backend, "see the evidence in the report")
+    return NotJudged.exit_code if unjudged.complaints(records.cells) else 0
 
 
 def report(records: Records, folder: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from harness.cli import options, runs
 from harness.records import compact
+from harness.records.change import ChangeKind
 from harness.records.record import Records
 from harness.reports import before_after
 from harness.reports.table import arrange
@@ -18,7 +19,6 @@ from harness.verification import proposal
 from harness.verification.run import RECORDS, run_sides
 from harness.verification.sides import open_block_maker
 from sdcpp import atomic_write, console
-from sdcpp.errors import NothingTried
 from sdcpp.patching.patch_file import read
 from sdcpp.process import cores
 from sdcpp.source import revision
@@ -36,8 +36,9 @@ output
   report.html with the pictures, junit.xml for CI, records.jsonl with everything and, if a case
   fails, bugs.md with a bug report for each defect. With several --matrix each has a subfolder
   with these files, and records.jsonl has the results of all.
-  Exit status 0: every case did what is expected of it. 1: a case did not. CONTRIBUTING.md lists
-  the others.
+  Exit status 0: every case did what is expected of it. 1: a case did not. 63: the run cannot be
+  judged, because a base model makes no picture without an adapter or because more than a twentieth
+  of the cases could not be judged. CONTRIBUTING.md lists the others.
 
 your own change
   --checkout compares your checkout, with uncommitted and new files, with its merge base with
@@ -50,7 +51,8 @@ your own change
   is run. report.md tells what changes; paste it under "Additional Information" of your pull
   request.
   Exit status 0: no case is worse. 5: a case is worse. 31: one of the two states does not build.
-  20: a patch does not apply. 60: there is nothing to compare, or no case was run.
+  20: a patch does not apply. 60: there is nothing to compare, or no case was run. 63: the change
+  cannot be judged.
 
 examples
   sdcpp verify                                        both revisions, without and with the patches
@@ -192,6 +194,7 @@ def _compare(
     runs.report(records, folder)
     shown = arrange(records)
     became = [found for pair in before_after.pairs(shown) for found in before_after.changes(shown, pair)]
-    if not any(found.tried for found in became) and not any(fact["same"] for fact in facts.values()):
-        raise NothingTried("no case could be tried", arguments.backend, "see the evidence in the report")
-    return records, REGRESSED if any(found.kind == "regressed" for found in became) else 0
+    tried = any(found.tried for found in became) or any(fact["same"] for fact in facts.values())
+    if status := runs.not_judged(records, arguments.backend, tried=tried):
+        return records, status
+    return records, REGRESSED if any(found.kind is ChangeKind.REGRESSED for found in became) else 0

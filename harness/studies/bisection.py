@@ -1,9 +1,9 @@
-"""Which revision changed the verdict on a case: halving a list of revisions until two neighbours differ."""
+"""Find the revision that changed the verdict on a case, by bisecting a list of revisions."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -12,25 +12,26 @@ from harness.cases import core
 from harness.cases.build_under_test import BuildUnderTest
 from harness.cases.matrix import BlockMaker
 from harness.records.record import Records
-from harness.records.verdict import Verdict
+from harness.records.verdict import NOT_JUDGED, Verdict
 from harness.studies.history import run
 from harness.verification.run import run_sides
 from harness.verification.sides import RunSpec, build_sides
 from sdcpp import console, git
-from sdcpp.errors import EndsAlike, NothingTried, SourceInvalid
+from sdcpp.errors import EndsAlike, NothingTried, NotJudged, SourceInvalid
 from sdcpp.patching import series
 from sdcpp.process import quoted
 from sdcpp.source import revision
 from sdcpp.source.revision import Revision
 
 T = TypeVar("T")
-#: The verdicts that answer the spec; others say nothing of the revision, which is passed over.
-_FAILS = frozenset({Verdict.NO_EFFECT, Verdict.WRONG, Verdict.ABORT, Verdict.TIMEOUT, Verdict.REFUSED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step(Generic[T]):
-    """Two candidates with different answers; those ``skipped`` between them have none, and one may be the change."""
+    """The result of a search: ``before`` passes and ``after`` fails, or the other way round.
+
+    The candidates between them, ``skipped``, could not be tested. One of them may have changed the result.
+    """
 
     before: T
     after: T
@@ -40,62 +41,68 @@ class Step(Generic[T]):
 def search(
     candidates: Sequence[T], passes: Callable[[T], bool | None], name: Callable[[T], str] = str
 ) -> Step[T]:
-    """Return where the answer changes, given that the first and the last candidate have different ones.
+    """Return two candidates between which the result of ``passes`` changes, with no tested candidate between them.
 
-    ``passes`` returns None for a candidate that cannot be asked; each is asked once at most. Where the answer
-    changes more than once, one of the changes is returned. Raises EndsAlike, which calls them by ``name``.
+    ``passes`` is called at most once for each candidate. It returns None if the candidate cannot be tested. If the
+    result changes several times, one of the changes is returned.
+
+    Raises EndsAlike if the first and the last candidate have the same result, or if one of them cannot be tested. Its
+    message has their names, which ``name`` returns.
     """
-    answers: dict[int, bool | None] = {}
+    results: dict[int, bool | None] = {}
 
-    def asked(place: int) -> bool | None:
-        if place not in answers:
-            answers[place] = passes(candidates[place])
-        return answers[place]
+    def result_of(index: int) -> bool | None:
+        if index not in results:
+            results[index] = passes(candidates[index])
+        return results[index]
 
     low, high = 0, len(candidates) - 1
-    first, last = asked(low), asked(high)
+    first, last = result_of(low), result_of(high)
     if first is None or last is None or first == last:
-        told = {None: "cannot be asked", True: "passes", False: "fails"}
+        texts = {None: "cannot be tested", True: "passes", False: "fails"}
         raise EndsAlike(
-            "nothing to search between",
-            f"{name(candidates[0])} {told[first]}, {name(candidates[-1])} {told[last]}",
-            "give two ends of which the one passes and the other fails",
+            "the two ends do not have different results",
+            f"{name(candidates[0])} {texts[first]}, {name(candidates[-1])} {texts[last]}",
+            "give one end that passes and one that fails",
         )
-    while left := [place for place in range(low + 1, high) if answers.get(place, True) is not None]:
+    while testable := [index for index in range(low + 1, high) if results.get(index, True) is not None]:
         middle = (low + high) / 2
-        place = min(left, key=lambda at: abs(at - middle))
-        answer = asked(place)
-        if answer is not None:
-            low, high = (place, high) if answer == first else (low, place)
+        index = min(testable, key=lambda candidate: abs(candidate - middle))
+        result = result_of(index)
+        if result is not None:
+            low, high = (index, high) if result == first else (low, index)
     return Step(before=candidates[low], after=candidates[high], skipped=candidates[low + 1 : high])
 
 
-def named(good: str, bad: str) -> list[Revision]:
-    """Return the revisions from the one end to the other, oldest first, one for each upstream commit.
+def registry_revisions(good: str, bad: str) -> list[Revision]:
+    """Return the revisions of the registry from one end to the other, oldest first, one for each upstream commit.
 
-    Raises UnknownRevision, and SourceInvalid for one that is no sdist of the registry.
+    Either end may be the older one. Raises UnknownRevision for a name that the registry does not have, and
+    SourceInvalid for a revision that is not an sdist.
     """
     groups = run.commits(revision.load())
-    places = [_place(name, groups) for name in (good, bad)]
-    return [group[-1] for group in groups[min(places) : max(places) + 1]]
+    ends = [_index(name, groups) for name in (good, bad)]
+    return [group[-1] for group in groups[min(ends) : max(ends) + 1]]
 
 
-def _place(name: str, groups: Sequence[Sequence[Revision]]) -> int:
+def _index(name: str, groups: Sequence[Sequence[Revision]]) -> int:
+    """Return the index of the group that has the named revision."""
     wanted = revision.find(name)
-    for place, group in enumerate(groups):
+    for index, group in enumerate(groups):
         if wanted in group:
-            return place
+            return index
     raise SourceInvalid(
-        "not a commit of the registry", name, "for other commits give a repository with --repo"
+        "not an sdist of the registry", name, "name an sdist, or give a repository of commits with --repo"
     )
 
 
-def commits(folder: Path, good: str, bad: str) -> list[Revision]:
-    """Return the commits of a checkout from the older end to the newer one, along first parents.
+def repository_revisions(folder: Path, good: str, bad: str) -> list[Revision]:
+    """Return the commits of a git repository from one end to the other, oldest first, along first parents.
 
-    Raises SourceInvalid for a name that is no commit, and where neither end is an ancestor of the other.
+    Either end may be the older one. Raises SourceInvalid if ``folder`` is not a source tree, if a name is not a commit,
+    or if neither end is an ancestor of the other.
     """
-    revision.from_folder(folder)  # raises SourceInvalid for a folder that is not there
+    revision.from_folder(folder)  # raises SourceInvalid if the folder does not exist
     ends = [_commit(folder, name) for name in (good, bad)]
     for old, new in (ends, ends[::-1]):
         if git.query(folder, "merge-base", "--is-ancestor", old, new).status == 0:
@@ -104,11 +111,11 @@ def commits(folder: Path, good: str, bad: str) -> list[Revision]:
         raise SourceInvalid(
             "neither commit is an ancestor of the other",
             f"{good} and {bad}",
-            "give two commits of one branch",
+            "give two commits of the same branch",
         )
-    walked = git.query(folder, "log", "--first-parent", "--reverse", "--format=%H %cs", f"{old}..{new}")
     first = git.query(folder, "log", "-1", "--format=%H %cs", old)
-    lines = (first.output + walked.output).split("\n")
+    later = git.query(folder, "log", "--first-parent", "--reverse", "--format=%H %cs", f"{old}..{new}")
+    lines = (first.output + later.output).split("\n")
     return [
         replace(revision.from_git(str(folder.resolve()), commit), date=date)
         for commit, date in (line.split() for line in lines if line)
@@ -116,49 +123,64 @@ def commits(folder: Path, good: str, bad: str) -> list[Revision]:
 
 
 def _commit(folder: Path, name: str) -> str:
+    """Return the SHA-1 of the commit that ``name`` refers to, as hexadecimal text; raises SourceInvalid."""
     answer = git.query(folder, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
     commit = answer.output.strip()
     if answer.status or not re.fullmatch(r"[0-9a-f]{40}", commit):
-        raise SourceInvalid("no such commit", f"{name} in {folder}", "git log shows those that there are")
+        raise SourceInvalid("no such commit", f"{name} in {folder}", "git log lists the commits")
     return commit
 
 
 @dataclass(frozen=True, kw_only=True)
 class CaseBisector:
-    """Puts one core case to revisions; ``folder`` keeps the records of each, which a second run finds.
+    """Runs one core case on revisions.
 
-    ``case`` is NAME@MODE, ``side`` "pristine" or "patched", ``command`` the search's, but for the case.
+    ``case`` is NAME@MODE, and ``side`` is "pristine" or "patched". ``folder`` keeps the records of each revision, and
+    finished records are not made again. ``command`` is the command of the search, without the case. ``ends`` has the
+    names of the two revisions on which the case must be judged.
     """
 
     case: str
     side: str
     folder: Path
     command: Sequence[str]
+    ends: Collection[str] = ()
 
     def passes(self, wanted: Revision) -> bool | None:
-        """Return whether the case passes on a revision; None if it cannot be built or put there."""
+        """Return whether the case passes on a revision, or None if the build fails or the case cannot be judged.
+
+        Raises NotJudged if the case cannot be judged on one of ``ends``.
+        """
         try:
             build = self.build_under_test(wanted)
         except run.REVISION_FAILURES as error:
-            console.note(f"{wanted.name}: passed over: {error.what}")
+            console.note(f"{wanted.name}: skipped: {error.what}")
             return None
         records = self.verify([build], self.folder / wanted.name)
         (cell,) = records.cells
         console.note(f"{wanted.name}: {cell.verdict} {cell.evidence}".rstrip())
-        return None if cell.verdict not in {*_FAILS, Verdict.PASS} else cell.verdict is Verdict.PASS
+        if cell.verdict not in NOT_JUDGED:
+            return cell.verdict is Verdict.PASS
+        if wanted.name in self.ends:
+            raise NotJudged(
+                "the case cannot be judged on an end of the search",
+                f"{wanted.name}: {cell.base_failure or cell.evidence or cell.verdict}",
+                "give another revision on which the base model makes a picture",
+            )
+        return None
 
     def build_under_test(self, wanted: Revision) -> BuildUnderTest:
-        """Return the built side of a revision with the one case; raises NothingTried where it has none."""
+        """Build a revision and return the build with the case. Raises NothingTried if the revision lacks the case."""
         spec = RunSpec(matrix=core.matrix(wanted.date), select=(self.case,), sides=(self.side,))
         (build,) = build_sides(wanted, series.load(), spec, BlockMaker())
         if not build.cases:
             raise NothingTried(
-                "no such case", f"{self.case} on {wanted.name}", "sdcpp bisect --help lists them"
+                "no such case", f"{self.case} on {wanted.name}", "sdcpp bisect --help lists the cases"
             )
         return replace(build, repeat=quoted([*self.command, "--case"]))
 
     def verify(self, builds: Sequence[BuildUnderTest], folder: Path) -> Records:
-        """Return the records of the case on these sides."""
+        """Run the case on builds and return the records, which are kept in ``folder``."""
         return run_sides(
             builds,
             folder,
@@ -169,6 +191,6 @@ class CaseBisector:
         )
 
     def compare(self, step: Step[Revision]) -> Records:
-        """Return the records of both sides of a step together."""
+        """Return common records of the two revisions of a step."""
         sides = [self.build_under_test(step.before), self.build_under_test(step.after)]
         return self.verify(sides, self.folder / "step")

@@ -1,11 +1,11 @@
-"""What the history's records say of each case: when its verdict changed, and how that compares with known defects."""
+"""Text about the records of the history: when verdicts changed, and how they compare with known defects."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
 from harness.cases.core import CORE_CASES
-from harness.records.verdict import Verdict
+from harness.records.verdict import NOT_JUDGED, Verdict
 from harness.studies.history import defects
 from harness.studies.history.lines import commit_text, judgement_text, verdict_text
 from harness.studies.history.run import HistoryJudgement, HistoryRow
@@ -15,17 +15,17 @@ Groups = Sequence[Sequence[Revision]]
 
 
 def changes(rows: Mapping[str, HistoryRow], groups: Groups) -> Iterator[str]:
-    """Yield, for each case, the changes of its verdict from one commit to the next that was run."""
+    """Yield a Markdown list for each case: each change of its verdict from one tested commit to the next."""
     run = [group for group in groups if group[-1].name in rows and not rows[group[-1].name].failed]
     for case in CORE_CASES:
         lines = []
         for mode in ("immediately", "at_runtime"):
             upstream = list(_steps(("pristine", case, mode), rows, run, groups))
-            found = [
+            patched = [
                 text for text in _steps(("patched", case, mode), rows, run, groups) if text not in upstream
             ]
             lines += [f"- {mode}: {text}" for text in upstream]
-            lines += [f"- {mode}, with GGUF files found: {text}" for text in found]
+            lines += [f"- {mode}, with GGUF files found: {text}" for text in patched]
         yield from (
             f"### {case}",
             "",
@@ -35,40 +35,40 @@ def changes(rows: Mapping[str, HistoryRow], groups: Groups) -> Iterator[str]:
 
 
 def _steps(
-    asked: tuple[str, str, str], rows: Mapping[str, HistoryRow], run: Groups, groups: Groups
+    key: tuple[str, str, str], rows: Mapping[str, HistoryRow], run: Groups, groups: Groups
 ) -> Iterator[str]:
-    """Yield each change of the verdict on one (side, case, mode), from the oldest commit on."""
+    """Yield each change of the verdict on ``key``, a tuple of side, case and mode, oldest commit first."""
     before: tuple[Sequence[Revision], HistoryJudgement] | None = None
     for group in run:
-        judged = rows[group[-1].name].judged(*asked)
+        judged = rows[group[-1].name].judged(*key)
         if judged is None:
             continue
         if before and before[1].verdict is not judged.verdict:
             skipped = [g[-1].name for g in groups[groups.index(before[0]) + 1 : groups.index(group)]]
             between = f" ({len(skipped)} of the commits between them not run)" if skipped else ""
             evidence = next((line for line in judged.evidence.splitlines() if line), "")
-            said = f": `{evidence}`" if evidence else ""
+            quote = f": `{evidence}`" if evidence else ""
             old, new = verdict_text(before[1].verdict), verdict_text(judged.verdict)
-            yield f"{old} in {commit_text(before[0])}, {new} in {commit_text(group)}{between}{said}"
+            yield f"{old} in {commit_text(before[0])}, {new} in {commit_text(group)}{between}{quote}"
         before = group, judged
 
 
 def compared(rows: Mapping[str, HistoryRow], groups: Groups) -> Iterator[str]:
-    """Yield a table: for each known defect, whether the records agree with the sdists that are said to have it."""
+    """Yield a Markdown table: for each known defect, the revisions that its sources confirm or contradict."""
     yield "| defect | said to be in | records that agree | records that do not |"
     yield "| --- | --- | --- | --- |"
     names = [group[-1].name for group in groups]
     for defect in defects.KNOWN:
         agree, others = [], []
-        for place, group in enumerate(groups):
+        for index, group in enumerate(groups):
             row = rows.get(group[-1].name)
             judged = defect.judged(row) if row else None
-            if judged is None:
+            if judged is None or judged.verdict in NOT_JUDGED:
                 continue
-            red, said = judged.verdict is not Verdict.PASS, defect.covers(place, names)
-            if red and not said and any(other.covers(place, names) for other in defects.alike(defect)):
+            failed, claimed = judged.verdict is not Verdict.PASS, defect.covers(index, names)
+            if failed and not claimed and any(d.covers(index, names) for d in defects.alike(defect)):
                 continue  # another defect makes the same case fail
-            if red == said:
+            if failed == claimed:
                 agree.append(group[-1].name)
             else:
                 others.append(f"{group[-1].name}: {judgement_text(judged)}")
@@ -80,21 +80,22 @@ def compared(rows: Mapping[str, HistoryRow], groups: Groups) -> Iterator[str]:
 
 
 def unexpected(rows: Mapping[str, HistoryRow], groups: Groups) -> Iterator[str]:
-    """Yield the failures of the pristine library that no known defect explains."""
+    """Yield Markdown lines about the failures of the pristine library that no known defect explains."""
     names = [group[-1].name for group in groups]
-    found: dict[str, list[str]] = {}
-    for place, group in enumerate(groups):
+    failures: dict[str, list[str]] = {}
+    for index, group in enumerate(groups):
         row = rows.get(group[-1].name)
         for judged in row.judgements if row else ():
-            known = (d for d in defects.KNOWN if d.explains(judged) and d.covers(place, names))
-            if judged.side == "pristine" and judged.verdict is not Verdict.PASS and next(known, None) is None:
+            known = (d for d in defects.KNOWN if d.explains(judged) and d.covers(index, names))
+            failed = judged.verdict is not Verdict.PASS and judged.verdict not in NOT_JUDGED
+            if judged.side == "pristine" and failed and next(known, None) is None:
                 failure = f"`{judged.case}`, {judged.mode}: {verdict_text(judged.verdict)}"
-                found.setdefault(failure, []).append(group[-1].name)
+                failures.setdefault(failure, []).append(group[-1].name)
     yield (
         "These failures of upstream are no defect of the table:"
-        if found
+        if failures
         else "No other case fails in upstream."
     )
-    if found:
+    if failures:
         yield ""
-        yield from (f"- {failure} in {', '.join(where)}" for failure, where in found.items())
+        yield from (f"- {failure} in {', '.join(where)}" for failure, where in failures.items())

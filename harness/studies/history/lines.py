@@ -29,7 +29,7 @@ def commit_text(group: Sequence[Revision]) -> str:
 
 
 def row_summary(row: HistoryRow) -> str:
-    """Return one line on a row: the count of each verdict, and the seconds that it took."""
+    """Return one line about a row: the count of each verdict, and the seconds of each step."""
     if row.failed:
         return f"{row.revision}: failed: {row.failed}"
     sides = []
@@ -38,12 +38,13 @@ def row_summary(row: HistoryRow) -> str:
         texts = (f"{count} {verdict_text(verdict)}" for verdict, count in counts.most_common())
         sides.append(f"{side} " + ", ".join(texts))
     times = ", ".join(f"{name} {value:.0f} s" for name, value in row.seconds.items())
-    return f"{row.revision}: {'; '.join(sides)} ({times})"
+    problem = f"cannot be judged: {'; '.join(row.complaints)}: " if row.complaints else ""
+    return f"{row.revision}: {problem}{'; '.join(sides)} ({times})"
 
 
 def row_verdicts(row: HistoryRow) -> Iterator[str]:
-    """Yield one line for each judgement of a row, or the reason why there are none."""
-    if row.failed:
+    """Yield one line for each judgement of a row, after the reason why there are none or why they are worth nothing."""
+    if row.failed or row.complaints:
         yield row_summary(row)
     for judged in row.judgements:
         name = f"{row.revision} {judged.side:8} {judged.case}@{judged.mode}"
@@ -51,6 +52,6 @@ def row_verdicts(row: HistoryRow) -> Iterator[str]:
 
 
 def survey_line(entry: SurveyedSdist) -> str:
-    """Return one line on an sdist: the convention by which it is called, and the patches' states."""
+    """Return one line about an sdist: its calling convention, and the states of the patches."""
     states = ", ".join(f"{name} {state}" for name, state in entry.patches.items())
     return f"{entry.revision}: {entry.binding.get('convention') or entry.unbound}; {states}"

@@ -1,7 +1,7 @@
 """Run the core cases on every revision in the registry, one after another, and keep a small record of each.
 
-Each revision has a file in results/history/, in JSON Lines: the first line says what was run, when and on which
-machine, each further line is a judgement. Pictures are not kept; the same command makes them again.
+Each revision has a file in results/history/, in JSON Lines. The first line has the facts of the run, for example the
+date and the machine; every other line is a judgement. Pictures are not kept; the same command makes them again.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 
 from harness.cases import core
 from harness.cases.matrix import BlockMaker
+from harness.judging import unjudged
 from harness.records.verdict import Verdict
 from harness.verification.run import machine, run_sides
 from harness.verification.sides import RunSpec, build_sides
@@ -30,8 +31,8 @@ from sdcpp.source.revision import Revision, Sdist
 
 #: The folder of the records.
 RESULTS = project.ROOT / "results" / "history"
-#: The first part of the names of the patches on the patched side: they make the library find a GGUF file. `verify`
-#: tests the whole series, on the two revisions that it is for.
+#: The patches of the patched side have names that begin with this. They make the library find a GGUF file. ``verify``
+#: tests the complete series, on the two revisions that it supports.
 PATCHES = "lora-find-gguf"
 #: Errors that are recorded as a property of the revision. Any other error leaves it without a record.
 REVISION_FAILURES = (BuildFailed, HeaderUnsupported, LayoutMismatch)
@@ -54,7 +55,8 @@ class HistoryRow:
     """The record of one revision.
 
     ``failed`` is the reason why there are no judgements, ``patches`` has the state of each patch, ``seconds`` the time
-    of each step. ``cases`` are the cases that were run, in their order.
+    of each step. ``cases`` are the cases that were run, in their order. ``complaints`` are the reasons why the revision
+    cannot be judged, on both sides or on one: see ``harness.judging.unjudged``.
     """
 
     revision: str
@@ -70,20 +72,21 @@ class HistoryRow:
     date: str = ""
     seconds: Mapping[str, float] = field(default_factory=dict)
     failed: str = ""
+    complaints: Sequence[str] = field(default_factory=list)
     judgements: Sequence[HistoryJudgement] = ()
 
     def judged(self, side: str, case: str, mode: str) -> HistoryJudgement | None:
         """Return the judgement on a case, or None if it was not run."""
-        found = (j for j in self.judgements if (j.side, j.case, j.mode) == (side, case, mode))
-        return next(found, None)
+        matching = (j for j in self.judgements if (j.side, j.case, j.mode) == (side, case, mode))
+        return next(matching, None)
 
 
 def commits(known: Mapping[str, Revision]) -> list[tuple[Revision, ...]]:
     """Return the registry's revisions grouped by upstream commit, oldest first; the last of a group represents it."""
     groups: dict[str, list[Revision]] = {}
-    for found in known.values():
-        if isinstance(found.origin, Sdist) and found.commit:
-            groups.setdefault(found.commit, []).append(found)
+    for each in known.values():
+        if isinstance(each.origin, Sdist) and each.commit:
+            groups.setdefault(each.commit, []).append(each)
     return [tuple(group) for group in groups.values()]
 
 
@@ -142,6 +145,7 @@ def run(wanted: Revision, folder: Path, *, jobs: int | None = None, select: Sequ
         patches=record["states"],
         compilers=record["compilers"],
         seconds={name: round(value, 1) for name, value in seconds.items()},
+        complaints=unjudged.complaints(records.cells),
         judgements=[
             HistoryJudgement(
                 side="patched" if records.sides[cell.side].patched else "pristine",
@@ -201,18 +205,18 @@ def run_all(
     """
     project.checkout()
     failure: Error | None = None
-    for number, one in enumerate(wanted, 1):
-        console.note(f"{one.name}: {number} of {len(wanted)}")
-        folder = reports / one.name
+    for number, each in enumerate(wanted, 1):
+        console.note(f"{each.name}: {number} of {len(wanted)}")
+        folder = reports / each.name
         try:
-            row = run(one, folder, jobs=jobs)
+            row = run(each, folder, jobs=jobs)
         except Error as error:
-            console.warn(f"{one.name}: left without a record: {error}")
+            console.warn(f"{each.name}: no record is written: {error}")
             failure = error
             continue
         write(row)
         if not keep:
-            remove_build(one)
+            remove_build(each)
             shutil.rmtree(folder, ignore_errors=True)
         yield row
     if failure:
