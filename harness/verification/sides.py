@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from multiprocessing.util import Finalize
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -125,7 +126,7 @@ def build_under_test(
     *,
     patched: bool,
     again: Sequence[str],
-    lacks: Mapping[str, str],
+    lacks: Mapping[str, str] = MappingProxyType({}),
 ) -> BuildUnderTest:
     """Pair a build with the cases it must run.
 
