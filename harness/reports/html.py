@@ -14,6 +14,7 @@ from harness.records.record import Cell
 from harness.records.verdict import FAILING, Status
 from harness.reports import before_after, builds, templating
 from harness.reports.before_after import SidePair
+from harness.reports.headline import good, headline
 from harness.reports.pictures import Album
 from harness.reports.table import ACROSS, ReportTable, case_id
 from harness.reports.vocabulary import (
@@ -66,8 +67,8 @@ def render(table: ReportTable, budget: int = BUDGET) -> str:
         "report.html.j2",
         run=table.records.run,
         finished=table.records.finished,
-        headline=before_after.headline(table, pairs),
-        good=before_after.good(table),
+        headline=headline(table, pairs),
+        good=good(table),
         table=table,
         legend=[(s, SIGNS[s][0], table.statuses.get(s, 0), STATUSES[s]) for s in SEVERITY],
         builds=builds,

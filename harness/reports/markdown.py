@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from harness.records.record import Cell
 from harness.reports import before_after, builds
 from harness.reports.before_after import SidePair
+from harness.reports.headline import headline
 from harness.reports.table import ReportTable, case_id, worst_first
 from harness.reports.vocabulary import headline_error
 from harness.text import number, one_line, plural
@@ -28,7 +29,7 @@ Lines = list[str]
 def render(table: ReportTable) -> str:
     """Return the report."""
     pairs = before_after.pairs(table)
-    top = [f"**{escape(before_after.headline(table, pairs))}.**", "", *_builds(table), ""]
+    top = [f"**{escape(headline(table, pairs))}.**", "", *_builds(table), ""]
     end = ["", "Rerun with:", "```sh", one_line(table.records.run.command), "```"]
     room = LIMIT - len(top) - len(end)
     notes = [*_unexpected(table), *_expected(table)]

@@ -15,6 +15,7 @@ from harness.records.record import Cell
 from harness.records.verdict import Verdict
 from harness.reports import before_after, builds
 from harness.reports.before_after import Change, SidePair
+from harness.reports.headline import headline
 from harness.reports.markdown import Lines, code, escape, full_table, head, row, verdict_with_bound
 from harness.reports.table import ReportTable, case_id
 from harness.text import one_line, plural
@@ -37,7 +38,7 @@ COSTS = {
 def render(table: ReportTable) -> str:
     """Return the report."""
     pairs = before_after.pairs(table)
-    lines = [f"**{escape(before_after.headline(table, pairs))}.**", ""]
+    lines = [f"**{escape(headline(table, pairs))}.**", ""]
     for pair in pairs:
         changes = before_after.changes(table, pair)
         lines += _states(table, pair, changes)

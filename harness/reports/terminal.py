@@ -14,6 +14,7 @@ from rich.text import Text
 from harness.records.record import Cell, Records, Side
 from harness.records.verdict import FAILING, Status
 from harness.reports import before_after, builds, cost
+from harness.reports.headline import good, headline
 from harness.reports.table import ColumnKey, ReportTable, TableRow, arrange, case_id, expectation_reason
 from harness.reports.vocabulary import SEVERITY, SIGNS, STATUSES, headline_error, severity
 from harness.text import number, one_line, plural
@@ -55,8 +56,8 @@ def print_table(records: Records, console: Console) -> None:
     _print_unexpected(table, console)
     _print_statuses(table, console)
     console.print(cost.summary(records), markup=False, highlight=False)
-    text = before_after.headline(table, pairs) + "."
-    console.print(Text(text, style="bold" if before_after.good(table) else "bold red"), highlight=False)
+    text = headline(table, pairs) + "."
+    console.print(Text(text, style="bold" if good(table) else "bold red"), highlight=False)
 
 
 def _fitting(table: ReportTable, marks: dict[str, str], console: Console) -> list[Table]:

@@ -268,7 +268,7 @@ def test_repeat_does_not_call_it_no_difference(
 def test_history_records_it_and_fails(
     fake_build: Builds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    facts = {"states": {}, "compilers": {}}
+    facts: dict[str, object] = {"states": {}, "compilers": {}}
     made = fake_build("C", revision="0.2.9", open_fails=ALL, identity="history".ljust(64, "0"), **facts)
     monkeypatch.setattr(workspace, "workspace", lambda wanted: SimpleNamespace(revision=wanted))
     monkeypatch.setattr(

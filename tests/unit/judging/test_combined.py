@@ -71,6 +71,25 @@ def test_another_verdict_than_the_cpus_comes_first(cpu_run: Records, cuda_run: R
     assert ("gguf-Q8_0@auto", "cuda") in [(row.label, column.backend) for row, column in found.failing]
 
 
+def test_records_that_cannot_be_judged_are_named(cpu_run: Records, cuda_run: Records) -> None:
+    assert (combine_runs(cpu_run).complaints, combine_runs(cpu_run).unjudged) == ([], 0)
+    failure = "the base model flux-small does not open: no encoder"
+    with_cell(cuda_run, "gguf-F16", "auto", verdict=Verdict.UNJUDGED, base_failure=failure)
+    found = combine_runs(cpu_run, cuda_run)
+    assert found.complaints == [f"1.jsonl: on 2026-05 patched, {failure}"]
+    assert found.unjudged == 1
+
+
+def test_expectations_are_applied_again_before_it_is_counted_what_is_not_judged(cpu_run: Records) -> None:
+    for mode in ("immediately", "at_runtime", "auto"):
+        with_cell(cpu_run, "gguf-F16", mode, verdict=Verdict.UNSUPPORTED, status=Status.XFAIL)
+    assert combine_runs(cpu_run).complaints == [
+        "0.jsonl: 3 of 42 cells on 2026-05 patched are not judged, more than 5%"
+    ]
+    entry = Expectation(revisions=["*"], verdicts=[Verdict.UNSUPPORTED], reason="no reader")
+    assert combine_runs(cpu_run, expected=(entry,)).complaints == []
+
+
 def test_files_of_one_name_and_other_values_are_not_compared(cpu_run: Records, cuda_run: Records) -> None:
     before = combine_runs(cpu_run, cuda_run).compared
     with_cell(cuda_run, "gguf-F32", "auto", asked="ba9876543210")

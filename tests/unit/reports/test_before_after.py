@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from harness.records.verdict import Status, Verdict
 from harness.reports import before_after
+from harness.reports.headline import headline
 from harness.reports.table import ReportTable, arrange
-from tests.unit.example_records import cell, example, records_of
+from tests.unit.example_records import example
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def test_one_build_on_both_sides_is_said() -> None:
         before_after.summary(table, before_after.pairs(table)[1])
         == "no patch applies, so both sides are the same build"
     )
-    assert "patches" not in before_after.headline(table, before_after.pairs(table))
+    assert "patches" not in headline(table, before_after.pairs(table))
 
 
 def test_different_pixels_under_the_same_verdict_are_counted() -> None:
@@ -72,64 +72,3 @@ def test_quiet_rows_are_merged_and_the_worst_come_first(broken_table: ReportTabl
     )
     assert lines[-1].texts == ("PASS 0.003", "PASS 0.004", "PASS 0.004")
     assert {line.severity for line in lines[:3]} == {0}
-
-
-def test_the_headline_has_the_counts_that_matter(good_table: ReportTable, broken_table: ReportTable) -> None:
-    assert before_after.headline(good_table, before_after.pairs(good_table)) == (
-        "As expected: 135 of 168 cells passed, 33 failed as expected; the patches fix 33 cells and break none"
-    )
-    assert before_after.headline(broken_table, before_after.pairs(broken_table)) == (
-        "3 of 168 cells failed unexpectedly (1 WRONG, 1 TIMEOUT, 1 ABORT), "
-        "1 cell passed although a failure was expected, 33 failed as expected, 1 not judged; "
-        "the patches fix 32 cells and break 3"
-    )
-
-
-def test_patches_that_change_no_verdict_fix_no_cell() -> None:
-    table = arrange(
-        records_of(
-            *(cell(side=f"2026-05 {name}", dimensions={"mode": "auto"}) for name in ("pristine", "patched"))
-        )
-    )
-    assert before_after.headline(table, before_after.pairs(table)) == (
-        "As expected: 2 of 2 cells passed; the patches fix no cell and break none"
-    )
-
-
-def test_what_is_not_judged_stands_in_the_headline_with_its_number() -> None:
-    passing = [cell(case=f"good-{number}") for number in range(40)]
-    unknown = cell(case="a", verdict=Verdict.UNJUDGED, status=Status.UNEXPECTED)
-    known = cell(case="b", verdict=Verdict.UNSUPPORTED, status=Status.XFAIL, reason="no reader")
-    device = cell(case="c", verdict=Verdict.UNSUPPORTED, status=Status.SKIPPED)
-    assert before_after.headline(arrange(records_of(*passing, unknown)), []) == (
-        "40 of 41 cells passed, 1 not judged"
-    )
-    assert not before_after.good(arrange(records_of(*passing, unknown)))
-    assert before_after.headline(arrange(records_of(*passing, known, device)), []) == (
-        "As expected: 40 of 42 cells passed, 2 not judged (1 of them as expected)"
-    )
-    assert before_after.good(arrange(records_of(*passing, known, device)))
-    assert before_after.headline(arrange(records_of(*passing[:2], device)), []) == (
-        "The run cannot be judged: 1 of 3 cells on 2026-05 patched is not judged, more than 5%; "
-        "2 of 3 cells passed, 1 not judged"
-    )
-    assert not before_after.good(arrange(records_of(*passing[:2], device)))
-
-
-def test_a_base_model_that_does_not_open_stands_first_in_the_headline() -> None:
-    failure = "the base model flux-small does not open: no encoder"
-    none = cell(case="none", verdict=Verdict.REFUSED, status=Status.UNEXPECTED, base_failure=failure)
-    other = cell(case="b", verdict=Verdict.UNJUDGED, status=Status.UNEXPECTED, base_failure=failure)
-    assert before_after.headline(arrange(records_of(none, other)), []) == (
-        "The run cannot be judged: on 2026-05 patched, the base model flux-small does not open: no encoder; "
-        "1 of 2 cells failed unexpectedly (1 REFUSED), 1 not judged"
-    )
-
-
-def test_nothing_tried_and_not_finished_are_never_good() -> None:
-    idle = cell(verdict=Verdict.SKIPPED, status=Status.SKIPPED)
-    assert before_after.headline(arrange(records_of(idle)), []).startswith("No case was tested")
-    assert before_after.headline(arrange(records_of()), []).startswith("No case was tested")
-    assert before_after.headline(arrange(records_of(cell(), finished="")), []) == (
-        "Incomplete run, so far: as expected: 1 of 1 cell passed"
-    )

@@ -27,6 +27,18 @@ def test_where_nothing_differs_is_said(cpu_run: Records, cuda_run: Records) -> N
     assert combined_report.agreement(combine_runs(cpu_run)) == ""
 
 
+def test_what_is_not_judged_stands_in_the_headline(cpu_run: Records) -> None:
+    assert "judged" not in combined_report.headline(combine_runs(cpu_run))
+    with_cell(cpu_run, "gguf-F32", "auto", verdict=Verdict.UNJUDGED)
+    assert combined_report.headline(combine_runs(cpu_run)).startswith("84 cells on cpu; 1 not judged; ")
+    failure = "the base model flux-small does not open: no encoder"
+    with_cell(cpu_run, "gguf-F32", "auto", base_failure=failure)
+    found = combine_runs(cpu_run)
+    said = f"Some records cannot be judged: 0.jsonl: on 2026-05 patched, {failure}; 84 cells on cpu; "
+    assert combined_report.headline(found).startswith(said)
+    assert '<p class="headline bad">Some records' in combined_report.page(found)
+
+
 def test_what_differs_for_one_reason_stands_together_and_what_nobody_expected_first(
     cpu_run: Records, cuda_run: Records
 ) -> None:

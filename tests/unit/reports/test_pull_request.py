@@ -12,6 +12,7 @@ from rich.console import Console
 from harness.records.record import Cell, Records
 from harness.records.verdict import Status, Verdict
 from harness.reports import before_after, html, junit, pull_request, terminal
+from harness.reports.headline import headline
 from harness.reports.table import arrange
 from tests.unit.example_records import example, side
 
@@ -94,7 +95,7 @@ def test_a_regression_is_said_first_and_stands_first() -> None:
 
 def test_what_could_not_be_tried_is_never_called_good() -> None:
     table = arrange(proposed((IDLE, IDLE)))
-    assert before_after.headline(table, before_after.pairs(table)).startswith("No case was tested")
+    assert headline(table, before_after.pairs(table)).startswith("No case was tested")
     assert not any(change.tried for change in before_after.changes(table, before_after.pairs(table)[0]))
 
 
@@ -112,11 +113,9 @@ def test_what_is_not_judged_has_its_number_and_its_reasons() -> None:
 def test_a_refusal_on_both_sides_is_not_judged() -> None:
     refused = Verdict.REFUSED
     table = arrange(proposed((refused, refused), (GOOD, GOOD)))
-    assert "0 fixed, 0 regressed, 1 not judged, 1 unchanged" in before_after.headline(
-        table, before_after.pairs(table)
-    )
+    assert "0 fixed, 0 regressed, 1 not judged, 1 unchanged" in headline(table, before_after.pairs(table))
     nothing = arrange(proposed((refused, refused)))
-    assert before_after.headline(nothing, before_after.pairs(nothing)).startswith("No case was tested")
+    assert headline(nothing, before_after.pairs(nothing)).startswith("No case was tested")
 
 
 def test_a_case_that_is_no_longer_judged_is_a_regression() -> None:

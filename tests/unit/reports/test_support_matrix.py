@@ -44,6 +44,13 @@ def test_a_difference_from_what_was_documented_is_marked() -> None:
     assert row(support_matrix.page(combine_runs(cpu, cuda)), "F16")[3:] == ["WRONG", "✓ 0.004", "yes **≠**"]
 
 
+def test_what_is_not_judged_contradicts_no_document() -> None:
+    cuda = machine("cuda", "A card")
+    for mode in ("immediately", "at_runtime"):
+        with_cell(cuda, "gguf-F16", mode, verdict=Verdict.UNJUDGED)
+    assert row(support_matrix.page(combine_runs(cuda)), "F16") == ["F16", "UNJUDGED", "UNJUDGED", "yes"]
+
+
 def test_what_nobody_ran_is_said() -> None:
     page = support_matrix.page(combine_runs(machine("cpu", "A processor")))
     assert "- metal: never run." in page

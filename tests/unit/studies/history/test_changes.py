@@ -36,6 +36,14 @@ def test_records_are_compared_with_the_known_defects() -> None:
     assert "| 2 of 4 | 0.2.4: ok; 0.2.6: wrong |" in line
 
 
+def test_what_is_not_judged_neither_agrees_with_a_defect_nor_is_one() -> None:
+    rows = {"0.2.3": row("0.2.3", Verdict.UNJUDGED), "0.2.6": row("0.2.6", Verdict.UNJUDGED)}
+    text = page.page(rows, GROUPS, {})
+    (line,) = [line for line in text.splitlines() if "issue 573" in line]
+    assert "| 0 of 0 | none |" in line
+    assert "No other case fails in upstream." in text
+
+
 def test_a_verdict_that_another_defect_explains_is_not_listed() -> None:
     judged = HistoryJudgement(side="patched", case="gguf-Q8_0", mode="immediately", verdict=Verdict.ABORT)
     rows = {name: replace(row(name), judgements=[judged]) for name in ("0.2.2", "0.3.0", "0.3.8")}

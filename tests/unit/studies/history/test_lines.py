@@ -40,6 +40,13 @@ def test_a_row_that_failed_has_only_the_reason() -> None:
     assert list(lines.row_verdicts(failed)) == ["0.2.9: failed: no compiler"]
 
 
+def test_a_row_that_cannot_be_judged_says_so_first() -> None:
+    one = replace(row("0.2.9", complaints=["on 0.2.9 pristine, no model opens"]), judgements=[])
+    said = "0.2.9: cannot be judged: on 0.2.9 pristine, no model opens: "
+    assert lines.row_summary(one).startswith(said)
+    assert [line.startswith(said) for line in lines.row_verdicts(one)] == [True]
+
+
 def test_each_judgement_is_a_line_without_space_at_its_end() -> None:
     quiet = replace(judged("b", Verdict.PASS, "patched"), evidence="")
     one = replace(row("0.2.9"), judgements=[judged("a", Verdict.ABORT), quiet])
