@@ -36,6 +36,7 @@ class AdapterFile:
     container: str
     kind: str
     quantise: gguf_types.Quantise | None = field(default=None, compare=False, repr=False)
+    dequantise: gguf_types.Dequantise | None = field(default=None, compare=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -103,7 +104,7 @@ class AdapterFile:
 @lru_cache(maxsize=4)
 def _values(file: AdapterFile) -> dict[str, NDArray[np.float32]]:
     if file.container == "gguf":
-        return gguf_types.read(file.make())
+        return gguf_types.read(file.make(), file.dequantise)
     if file.container == "safetensors":
         # Not safetensors.numpy, which does not know ml_dtypes.bfloat16.
         entries: list[tuple[str, Any]] = deserialize(file.make().read_bytes())  # type: ignore[no-untyped-call]

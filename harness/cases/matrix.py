@@ -14,7 +14,7 @@ from harness.adapters.adapter_file import AdapterFile
 from harness.adapters.use import Use
 from harness.cases.case import MODES, Case, Shot, Tolerance
 from harness.cases.malformed_file_case import MalformedFileCase, malformed_file_cases
-from harness.formats.gguf_types import Quantise
+from harness.formats.gguf_types import Dequantise, Quantise
 from harness.malformed.corpus import corpus
 from harness.malformed.unusual import variants
 from harness.models.base_model import Base
@@ -25,10 +25,20 @@ from sdcpp.errors import HeaderUnsupported
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockMaker:
-    """The quantised tensor types that ``quantise`` can make: their names and the number of elements in a block."""
+    """The quantised tensor types that ``quantise`` can make: their names and the number of elements in a block.
+
+    ``dequantise`` reads the types that the gguf package cannot read. ``left_out`` has the types for which no case can
+    be made, and the reasons.
+    """
 
     types: Mapping[str, int] = field(default_factory=dict)
     quantise: Quantise | None = None
+    dequantise: Dequantise | None = None
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+
+#: The maker of a matrix whose types the gguf package can make.
+NO_BLOCKS = BlockMaker()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +51,12 @@ class Fixture:
     def file(self, adapter: Adapter, container: str, kind: str) -> AdapterFile:
         """Return the file of an adapter for the base model; it is created when a shot needs it."""
         return AdapterFile(
-            base=self.base, adapter=adapter, container=container, kind=kind, quantise=self.maker.quantise
+            base=self.base,
+            adapter=adapter,
+            container=container,
+            kind=kind,
+            quantise=self.maker.quantise,
+            dequantise=self.maker.dequantise,
         )
 
 
@@ -300,7 +315,7 @@ class Matrix:
         """Whether the matrix contains tensor types that only a library can make."""
         return types in self.dimensions
 
-    def left_out(self, generation: str) -> Iterator[tuple[str, str, str]]:
+    def left_out(self, generation: str, maker: BlockMaker = NO_BLOCKS) -> Iterator[tuple[str, str, str]]:
         """Yield what the matrix does not contain, as (base model, names of cases or dimensions, reason)."""
         skipped = [dimension.__name__ for dimension in self.dimensions if dimension not in self.in_auto]
         for base in self.bases[generation]:
@@ -310,6 +325,8 @@ class Matrix:
                     f"{', '.join(skipped)} in mode auto",
                     "on a float base model, mode auto means immediately",
                 )
+            if types in self.dimensions:
+                yield from ((base.name, f"gguf-{kind}", reason) for kind, reason in maker.left_out.items())
             if kinds in self.dimensions:
                 yield from ((base.name, names, reason) for names, reason in catalogue.left_out(base))
 

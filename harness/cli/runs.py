@@ -12,7 +12,7 @@ import gguf
 from harness.cases import core, selection
 from harness.cases.build_under_test import BuildUnderTest
 from harness.cases.case import MODES, AnyCase, select
-from harness.cases.matrix import FULL, PROPOSED, QUICK, BlockMaker, Matrix
+from harness.cases.matrix import FULL, NO_BLOCKS, PROPOSED, QUICK, BlockMaker, Matrix
 from harness.cli import options
 from harness.judging import unjudged
 from harness.quantising.library_quantiser import LibraryQuantiser
@@ -20,7 +20,7 @@ from harness.records.record import Records
 from harness.records.verdict import Status
 from harness.reports import terminal, write
 from harness.verification.run import run_sides
-from harness.verification.sides import RunSpec, build_sides, open_block_maker
+from harness.verification.sides import RunSpec, block_types, build_sides, open_block_maker
 from sdcpp import atomic_write, console
 from sdcpp.building import sanitizer
 from sdcpp.building.finished import newest_build
@@ -202,30 +202,30 @@ def _known_cases(name: str) -> list[AnyCase]:
     """Return the cases of a matrix for every generation, with all types that gguf-py or a built library knows."""
     known = {kind.name: block for kind, (block, _) in gguf.GGML_QUANT_SIZES.items() if block > 1}
     chosen = matrix(name)
-    maker = BlockMaker(types=known | dict(_library_types(chosen)))
+    maker = BlockMaker(types=known | dict(_library_types(chosen).types))
     return [case for generation in chosen.bases for case in chosen.cases(generation, MODES, maker)]
 
 
-def _library_types(chosen: Matrix) -> dict[str, int]:
-    """Return the block sizes of the types of the newest built library by name; none if the matrix needs none."""
+def _library_types(chosen: Matrix) -> BlockMaker:
+    """Return the types of the newest built library; none if the matrix needs none."""
     if not chosen.needs_block_maker or not (folder := newest_build()):
-        return {}
+        return NO_BLOCKS
     with LibraryQuantiser(folder) as quantiser:
-        return {name: info.block for name, info in quantiser.types().items()}
+        return block_types(quantiser)
 
 
 def list_cases(arguments: argparse.Namespace, names: Sequence[str]) -> int:
     """Print the selected cases of matrices, for every generation of the LoRA API, and what is left out."""
     for name in require_selection(arguments, names):
         chosen = matrix(name)
-        maker = BlockMaker(types=_library_types(chosen))
+        maker = _library_types(chosen)
         for generation in chosen.bases:
             found = select(chosen.cases(generation, MODES, maker), arguments.case, dict(arguments.where))
             for case in found:
                 dimensions = "  ".join(f"{key}={value}" for key, value in case.dimensions.items())
                 label = f"{case.name}@{case.dimensions['mode']}"
                 console.out.print(f"generation {generation}  {label:36} {dimensions}", markup=False)
-            for base, what, reason in chosen.left_out(generation):
+            for base, what, reason in chosen.left_out(generation, maker):
                 console.out.print(
                     f"generation {generation}  left out on {base}: {what}: {reason}", markup=False
                 )

@@ -16,11 +16,13 @@ import numpy as np
 from gguf import quants
 from numpy.typing import NDArray
 
-from sdcpp.errors import FileInvalid
+from sdcpp.errors import FileInvalid, TypeUnavailable
 
 Type = gguf.GGMLQuantizationType
 #: Returns the blocks, uint8 [rows, bytes of a row], of values, float32 [rows, row], in the type of a name.
 Quantise = Callable[[NDArray[np.float32], str], NDArray[np.uint8]]
+#: Returns the values, float32 [rows, row], of blocks, uint8 [rows, bytes of a row], in the type of a name.
+Dequantise = Callable[[NDArray[np.uint8], str], NDArray[np.float32]]
 
 
 def write(
@@ -73,12 +75,44 @@ def _type_for(array: NDArray[np.float32], wanted: Any) -> Any:
     return wanted if array.shape[-1] % block == 0 else Type.F16
 
 
-def read(path: Path) -> dict[str, NDArray[np.float32]]:
-    """Return a file's tensors as float32, dequantised by the gguf package, in PyTorch's order."""
+def can_write(kind: str) -> bool:
+    """Return whether the gguf package can write a type to a file, if the blocks are given."""
+    return kind in Type.__members__
+
+
+def can_read(kind: str) -> bool:
+    """Return whether the gguf package can dequantise a type."""
+    if not can_write(kind):
+        return False
+    try:
+        quants.dequantize(np.zeros((1, gguf.GGML_QUANT_SIZES[Type[kind]][1]), np.uint8), Type[kind])
+    except NotImplementedError:
+        return False
+    return True
+
+
+def read(path: Path, dequantise: Dequantise | None = None) -> dict[str, NDArray[np.float32]]:
+    """Return a file's tensors as float32, dequantised by the gguf package, in PyTorch's order.
+
+    ``dequantise`` is used for types that the package cannot dequantise. Raises TypeUnavailable for such a type if there
+    is no ``dequantise``.
+    """
     tensors: dict[str, NDArray[np.float32]] = {}
     for tensor in gguf.GGUFReader(path).tensors:
         shape = tuple(int(n) for n in reversed(tensor.shape))
         tensors[tensor.name] = (
-            quants.dequantize(tensor.data, tensor.tensor_type).reshape(shape).astype(np.float32)
+            _values(tensor.data, tensor.tensor_type, dequantise).reshape(shape).astype(np.float32)
         )
     return tensors
+
+
+def _values(data: NDArray[Any], used: Any, dequantise: Dequantise | None) -> NDArray[np.float32]:
+    """Return the values of a tensor's data."""
+    try:
+        return np.asarray(quants.dequantize(data, used))
+    except NotImplementedError as error:
+        if dequantise is None:
+            raise TypeUnavailable(
+                "the gguf package cannot decode a type", used.name, "choose another type"
+            ) from error
+    return dequantise(data.reshape(-1, data.shape[-1]), used.name)

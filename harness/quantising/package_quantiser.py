@@ -11,7 +11,7 @@ import numpy as np
 from gguf import quants
 from numpy.typing import NDArray
 
-from harness.formats.tensor import Bytes, Tensor
+from harness.formats.tensor import Bytes, Tensor, decoded
 from harness.quantising.finite import finite
 from harness.quantising.library_quantiser import LibraryQuantiser
 from harness.quantising.quantiser import Quantiser, RowsNotFinite, Take
@@ -70,7 +70,7 @@ class PackageQuantiser:
 
     def dequantise(self, blocks: Bytes, name: str) -> NDArray[np.float32]:
         """Return the values of rows of blocks."""
-        found: NDArray[np.float32] = quants.dequantize(blocks, gguf.GGMLQuantizationType[name])
+        found: NDArray[np.float32] = decoded(blocks.reshape(-1), name).reshape(len(blocks), -1)
         return found
 
     @contextmanager

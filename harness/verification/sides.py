@@ -16,13 +16,16 @@ from numpy.typing import NDArray
 from harness.cases.build_under_test import BuildUnderTest
 from harness.cases.case import select
 from harness.cases.matrix import BlockMaker, Matrix
+from harness.formats import gguf_types
 from harness.quantising.library_quantiser import LibraryQuantiser
+from harness.quantising.type_info import TypeInfo
 from harness.records.record import Side
 from sdcpp import console
 from sdcpp.binding import header
 from sdcpp.binding.api.apply_modes import apply_modes
 from sdcpp.binding.build_folder import Build
 from sdcpp.building import build, sanitizer
+from sdcpp.errors import LibraryUnusable
 from sdcpp.machine import backends
 from sdcpp.patching import series
 from sdcpp.patching.patch_file import Patch
@@ -82,15 +85,49 @@ def open_block_maker(revision: Revision, spec: RunSpec) -> Iterator[BlockMaker]:
     with LibraryQuantiser(made.folder) as quantiser:
         by_process = {os.getpid(): quantiser}
 
+        def own() -> LibraryQuantiser:
+            # A Preparer makes files in forks, and a fork cannot use the pipe of its parent's quantiser.
+            if os.getpid() not in by_process:
+                another = by_process[os.getpid()] = LibraryQuantiser(made.folder, threads=1)
+                Finalize(another, another.close, exitpriority=0)
+            return by_process[os.getpid()]
+
         def quantise(values: NDArray[np.float32], kind: str) -> NDArray[np.uint8]:
             with lock:  # several threads may make files
-                # A Preparer makes files in forks, and a fork cannot use the pipe of its parent's quantiser.
-                if os.getpid() not in by_process:
-                    another = by_process[os.getpid()] = LibraryQuantiser(made.folder, threads=1)
-                    Finalize(another, another.close, exitpriority=0)
-                return by_process[os.getpid()].quantise(values, kind)
+                return own().quantise(values, kind)
 
-        yield BlockMaker(types={n: info.block for n, info in quantiser.types().items()}, quantise=quantise)
+        def dequantise(blocks: NDArray[np.uint8], kind: str) -> NDArray[np.float32]:
+            with lock:
+                return own().dequantise(blocks, kind)
+
+        yield replace(block_types(quantiser), quantise=quantise, dequantise=dequantise)
+
+
+def block_types(quantiser: LibraryQuantiser) -> BlockMaker:
+    """Return the types that a library can make, and that can be written to a file and read again.
+
+    The library reads a type that the gguf package cannot read. The result has the other types that the library can make
+    as left out, with the reasons. It cannot make files.
+    """
+    types: dict[str, int] = {}
+    left_out: dict[str, str] = {}
+    for name, info in list(quantiser.types().items()):
+        if not gguf_types.can_write(name):
+            left_out[name] = "the gguf package does not know the type"
+        elif not gguf_types.can_read(name) and not _can_decode(quantiser, info):
+            left_out[name] = "neither the gguf package nor the library can decode the type"
+        else:
+            types[name] = info.block
+    return BlockMaker(types=types, left_out=left_out)
+
+
+def _can_decode(quantiser: LibraryQuantiser, info: TypeInfo) -> bool:
+    """Return whether a library can decode a type. If it crashes, the quantiser starts another child."""
+    try:
+        quantiser.dequantise(np.zeros((1, info.bytes), np.uint8), info.name)
+    except LibraryUnusable:
+        return False
+    return True
 
 
 def build_sides(

@@ -7,7 +7,7 @@ import pytest
 from gguf import GGUFReader
 
 from harness.formats import gguf_types
-from sdcpp.errors import FileInvalid
+from sdcpp.errors import FileInvalid, TypeUnavailable
 
 
 def test_gguf_floats_are_exact(tmp_path: Path) -> None:
@@ -45,3 +45,24 @@ def test_gguf_quantises_whole_blocks_only(tmp_path: Path) -> None:
 def test_gguf_names_a_type_that_it_cannot_make(tmp_path: Path) -> None:
     with pytest.raises(FileInvalid, match="Q4_K"):
         gguf_types.write(tmp_path / "x.gguf", {"w": np.ones((2, 256), np.float32)}, "Q4_K")
+
+
+def test_a_type_that_the_package_cannot_decode_is_decoded_by_another(tmp_path: Path) -> None:
+    blocks = np.arange(4 * 18, dtype=np.uint8).reshape(4, 18)
+    values = np.random.default_rng(3).standard_normal((4, 128)).astype(np.float32)
+    asked: list[tuple[str, tuple[int, ...]]] = []
+
+    def dequantise(data: np.ndarray[tuple[int, int], np.dtype[np.uint8]], kind: str) -> np.ndarray:
+        assert np.array_equal(data, blocks)
+        asked.append((kind, data.shape))
+        return values
+
+    assert (gguf_types.can_write("Q1_0"), gguf_types.can_read("Q1_0")) == (True, False)
+    assert gguf_types.can_read("IQ2_XXS")
+    assert not gguf_types.can_write("Q0_9")
+    assert not gguf_types.can_read("Q0_9")
+    gguf_types.write(tmp_path / "x.gguf", {"w": values}, "Q1_0", quantise=lambda *_: blocks)
+    assert np.array_equal(gguf_types.read(tmp_path / "x.gguf", dequantise)["w"], values)
+    assert asked == [("Q1_0", (4, 18))]
+    with pytest.raises(TypeUnavailable, match="cannot decode a type: Q1_0"):
+        gguf_types.read(tmp_path / "x.gguf")

@@ -29,6 +29,8 @@ def test_each_of_its_types_has_the_bytes_that_it_says_and_is_near_the_values() -
 def test_a_type_that_only_a_library_can_make() -> None:
     with pytest.raises(TypeUnavailable, match="only a built library"):
         PackageQuantiser().quantise(VALUES, "IQ2_XXS")
+    with pytest.raises(TypeUnavailable, match="cannot decode a type: Q1_0"):
+        PackageQuantiser().dequantise(np.zeros((1, 18), np.uint8), "Q1_0")
 
 
 def test_tensors_are_written_as_blocks_unless_they_are_not_finite(tmp_path: Path) -> None:

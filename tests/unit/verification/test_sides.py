@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from harness.cases.matrix import QUICK
-from harness.verification.sides import RunSpec, revision_arguments
+from harness.cases.matrix import FULL, QUICK
+from harness.quantising.library_quantiser import LibraryQuantiser
+from harness.verification.sides import RunSpec, block_types, revision_arguments
+from sdcpp.binding.build_folder import Build
 from sdcpp.source import revision
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
@@ -34,3 +39,25 @@ def test_the_command_that_asks_again_names_revision_or_folder_backend_and_build_
     folder = revision_arguments(revision.from_folder(tmp_path))
     assert folder == ("--checkout", str(tmp_path))
     assert RunSpec(matrix=QUICK).rerun_command(*folder) == ["nox", "-s", "verify", "--", *folder]
+
+
+def test_a_type_that_nothing_can_write_is_left_out_with_the_reason(fake_build: Callable[..., Build]) -> None:
+    with LibraryQuantiser(fake_build("C").folder, threads=1) as quantiser:
+        maker = block_types(quantiser)
+    assert maker.types == {}
+    assert maker.left_out == {"FAKE_8": "the gguf package does not know the type"}
+    found = [entry for entry in FULL.left_out("B", maker) if entry[1] == "gguf-FAKE_8"]
+    assert found == [("sd1-tiny", "gguf-FAKE_8", "the gguf package does not know the type")]
+
+
+def test_a_type_that_only_the_library_can_decode_is_tried_unless_it_cannot_either(
+    fake_build: Callable[..., Build], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with LibraryQuantiser(fake_build("C").folder, threads=1) as quantiser:
+        info = quantiser.info("FAKE_8")
+        monkeypatch.setattr(quantiser, "_types", {"Q1_0": replace(info, name="Q1_0")})
+        assert block_types(quantiser).types == {"Q1_0": info.block}
+        assert quantiser.dequantise(np.ones((1, 4), np.uint8), "Q1_0").tolist() == [[1, 1, 1, 1]]
+        monkeypatch.setattr(quantiser, "_types", {"Q1_0": replace(info, name="Q1_0", number=200)})
+        reason = "neither the gguf package nor the library can decode the type"
+        assert block_types(quantiser).left_out == {"Q1_0": reason}
