@@ -20,8 +20,8 @@ LARGEST_SHARE = 1 / 20
 def unjudged(cells: Iterable[Cell]) -> list[Cell]:
     """Return the cells that are not judged.
 
-    A case that is refused on all of several sides of a revision is not judged, nor is one whose base model works on none
-    of them: that says nothing about what distinguishes the sides.
+    A case that is refused on all of several sides of a revision is not judged, nor is one whose base model works on
+    none of them: that says nothing about what distinguishes the sides.
     """
     cells = list(cells)
     groups: dict[tuple[str, ...], list[Cell]] = {}
