@@ -17,9 +17,7 @@ class Verdict(StrEnum):
     UNSUPPORTED = "UNSUPPORTED"  # the device or the revision cannot do this
     SKIPPED = "SKIPPED"  # this machine has no such device
     MISDIRECTED = "MISDIRECTED"  # the library ran on another backend than the requested one
-    UNJUDGED = (
-        "UNJUDGED"  # a picture to compare with could not be made, or the adapter changes it too little
-    )
+    UNJUDGED = "UNJUDGED"  # a picture to compare with could not be made, or the adapter changes it too little
 
 
 #: Verdicts that say nothing about what the library does with an adapter.
