@@ -1,1 +1,1 @@
-"""Adapter files as users have them: converted, inspected, compared, made smaller, merged."""
+"""Tools for LoRA files: convert, inspect, compare, choose smaller types, and merge into a base model."""

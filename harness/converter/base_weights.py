@@ -1,7 +1,7 @@
-"""Which weight of a base model an adapter's module changes, whatever naming scheme either has.
+"""Find the weight of a base model that a module of an adapter changes, for all naming conventions.
 
-Base models name their tensors as the published checkpoints do (LDM, Flux); adapters use those names or those of
-diffusers, with dots or with underscores. Names are compared without separators. The tables are those of
+Base models use the tensor names of the published checkpoints (LDM, Flux). Adapters use these names or the names of
+diffusers, with dots or with underscores. Names are compared with underscores in place of dots. The tables follow
 diffusers' conversion scripts (scripts/convert_diffusers_to_original_stable_diffusion.py and
 loaders/lora_conversion_utils.py).
 """
@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-#: What base models put in front of their tensors, longest first.
+#: The prefixes of tensor names in base models. The first prefix that matches is removed.
 BASE_PREFIXES = (
     "model.diffusion_model.",
     "cond_stage_model.transformer.",
@@ -21,7 +21,7 @@ BASE_PREFIXES = (
     "text_encoders.t5xxl.transformer.",
     "diffusion_model.",
 )
-#: What adapters put in front of their modules.
+#: The prefixes of module names in adapters. The first prefix that matches is removed.
 ADAPTER_PREFIXES = (
     "base_model.model.",
     "lora_unet_",
@@ -42,10 +42,10 @@ ADAPTER_PREFIXES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaseWeight:
-    """A weight of the base and the rows of it that are changed: all, or one of the pieces of a fused matrix.
+    """A weight of the base model, and the rows that a module changes: all rows, or one piece of a fused matrix.
 
-    ``pieces`` are the relative heights of the pieces, from top to bottom. ``piece`` is the number of one of them; None
-    means the whole weight.
+    ``pieces`` has the relative heights of the pieces, from top to bottom. ``piece`` is the index of the changed piece;
+    None means that all rows are changed.
     """
 
     name: str
@@ -53,7 +53,7 @@ class BaseWeight:
     pieces: tuple[int, ...] = ()
 
     def rows(self, shape: tuple[int, ...]) -> tuple[int, int]:
-        """Return the first row and the one behind the last, in a weight of this shape."""
+        """Return the first changed row and the end (exclusive) for a weight of this shape."""
         if self.piece is None:
             return 0, shape[0]
         unit = shape[0] // sum(self.pieces)
@@ -62,63 +62,68 @@ class BaseWeight:
 
 
 class BaseWeights:
-    """The weights of one base model, found by an adapter's keys."""
+    """The weights of a base model, which can be found by the keys of an adapter's modules.
+
+    ``names`` are the tensor names of the base model. ``aliases`` maps further names to tensor names.
+    """
 
     def __init__(self, names: Iterable[str], aliases: Mapping[str, str] | None = None) -> None:
         self._by_name: dict[str, str] = {}
         for name in names:
             if name.endswith(".weight"):
-                self._by_name.setdefault(_bare(_cut(name, BASE_PREFIXES).removesuffix(".weight")), name)
+                bare = _without_prefix(name, BASE_PREFIXES).removesuffix(".weight")
+                self._by_name.setdefault(_without_dots(bare), name)
         for alias, name in (aliases or {}).items():
-            self._by_name.setdefault(_bare(alias), name)
+            self._by_name.setdefault(_without_dots(alias), name)
 
     def find(self, key: str) -> BaseWeight | None:
-        """Return the weight that a module changes, or None if the base has none for it."""
-        inner = _bare(_cut(key, ADAPTER_PREFIXES))
-        for candidate in (inner, _unet(inner)):
+        """Return the weight that the module ``key`` changes, or None if the base model has no such weight."""
+        inner = _without_dots(_without_prefix(key, ADAPTER_PREFIXES))
+        for candidate in (inner, _ldm_name(inner)):
             if candidate in self._by_name:
                 return BaseWeight(name=self._by_name[candidate])
-        for pattern, target, piece, pieces in _FUSED:
-            found = pattern.fullmatch(inner)
-            if found and (name := self._by_name.get(found.expand(target))):
+        for pattern, target, piece, pieces in _FLUX:
+            match = pattern.fullmatch(inner)
+            if match and (name := self._by_name.get(match.expand(target))):
                 return BaseWeight(name=name, piece=piece, pieces=pieces)
         return None
 
 
-def _cut(name: str, prefixes: tuple[str, ...]) -> str:
+def _without_prefix(name: str, prefixes: tuple[str, ...]) -> str:
+    """Return ``name`` without the first of ``prefixes`` that it begins with."""
     return next((name[len(p) :] for p in prefixes if name.startswith(p)), name)
 
 
-def _bare(name: str) -> str:
+def _without_dots(name: str) -> str:
     return name.replace(".", "_")
 
 
-def _unet(name: str) -> str:
-    """Return LDM's name of a layer of diffusers' UNet: SD 1, 2 and SDXL number the blocks in the same way."""
-    # diffusers 0.11 to 0.17 gave adapters to the processors of the attention.
+def _ldm_name(name: str) -> str:
+    """Return the name in LDM of a layer of diffusers, or ``name`` itself. SD 1, 2 and SDXL number blocks alike."""
+    # In diffusers 0.11 to 0.17 the adapters belong to the attention processors.
     name = re.sub(r"_processor_to_([qkv])$", r"_to_\1", name)
     name = re.sub(r"_processor_to_out$", "_to_out_0", name)
-    found = re.fullmatch(
+    match = re.fullmatch(
         r"(down|up)_blocks_(\d+)_(attentions|resnets|downsamplers|upsamplers)_(\d+)_(.+)", name
     )
-    if found:
-        side, block, what, index, rest = found.group(1, 2, 3, 4, 5)
+    if match:
+        side, block, kind, index, rest = match.group(1, 2, 3, 4, 5)
         number = 3 * int(block) + int(index)
-        if what == "downsamplers":
+        if kind == "downsamplers":
             return f"input_blocks_{3 * int(block) + 3}_0_op"
-        if what == "upsamplers":
+        if kind == "upsamplers":
             return f"output_blocks_{3 * int(block) + 2}_1_{rest}"
-        part = f"{int(what == 'attentions')}_{_resnet(rest) if what == 'resnets' else rest}"
+        part = f"{int(kind == 'attentions')}_{_resnet(rest) if kind == 'resnets' else rest}"
         return f"input_blocks_{number + 1}_{part}" if side == "down" else f"output_blocks_{number}_{part}"
-    found = re.fullmatch(r"mid_block_(attentions|resnets)_(\d+)_(.+)", name)
-    if found:
-        what, index, rest = found.group(1, 2, 3)
+    match = re.fullmatch(r"mid_block_(attentions|resnets)_(\d+)_(.+)", name)
+    if match:
+        kind, index, rest = match.group(1, 2, 3)
         return (
             f"middle_block_1_{rest}"
-            if what == "attentions"
+            if kind == "attentions"
             else f"middle_block_{2 * int(index)}_{_resnet(rest)}"
         )
-    # The first names that diffusers gave to adapters of text encoders.
+    # The names that diffusers 0.11 to 0.17 used for adapters of text encoders.
     name = re.sub(r"_self_attn_to_([qkv])$", r"_self_attn_\1_proj", name)
     name = re.sub(r"_self_attn_to_out$", "_self_attn_out_proj", name)
     return _TIME.get(name, name)
@@ -128,6 +133,7 @@ _TIME = {"time_embedding_linear_1": "time_embed_0", "time_embedding_linear_2": "
 
 
 def _resnet(name: str) -> str:
+    """Return the name in LDM of a layer of a residual block, or ``name`` itself."""
     return {
         "conv1": "in_layers_2",
         "conv2": "out_layers_3",
@@ -136,17 +142,20 @@ def _resnet(name: str) -> str:
     }.get(name, name)
 
 
-def _fused() -> list[tuple[re.Pattern[str], str, int | None, tuple[int, ...]]]:
-    """Return diffusers' names of Flux's layers, several of which make one matrix of the checkpoint."""
+def _flux() -> list[tuple[re.Pattern[str], str, int | None, tuple[int, ...]]]:
+    """Return the layers of Flux: pattern of the name in diffusers, name in the checkpoint, ``piece`` and ``pieces``.
+
+    A fused matrix of the checkpoint has several names in diffusers.
+    """
     double, single = r"transformer_blocks_(\d+)_", r"single_transformer_blocks_(\d+)_"
-    found: list[tuple[str, str, int | None, tuple[int, ...]]] = []
+    layers: list[tuple[str, str, int | None, tuple[int, ...]]] = []
     for i, part in enumerate("qkv"):
-        found.append((f"{double}attn_to_{part}", r"double_blocks_\1_img_attn_qkv", i, (1, 1, 1)))
-        found.append((f"{double}attn_add_{part}_proj", r"double_blocks_\1_txt_attn_qkv", i, (1, 1, 1)))
-        found.append((f"{single}attn_to_{part}", r"single_blocks_\1_linear1", i, (1, 1, 1, 4)))
-        # SD1's split names against a fused text encoder are not mapped: upstream has them split too.
-    found.append((f"{single}proj_mlp", r"single_blocks_\1_linear1", 3, (1, 1, 1, 4)))
-    for theirs, ours in (
+        layers.append((f"{double}attn_to_{part}", r"double_blocks_\1_img_attn_qkv", i, (1, 1, 1)))
+        layers.append((f"{double}attn_add_{part}_proj", r"double_blocks_\1_txt_attn_qkv", i, (1, 1, 1)))
+        layers.append((f"{single}attn_to_{part}", r"single_blocks_\1_linear1", i, (1, 1, 1, 4)))
+    # Text encoders need no entries: their checkpoints have separate matrices for q, k and v.
+    layers.append((f"{single}proj_mlp", r"single_blocks_\1_linear1", 3, (1, 1, 1, 4)))
+    for diffusers_name, name in (
         ("attn_to_out_0", "img_attn_proj"),
         ("attn_to_add_out", "txt_attn_proj"),
         ("ff_net_0_proj", "img_mlp_0"),
@@ -156,13 +165,13 @@ def _fused() -> list[tuple[re.Pattern[str], str, int | None, tuple[int, ...]]]:
         ("norm1_linear", "img_mod_lin"),
         ("norm1_context_linear", "txt_mod_lin"),
     ):
-        found.append((double + theirs, rf"double_blocks_\1_{ours}", None, ()))
-    found.append((f"{single}proj_out", r"single_blocks_\1_linear2", None, ()))
-    found.append((f"{single}norm_linear", r"single_blocks_\1_modulation_lin", None, ()))
-    found.append(("x_embedder", "img_in", None, ()))
-    found.append(("context_embedder", "txt_in", None, ()))
-    found.append(("proj_out", "final_layer_linear", None, ()))
-    return [(re.compile(pattern), target, piece, pieces) for pattern, target, piece, pieces in found]
+        layers.append((double + diffusers_name, rf"double_blocks_\1_{name}", None, ()))
+    layers.append((f"{single}proj_out", r"single_blocks_\1_linear2", None, ()))
+    layers.append((f"{single}norm_linear", r"single_blocks_\1_modulation_lin", None, ()))
+    layers.append(("x_embedder", "img_in", None, ()))
+    layers.append(("context_embedder", "txt_in", None, ()))
+    layers.append(("proj_out", "final_layer_linear", None, ()))
+    return [(re.compile(pattern), target, piece, pieces) for pattern, target, piece, pieces in layers]
 
 
-_FUSED = _fused()
+_FLUX = _flux()

@@ -1,4 +1,4 @@
-"""Stored values turned from one type into another, exactly where that is possible."""
+"""Convert values to float types."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from harness.formats.tensor import FLOATS, NUMPY, Bytes, Tensor
 
 #: The largest finite F16.
 F16_MAX = 65504.0
-#: What GGUF holds in place of types it does not have: each holds all values of the other.
+#: For each type that GGUF does not have, a GGUF type that has all its values.
 IN_GGUF = {
     "F8_E4M3": "F16",
     "F8_E5M2": "F16",
@@ -22,27 +22,27 @@ IN_GGUF = {
 
 
 def cast(values: NDArray[np.floating], kind: str) -> Bytes:
-    """Return float values as stored bytes of a type whose elements are stored one by one.
+    """Return float values as bytes, uint8, of a type that is not quantised in blocks.
 
-    Rounds to nearest, ties to even. A value that the type cannot hold becomes infinity, or NaN in F8_E4M3, which has no
-    infinity. NaN stays NaN.
+    Values are rounded to nearest, ties to even. A value beyond the range of the type becomes infinity, or NaN in
+    F8_E4M3, which has no infinity. NaN stays NaN.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         return np.ascontiguousarray(values.astype(NUMPY[kind], copy=False)).reshape(-1).view(np.uint8)
 
 
 def overflows(tensor: Tensor) -> bool:
-    """Return whether F16 would turn a finite value of a tensor into infinity."""
+    """Return whether a finite value of a tensor becomes infinity in F16."""
     if tensor.kind in ("F16", "F8_E4M3", "F8_E5M2"):
         return False
     for piece in tensor.pieces():
         with np.errstate(invalid="ignore"):
-            # 65520 is half-way to the next step, from where rounding goes to infinity.
+            # 65520 is halfway between the largest finite value and the next step. From there on F16 rounds to infinity.
             if np.any(np.abs(piece[np.isfinite(piece)]) >= F16_MAX + 16):
                 return True
     return False
 
 
 def is_float(kind: str) -> bool:
-    """Return whether a type's values are numbers with a fraction: floats and blocks."""
+    """Return whether a type stores floating-point values: a float type or a quantised type."""
     return kind in FLOATS or kind not in NUMPY

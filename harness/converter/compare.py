@@ -1,4 +1,4 @@
-"""How far two adapter files are apart: the relative error of ΔW, module by module and in all."""
+"""Compare two adapter files: the relative error of ΔW for each module and for all modules together."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from sdcpp.errors import AdapterUnknown
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModuleDifference:
-    """One module: the Frobenius norms of ΔW in A and of the difference to B, and B's types."""
+    """The comparison of one module.
+
+    ``norm`` is ‖A‖, the Frobenius norm of ΔW in file A, and ``error`` is ‖A - B‖. ``types`` are the tensor types in B.
+    """
 
     key: str
     kind: str
@@ -29,13 +32,13 @@ class ModuleDifference:
 
     @property
     def relative(self) -> float:
-        """‖A - B‖ / ‖A‖; 0 for two that change nothing."""
+        """The relative error ‖A - B‖ / ‖A‖. It is 0 if both norms are 0."""
         return ratio(self.error, self.norm)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdapterComparison:
-    """Two files: the modules that both have, and the names that one of them has alone."""
+    """The comparison of two files: the modules of A, and the names of tensors that only one file has."""
 
     a: Path
     b: Path
@@ -45,7 +48,7 @@ class AdapterComparison:
 
     @property
     def relative(self) -> float:
-        """The relative error of all ΔW taken as one vector. What B lacks counts as it is in A."""
+        """The relative error of all ΔW, taken as one vector. A module that B lacks counts with its norm in A."""
         return ratio(
             math.sqrt(sum(d.error**2 for d in self.differences)),
             math.sqrt(sum(d.norm**2 for d in self.differences)),
@@ -56,7 +59,7 @@ class AdapterComparison:
         return sorted(self.differences, key=lambda d: -d.relative)[:count]
 
     def as_json(self) -> dict[str, Any]:
-        """Return all of it as JSON's types."""
+        """Return the comparison as values that JSON supports."""
         return {
             "a": self.a.name,
             "b": self.b.name,
@@ -79,27 +82,30 @@ class AdapterComparison:
 
 
 def ratio(error: float, norm: float) -> float:
-    """Return error / norm, 0 / 0 being 0."""
+    """Return error / norm. The result is 0 if both are 0, and infinity if only the norm is 0."""
     return error / norm if norm else (math.inf if error else 0.0)
 
 
 def snr(relative: float) -> float:
-    """Return the signal-to-noise ratio in decibels of a relative error."""
+    """Return the signal-to-noise ratio, in decibels, of a relative error."""
     return -20 * math.log10(relative) if relative else math.inf
 
 
 def finite(value: float) -> float | None:
-    """Return a number as JSON can say it: None for infinity."""
+    """Return ``value``, or None if it is infinite or NaN, which JSON does not support."""
     return value if math.isfinite(value) else None
 
 
 def compare(a: Path, b: Path) -> AdapterComparison:
-    """Return how far two adapter files are apart. Raises what reading and ``delta.delta`` raise."""
+    """Return the comparison of two adapter files.
+
+    Raises AdapterUnknown if ``a`` has no adapter or if tensors do not fit together, and the errors of ``read_tensors``.
+    """
     return compare_files(read_tensors(a), read_tensors(b))
 
 
 def compare_files(a: File, b: File) -> AdapterComparison:
-    """Return how far two read files are apart."""
+    """Return the comparison of two files that have been read. Raises AdapterUnknown."""
     left, right = (layout(file.tensors.values()) for file in (a, b))
     if not left.modules:
         raise AdapterUnknown("no tensor of an adapter was found", a.path, "check that the file is an adapter")
@@ -122,6 +128,7 @@ def compare_files(a: File, b: File) -> AdapterComparison:
 
 
 def _only(one: Layout, other: Layout) -> list[str]:
+    """Return the names of the tensors of ``one`` for which ``other`` has no tensor."""
     return [
         tensor.name
         for key, module in one.modules.items()
@@ -131,6 +138,7 @@ def _only(one: Layout, other: Layout) -> list[str]:
 
 
 def _distance(module: Module, other: Module, change: weight_change.WeightChange) -> float:
+    """Return ‖A - B‖ of two modules; ``change`` is the ΔW of ``module``. Modules with equal bytes have distance 0."""
     if module.parts.keys() == other.parts.keys() and all(
         t.kind == other.parts[n].kind
         and t.shape == other.parts[n].shape
@@ -142,4 +150,5 @@ def _distance(module: Module, other: Module, change: weight_change.WeightChange)
 
 
 def _types(module: Module) -> str:
+    """Return the types of the factors of a module, separated by slashes."""
     return "/".join(t.kind for part, t in module.parts.items() if part not in ("alpha", "scale", "dora"))

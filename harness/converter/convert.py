@@ -1,4 +1,4 @@
-"""One file of tensors written as another, piece by piece: no more is held than a few rows of one tensor."""
+"""Convert a file of tensors to another container or other types. Only a few rows of one tensor are in memory."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from harness.quantising.quantiser import Quantiser, RowsNotFinite
 from sdcpp.atomic_write import atomic_write
 from sdcpp.errors import AdapterUnknown, FileInvalid
 
-#: By tensor's name, what makes its bytes where that is not converting what is stored.
-Made = Mapping[str, Callable[[], Bytes]]
+#: For each tensor that is not converted from its stored values, by name: a function that returns its bytes.
+Computed = Mapping[str, Callable[[], Bytes]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversion:
-    """What was written: the plan of each tensor, and the sizes of both files in bytes."""
+    """A finished conversion: the plan of each tensor, and the sizes of both files in bytes."""
 
     source: Path
     target: Path
@@ -39,7 +39,7 @@ class Conversion:
 
     @property
     def bits(self) -> float:
-        """Effective bits for one weight: all tensors' bytes over all their elements."""
+        """The average number of bits for each element of the source file, over all tensors."""
         size = sum(planned.tensor.size for planned in self.plans)
         return 8 * sum(planned.nbytes for planned in self.plans) / max(1, size)
 
@@ -48,37 +48,50 @@ def convert(
     source: Path,
     target: Path,
     wanted: Sequence[str] = (),
-    maker: Quantiser | None = None,
+    quantiser: Quantiser | None = None,
     chosen: Mapping[str, str] | None = None,
     *,
-    anyway: bool = False,
+    force: bool = False,
     rebalance: bool = False,
     pad: bool = False,
 ) -> Conversion:
-    """Write ``source`` as ``target``, whose suffix names the container, in types of ``wanted`` (see ``plan``).
+    """Convert the file ``source`` to the file ``target``, whose suffix decides the container.
 
-    Without ``wanted`` every tensor keeps its type, to the bit; blocks become exactly their values, as F32, in a
-    container that has no blocks. ``maker`` is needed for quantised types only.
-    ``rebalance`` stores other factors of the same ΔW where they lose less, ``pad`` pads their rank to whole blocks.
-    ``anyway`` converts files that ``check`` finds fault with, as far as that goes.
-    Raises AdapterUnknown, FileInvalid, UnsafePickle, TypeUnavailable, OutputRefused and LibraryUnusable;
-    ``target`` is then as it was before.
+    - ``wanted`` are the types in order of preference, and ``chosen`` the types of single tensors (see ``plan``).
+      Without them every tensor keeps its type and its bits. If the container has no quantised types, quantised tensors
+      become F32 with exactly their values.
+    - ``quantiser`` is needed only for quantised types.
+    - ``force`` converts files that ``check`` refuses, as far as possible.
+    - ``rebalance`` stores other factors of the same ΔW where they lose less.
+    - ``pad`` also pads their rank to whole blocks.
+
+    Raises AdapterUnknown, FileInvalid, UnsafePickle, TypeUnavailable, OutputRefused and LibraryUnusable. Then
+    ``target`` is not changed.
     """
     container = container_of(target)
-    needs = any(name not in PLAIN for name in (*wanted, *(chosen or {}).values()))
-    if needs and maker is not None:
-        maker.begin()
+    quantises = any(name not in PLAIN for name in (*wanted, *(chosen or {}).values()))
+    if quantises and quantiser is not None:
+        quantiser.begin()
     file = read_tensors(source)
-    if not anyway:
+    if not force:
         check(file)
-    types = maker.types() if maker is not None and needs else {}
+    types = quantiser.types() if quantiser is not None and quantises else {}
     plans = plan(list(file.tensors.values()), container, wanted, types, chosen)
-    made: Made = {}
-    if rebalance and maker is not None and needs:
-        rebalancer = Rebalancer(layout(file.tensors.values()), plans, maker, wanted, pad=pad)
-        plans, made = rebalancer.plans, rebalancer.made()
+    computed: Computed = {}
+    if rebalance and quantiser is not None and quantises:
+        rebalancer = Rebalancer(layout(file.tensors.values()), plans, quantiser, wanted, pad=pad)
+        plans, computed = rebalancer.plans, rebalancer.computed()
     metadata = metadata_for(file, container, plans)
-    write(target, container, plans, metadata, maker, inputs=[source], only_finite=not anyway, made=made)
+    write(
+        target,
+        container,
+        plans,
+        metadata,
+        quantiser,
+        inputs=[source],
+        only_finite=not force,
+        computed=computed,
+    )
     return Conversion(
         source=source, target=target, plans=plans, before=source.stat().st_size, after=target.stat().st_size
     )
@@ -89,19 +102,21 @@ def write(
     container: str,
     plans: Sequence[TensorPlan],
     metadata: Metadata,
-    maker: Quantiser | None,
+    quantiser: Quantiser | None,
     *,
     inputs: Sequence[Path],
     only_finite: bool = True,
-    made: Made | None = None,
+    computed: Computed | None = None,
 ) -> None:
-    """Write tensors as their plans say; the file appears whole or not at all.
+    """Write a file with the tensors of ``plans``. ``target`` is replaced only when the new file is complete.
 
-    ``made`` has those tensors that are made in another way.
+    ``inputs`` are the files that are read, which ``target`` must not be. ``computed`` has functions that return the
+    bytes of single tensors; all other tensors are converted from their stored values.
 
-    Raises FileInvalid for a value that is NaN or infinite if it is to be quantised, or if ``only_finite`` says so.
+    Raises FileInvalid if a value that must be quantised is NaN or infinite, or with ``only_finite`` any other value.
+    Raises OutputRefused if the file cannot be written.
     """
-    made = made or {}
+    computed = computed or {}
     by_name = {planned.tensor.name: planned for planned in plans}
     specs = [
         Spec(
@@ -115,26 +130,29 @@ def write(
     ]
 
     try:
-        with atomic_write(target, inputs) as partial, (maker or PackageQuantiser()).into(partial) as take:
+        with atomic_write(target, inputs) as partial, (quantiser or PackageQuantiser()).into(partial) as take:
 
             def fill(spec: Spec, at: int | None) -> Iterable[Bytes] | None:
                 planned = by_name[spec.name]
-                if spec.name in made:
-                    return [made[spec.name]()]
+                if spec.name in computed:
+                    return [computed[spec.name]()]
                 if planned.becomes_blocks:
-                    assert at is not None  # noqa: S101 - a ckpt has no blocks
+                    assert at is not None  # noqa: S101 - a ckpt has no quantised types
                     take(planned.tensor, planned.kind, at)
                     return None
-                return stored(planned, only_finite=only_finite)
+                return converted(planned, only_finite=only_finite)
 
             write_container(partial, container, specs, metadata, fill)
     except RowsNotFinite as error:
         check_finite(error.piece)
-        raise error.piece.tensor.invalid("a value is beyond what F32 holds") from None
+        raise error.piece.tensor.invalid("a value is beyond the range of F32") from None
 
 
-def stored(planned: TensorPlan, *, only_finite: bool = True) -> Iterator[Bytes]:
-    """Yield the bytes of a tensor whose elements are stored one by one, in pieces; ``only_finite`` as in ``write``."""
+def converted(planned: TensorPlan, *, only_finite: bool = True) -> Iterator[Bytes]:
+    """Yield the bytes of a tensor that is not quantised, in pieces.
+
+    Raises FileInvalid with ``only_finite`` if a value is NaN or infinite.
+    """
     tensor = planned.tensor
     if planned.kind == tensor.kind and (tensor.kind not in FLOATS or tensor.strides is not None):
         yield tensor.raw()
@@ -146,20 +164,23 @@ def stored(planned: TensorPlan, *, only_finite: bool = True) -> Iterator[Bytes]:
 
 
 def check(file: File) -> None:
-    """Raise AdapterUnknown unless a file's tensors make adapters whose factors fit together."""
-    found = layout(file.tensors.values())
-    if not found.modules:
+    """Raise AdapterUnknown if a file has no adapter, or if a module has a problem (see ``input_checks``)."""
+    modules = layout(file.tensors.values()).modules
+    if not modules:
         raise AdapterUnknown(
             "no tensor of an adapter was found", file.path, "check that the file is an adapter"
         )
-    for module in found.modules.values():
-        complaint = input_checks.complaint(module)
-        if complaint:
-            raise AdapterUnknown(complaint, file.path, "the option --force converts it as it is")
+    for module in modules.values():
+        problem = input_checks.problem(module)
+        if problem:
+            raise AdapterUnknown(problem, file.path, "the option --force converts it as it is")
 
 
 def check_finite(rows: TensorRows, values: NDArray[np.floating] | None = None) -> None:
-    """Raise FileInvalid naming the first value that is NaN or infinite, of a tensor's rows or of ``values``."""
+    """Raise FileInvalid if a value of ``rows`` is NaN or infinite. The message has the first such value.
+
+    ``values`` [rows, row] are checked in place of the stored values if they are given.
+    """
     tensor = rows.tensor
     values = rows.values() if values is None else values
     if finite(values):
@@ -171,12 +192,16 @@ def check_finite(rows: TensorRows, values: NDArray[np.floating] | None = None) -
         f"at byte {tensor.offset + ((row + rows.start) * tensor.row + column) // block * width}, "
         "cannot be quantised",
         tensor.path,
-        "sdcpp lora inspect lists all of them",
+        "sdcpp lora inspect lists all such tensors",
     )
 
 
 def metadata_for(file: File, container: str, plans: Sequence[TensorPlan]) -> dict[str, MetadataValue]:
-    """Return a file's metadata for a container: its own, without what this project added, and what GGUF wants."""
+    """Return the metadata for a file that is converted to ``container``.
+
+    It has the metadata of ``file``, without entries that an earlier conversion added. For GGUF it also has the entries
+    that GGUF requires, and copies of entries under GGUF's standard names.
+    """
     kept = {key: entry for key, entry in file.metadata.items() if key != "general.alignment"}
     derived = kept.pop(DERIVED, None)
     if derived is not None:
@@ -190,16 +215,17 @@ def metadata_for(file: File, container: str, plans: Sequence[TensorPlan]) -> dic
         "adapter.type": MetadataValue(type="STRING", value="lora"),
     }
     for key, names in _STANDARD.items():
-        found = next((kept[name] for name in names if name in kept), None)
-        if found is not None and found.type == "STRING":
-            added[key] = found
+        entry = next((kept[name] for name in names if name in kept), None)
+        if entry is not None and entry.type == "STRING":
+            added[key] = entry
     if any(planned.info for planned in plans):
         added["general.quantization_version"] = MetadataValue(type="UINT32", value=2)
     added = {key: entry for key, entry in added.items() if key not in kept}
     return {**added, **kept, DERIVED: MetadataValue(type="STRING", value="\n".join(added))}
 
 
-#: GGUF's own keys and the trainers' keys that say the same (https://github.com/Stability-AI/ModelSpec).
+#: GGUF's standard keys, and the keys of training programs with the same meaning. The first key that exists is used
+#: (https://github.com/Stability-AI/ModelSpec).
 _STANDARD = {
     "general.name": ("modelspec.title", "ss_output_name"),
     "general.author": ("modelspec.author",),

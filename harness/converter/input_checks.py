@@ -1,4 +1,4 @@
-"""Whether the tensors of one module can make a ΔW at all, told from their shapes alone."""
+"""Check that the tensors of a module define a ΔW. The check reads shapes, types and scalars."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ from harness.converter.cast import is_float
 from harness.converter.modules import Module
 
 
-def complaint(module: Module) -> str:  # noqa: PLR0911 - one return a complaint
-    """Return what is wrong with a module, naming the tensor and its byte, or nothing."""
+def problem(module: Module) -> str:  # noqa: PLR0911 - one return for each problem
+    """Return the first problem of a module, with the tensor and its byte offset in the file, or "" if there is none."""
     if module.kind == "incomplete":
-        return f"{module.key} lacks {module.lack}"
+        return f"{module.key} lacks {module.missing}"
     for tensor in module.parts.values():
         if not tensor.size:
             return f"tensor {tensor.name} of shape {list(tensor.shape)} is empty, at byte {tensor.offset}"
         if tensor in (module.parts.get("up"), module.parts.get("down")) and len(tensor.shape) < 2:
-            return f"tensor {tensor.name} of shape {list(tensor.shape)} is no matrix, at byte {tensor.offset}"
+            return (
+                f"tensor {tensor.name} of shape {list(tensor.shape)} is not a matrix, at byte {tensor.offset}"
+            )
         if tensor.size > 1 and not is_float(tensor.kind):
-            return f"tensor {tensor.name} holds whole numbers ({tensor.kind}), at byte {tensor.offset}"
+            return f"tensor {tensor.name} has integers ({tensor.kind}), at byte {tensor.offset}"
     for part in ("alpha", "scale"):
         if part in module.parts:
             tensor = module.parts[part]
@@ -40,7 +42,7 @@ def complaint(module: Module) -> str:  # noqa: PLR0911 - one return a complaint
     return ""
 
 
-#: Factors of each kind, and the axes that must agree.
+#: For each kind: pairs of factors, and the axis of each whose lengths must be equal.
 _PAIRS = {
     "lora": (("up", "down", (1, 0)),),
     "tucker": (("up", "mid", (1, 0)), ("mid", "down", (1, 0))),

@@ -1,4 +1,4 @@
-"""What a file of an adapter holds, and whether it fits a base model."""
+"""Summarise an adapter file, and check whether it fits a base model."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ from sdcpp.errors import AdapterUnknown
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModuleGroup:
-    """Modules that are alike: how many, their kind, rank, alpha and the types of their tensors."""
+    """A group of modules with the same properties. ``count`` is their number.
+
+    ``where`` is "text encoder" or "diffusion model". ``types`` are the types of the factors, separated by slashes.
+    """
 
     count: int
     kind: str
@@ -36,7 +39,11 @@ class ModuleGroup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdapterSummary:
-    """What there is to say of a file; ``complaints`` are what is wrong with it, one line each."""
+    """The summary of a file.
+
+    ``bytes`` is the size of the file and ``bits`` the average number of bits for each element. ``complaints`` has one
+    line for each problem of the file. ``base`` is the base model that the file was checked against, or "".
+    """
 
     path: Path
     container: str
@@ -50,25 +57,27 @@ class AdapterSummary:
     base: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """Return all of it as JSON's types."""
+        """Return the summary as values that JSON supports."""
         return {**asdict(self), "path": self.path.name}
 
 
 def inspect(path: Path, base: str | None = None) -> AdapterSummary:
-    """Return what a file holds; ``base`` is a model's file or the name of one of ``harness.models.tiny_models``.
+    """Return the summary of an adapter file.
 
-    Every value is read once, to find NaN and infinity. Raises what reading raises.
+    With ``base`` the summary also has the problems with that base model: the path of a model file, or the name of a
+    base model in ``harness.models.tiny_models``. All values are read to find NaN and infinity. Raises the errors of
+    ``read_tensors``.
     """
     file = read_tensors(path)
-    found = layout(file.tensors.values())
-    complaints = [f"tensor {t.name} belongs to no adapter" for t in found.strangers]
-    for module in found.modules.values():
-        complaint = input_checks.complaint(module)
-        if complaint:
-            complaints.append(complaint)
-    complaints += _values(file)
+    adapter = layout(file.tensors.values())
+    complaints = [f"tensor {t.name} belongs to no adapter" for t in adapter.other_tensors]
+    for module in adapter.modules.values():
+        problem = input_checks.problem(module)
+        if problem:
+            complaints.append(problem)
+    complaints += _not_finite(file)
     if base is not None:
-        complaints += _fit(found, *_base(base))
+        complaints += _misfits(adapter, *_base(base))
     size = sum(t.nbytes for t in file.tensors.values())
     return AdapterSummary(
         path=path,
@@ -77,7 +86,7 @@ def inspect(path: Path, base: str | None = None) -> AdapterSummary:
         tensors=len(file.tensors),
         bytes=path.stat().st_size,
         bits=8 * size / max(1, sum(t.size for t in file.tensors.values())),
-        groups=_groups(found),
+        groups=_groups(adapter),
         metadata={key: entry.value for key, entry in file.metadata.items()},
         complaints=complaints,
         base=base or "",
@@ -85,16 +94,16 @@ def inspect(path: Path, base: str | None = None) -> AdapterSummary:
 
 
 def require_fit(path: Path, base: str) -> None:
-    """Raise AdapterUnknown with the first thing about a file that does not fit a base model."""
-    found = inspect(path, base)
-    if found.complaints:
-        more = len(found.complaints) - 1
-        also = f" (and {more} more)" if more else ""
-        raise AdapterUnknown(found.complaints[0] + also, path, "sdcpp lora inspect lists all of them")
+    """Raise AdapterUnknown if ``inspect`` finds a problem of a file or of its fit to a base model."""
+    complaints = inspect(path, base).complaints
+    if complaints:
+        more = f" (and {len(complaints) - 1} more)" if len(complaints) > 1 else ""
+        raise AdapterUnknown(complaints[0] + more, path, "sdcpp lora inspect lists all problems")
 
 
-def _groups(found: Layout) -> list[ModuleGroup]:
-    counted = Counter(
+def _groups(adapter: Layout) -> list[ModuleGroup]:
+    """Return the groups of modules, largest first."""
+    counts = Counter(
         ModuleGroup(
             count=0,
             kind=module.kind,
@@ -107,22 +116,25 @@ def _groups(found: Layout) -> list[ModuleGroup]:
             convolution=module.convolution,
             dora=module.dora,
         )
-        for module in found.modules.values()
+        for module in adapter.modules.values()
     )
-    return [ModuleGroup(**{**asdict(group), "count": count}) for group, count in counted.most_common()]
+    return [ModuleGroup(**{**asdict(group), "count": count}) for group, count in counts.most_common()]
 
 
 def _where(key: str) -> str:
-    text = ("lora_te", "text_encoder", "cond_stage_model", "text_encoders")
-    return "text encoder" if any(word in key for word in text) else "diffusion model"
+    """Return the part of the model that a module changes."""
+    prefixes = ("lora_te", "text_encoder", "cond_stage_model", "text_encoders")
+    return "text encoder" if any(prefix in key for prefix in prefixes) else "diffusion model"
 
 
 def _alpha(module: Module) -> float | None:
+    """Return the alpha of a module, or None if it has none or a malformed one."""
     tensor = module.parts.get("alpha")
     return float(tensor.values().reshape(-1)[0]) if tensor is not None and tensor.size == 1 else None
 
 
-def _values(file: File) -> list[str]:
+def _not_finite(file: File) -> list[str]:
+    """Return a line for each tensor that has NaN or infinite values."""
     complaints = []
     for tensor in file.tensors.values():
         nan = infinite = 0
@@ -130,13 +142,13 @@ def _values(file: File) -> list[str]:
             nan += int(np.isnan(piece).sum())
             infinite += int(np.isinf(piece).sum())
         if nan or infinite:
-            what = " and ".join(f"{n} {word}" for n, word in ((nan, "NaN"), (infinite, "infinite")) if n)
-            complaints.append(f"tensor {tensor.name} has {what} of {tensor.size} values")
+            counts = " and ".join(f"{n} {word}" for n, word in ((nan, "NaN"), (infinite, "infinite")) if n)
+            complaints.append(f"tensor {tensor.name} has {counts} of {tensor.size} values")
     return complaints
 
 
 def _base(base: str) -> tuple[BaseWeights, Mapping[str, tuple[int, ...]]]:
-    """Return the weights of a base model and their shapes."""
+    """Return the weights of a base model, and the shapes of its tensors by name."""
     if base in tiny_models.BASES:
         known = tiny_models.BASES[base]
         shapes = {name: w.shape for weights in known.files.values() for name, w in weights.items()}
@@ -146,27 +158,28 @@ def _base(base: str) -> tuple[BaseWeights, Mapping[str, tuple[int, ...]]]:
     return BaseWeights(shapes), shapes
 
 
-def _fit(found: Layout, places: BaseWeights, shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
+def _misfits(adapter: Layout, weights: BaseWeights, shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """Return a line for each module that does not fit a weight of the base model."""
     complaints = []
-    for key, module in found.modules.items():
+    for key, module in adapter.modules.items():
         if module.kind == "incomplete":
             continue
-        place = places.find(key)
-        if place is None:
-            complaints.append(f"the base has no place for {key}")
+        weight = weights.find(key)
+        if weight is None:
+            complaints.append(f"the base model has no weight for {key}")
             continue
         try:
             change = weight_change.weight_change(module)
         except AdapterUnknown as error:
-            if not input_checks.complaint(module):
+            if not input_checks.problem(module):
                 complaints.append(f"{key}: {error.what}")
             continue
-        first, last = place.rows(shapes[place.name])
-        wanted = (last - first, *shapes[place.name][1:])
+        first, end = weight.rows(shapes[weight.name])
+        wanted = (end - first, *shapes[weight.name][1:])
         if module.kind == "bias":
             wanted = wanted[:1]
         if math.prod(change.shape) != math.prod(wanted) or change.shape[0] != wanted[0]:
             complaints.append(
-                f"{key} changes {list(change.shape)}, the base has {list(wanted)} at {place.name}"
+                f"{key} changes {list(change.shape)}, the base model has {list(wanted)} at {weight.name}"
             )
     return complaints

@@ -1,4 +1,4 @@
-"""Adapters put into a base model: W + multiplier * ΔW, formed in float64 and rounded once."""
+"""Merge adapters into a base model: W + multiplier * ΔW, computed in float64 and rounded once."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ F64 = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightedAdapter:
-    """An adapter's file and its multiplier."""
+    """An adapter file and its multiplier."""
 
     path: Path
     multiplier: float = 1.0
@@ -38,15 +38,15 @@ class WeightedAdapter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Change:
-    """What one module does to one tensor of the base."""
+    """The change that a module makes to a tensor of the base model."""
 
     module: Module
-    place: BaseWeight
+    weight: BaseWeight
     multiplier: float
 
 
 def parse_adapter_argument(text: str) -> WeightedAdapter:
-    """Return "file@0.8" as a file and its multiplier; a file whose own name has an @ wins."""
+    """Return the file and the multiplier of "file@0.8". If ``text`` is the name of a file, the multiplier is 1."""
     path, at, number = text.rpartition("@")
     if at and not Path(text).exists():
         try:
@@ -61,38 +61,39 @@ def merge(
     adapters: Sequence[WeightedAdapter],
     target: Path,
     wanted: Sequence[str] = (),
-    maker: Quantiser | None = None,
+    quantiser: Quantiser | None = None,
 ) -> Conversion:
-    """Write ``base`` with adapters merged in as ``target``, in types of ``wanted`` (see ``plan``), else its own.
+    """Merge adapters into the file ``base`` and write the result to the file ``target``.
 
-    Raises AdapterUnknown if an adapter has a module that the base has no place for, TypeUnavailable if a changed weight
-    is stored in a type that ``maker`` cannot make, and what ``convert`` raises.
+    ``wanted`` are the types in order of preference (see ``plan``). Without them every tensor keeps its type.
+
+    Raises AdapterUnknown if a module does not fit the base model or is a DoRA, TypeUnavailable if a changed weight has
+    a type that ``quantiser`` cannot make, and the errors of ``convert``.
     """
     container = container_of(target)
     file = read_tensors(base)
     changes = _changes(file.tensors, adapters)
-    needs = any(name not in PLAIN for name in wanted)
-    # A base that is quantised already is made again from the sums.
-    stored_types = {file.tensors[name].kind for name in changes if file.tensors[name].kind not in PLAIN}
-    types: Mapping[str, TypeInfo] = maker.types() if maker is not None and (needs or stored_types) else {}
+    # A changed weight that keeps its quantised type must be quantised again.
+    quantises = any(name not in PLAIN for name in (*wanted, *(file.tensors[name].kind for name in changes)))
+    types: Mapping[str, TypeInfo] = quantiser.types() if quantiser is not None and quantises else {}
     plans = plan(list(file.tensors.values()), container, wanted, types)
-    made = {}
-    for place, planned in enumerate(plans):
+    computed = {}
+    for index, planned in enumerate(plans):
         name = planned.tensor.name
         if name in changes:
-            plans[place] = _quantised_again(planned, types)
-            made[name] = partial(_made, plans[place], changes[name], maker)
+            plans[index] = _requantised(planned, types)
+            computed[name] = partial(_merged, plans[index], changes[name], quantiser)
     inputs = [base, *(adapter.path for adapter in adapters)]
     metadata = metadata_for(file, container, plans)
     metadata.pop("adapter.type", None)
-    write(target, container, plans, metadata, maker, inputs=inputs, only_finite=False, made=made)
+    write(target, container, plans, metadata, quantiser, inputs=inputs, only_finite=False, computed=computed)
     return Conversion(
         source=base, target=target, plans=plans, before=base.stat().st_size, after=target.stat().st_size
     )
 
 
-def _quantised_again(planned: TensorPlan, types: Mapping[str, TypeInfo]) -> TensorPlan:
-    """Return the plan of a changed tensor: its blocks are quantised again, not copied. Raises TypeUnavailable."""
+def _requantised(planned: TensorPlan, types: Mapping[str, TypeInfo]) -> TensorPlan:
+    """Return the plan of a changed tensor, in which blocks are quantised again, not copied. Raises TypeUnavailable."""
     if planned.info is not None or planned.kind in FLOATS:
         return planned
     info = types.get(planned.kind)
@@ -102,81 +103,82 @@ def _quantised_again(planned: TensorPlan, types: Mapping[str, TypeInfo]) -> Tens
             planned.kind,
             f"run sdcpp build first, or choose a --type of {', '.join((*PLAIN, *types))}",
         )
-    return TensorPlan(tensor=planned.tensor, kind=planned.kind, why="as stored, made again", info=info)
+    return TensorPlan(tensor=planned.tensor, kind=planned.kind, why="type kept, quantised again", info=info)
 
 
 def _changes(tensors: Mapping[str, Tensor], adapters: Sequence[WeightedAdapter]) -> dict[str, list[_Change]]:
-    """Return what all modules of the adapters do to the base's ``tensors``, by tensor name. Raises AdapterUnknown."""
-    places = BaseWeights(tensors)
-    found: dict[str, list[_Change]] = {}
+    """Return the changes that all adapters make to the base model's ``tensors``, by name. Raises AdapterUnknown."""
+    weights = BaseWeights(tensors)
+    changes: dict[str, list[_Change]] = {}
     for each in adapters:
         adapter = read_tensors(each.path)
         check(adapter)
         for module in layout(adapter.tensors.values()).modules.values():
-            place = places.find(module.key)
-            if place is None:
+            weight = weights.find(module.key)
+            if weight is None:
                 raise AdapterUnknown(
-                    f"the base has no place for {module.key}",
+                    f"the base model has no weight for {module.key}",
                     each.path,
                     "check that the adapter is for this model",
                 )
             if module.dora:
                 raise AdapterUnknown(
-                    f"{module.key} is a DoRA, which is not merged here", each.path, "let the library apply it"
+                    f"{module.key} is a DoRA, which this command cannot merge",
+                    each.path,
+                    "let the library apply it",
                 )
             if module.kind != "bias":
-                _add(
-                    found,
-                    place.name,
-                    tensors,
-                    _Change(module=module, place=place, multiplier=each.multiplier),
-                )
+                _add(changes, tensors, _Change(module=module, weight=weight, multiplier=each.multiplier))
             if "diff_b" in module.parts:
-                bias = Module(key=module.key, parts={"diff_b": module.parts["diff_b"]}, kind="bias")
-                spot = BaseWeight(name=place.name.removesuffix(".weight") + ".bias")
-                _add(found, spot.name, tensors, _Change(module=bias, place=spot, multiplier=each.multiplier))
-    return found
+                part = Module(key=module.key, parts={"diff_b": module.parts["diff_b"]}, kind="bias")
+                bias = BaseWeight(name=weight.name.removesuffix(".weight") + ".bias")
+                _add(changes, tensors, _Change(module=part, weight=bias, multiplier=each.multiplier))
+    return changes
 
 
-def _add(found: dict[str, list[_Change]], name: str, tensors: Mapping[str, Tensor], change: _Change) -> None:
+def _add(changes: dict[str, list[_Change]], tensors: Mapping[str, Tensor], change: _Change) -> None:
+    """Add a change to ``changes``. Raises AdapterUnknown if it does not fit its tensor."""
+    name = change.weight.name
     if name not in tensors:
         raise AdapterUnknown(
-            f"the base has no {name}", change.module.key, "check that the adapter is for this model"
+            f"the base model has no {name}", change.module.key, "check that the adapter is for this model"
         )
     shape, value = tensors[name].shape, weight_change.weight_change(change.module)
-    first, last = change.place.rows(shape)
-    if value.shape[0] != last - first or math.prod(value.shape) != (last - first) * math.prod(shape[1:]):
+    first, end = change.weight.rows(shape)
+    wanted = [end - first, *shape[1:]]
+    if value.shape[0] != wanted[0] or math.prod(value.shape) != math.prod(wanted):
         raise AdapterUnknown(
-            f"{change.module.key} changes {list(value.shape)}, the base has {[last - first, *shape[1:]]} at {name}",
+            f"{change.module.key} changes {list(value.shape)}, the base model has {wanted} at {name}",
             next(iter(change.module.parts.values())).path,
             "check that the adapter is for this model",
         )
-    found.setdefault(name, []).append(change)
+    changes.setdefault(name, []).append(change)
 
 
 def _sum(tensor: Tensor, changes: Sequence[_Change]) -> F64:
-    """Return W + Σ multiplier * ΔW as a matrix [out, the rest]."""
+    """Return W + Σ multiplier * ΔW as a matrix [out, inner], where inner is the product of the other axes."""
     total = tensor.values().astype(np.float64).reshape(tensor.shape[0], -1)
     for change in changes:
-        first, last = change.place.rows(tensor.shape)
-        total[first:last] += change.multiplier * weight_change.rows(
-            weight_change.weight_change(change.module), 0, last - first
+        first, end = change.weight.rows(tensor.shape)
+        total[first:end] += change.multiplier * weight_change.rows(
+            weight_change.weight_change(change.module), 0, end - first
         )
     return total
 
 
-def _made(planned: TensorPlan, changes: Sequence[_Change], maker: Quantiser | None) -> Bytes:
+def _merged(planned: TensorPlan, changes: Sequence[_Change], quantiser: Quantiser | None) -> Bytes:
+    """Return the bytes of a changed tensor. Raises FileInvalid if a value does not fit the type."""
     total = _sum(planned.tensor, changes)
     if planned.info is None:
         stored = cast(total, planned.kind)
         if finite(total) and not finite(decoded(stored, planned.kind)):
             raise FileInvalid(
-                f"a merged value of {planned.tensor.name} is beyond what {planned.kind} holds",
+                f"a merged value of {planned.tensor.name} is beyond the range of {planned.kind}",
                 planned.tensor.path,
                 "choose a wider --type, for example BF16",
             )
         return stored
-    assert maker is not None  # noqa: S101 - its types were asked for
+    assert quantiser is not None  # noqa: S101 - it has the type of the plan
     values = total.reshape(-1, planned.tensor.row)
     check_finite(TensorRows(tensor=planned.tensor, start=0, count=len(values)), values)
-    return maker.nearest(values, planned.kind).reshape(-1)
+    return quantiser.nearest(values, planned.kind).reshape(-1)

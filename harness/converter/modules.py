@@ -1,7 +1,7 @@
-"""Which tensors of a file belong together, what kind of adapter they make, and under whose names.
+"""Group the tensors of an adapter file into modules, and find the kind of each module and the naming convention.
 
-Names: kohya-ss/sd-scripts (networks/lora.py), huggingface/peft and diffusers (loaders/lora_conversion_utils.py),
-KohakuBlueleaf/LyCORIS (lycoris/modules).
+The names follow kohya-ss/sd-scripts (networks/lora.py), huggingface/peft and diffusers
+(loaders/lora_conversion_utils.py), and KohakuBlueleaf/LyCORIS (lycoris/modules).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from harness.formats.tensor import Tensor
 
-#: What tensor names end in, and the part that such a tensor plays. Longest first.
+#: The suffixes of tensor names, and the part of the module that such a tensor is. The first matching suffix is used.
 KEY_SUFFIXES = {
     ".lora_linear_layer.down.weight": "down",
     ".lora_linear_layer.up.weight": "up",
@@ -57,7 +57,7 @@ KEY_SUFFIXES = {
         )
     },
 }
-#: The part that tells whose scheme the names follow.
+#: The prefixes of tensor names that identify a naming convention.
 _SCHEMES = (
     ("lora_unet_", "kohya"),
     ("lora_te", "kohya"),
@@ -68,20 +68,20 @@ _SCHEMES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Module:
-    """The tensors that change one weight, by the part they play ("up", "down", "alpha" ...).
+    """The tensors that change one weight, by part ("up", "down", "alpha" and so on).
 
-    ``key`` is the common beginning of their names, ``kind`` one of lora, tucker, loha, lokr, full, bias, or
-    "incomplete" with the missing part in ``lack``.
+    ``key`` is the common prefix of their names. ``kind`` is "lora", "tucker", "loha", "lokr", "full" or "bias". It is
+    "incomplete" if a part is missing; ``missing`` is then the name of that part.
     """
 
     key: str
     parts: Mapping[str, Tensor]
     kind: str
-    lack: str = ""
+    missing: str = ""
 
     @property
     def rank(self) -> int | None:
-        """The inner width of the factors, or None where there are no factors."""
+        """The rank of the factors, or None if the module has no such factors."""
         for part, axis in (("down", 0), ("hada_w1_b", 0), ("lokr_w2_b", 0), ("lokr_w1_b", 0)):
             if part in self.parts and self.parts[part].shape:
                 return self.parts[part].shape[axis]
@@ -89,25 +89,25 @@ class Module:
 
     @property
     def dora(self) -> bool:
-        """Whether the result is renormalised by columns (https://arxiv.org/abs/2402.09353)."""
+        """Whether the module is a DoRA, which has magnitudes (https://arxiv.org/abs/2402.09353)."""
         return "dora" in self.parts
 
     @property
     def convolution(self) -> bool:
-        """Whether the weight that is changed is one of a convolution."""
+        """Whether the module changes the weight of a convolution."""
         return any(len(t.shape) > 2 for name, t in self.parts.items() if name not in ("alpha", "dora"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """A file's modules by key, and the tensors that belong to none."""
+    """The modules of a file by key, and the tensors that belong to no module."""
 
     modules: Mapping[str, Module]
-    strangers: tuple[Tensor, ...]
+    other_tensors: tuple[Tensor, ...]
 
 
 def split(name: str) -> tuple[str, str] | None:
-    """Return a tensor name's key and part, or None for a name that no adapter has."""
+    """Return the key and the part of a tensor name, or None if it is not the name of an adapter's tensor."""
     for suffix, part in KEY_SUFFIXES.items():
         if name.endswith(suffix) and len(name) > len(suffix):
             return name[: -len(suffix)], part
@@ -115,20 +115,22 @@ def split(name: str) -> tuple[str, str] | None:
 
 
 def layout(tensors: Iterable[Tensor]) -> Layout:
-    """Return how the tensors of an adapter file belong together."""
+    """Return the modules of a file's tensors."""
     groups: dict[str, dict[str, Tensor]] = {}
-    strangers = []
+    others = []
     for tensor in tensors:
-        found = split(tensor.name)
-        if found is None:
-            strangers.append(tensor)
+        key_and_part = split(tensor.name)
+        if key_and_part is None:
+            others.append(tensor)
         else:
-            groups.setdefault(found[0], {})[found[1]] = tensor
+            key, part = key_and_part
+            groups.setdefault(key, {})[part] = tensor
     modules = {key: _module(key, parts) for key, parts in groups.items()}
-    return Layout(modules=modules, strangers=tuple(strangers))
+    return Layout(modules=modules, other_tensors=tuple(others))
 
 
 def _module(key: str, parts: dict[str, Tensor]) -> Module:
+    """Return the module of these parts, with its kind."""
     names = set(parts)
     if names & {"up", "down", "mid"}:
         kind, needed = ("tucker" if "mid" in names else "lora"), [{"up"}, {"down"}]
@@ -144,22 +146,23 @@ def _module(key: str, parts: dict[str, Tensor]) -> Module:
         kind, needed = "bias", []
     else:
         kind, needed = "incomplete", [{"up"}, {"down"}]
-    lacking = next((sorted(options)[0] for options in needed if not options & names), "")
-    return Module(key=key, parts=parts, kind="incomplete" if lacking else kind, lack=lacking)
+    missing = next((sorted(options)[0] for options in needed if not options & names), "")
+    return Module(key=key, parts=parts, kind="incomplete" if missing else kind, missing=missing)
 
 
 def scheme(names: Iterable[str]) -> str:
-    """Return whose names a file's tensors have: kohya, lycoris, peft, diffusers (old), dotted or unknown."""
-    found: dict[str, int] = {}
+    """Return the naming convention of most tensor names: kohya, lycoris, peft, diffusers (old), dotted or unknown."""
+    counts: dict[str, int] = {}
     for name in names:
-        found[_scheme(name)] = found.get(_scheme(name), 0) + 1
-    return max(found, key=lambda word: found[word]) if found else "unknown"
+        counts[_scheme(name)] = counts.get(_scheme(name), 0) + 1
+    return max(counts, key=lambda convention: counts[convention]) if counts else "unknown"
 
 
 def _scheme(name: str) -> str:
-    for prefix, word in _SCHEMES:
+    """Return the naming convention of a tensor name."""
+    for prefix, convention in _SCHEMES:
         if name.startswith(prefix):
-            return word
+            return convention
     if split(name) is None:
         return "unknown"
     if ".lora_A" in name or ".lora_B" in name:

@@ -1,4 +1,4 @@
-"""What a loss in weights does to pictures: the effect error of one file against another, through a library."""
+"""Measure the effect error of adapter files in pictures that a library makes."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ from sdcpp.errors import FixtureInvalid, LibraryUnusable
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExistingFile:
-    """A file that is there already, for ``harness.cases.case.Shot``."""
+    """An existing adapter file, for ``harness.cases.case.Shot``."""
 
     path: Path
 
     @property
     def name(self) -> str:
-        """A name that tells files of one name in different folders apart."""
+        """The name in records. It differs for files of the same name in different folders."""
         return f"{hashlib.sha256(str(self.path.resolve()).encode()).hexdigest()[:8]}-{self.path.name}"
 
     @property
     def folder(self) -> Path:
-        """The folder that the context is given."""
+        """The folder of adapters that the context must use."""
         return self.path.resolve().parent
 
     def make(self) -> Path:
-        """Return the path."""
+        """Return the path of the file."""
         return self.path.resolve()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effect:
-    """A file's pictures against those of the right file: ``error`` is the effect error, ``outcome`` what went wrong."""
+    """The effect error of a file in pictures, or None with the reason in ``outcome`` if it made no picture."""
 
     path: Path
     error: float | None
@@ -52,62 +52,65 @@ class Effect:
 
 
 def base_named(name: str) -> Base:
-    """Return a base model by name; raises FixtureInvalid."""
+    """Return the base model of this name in ``tiny_models``; raises FixtureInvalid if there is none."""
     try:
         return tiny_models.BASES[name]
     except KeyError:
         raise FixtureInvalid(
-            "pictures are made with a generated base model",
+            "no such base model for pictures",
             name,
             f"choose one of {', '.join(tiny_models.BASES)}",
         ) from None
 
 
 def effects(
-    folder: Path, base: Base, right: Path, others: Sequence[Path], mode: str = "at_runtime"
+    folder: Path, base: Base, reference: Path, files: Sequence[Path], mode: str = "at_runtime"
 ) -> list[Effect]:
-    """Return the effect error of ``others`` against ``right`` in pictures made by the build in ``folder``.
+    """Return the effect error of each of ``files`` compared with the file ``reference``.
 
-    Raises LibraryUnusable if the pictures without an adapter and with the right one cannot be made.
+    The build in ``folder`` makes the pictures of ``base`` in apply mode ``mode``. Raises LibraryUnusable if it makes no
+    picture without an adapter or with the reference, or if the reference has no effect.
     """
-    made = build_folder.read(folder)
+    build = build_folder.read(folder)
     shots: dict[Path | None, Shot] = {None: Shot(base=base, mode=mode)}
     shots |= {
         path: Shot(base=base, mode=mode, sequence=((Use(file=ExistingFile(path=path)),),))
-        for path in (right, *others)
+        for path in (reference, *files)
     }
-    records = observed(made, list(shots.values()))
+    records = record_shots(build, list(shots.values()))
     pictures: dict[Path | None, Pixels] = {}
     outcomes: dict[Path | None, str] = {}
     for path, shot in shots.items():
-        seen = records.observations[made.identity, shot.name]
+        seen = records.observations[build.identity, shot.name]
         outcomes[path] = "" if seen.picture else seen.text or seen.outcome
         if seen.picture:
             pictures[path] = records.pictures[seen.picture]
-    for needed in (None, right):
+    for needed in (None, reference):
         if needed not in pictures:
             raise LibraryUnusable(
                 f"no picture was made ({outcomes[needed]})", needed or base.name, "try another build"
             )
-    if oracle.rms(pictures[right], pictures[None]) == 0:
-        raise LibraryUnusable("the library ignored the adapter", right, f"does it fit {base.name}?")
+    if oracle.rms(pictures[reference], pictures[None]) == 0:
+        raise LibraryUnusable(
+            "the library ignored the adapter", reference, f"check that the adapter fits {base.name}"
+        )
     return [
         Effect(
             path=path,
-            error=oracle.effect_error(pictures[path], pictures[right], pictures[None])
+            error=oracle.effect_error(pictures[path], pictures[reference], pictures[None])
             if path in pictures
             else None,
             outcome=outcomes[path],
         )
-        for path in others
+        for path in files
     ]
 
 
-def observed(made: Build, shots: Sequence[Shot]) -> record.Records:
-    """Return the records of shots made by a build."""
+def record_shots(build: Build, shots: Sequence[Shot]) -> record.Records:
+    """Make shots with a build, in a worker process, and return the records."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "records.jsonl"
         with record.Writer(path) as writer:
             writer.run(record.Run(plan="", title="", command="", machine={}, started="", project=""))
-            pool.run_shots(made, made.backend, shots, writer, jobs=1, threads=2)
+            pool.run_shots(build, build.backend, shots, writer, jobs=1, threads=2)
         return record.read(path)

@@ -1,4 +1,4 @@
-"""What becomes of each tensor of a file: the rules of mixed files, each with its reason."""
+"""Decide the type of each tensor in a converted file, and record the reason."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from harness.formats.tensor import FLOATS, SIZES, Tensor, stored_bytes
 from harness.quantising.type_info import TypeInfo
 from sdcpp.errors import TypeUnavailable
 
-#: Float types that ``--type`` may name.
+#: The float types that a user can choose with ``--type``.
 PLAIN = ("F64", "F32", "F16", "BF16")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorPlan:
-    """A tensor, the type it will have, and why; ``info`` is set where it is quantised.
+    """A tensor, its type in the new file (``kind``), and the reason for that type.
 
-    ``padded`` is its new shape if that is another one.
+    ``info`` is set if the tensor is quantised. ``padded`` is the new shape if the tensor is padded.
     """
 
     tensor: Tensor
@@ -30,7 +30,7 @@ class TensorPlan:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape in the new file."""
+        """The shape of the tensor in the new file."""
         return self.tensor.shape if self.padded is None else self.padded
 
     @property
@@ -40,12 +40,12 @@ class TensorPlan:
 
     @property
     def becomes_blocks(self) -> bool:
-        """Whether values have to be quantised: blocks of the same type are copied."""
+        """Whether the values must be quantised. Blocks of the same type are copied."""
         return self.info is not None and self.kind != self.tensor.kind
 
     @property
     def nbytes(self) -> int:
-        """Bytes in the new file."""
+        """The number of bytes in the new file."""
         if self.info is not None:
             return self.size // self.info.block * self.info.bytes
         return stored_bytes(self.kind, self.size)
@@ -58,11 +58,14 @@ def plan(
     types: Mapping[str, TypeInfo] | None = None,
     chosen: Mapping[str, str] | None = None,
 ) -> list[TensorPlan]:
-    """Return the plan of every tensor.
+    """Return the plan of each tensor, in order.
 
-    ``wanted`` are types in order of preference: a tensor gets the first whose blocks its rows fill. None means
-    that types stay as they are. ``chosen`` names the type of single tensors and goes before ``wanted``.
-    Raises TypeUnavailable for types that ``types`` or the container does not have.
+    - ``wanted`` are types in order of preference. A tensor gets the first type whose block size divides its row length.
+      Without ``wanted`` every tensor keeps its type.
+    - ``types`` are the quantised types that can be made.
+    - ``chosen`` maps names of tensors to types. These tensors do not use ``wanted``.
+
+    Raises TypeUnavailable for a type that is not in ``types`` or that the container does not have.
     """
     types = types or {}
     names = [*wanted, *(chosen or {}).values()]
@@ -94,50 +97,51 @@ def require_types(names: Iterable[str], types: Mapping[str, TypeInfo]) -> None:
 def _plan_tensor(  # noqa: PLR0911 - one return a rule
     tensor: Tensor, container: str, wanted: Sequence[str], types: Mapping[str, TypeInfo]
 ) -> TensorPlan:
-    held = _held(tensor.kind, container)
+    kept = _kept_type(tensor.kind, container)
     if not wanted:
         why = (
             "as stored"
-            if held == tensor.kind
-            else f"{container} has no {tensor.kind}; {held} holds its values"
+            if kept == tensor.kind
+            else f"{container} has no {tensor.kind}, so its values are stored as {kept}"
         )
-        return TensorPlan(tensor=tensor, kind=held, why=why)
+        return TensorPlan(tensor=tensor, kind=kept, why=why)
     if not is_float(tensor.kind):
-        return TensorPlan(tensor=tensor, kind=held, why="whole numbers stay")
+        return TensorPlan(tensor=tensor, kind=kept, why="integers are not converted")
     if tensor.size <= 1:
         return TensorPlan(
-            tensor=tensor, kind=held if held in PLAIN else "F32", why="scalars are never quantised"
+            tensor=tensor, kind=kept if kept in PLAIN else "F32", why="scalars are never quantised"
         )
     if wanted[0] in PLAIN:
-        return _as_float(tensor, wanted[0], "as asked")
+        return _as_float(tensor, wanted[0], "as requested")
     if len(tensor.shape) < 2:
-        return _resting(tensor, held, "vectors are never quantised")
+        return _not_quantised(tensor, kept, "vectors are never quantised")
     reasons: list[str] = []
     for name in wanted:
         if name in PLAIN:
             return _as_float(tensor, name, ", ".join(reasons))
         if tensor.row % types[name].block == 0:
-            return TensorPlan(tensor=tensor, kind=name, why="as asked", info=types[name])
+            return TensorPlan(tensor=tensor, kind=name, why="as requested", info=types[name])
         reasons.append(f"rows of {tensor.row} are not whole blocks of {types[name].block} ({name})")
-    return _resting(tensor, held, ", ".join(reasons))
+    return _not_quantised(tensor, kept, ", ".join(reasons))
 
 
-def _held(kind: str, container: str) -> str:
-    """Return the type in which a container holds all values of a type."""
+def _kept_type(kind: str, container: str) -> str:
+    """Return a type that has all values of ``kind`` and that the container has: ``kind`` itself if possible."""
     if container == "gguf":
         return IN_GGUF.get(kind, kind)
     return "F32" if kind not in FLOATS and SIZES[kind][0] > 1 else kind
 
 
 def _as_float(tensor: Tensor, kind: str, why: str) -> TensorPlan:
+    """Return the plan of a tensor that becomes ``kind``, or F32 if its values are beyond the range of F16."""
     if kind == "F16" and overflows(tensor):
         return TensorPlan(tensor=tensor, kind="F32", why="values beyond the range of F16")
     return TensorPlan(tensor=tensor, kind=kind, why=why)
 
 
-def _resting(tensor: Tensor, held: str, why: str) -> TensorPlan:
-    """Return the plan of a tensor that stays float: F16 instead of a wider type, unless its values are beyond F16."""
-    if held not in ("F64", "F32"):
-        return TensorPlan(tensor=tensor, kind=held, why=why)
+def _not_quantised(tensor: Tensor, kept: str, why: str) -> TensorPlan:
+    """Return the plan of a tensor that is not quantised: F16 in place of F64 and F32 if its values allow it."""
+    if kept not in ("F64", "F32"):
+        return TensorPlan(tensor=tensor, kind=kept, why=why)
     kind = "F32" if overflows(tensor) else "F16"
     return TensorPlan(tensor=tensor, kind=kind, why=why)

@@ -1,12 +1,16 @@
-"""Less loss at the same bits: other factors of the same ΔW, and rounding that makes up for rounding.
+"""Reduce the loss of quantising a LoRA at the same size, by storing other factors of the same ΔW.
 
-ΔW = up @ down = (up @ G) @ (G^-1 @ down) for every invertible G. Two things decide what quantising costs. The
-values within a block should be alike, since they share a scale: an orthogonal basis of the singular vectors, each
-factor given the square root of the singular values, then mixed by a random rotation, makes every row and every
-column carry the same. And an error in one row of ``down`` can be made up for by the rows not yet rounded, because
-``up`` mixes them: rounding in turn, with what is left over passed on (as GPTQ does between the columns of a weight,
-https://arxiv.org/abs/2210.17323), turns the arithmetic mean of the squared singular values into their geometric
-mean. The same holds for the columns of ``up``. What is written are ordinary blocks that every reader decodes.
+ΔW = up @ down = (up @ G) @ (G^-1 @ down) for every invertible G. Two methods reduce the loss of quantising.
+
+- The values of a block share a scale, so they should have similar magnitudes. The factors are expressed in an
+  orthogonal basis of the singular vectors, each factor gets the square root of the singular values, and a random
+  rotation mixes them. Then all rows and all columns have similar norms.
+- Rows of ``down`` that are not yet rounded can compensate for the error of a rounded row, because ``up`` mixes them.
+  The rows are rounded one after another, and the error is passed on to the remaining rows, as GPTQ does with the
+  columns of a weight (https://arxiv.org/abs/2210.17323). The loss then depends on the geometric mean of the squared
+  singular values instead of the arithmetic mean. The same applies to the columns of ``up``.
+
+The result consists of ordinary blocks that every reader can decode.
 """
 
 from __future__ import annotations
@@ -27,17 +31,20 @@ from harness.formats.tensor import Bytes, Tensor, decoded
 from harness.quantising.quantiser import Quantiser
 
 F64 = NDArray[np.float64]
-#: Part of the mean diagonal that is added before a Gram matrix is inverted.
+#: The share of the mean diagonal that is added to the diagonal of a Gram matrix before it is inverted.
 DAMPING = 1e-6
+#: The seed of the random rotation.
 SEED = 20_240
-METHODS = ("plain", "svd", "rotated", "fed-back")
-#: The rank is padded to a multiple of this, the block of the types that short rows can have.
+#: The methods that are tried: unchanged factors, the basis of the singular vectors, this basis rotated, and the rotated
+#: basis with errors passed on.
+METHODS = ("plain", "svd", "rotated", "error feedback")
+#: The rank is padded to a multiple of this number, the block size of the types that short rows can have.
 WIDTH = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoraPair:
-    """Stored factors of one ΔW: their bytes, and the squared error ‖up @ down - ΔW‖² that they have."""
+    """The stored factors of a ΔW: their bytes, and the squared error ‖up @ down - ΔW‖²."""
 
     up: Bytes
     down: Bytes
@@ -45,49 +52,58 @@ class LoraPair:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stored:
-    """One factor as it will be read: its bytes and values [rows, row]."""
+class StoredFactor:
+    """A rounded factor: its bytes, and the values [rows, row] that a reader decodes from them."""
 
     raw: Bytes
     values: F64
 
 
 class Rebalancer:
-    """The plans of a file's tensors, and the bytes of those that belong to a low-rank pair of matrices.
+    """Computes other factors for the LoRA modules of a file whose factors are matrices.
 
-    A pair is made when the first of its tensors is written and kept until the other one is.
+    ``plans`` has the plans of all tensors. ``computed`` returns functions for the bytes of the changed tensors. The
+    pair of a module is computed when its first factor is written, and kept until the second one is written.
+
+    ``wanted`` are the types in order of preference; with ``pad`` the rank is padded if a factor would otherwise not be
+    quantised.
     """
 
     def __init__(
         self,
-        found: Layout,
+        adapter: Layout,
         plans: Sequence[TensorPlan],
-        maker: Quantiser,
+        quantiser: Quantiser,
         wanted: Sequence[str],
         *,
         pad: bool,
     ) -> None:
-        self._maker = maker
+        self._quantiser = quantiser
         self._modules: dict[str, tuple[Module, str]] = {}
         self._pairs: dict[str, LoraPair] = {}
         self._by_name = {planned.tensor.name: planned for planned in plans}
-        for module in found.modules.values():
+        for module in adapter.modules.values():
             if module.kind == "lora" and all(self._can_make(module.parts[p]) for p in ("up", "down")):
-                self._take(module, wanted, pad=pad)
+                self._add(module, wanted, pad=pad)
         self.plans = list(self._by_name.values())
 
     def _can_make(self, factor: Tensor) -> bool:
-        """Return whether a factor is a matrix whose planned type can be made from other values."""
+        """Return whether a factor is a matrix and its planned type can be made from other values."""
         kind = self._by_name[factor.name].kind
-        return len(factor.shape) == 2 and (kind in PLAIN or kind in self._maker.types())
+        return len(factor.shape) == 2 and (kind in PLAIN or kind in self._quantiser.types())
 
-    def _take(self, module: Module, wanted: Sequence[str], *, pad: bool) -> None:
+    def _add(self, module: Module, wanted: Sequence[str], *, pad: bool) -> None:
+        """Include a module if one of its factors is quantised, and pad its rank if necessary."""
         up, down = module.parts["up"], module.parts["down"]
         rank = down.shape[0]
         width = rank + -rank % WIDTH
         if pad and width != rank and not self._by_name[up.name].info:
             info = next(
-                (i for i in (self._maker.info(n) for n in wanted if n not in PLAIN) if width % i.block == 0),
+                (
+                    i
+                    for i in (self._quantiser.info(n) for n in wanted if n not in PLAIN)
+                    if width % i.block == 0
+                ),
                 None,
             )
             if info is not None:
@@ -104,71 +120,79 @@ class Rebalancer:
                 if "alpha" in module.parts:
                     alpha = module.parts["alpha"]
                     self._by_name[alpha.name] = TensorPlan(
-                        tensor=alpha, kind="F32", why="alpha / rank stays as the rank grows"
+                        tensor=alpha, kind="F32", why="adjusted, so that alpha / rank is unchanged"
                     )
                     self._modules[alpha.name] = module, "alpha"
         if self._by_name[up.name].info or self._by_name[down.name].info:
             self._modules[up.name], self._modules[down.name] = (module, "up"), (module, "down")
 
-    def made(self) -> dict[str, Callable[[], Bytes]]:
-        """Return what makes the bytes of each tensor of a pair, by name."""
-        return {name: partial(self._stored, name) for name in self._modules}
+    def computed(self) -> dict[str, Callable[[], Bytes]]:
+        """Return a function for each changed tensor, by name, that returns its bytes."""
+        return {name: partial(self._bytes, name) for name in self._modules}
 
-    def _stored(self, name: str) -> Bytes:
+    def _bytes(self, name: str) -> Bytes:
+        """Return the bytes of a changed tensor."""
         module, part = self._modules[name]
         width = self._by_name[module.parts["down"].name].shape[0]
         if part == "alpha":
-            grown = module.parts["alpha"].values() * (width / module.parts["down"].shape[0])
-            return cast(grown, "F32")
+            alpha = module.parts["alpha"].values() * (width / module.parts["down"].shape[0])
+            return cast(alpha, "F32")
         if module.key in self._pairs:
-            made = self._pairs.pop(module.key)
+            pair = self._pairs.pop(module.key)
         else:
-            made = self._pairs[module.key] = self._made(module, width)
-        return made.up if part == "up" else made.down
+            pair = self._pairs[module.key] = self._pair(module, width)
+        return pair.up if part == "up" else pair.down
 
-    def _made(self, module: Module, width: int) -> LoraPair:
+    def _pair(self, module: Module, width: int) -> LoraPair:
+        """Return the best factors of a module with rank ``width``."""
         up, down = (module.parts[p].values().astype(np.float64) for p in ("up", "down"))
         kinds = tuple(self._by_name[module.parts[p].name].kind for p in ("up", "down"))
-        return rebalance_pair(up, down, (kinds[0], kinds[1]), self._maker, width)
+        return rebalance_pair(up, down, (kinds[0], kinds[1]), self._quantiser, width)
 
 
-def rebalance_pair(up: F64, down: F64, kinds: tuple[str, str], maker: Quantiser, width: int = 0) -> LoraPair:
-    """Return the best of METHODS for factors [out, rank] and [rank, inner], stored as ``kinds`` of (up, down).
+def rebalance_pair(
+    up: F64, down: F64, kinds: tuple[str, str], quantiser: Quantiser, width: int = 0
+) -> LoraPair:
+    """Return the factors with the smallest error among ``METHODS``, for ``up`` [out, rank] and ``down`` [rank, inner].
 
-    ``width`` pads the rank. No pair is worse than the plain one, unless the rank is padded.
+    ``kinds`` are the types of up and down. A ``width`` larger than the rank pads the rank. The error is never larger
+    than that of the unchanged factors with the same width.
     """
     rank = up.shape[1]
     width = max(width, rank)
     exact_up = np.pad(up, ((0, 0), (0, width - rank)))
     exact_down = np.pad(down, ((0, width - rank), (0, 0)))
-    found = []
+    pairs = []
     for method in METHODS:
         if method == "plain":
             left, right = exact_up, exact_down
         else:
             left, right = _spectral(up, down, kinds, width, rotate=method != "svd")
-        if method == "fed-back":
-            second = _rows(right, left, kinds[1], maker)
-            first = _columns(_refit(left, right, second.values), second.values, kinds[0], maker)
+        if method == "error feedback":
+            second = _round_rows(right, left, kinds[1], quantiser)
+            refitted = _best_up(left, right, second.values)
+            first = _round_columns(refitted, second.values, kinds[0], quantiser)
         else:
-            first, second = _plain(left, kinds[0], maker), _plain(right, kinds[1], maker)
+            first, second = _round(left, kinds[0], quantiser), _round(right, kinds[1], quantiser)
         error = _error(exact_up, exact_down, first.values, second.values)
-        found.append(LoraPair(up=first.raw, down=second.raw, error=error))
-    return min(found, key=lambda pair: pair.error)
+        pairs.append(LoraPair(up=first.raw, down=second.raw, error=error))
+    return min(pairs, key=lambda pair: pair.error)
 
 
-def _plain(values: F64, kind: str, maker: Quantiser) -> Stored:
+def _round(values: F64, kind: str, quantiser: Quantiser) -> StoredFactor:
+    """Return values [rows, row] rounded to a type."""
     if kind in PLAIN:
         raw = cast(values, kind)
-        return Stored(raw=raw, values=decoded(raw, kind).reshape(values.shape).astype(np.float64))
-    raw = maker.nearest(values, kind)
-    return Stored(raw=raw, values=maker.dequantise(raw, kind).astype(np.float64))
+        return StoredFactor(raw=raw, values=decoded(raw, kind).reshape(values.shape).astype(np.float64))
+    raw = quantiser.nearest(values, kind)
+    return StoredFactor(raw=raw, values=quantiser.dequantise(raw, kind).astype(np.float64))
 
 
 def _spectral(up: F64, down: F64, kinds: tuple[str, str], width: int, *, rotate: bool) -> tuple[F64, F64]:
-    """Return factors in the basis of the singular vectors, of ``width`` columns and rows.
+    """Return factors [out, width] and [width, inner] in the basis of the singular vectors.
 
-    The singular values go to the float factor if one is float, else half to each.
+    If only one factor is float, it gets the singular values. Otherwise both factors get their square roots. With
+    ``rotate`` a random rotation mixes the basis.
     """
     left, first = np.linalg.qr(up)
     right, second = np.linalg.qr(down.T)
@@ -180,97 +204,103 @@ def _spectral(up: F64, down: F64, kinds: tuple[str, str], width: int, *, rotate:
     new_up, new_down = np.pad(new_up, ((0, 0), (0, spare))), np.pad(new_down, ((0, spare), (0, 0)))
     if not rotate:
         return new_up, new_down
-    turn = rotation(width)
-    return new_up @ turn, turn.T @ new_down
+    matrix = rotation(width)
+    return new_up @ matrix, matrix.T @ new_down
 
 
 def rotation(width: int) -> F64:
-    """Return a rotation that mixes all coordinates: Hadamard's with random signs, else a random one."""
-    draw = np.random.default_rng(SEED)
+    """Return an orthogonal matrix [width, width] that mixes all coordinates.
+
+    It is a Hadamard matrix with random signs if ``width`` is a power of two, and a random matrix otherwise.
+    """
+    generator = np.random.default_rng(SEED)
     if width & (width - 1) == 0:
-        turn = np.ones((1, 1))
-        while turn.shape[0] < width:
-            turn = np.block([[turn, turn], [turn, -turn]])
-        signed: F64 = draw.choice([-1.0, 1.0], width)[:, None] * turn / np.sqrt(width)
+        hadamard = np.ones((1, 1))
+        while hadamard.shape[0] < width:
+            hadamard = np.block([[hadamard, hadamard], [hadamard, -hadamard]])
+        signed: F64 = generator.choice([-1.0, 1.0], width)[:, None] * hadamard / np.sqrt(width)
         return signed
-    found, triangle = np.linalg.qr(draw.standard_normal((width, width)))
-    result: F64 = found * np.sign(np.diag(triangle))
+    orthogonal, triangle = np.linalg.qr(generator.standard_normal((width, width)))
+    result: F64 = orthogonal * np.sign(np.diag(triangle))
     return result
 
 
 def _feedback(gram: F64) -> F64:
-    """Return U of (gram + damping)^-1 = Uᵀ U, upper triangular: row i tells where the error of i goes."""
+    """Return the upper triangular U with (gram + damping)^-1 = Uᵀ U. Row i distributes the error of row i."""
     size = len(gram)
     damped = gram + np.eye(size) * max(DAMPING * float(np.trace(gram)) / size, 1e-30)
     upper: F64 = np.linalg.cholesky(np.linalg.inv(damped)).T
     return upper
 
 
-def _rows(values: F64, left: F64, kind: str, maker: Quantiser) -> Stored:
-    """Return ``values`` [rank, inner] rounded row by row so that ``left @ values`` changes little."""
+def _round_rows(values: F64, left: F64, kind: str, quantiser: Quantiser) -> StoredFactor:
+    """Return ``values`` [rank, inner], rounded row by row so that ``left @ values`` changes little."""
     if kind in PLAIN:
-        return _plain(values, kind, maker)
+        return _round(values, kind, quantiser)
     upper = _feedback(left.T @ left)
-    rest, raws, found = values.copy(), [], np.empty_like(values)
+    rest, raws, rounded = values.copy(), [], np.empty_like(values)
     for i in range(len(values)):
-        stored = _plain(rest[i : i + 1], kind, maker)
-        raws.append(stored.raw)
-        found[i] = stored.values[0]
-        rest[i + 1 :] -= np.outer(upper[i, i + 1 :] / upper[i, i], rest[i] - found[i])
-    return Stored(raw=np.concatenate(raws), values=found)
+        row = _round(rest[i : i + 1], kind, quantiser)
+        raws.append(row.raw)
+        rounded[i] = row.values[0]
+        rest[i + 1 :] -= np.outer(upper[i, i + 1 :] / upper[i, i], rest[i] - rounded[i])
+    return StoredFactor(raw=np.concatenate(raws), values=rounded)
 
 
-def _columns(values: F64, right: F64, kind: str, maker: Quantiser) -> Stored:
-    """Return ``values`` [out, rank] rounded column by column so that ``values @ right`` changes little.
+def _round_columns(values: F64, right: F64, kind: str, quantiser: Quantiser) -> StoredFactor:
+    """Return ``values`` [out, rank], rounded column by column so that ``values @ right`` changes little.
 
-    A block holds many columns, so its scale comes from ggml and the codes are chosen here, one column at a time.
-    Types whose blocks cannot be taken apart are rounded block by block.
+    A block has many columns. ggml chooses the scale of a block, and ``_round_block`` chooses the codes, one column
+    after another. Types that ``block_codes`` does not support are rounded block by block.
     """
     if kind in PLAIN:
-        return _plain(values, kind, maker)
+        return _round(values, kind, quantiser)
     upper = _feedback(right @ right.T)
-    rest, found = values.copy(), np.empty_like(values)
-    block = maker.info(kind).block
+    rest, rounded = values.copy(), np.empty_like(values)
+    block = quantiser.info(kind).block
     raws = []
     for start in range(0, values.shape[1], block):
         stop = start + block
-        stored = _plain(rest[:, start:stop], kind, maker)
-        if block_codes.known(kind):
-            stored = _coded(stored.raw, rest, range(start, stop), upper, kind)
+        columns = _round(rest[:, start:stop], kind, quantiser)
+        if block_codes.supports(kind):
+            columns = _round_block(columns.raw, rest, range(start, stop), upper, kind)
         else:
-            # What the block as a whole got wrong, by the columns behind it: upper[in] then upper[in, behind].
-            wrong: F64 = np.asarray(rest[:, start:stop] - stored.values)
-            error = np.linalg.solve(upper[start:stop, start:stop].T, wrong.T)
+            # The error of the block is passed on to the later columns at once.
+            difference: F64 = np.asarray(rest[:, start:stop] - columns.values)
+            error = np.linalg.solve(upper[start:stop, start:stop].T, difference.T)
             rest[:, stop:] -= error.T @ upper[start:stop, stop:]
-        raws.append(stored.raw)
-        found[:, start:stop] = stored.values
-    return Stored(raw=np.concatenate(raws, axis=1), values=found)
+        raws.append(columns.raw)
+        rounded[:, start:stop] = columns.values
+    return StoredFactor(raw=np.concatenate(raws, axis=1), values=rounded)
 
 
-def _coded(raw: Bytes, rest: F64, columns: range, upper: F64, kind: str) -> Stored:
-    """Choose one block's codes column by column, passing each error on to all later columns of ``rest``."""
+def _round_block(raw: Bytes, rest: F64, columns: range, upper: F64, kind: str) -> StoredFactor:
+    """Round ``columns`` of ``rest`` with the scales of the blocks ``raw``, column by column.
+
+    The error of each column is passed on to all later columns of ``rest``.
+    """
     grid = block_codes.grid(raw, kind)
     codes, values = np.empty((len(rest), len(columns))), np.empty((len(rest), len(columns)))
     for j, column in enumerate(columns):
         codes[:, j] = grid.codes(rest[:, column], 0)
-        values[:, j] = grid.decoded(codes[:, j], 0)
+        values[:, j] = grid.values(codes[:, j], 0)
         error = (rest[:, column] - values[:, j]) / upper[column, column]
         rest[:, column + 1 :] -= np.outer(error, upper[column, column + 1 :])
-    return Stored(raw=block_codes.packed(raw, codes, kind), values=values)
+    return StoredFactor(raw=block_codes.with_codes(raw, codes, kind), values=values)
 
 
-def _refit(left: F64, right: F64, rounded: F64) -> F64:
-    """Return the ``up`` that makes the best of a rounded ``down``: least squares."""
+def _best_up(left: F64, right: F64, rounded: F64) -> F64:
+    """Return the ``up`` for which ``up @ rounded`` is closest to ``left @ right``, by least squares."""
     gram = rounded @ rounded.T
     size = len(gram)
     damped: NDArray[np.floating] = gram + np.eye(size) * max(1e-10 * float(np.trace(gram)) / size, 1e-30)
-    found: F64 = np.linalg.solve(damped, (rounded @ right.T) @ left.T).T
-    return found
+    up: F64 = np.linalg.solve(damped, (rounded @ right.T) @ left.T).T
+    return up
 
 
 def _error(up: F64, down: F64, new_up: F64, new_down: F64) -> float:
-    """Return ‖up @ down - new_up @ new_down‖², from the Gram matrices of the factors put side by side."""
+    """Return ‖up @ down - new_up @ new_down‖². The products are not formed."""
     left, right = np.hstack([up, -new_up]), np.vstack([down, new_down])
-    # QR first: the small difference is not taken from large squares.
+    # The QR decomposition avoids a small difference of large squares, which would lose precision.
     (_, first), (_, second) = np.linalg.qr(left), np.linalg.qr(right.T)
     return float(np.linalg.norm(first @ second.T) ** 2)

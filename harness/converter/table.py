@@ -1,10 +1,10 @@
-"""Type against size against loss, for one file: plain and rebalanced, in weights and in pictures."""
+"""A table of the size and the loss of one file for each type, plain and rebalanced."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.converter import picture_loss
@@ -14,13 +14,17 @@ from harness.converter.plan import PLAIN, require_types
 from harness.models.base_model import Base
 from harness.quantising.quantiser import Quantiser
 
-#: Types that are made in seconds; IQ types take minutes a file.
+#: The types of the table by default. They take seconds; IQ types take minutes for each file.
 USUAL = ("F16", "Q8_0", "Q6_K", "Q5_1", "Q5_0", "Q5_K", "Q4_1", "Q4_0", "Q4_K", "MXFP4", "Q3_K", "Q2_K")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TypeRow:
-    """A type: the size of the file, its bits a weight, and the relative errors of ΔW and of the effect."""
+    """The result of one conversion.
+
+    ``bytes`` is the size of the file and ``bits`` the average number of bits for each element. ``loss`` is the relative
+    error of ΔW, and ``effect`` the effect error in pictures, or None if it was not measured.
+    """
 
     kind: str
     rebalanced: bool
@@ -33,23 +37,26 @@ class TypeRow:
 
 def type_rows(
     source: Path,
-    maker: Quantiser,
+    quantiser: Quantiser,
     kinds: Sequence[str] = (),
     base: Base | None = None,
     library: Path | None = None,
     *,
     pad: bool = False,
 ) -> list[TypeRow]:
-    """Return a line for each type, plain and rebalanced, in the order of ``kinds``.
+    """Convert ``source`` to each of ``kinds``, plain and rebalanced, and return the results in this order.
 
-    Without ``kinds`` these are the types of USUAL that ``maker`` can make. A type of 256 to the block is followed by
-    one of 32 for short rows: "Q4_K,Q4_0". With ``base`` and ``library`` the effect error in pictures is measured too.
-    Raises TypeUnavailable before anything is converted if one of ``kinds`` cannot be made.
+    An element of ``kinds`` is a type or several types separated by commas: "Q4_K,Q4_0" uses Q4_0 for rows that are not
+    whole blocks of Q4_K. Without ``kinds`` the types are those of ``USUAL`` that ``quantiser`` can make. With ``pad``
+    each type is also converted with a padded rank. With ``base`` and ``library``, the folder of a build, the effect
+    error in pictures is measured as well.
+
+    Raises TypeUnavailable before the first conversion if one of ``kinds`` cannot be made.
     """
-    types = maker.types()
+    types = quantiser.types()
     require_types((name for kind in kinds for name in kind.split(",")), types)
     kinds = kinds or [name for name in USUAL if name in PLAIN or name in types]
-    found = []
+    rows = []
     with tempfile.TemporaryDirectory() as folder:
         paths: list[Path] = []
         for kind in kinds:
@@ -58,10 +65,10 @@ def type_rows(
                     continue
                 names = kind.split(",")
                 target = Path(folder) / f"{len(paths)}.gguf"
-                done = convert(source, target, names, maker, rebalance=rebalanced, pad=padded)
+                done = convert(source, target, names, quantiser, rebalance=rebalanced, pad=padded)
                 loss = compare(source, target).relative
                 paths.append(target)
-                found.append(
+                rows.append(
                     TypeRow(
                         kind=kind,
                         rebalanced=rebalanced,
@@ -72,44 +79,43 @@ def type_rows(
                     )
                 )
         if base is None or library is None:
-            return found
-        seen = picture_loss.effects(library, base, source, paths)
-    return [
-        TypeRow(
-            kind=line.kind,
-            rebalanced=line.rebalanced,
-            padded=line.padded,
-            bytes=line.bytes,
-            bits=line.bits,
-            loss=line.loss,
-            effect=effect.error,
-        )
-        for line, effect in zip(found, seen, strict=True)
-    ]
+            return rows
+        effects = picture_loss.effects(library, base, source, paths)
+    return [replace(row, effect=effect.error) for row, effect in zip(rows, effects, strict=True)]
 
 
-def text(found: Sequence[TypeRow]) -> str:
-    """Return the rows as a Markdown table. The gain is the plain loss divided by the rebalanced one, at equal size."""
-    rows = [
+def text(rows: Sequence[TypeRow]) -> str:
+    """Return the rows as a Markdown table. The gain is the plain loss divided by the rebalanced loss, at equal size."""
+    lines = [
         "| type | size | bits | loss in ΔW | rebalanced | gain | in pictures | rebalanced |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for line in found:
-        if line.rebalanced:
+    for plain in rows:
+        if plain.rebalanced:
             continue
-        other = next((o for o in found if o.kind == line.kind and o.rebalanced and not o.padded), None)
-        padded = next((o for o in found if o.kind == line.kind and o.padded), None)
-        for twin, label in ((other, line.kind), (padded, f"{line.kind}, rank padded")):
-            if twin is None and (label != line.kind):
-                continue
-            sizes = line.bytes if twin is None or not twin.padded else twin.bytes
-            bits = line.bits if twin is None or not twin.padded else twin.bits
-            loss = "" if twin is not None and twin.padded else f"{line.loss:.3%}"
-            better = f"{twin.loss:.3%}" if twin else ""
-            gain = f"{line.loss / twin.loss:.2f} x" if twin and twin.loss and not twin.padded else ""
-            effect = f"{line.effect:.2%}" if line.effect is not None and loss else ""
-            turned = f"{twin.effect:.2%}" if twin and twin.effect is not None else ""
-            rows.append(
-                f"| {label} | {sizes / 1000:.1f} kB | {bits:.2f} | {loss} | {better} | {gain} | {effect} | {turned} |"
-            )
-    return "\n".join(rows)
+        same_type = [row for row in rows if row.kind == plain.kind and row.rebalanced]
+        rebalanced = next((row for row in same_type if not row.padded), None)
+        lines.append(_line(plain.kind, plain, rebalanced))
+        padded = next((row for row in same_type if row.padded), None)
+        if padded is not None:
+            lines.append(_padded_line(f"{plain.kind}, rank padded", padded))
+    return "\n".join(lines)
+
+
+def _line(label: str, plain: TypeRow, rebalanced: TypeRow | None) -> str:
+    """Return the line of a type: the plain file, and the rebalanced one of the same size if there is one."""
+    size = f"{plain.bytes / 1000:.1f} kB | {plain.bits:.2f}"
+    loss = f"{rebalanced.loss:.3%}" if rebalanced else ""
+    gain = f"{plain.loss / rebalanced.loss:.2f} x" if rebalanced and rebalanced.loss else ""
+    effects = f"{_effect(plain)} | {_effect(rebalanced)}"
+    return f"| {label} | {size} | {plain.loss:.3%} | {loss} | {gain} | {effects} |"
+
+
+def _padded_line(label: str, padded: TypeRow) -> str:
+    """Return the line of a file with a padded rank, which has another size than the plain file."""
+    size = f"{padded.bytes / 1000:.1f} kB | {padded.bits:.2f}"
+    return f"| {label} | {size} |  | {padded.loss:.3%} |  |  | {_effect(padded)} |"
+
+
+def _effect(row: TypeRow | None) -> str:
+    return f"{row.effect:.2%}" if row is not None and row.effect is not None else ""

@@ -1,8 +1,9 @@
-"""The smallest types that keep a bound on the loss, tensor by tensor.
+"""Choose the smallest type for each tensor so that the loss stays below a bound.
 
-The squared errors that the tensors of a file cause in ΔW add up, to first order: rounding errors of different
-tensors are independent. So each tensor's own error is measured for each type, alone, and the types are raised step
-by step where a byte buys most, until the sum keeps the bound.
+Rounding errors of different tensors are independent, so the squared errors that they cause in ΔW add up, to first
+order. The error of each tensor is measured alone for each type. All tensors start with their smallest type. Then the
+type is raised, step by step, where an additional byte reduces the error most, until the sum of the errors is below the
+bound.
 """
 
 from __future__ import annotations
@@ -29,29 +30,29 @@ from harness.quantising.quantiser import Quantiser
 from sdcpp.atomic_write import atomic_write
 from sdcpp.errors import LossUnreachable
 
-#: The types to choose from unless the user names others: all that are made at more than 20 MB/s.
+#: The types to choose from by default: those that are quantised at more than 20 MB/s.
 USUAL = ("Q2_K", "Q3_K", "Q4_0", "Q4_1", "Q4_K", "Q5_0", "Q5_1", "Q5_K", "Q6_K", "Q8_0")
-#: How often the bound is tightened after the file was measured.
+#: How many times the file is written and measured, each time with a corrected bound.
 TRIES = 5
-#: The share of the bound from which on a rebalanced file is near enough.
+#: With rebalancing, the search ends when the measured loss is at least this share of the bound.
 NEAR = 0.93
 
 
 @dataclass(frozen=True, slots=True)
 class ReplacedValues(Tensor):
-    """A tensor whose values are other ones than those in the file."""
+    """A tensor whose values are replaced by other values."""
 
-    held: NDArray[np.floating] | None = None
+    replacement: NDArray[np.floating] | None = None
 
     def values(self) -> NDArray[np.floating]:
-        """Return the values."""
-        assert self.held is not None  # noqa: S101 - it was made with them
-        return self.held
+        """Return the replaced values."""
+        assert self.replacement is not None  # noqa: S101 - the field has a default for the base class only
+        return self.replacement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """A type for a tensor: the bytes it takes and the squared error that it causes in ΔW."""
+    """A type for a tensor: the size in bytes, and the squared error that it causes in ΔW."""
 
     kind: str
     bytes: int
@@ -60,7 +61,7 @@ class Option:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """The chosen conversion: what was predicted of it and what was measured, as relative errors of ΔW."""
+    """The chosen conversion, with the predicted and the measured relative error of ΔW."""
 
     conversion: Conversion
     predicted: float
@@ -71,50 +72,51 @@ def convert_within_loss(
     source: Path,
     target: Path,
     bound: float,
-    maker: Quantiser,
+    quantiser: Quantiser,
     names: Sequence[str] = (),
     *,
     rebalance: bool = False,
 ) -> Choice:
-    """Write the smallest ``target`` whose ΔW differs by less than ``bound`` (relative) and measure that it does.
+    """Write the smallest ``target`` whose relative error of ΔW, as measured, is at most ``bound``.
 
-    Raises LossUnreachable, and leaves no file, if the floats themselves lose more, and what ``convert`` raises.
+    ``names`` are the types to choose from (see ``error_options``). Raises LossUnreachable, and writes no file, if even
+    the largest types lose more, and the errors of ``convert``.
     """
-    options, total = error_options(source, maker, names)
-    aim, found = bound, None
+    options, total = error_options(source, quantiser, names)
+    aim, best = bound, None
     with atomic_write(target, [source]) as partial:
         trial = partial.with_name(partial.name + target.suffix)
         try:
             for _ in range(TRIES):
                 chosen, predicted = choose(options, total, aim)
-                done = convert(source, trial, [], maker, chosen, rebalance=rebalance)
+                done = convert(source, trial, [], quantiser, chosen, rebalance=rebalance)
                 measured = compare(source, trial).relative
-                if measured <= bound and (found is None or done.after < found.conversion.after):
+                if measured <= bound and (best is None or done.after < best.conversion.after):
                     trial.replace(partial)
                     done = dataclasses.replace(done, target=target)
-                    found = Choice(conversion=done, predicted=predicted, measured=measured)
-                # Other factors lose less than was predicted: there may be room for smaller types.
+                    best = Choice(conversion=done, predicted=predicted, measured=measured)
+                # Rebalanced factors lose less than predicted, so smaller types may be possible.
                 if measured <= bound and (not rebalance or measured > NEAR * bound):
                     break
                 aim *= 0.98 * bound / measured
         finally:
             trial.unlink(missing_ok=True)
-        if found is None:
+        if best is None:
             raise LossUnreachable(
-                f"the loss stays above {bound:.2%}", source, "allow more, or name more types"
+                f"the loss stays above {bound:.2%}", source, "allow a larger loss, or name more types"
             )
-    return found
+    return best
 
 
 def error_options(
-    source: Path, maker: Quantiser, names: Sequence[str] = ()
+    source: Path, quantiser: Quantiser, names: Sequence[str] = ()
 ) -> tuple[dict[str, list[Option]], float]:
-    """Return the options of each tensor that can be quantised, and the norm of all ΔW.
+    """Return the options of each tensor that can be quantised, by name, and the norm of all ΔW together.
 
-    Raises TypeUnavailable for a name that is unknown or that ``maker`` cannot make; without ``names`` it chooses among
-    those of USUAL that ``maker`` can make.
+    ``names`` are the types to choose from. By default they are the types of ``USUAL`` that ``quantiser`` can make.
+    Raises TypeUnavailable for a name that is unknown or that ``quantiser`` cannot make.
     """
-    types = maker.types()
+    types = quantiser.types()
     require_types(names, types)
     names = names or [name for name in USUAL if name in types]
     options: dict[str, list[Option]] = {}
@@ -124,16 +126,17 @@ def error_options(
         norm += weight_change.norm(change) ** 2
         for part, tensor in module.parts.items():
             if len(tensor.shape) > 1 and tensor.size > 1 and part != "dora":
-                options[tensor.name] = _options(module, part, change, maker, names)
+                options[tensor.name] = _options(module, part, change, quantiser, names)
     return options, math.sqrt(norm)
 
 
 def _options(
-    module: Module, part: str, change: weight_change.WeightChange, maker: Quantiser, names: Sequence[str]
+    module: Module, part: str, change: weight_change.WeightChange, quantiser: Quantiser, names: Sequence[str]
 ) -> list[Option]:
+    """Return the options of the tensor ``part`` of a module whose ΔW is ``change``."""
     tensor = module.parts[part]
     values = tensor.values()
-    found = []
+    options = []
     widest = "F32" if overflows(tensor) else "F16"
     for name in dict.fromkeys((*names, widest, tensor.kind)):
         if name in PLAIN:
@@ -142,56 +145,63 @@ def _options(
             raw = cast(values, name)
             size, rounded = raw.nbytes, decoded(raw, name)
         else:
-            info = maker.info(name) if name in maker.types() else None
+            info = quantiser.info(name) if name in quantiser.types() else None
             if info is None or tensor.row % info.block:
                 continue
-            blocks = maker.nearest(values.reshape(-1, tensor.row), name)
-            size, rounded = blocks.nbytes, maker.dequantise(blocks, name).reshape(-1)
+            blocks = quantiser.nearest(values.reshape(-1, tensor.row), name)
+            size, rounded = blocks.nbytes, quantiser.dequantise(blocks, name).reshape(-1)
         fields = {f.name: getattr(tensor, f.name) for f in dataclasses.fields(tensor)}
-        held = ReplacedValues(**fields, held=rounded.reshape(tensor.shape))
-        other = dataclasses.replace(module, parts={**module.parts, part: held})
-        found.append(
+        replaced = ReplacedValues(**fields, replacement=rounded.reshape(tensor.shape))
+        other = dataclasses.replace(module, parts={**module.parts, part: replaced})
+        options.append(
             Option(
                 kind=name,
                 bytes=size,
                 error=weight_change.distance(change, weight_change.weight_change(other)) ** 2,
             )
         )
-    return pareto_front(found)
+    return pareto_front(options)
 
 
 def pareto_front(options: Sequence[Option]) -> list[Option]:
-    """Return the options worth having, smallest first: each further byte buys less than the one before."""
-    kept: list[Option] = []
+    """Return the options on the convex Pareto front, smallest first.
+
+    From one option to the next the error decreases, and each additional byte reduces it less than before.
+    """
+    front: list[Option] = []
     for option in sorted(options, key=lambda o: (o.bytes, o.error)):
-        if kept and option.error >= kept[-1].error:
+        if front and option.error >= front[-1].error:
             continue
-        while len(kept) > 1 and _gain(kept[-2], kept[-1]) <= _gain(kept[-1], option):
-            kept.pop()
-        kept.append(option)
-    return kept
+        while len(front) > 1 and _gain(front[-2], front[-1]) <= _gain(front[-1], option):
+            front.pop()
+        front.append(option)
+    return front
 
 
 def _gain(a: Option, b: Option) -> float:
+    """Return how much the squared error decreases for each additional byte from ``a`` to ``b``."""
     return (a.error - b.error) / max(1, b.bytes - a.bytes)
 
 
 def choose(options: dict[str, list[Option]], norm: float, bound: float) -> tuple[dict[str, str], float]:
-    """Return a type for each tensor and the predicted relative error. Raises LossUnreachable."""
-    place = dict.fromkeys(options, 0)
-    error = sum(found[0].error for found in options.values())
-    heap = [(-_gain(found[0], found[1]), name) for name, found in options.items() if len(found) > 1]
+    """Return a type for each tensor, by name, and the predicted relative error of ΔW.
+
+    ``norm`` is the norm of all ΔW together, and ``bound`` the largest relative error. Raises LossUnreachable.
+    """
+    index = dict.fromkeys(options, 0)
+    error = sum(front[0].error for front in options.values())
+    heap = [(-_gain(front[0], front[1]), name) for name, front in options.items() if len(front) > 1]
     heapq.heapify(heap)
     while error > (bound * norm) ** 2:
         if not heap:
             raise LossUnreachable(
-                f"no types keep the loss below {bound:.3%}", f"{len(options)} tensors", "allow more"
+                f"no types keep the loss below {bound:.3%}", f"{len(options)} tensors", "allow a larger loss"
             )
         _, name = heapq.heappop(heap)
-        found, at = options[name], place[name]
-        error += found[at + 1].error - found[at].error
-        place[name] = at + 1
-        if at + 2 < len(found):
-            heapq.heappush(heap, (-_gain(found[at + 1], found[at + 2]), name))
-    chosen = {name: found[place[name]].kind for name, found in options.items()}
+        front, at = options[name], index[name]
+        error += front[at + 1].error - front[at].error
+        index[name] = at + 1
+        if at + 2 < len(front):
+            heapq.heappush(heap, (-_gain(front[at + 1], front[at + 2]), name))
+    chosen = {name: front[index[name]].kind for name, front in options.items()}
     return chosen, math.sqrt(max(0.0, error)) / norm if norm else 0.0

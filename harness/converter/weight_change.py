@@ -1,10 +1,10 @@
-"""What an adapter's tensors mean: ΔW, how large it is, and how far two of them are apart.
+"""The ΔW that the tensors of a module define, its norm, and the distance between two ΔW.
 
-Low-rank changes are compared by the Gram matrices of their factors, rank x rank: ΔW itself is not formed.
-Everything is computed in float64.
+Low-rank changes are compared through the Gram matrices [rank, rank] of their factors, so ΔW itself is not formed.
+All computations are in float64.
 
-``harness.adapters.definitions`` computes the same changes for the pictures that a library is compared with. The two are
-independent on purpose, and a test compares them (tests/unit/converter/test_weight_change.py).
+``harness.adapters.definitions`` computes the same changes for the reference pictures. The two modules are independent
+on purpose, and a test compares them (tests/unit/converter/test_weight_change.py).
 """
 
 from __future__ import annotations
@@ -20,13 +20,16 @@ from harness.converter.modules import Module
 from sdcpp.errors import AdapterUnknown
 
 F64 = NDArray[np.float64]
-#: Rows of a formed ΔW are held in pieces of this many bytes.
+#: If ΔW must be formed, the number of bytes of the rows that are formed at a time.
 PIECE = 1 << 26
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LowRank:
-    """ΔW = left @ right, [out, r] and [r, inner]; ``shape`` is the weight's, inner = the rest of it."""
+    """ΔW = left @ right, with ``left`` [out, r] and ``right`` [r, inner].
+
+    ``shape`` is the shape of the weight; inner is the product of its axes after the first.
+    """
 
     left: F64
     right: F64
@@ -35,7 +38,10 @@ class LowRank:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kronecker:
-    """ΔW = kron(first, second) (https://arxiv.org/abs/2212.10650, section 4.2); ``second`` may be a kernel."""
+    """ΔW = kron(first, second) (https://arxiv.org/abs/2212.10650, section 4.2).
+
+    ``second`` may have the axes of a kernel. ``shape`` is the shape of the weight.
+    """
 
     first: F64
     second: F64
@@ -44,7 +50,7 @@ class Kronecker:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Product:
-    """ΔW = (a.left @ a.right) * (b.left @ b.right), element by element (https://arxiv.org/abs/2108.06098)."""
+    """ΔW = (a.left @ a.right) * (b.left @ b.right), multiplied element by element (https://arxiv.org/abs/2108.06098)."""
 
     a: LowRank
     b: LowRank
@@ -53,7 +59,7 @@ class Product:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dense:
-    """ΔW itself."""
+    """ΔW, stored in full."""
 
     value: F64
     shape: tuple[int, ...]
@@ -63,9 +69,10 @@ WeightChange = LowRank | Kronecker | Product | Dense
 
 
 def scale(module: Module) -> float:
-    """Return what the product of the factors is multiplied by: alpha / rank, or ``scale`` where it is given.
+    """Return the number by which the product of the factors is multiplied.
 
-    For LoKr, alpha counts only where a factor is itself factored (lycoris/modules/lokr.py).
+    It is ``scale`` if that is stored, otherwise alpha / rank. Without alpha or without a rank it is 1. Raises
+    AdapterUnknown if the scalar has several values.
     """
     if "scale" in module.parts:
         return _scalar(module, "scale")
@@ -82,12 +89,12 @@ def _scalar(module: Module, part: str) -> float:
 
 
 def weight_change(module: Module) -> WeightChange:
-    """Return a module's ΔW, scale included, in the form that its kind has.
+    """Return the ΔW of a module, including the scale, in the form of its kind.
 
-    Raises AdapterUnknown for parts that are missing or do not fit together. ``dora`` is left aside: it needs
-    the weight that is changed.
+    The magnitudes of a DoRA are ignored, because they need the weight of the base model. Raises AdapterUnknown if parts
+    are missing or do not fit together.
     """
-    maker: dict[str, Callable[[Module], WeightChange]] = {
+    builders: dict[str, Callable[[Module], WeightChange]] = {
         "lora": _lora,
         "tucker": _lora,
         "loha": _loha,
@@ -95,16 +102,17 @@ def weight_change(module: Module) -> WeightChange:
         "full": _full,
         "bias": _full,
     }
-    if module.kind not in maker:
-        raise AdapterUnknown(f"adapter lacks {module.lack}", module.key, "check that the file is complete")
+    if module.kind not in builders:
+        raise AdapterUnknown(f"adapter lacks {module.missing}", module.key, "check that the file is complete")
     try:
-        return maker[module.kind](module)
+        return builders[module.kind](module)
     except (ValueError, IndexError) as error:
         shapes = ", ".join(f"{part} {list(t.shape)}" for part, t in module.parts.items())
         raise AdapterUnknown(f"tensors do not fit together ({shapes})", module.key, str(error)) from error
 
 
 def _values(module: Module, part: str) -> F64:
+    """Return the values of a part in float64."""
     return module.parts[part].values().astype(np.float64)
 
 
@@ -112,7 +120,7 @@ def _lora(module: Module) -> LowRank:
     up, down = _values(module, "up"), _values(module, "down")
     left = up.reshape(up.shape[0], -1)
     if "mid" in module.parts:
-        # lycoris: einsum("m n k l, i m, n j -> i j k l"), the kernel between up and down.
+        # The Tucker decomposition of lycoris: einsum("m n k l, i m, n j -> i j k l", mid, up, down).
         mid, flat = _values(module, "mid"), down.reshape(down.shape[0], -1)
         right = np.einsum("mnk,nj->mjk", mid.reshape(*mid.shape[:2], -1), flat, optimize=True)
         shape: tuple[int, ...] = (left.shape[0], flat.shape[1], *mid.shape[2:])
@@ -131,7 +139,8 @@ def _loha(module: Module) -> Product:
         a, b = _values(module, f"hada_w{i}_a"), _values(module, f"hada_w{i}_b")
         kernel: tuple[int, ...] = ()
         if f"hada_t{i}" in module.parts:
-            # lycoris: einsum("i j k l, j r, i p -> p r k l"), w_a is [rank, out] here.
+            # The Tucker decomposition of lycoris: einsum("i j k l, j r, i p -> p r k l", t, b, a), where a is [rank,
+            # out].
             core = _values(module, f"hada_t{i}")
             kernel = core.shape[2:]
             right = np.einsum("ijk,jr->irk", core.reshape(*core.shape[:2], -1), b, optimize=True)
@@ -143,7 +152,7 @@ def _loha(module: Module) -> Product:
         pairs.append(LowRank(left=a, right=right, shape=(a.shape[0], b.shape[1], *kernel)))
     first, second = pairs
     if first.left.shape[0] != second.left.shape[0] or first.right.shape[1] != second.right.shape[1]:
-        raise ValueError("both products must have one shape")
+        raise ValueError("the two products have different shapes")
     scaled = LowRank(left=scale(module) * first.left, right=first.right, shape=first.shape)
     return Product(a=scaled, b=second, shape=first.shape)
 
@@ -151,22 +160,24 @@ def _loha(module: Module) -> Product:
 def _lokr(module: Module) -> Kronecker:
     first = _lokr_factor(module, 1)
     second = _lokr_factor(module, 2)
+    # Alpha counts only if a factor is itself a product (lycoris/modules/lokr.py).
     factored = "lokr_w1_b" in module.parts or "lokr_w2_b" in module.parts
     shape = (first.shape[0] * second.shape[0], first.shape[1] * second.shape[1], *second.shape[2:])
     return Kronecker(first=(scale(module) if factored else 1.0) * first, second=second, shape=shape)
 
 
 def _lokr_factor(module: Module, number: int) -> F64:
-    whole, a, b = (f"lokr_w{number}{part}" for part in ("", "_a", "_b"))
-    if whole in module.parts:
-        return _values(module, whole)
+    """Return the first or the second matrix of a LoKr, multiplied out if it is stored as a product."""
+    full, a, b = (f"lokr_w{number}{part}" for part in ("", "_a", "_b"))
+    if full in module.parts:
+        return _values(module, full)
     left, right = _values(module, a), _values(module, b)
     if number == 2 and "lokr_t2" in module.parts:
         core = _values(module, "lokr_t2")
-        whole_core: F64 = np.einsum("ijkl,ip,jr->prkl", core, left, right, optimize=True)
-        return whole_core
-    found: F64 = left.reshape(left.shape[0], -1) @ right.reshape(right.shape[0], -1)
-    return found.reshape(left.shape[0], *right.shape[1:])
+        kernel: F64 = np.einsum("ijkl,ip,jr->prkl", core, left, right, optimize=True)
+        return kernel
+    product: F64 = left.reshape(left.shape[0], -1) @ right.reshape(right.shape[0], -1)
+    return product.reshape(left.shape[0], *right.shape[1:])
 
 
 def _full(module: Module) -> Dense:
@@ -185,15 +196,15 @@ def norm(change: WeightChange) -> float:
 
 
 def distance(a: WeightChange, b: WeightChange) -> float:
-    """Return the Frobenius norm of the difference of two ΔW of one shape. Raises AdapterUnknown."""
+    """Return the Frobenius norm of the difference of two ΔW. Raises AdapterUnknown if their shapes differ."""
     if math.prod(a.shape) != math.prod(b.shape) or a.shape[:1] != b.shape[:1]:
         raise AdapterUnknown(
-            "the two ΔW differ in shape",
+            "the two ΔW have different shapes",
             f"{list(a.shape)} and {list(b.shape)}",
             "compare two files of the same adapter",
         )
     if isinstance(a, LowRank) and isinstance(b, LowRank):
-        # a - b = (La - Lb) Ra + Lb (Ra - Rb): small terms stay small, nothing large is taken from another.
+        # a - b = (La - Lb) Ra + Lb (Ra - Rb) avoids the difference of two large products, which would lose precision.
         rank = max(a.left.shape[1], b.left.shape[1])
         la, lb = (np.pad(x.left, ((0, 0), (0, rank - x.left.shape[1]))) for x in (a, b))
         ra, rb = (np.pad(x.right, ((0, rank - x.right.shape[0]), (0, 0))) for x in (a, b))
@@ -211,7 +222,7 @@ def distance(a: WeightChange, b: WeightChange) -> float:
 
 
 def _kronecker_distance(a: Kronecker, b: Kronecker) -> float:
-    """‖(A-C)⊗B + C⊗(B-D)‖ from inner products: ⟨A⊗B, C⊗D⟩ = ⟨A, C⟩⟨B, D⟩."""
+    """Return ‖A⊗B - C⊗D‖ = ‖(A-C)⊗B + C⊗(B-D)‖, computed from inner products: ⟨A⊗B, C⊗D⟩ = ⟨A, C⟩⟨B, D⟩."""
     first, second = a.first - b.first, a.second - b.second
     cross = float(np.vdot(first, b.first) * np.vdot(a.second, second))
     square = float(np.vdot(first, first) * np.vdot(a.second, a.second))
@@ -220,7 +231,7 @@ def _kronecker_distance(a: Kronecker, b: Kronecker) -> float:
 
 
 def rows(change: WeightChange, start: int, stop: int) -> F64:
-    """Return rows ``start`` to ``stop`` of ΔW as a matrix [rows, inner]."""
+    """Return the rows ``start`` to ``stop`` (exclusive) of ΔW as a matrix [rows, inner]."""
     if isinstance(change, LowRank):
         return change.left[start:stop] @ change.right
     if isinstance(change, Product):
@@ -230,13 +241,13 @@ def rows(change: WeightChange, start: int, stop: int) -> F64:
     height = change.second.shape[0]
     index = np.arange(start, min(stop, change.shape[0]))
     left, right = change.first[index // height], change.second[index % height]
-    # kron puts the second factor's columns inside of the first one's; a kernel's axes come last.
-    found: F64 = np.einsum("ra,r...->ra...", left, right).reshape(len(index), -1)
-    return found
+    # In a Kronecker product the columns of the second factor vary faster. The axes of a kernel come last.
+    product: F64 = np.einsum("ra,r...->ra...", left, right).reshape(len(index), -1)
+    return product
 
 
 def _pieces(change: WeightChange) -> Iterator[F64]:
-    """Yield ΔW in pieces of rows, made one at a time."""
+    """Yield ΔW in pieces of rows. Only one piece is in memory."""
     step = max(1, PIECE // (8 * max(1, math.prod(change.shape[1:]))))
     for start in range(0, change.shape[0], step):
         yield rows(change, start, start + step)

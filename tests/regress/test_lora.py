@@ -96,12 +96,12 @@ def test_tensors_go_from_file_to_file_as_the_same_blocks(quantiser: LibraryQuant
     )
     tensors = read_tensors(source).tensors
     for kind in ("Q8_0", "Q4_0"):
-        convert(source, target, [kind], quantiser, anyway=True)
+        convert(source, target, [kind], quantiser, force=True)
         for name, tensor in read_tensors(target).tensors.items():
             wanted = quantiser.nearest(tensors[name].values().reshape(-1, tensor.row), kind)
             assert np.array_equal(tensor.raw(), wanted.reshape(-1)), name
     # Blocks of one type as the source of another.
-    convert(target, tmp_path / "b.gguf", ["Q8_0"], quantiser, anyway=True)
+    convert(target, tmp_path / "b.gguf", ["Q8_0"], quantiser, force=True)
     for name, tensor in read_tensors(tmp_path / "b.gguf").tensors.items():
         wanted = quantiser.nearest(
             read_tensors(target).tensors[name].values().reshape(-1, tensor.row), "Q8_0"

@@ -75,13 +75,13 @@ def main(arguments: argparse.Namespace) -> int:
         arguments.complain("--pad-rank needs --rebalance")
     if arguments.base_model:
         require_fit(arguments.input, arguments.base_model)
-    with open_quantiser(arguments.build) as made:
+    with open_quantiser(arguments.build) as quantiser:
         if arguments.max_loss:
             choice = type_choice.convert_within_loss(
                 arguments.input,
                 arguments.output,
                 arguments.max_loss,
-                made,
+                quantiser,
                 arguments.type,
                 rebalance=arguments.rebalance,
             )
@@ -91,8 +91,8 @@ def main(arguments: argparse.Namespace) -> int:
                 arguments.input,
                 arguments.output,
                 arguments.type,
-                made,
-                anyway=arguments.force,
+                quantiser,
+                force=arguments.force,
                 rebalance=arguments.rebalance,
                 pad=arguments.pad_rank,
             )

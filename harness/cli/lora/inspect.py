@@ -30,5 +30,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     """Run the command."""
     found = inspect(arguments.file, arguments.base_model)
-    options.show(found.as_json, lambda: text.findings(found), as_json=arguments.json)
+    options.show(found.as_json, lambda: text.summary(found), as_json=arguments.json)
     return COMPLAINTS if found.complaints else 0

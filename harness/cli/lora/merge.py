@@ -29,13 +29,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    with open_quantiser(arguments.build) as made:
+    with open_quantiser(arguments.build) as quantiser:
         done = merge(
             arguments.base,
             [parse_adapter_argument(each) for each in arguments.adapters],
             arguments.output,
             arguments.type,
-            made,
+            quantiser,
         )
     console.out.print(text.conversion(done), markup=False)
     return 0

@@ -45,8 +45,10 @@ def _rows(text: str) -> list[str]:
 def main(arguments: argparse.Namespace) -> int:
     """Run the command."""
     folder = arguments.build or newest_build()
-    with open_quantiser(folder) as made:
+    with open_quantiser(folder) as quantiser:
         base = picture_loss.base_named(arguments.base_model) if arguments.base_model else None
-        found = table.type_rows(arguments.file, made, arguments.type, base, folder, pad=arguments.pad_rank)
+        found = table.type_rows(
+            arguments.file, quantiser, arguments.type, base, folder, pad=arguments.pad_rank
+        )
     console.out.print(table.text(found), markup=False)
     return 0

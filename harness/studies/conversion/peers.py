@@ -116,7 +116,7 @@ def exchanges(folder: Path, base: Base, source: Path, files: Mapping[str, Path])
     against_ours = picture_loss.effects(folder, base, files["ours"], list(files.values()), "immediately")
     for (converter, path), loss, ours in zip(files.items(), losses, against_ours, strict=True):
         values = path.with_suffix(".safetensors")
-        convert(path, values, anyway=True)
+        convert(path, values, force=True)
         [against_values] = picture_loss.effects(folder, base, values, [path], "immediately")
         equal = list(equal_values(path, folder))
         yield Exchange(

@@ -23,7 +23,7 @@ from harness.adapters.use import Use
 from harness.cases.case import Shot
 from harness.converter.convert import convert
 from harness.converter.merge_into_base import WeightedAdapter, merge
-from harness.converter.picture_loss import ExistingFile, observed
+from harness.converter.picture_loss import ExistingFile, record_shots
 from harness.judging import oracle
 from harness.models.base_model import Base
 from harness.quantising.package_quantiser import open_quantiser
@@ -66,7 +66,7 @@ def row(folder: Path, base: Base, kind: str, strength: float) -> str:
         merged = temporary / "merged.gguf"
         sample_adapter.write(adapter, sample_adapter.for_base(base, 32, 4.0, strength), "F32")
         merge(plain, [WeightedAdapter(path=adapter)], reference)
-        convert(plain, quantised, [kind], quantiser, anyway=True)
+        convert(plain, quantised, [kind], quantiser, force=True)
         merge(plain, [WeightedAdapter(path=adapter)], merged, [kind], quantiser)
         use = ((Use(file=ExistingFile(path=adapter)),),)
         shots = {
@@ -77,7 +77,7 @@ def row(folder: Path, base: Base, kind: str, strength: float) -> str:
             "at_runtime": dataclasses.replace(shot(base, quantised, "at_runtime"), sequence=use),
             "base alone": shot(base, quantised, "auto"),
         }
-        records = observed(library, list(shots.values()))
+        records = record_shots(library, list(shots.values()))
         seen = {name: records.observations[library.identity, s.name] for name, s in shots.items()}
         pictures = {name: records.pictures[o.picture] for name, o in seen.items() if o.picture}
     scale = oracle.rms(pictures["reference"], pictures["without"])

@@ -18,7 +18,7 @@ def test_converting_for_a_base_that_does_not_fit(tmp_path: Path, capsys: pytest.
     base = save(tmp_path / "base.safetensors", {"block.proj.weight": np.zeros((64, 32), np.float32)})
     assert main(["lora", "convert", str(path), str(tmp_path / "b.gguf"), "--base-model", str(base)]) == 56
     said = capsys.readouterr().err
-    assert "changes [64, 48], the base has [64, 32] at block.proj.weight (and 1 more)" in said
+    assert "changes [64, 48], the base model has [64, 32] at block.proj.weight (and 1 more)" in said
     assert not (tmp_path / "b.gguf").exists()
 
 
@@ -30,7 +30,7 @@ def test_the_commands_of_lora_print_results_and_exit_by_what_they_found(
     assert main(["lora", "convert", str(a), str(tmp_path / "b.gguf"), "--type", "q8_0", "--verbose"]) == 0
     said = capsys.readouterr().out
     assert "F32 -> Q8_0" in said
-    assert "bits a weight" in said
+    assert "bits per weight" in said
     assert main(["lora", "convert", str(a), str(tmp_path / "b.gguf"), "--max-loss", "5%"]) == 0
     assert "allowed 5.000%" in capsys.readouterr().out
     assert main(["lora", "convert", str(a), str(tmp_path / "c.gguf"), "--type", "IQ3_S"]) == 52

@@ -1,4 +1,4 @@
-"""Small LoRA files and what they mean, for the tests of the converter."""
+"""Small LoRA files and their ΔW, for the tests of the converter."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.studies.conversion import sample_adapter
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
-#: The module that ``pair`` changes unless it is told another one.
+#: The module that ``pair`` changes by default.
 KEY = "lora_unet_block_proj"
 
 #: The metadata of every file that ``save`` writes.
@@ -27,7 +27,7 @@ METADATA = {
 
 
 def save(path: Path, arrays: Arrays, kinds: dict[str, str] | None = None) -> Path:
-    """Write arrays as tensors of their own types, or of ``kinds`` by name; the suffix names the container."""
+    """Write arrays as tensors of the same types, or of ``kinds`` by name. The suffix decides the container."""
     kinds = kinds or {}
     specs = [Spec(name=n, shape=a.shape, kind=kinds.get(n) or kind_of(a)) for n, a in arrays.items()]
     write_container(
@@ -41,7 +41,7 @@ def save(path: Path, arrays: Arrays, kinds: dict[str, str] | None = None) -> Pat
 
 
 def pair(rank: int = 32, out: int = 64, inner: int = 96, seed: int = 1, key: str = KEY) -> Arrays:
-    """Return a LoRA of one module [out, inner] with ‖ΔW‖ = 1/2 and alpha = rank / 2, as kohya names its tensors."""
+    """Return a LoRA of one module [out, inner] with ‖ΔW‖ = 1/2 and alpha = rank / 2, with kohya's names."""
     up, down = sample_adapter.factors(out, inner, rank, 3.0, 1.0, (seed,))
     return {
         f"{key}.lora_down.weight": down,
@@ -51,9 +51,9 @@ def pair(rank: int = 32, out: int = 64, inner: int = 96, seed: int = 1, key: str
 
 
 def dense(path: Path) -> dict[str, np.ndarray[Any, Any]]:
-    """Return ΔW [out, inner] of each module of an adapter's file, in float64."""
-    found = {}
+    """Return the ΔW [out, inner] of each module of an adapter file, by key: float64."""
+    values = {}
     for key, module in layout(read_tensors(path).tensors.values()).modules.items():
         change = weight_change.weight_change(module)
-        found[key] = weight_change.rows(change, 0, change.shape[0])
-    return found
+        values[key] = weight_change.rows(change, 0, change.shape[0])
+    return values

@@ -9,17 +9,17 @@ def test_module_names_of_all_schemes_find_the_weights_of_the_base_model() -> Non
         "model.diffusion_model.input_blocks.4.1.transformer_blocks.0.attn1.to_q.weight",
         "cond_stage_model.transformer.text_model.encoder.layers.0.mlp.fc1.weight",
     ]
-    places = BaseWeights(names)
-    place = places.find("transformer.transformer_blocks.1.attn.to_k")
-    assert place is not None
-    assert place.rows((768, 256)) == (256, 512)
+    weights = BaseWeights(names)
+    weight = weights.find("transformer.transformer_blocks.1.attn.to_k")
+    assert weight is not None
+    assert weight.rows((768, 256)) == (256, 512)
     for key, name in (
         ("lora_unet_double_blocks_1_img_attn_qkv", names[0]),
         ("lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn1_to_q", names[1]),
         ("unet.down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q", names[1]),
         ("lora_te_text_model_encoder_layers_0_mlp_fc1", names[2]),
     ):
-        found = places.find(key)
-        assert found is not None, key
-        assert found.name == name
-    assert places.find("lora_unet_nowhere") is None
+        weight = weights.find(key)
+        assert weight is not None, key
+        assert weight.name == name
+    assert weights.find("lora_unet_nowhere") is None

@@ -6,7 +6,8 @@ import pytest
 from harness.converter.cast import cast
 from harness.formats.tensor import NUMPY, decoded
 
-#: Lower halves of a float32 that decide how bfloat16 rounds: exact, just above, ties and their neighbours, the most.
+#: Lower halves of a float32, which decide how bfloat16 rounds: exact, just above, a tie and its neighbours, the
+#: largest.
 LOWER = np.array([0, 1, 0x7FFF, 0x8000, 0x8001, 0xFFFF], np.uint32)
 
 
@@ -14,8 +15,8 @@ def bfloat16(values: np.ndarray) -> np.ndarray:
     return cast(values, "BF16").view(np.uint16)
 
 
-def test_bfloat16_is_the_nearest_upper_half_and_ties_go_to_the_even_one() -> None:
-    # Every sign, exponent and mantissa that bfloat16 has, subnormals, zeros and infinities among them.
+def test_bfloat16_rounds_to_nearest_and_ties_to_even() -> None:
+    # Every sign, exponent and mantissa of bfloat16, including subnormals, zeros and infinities.
     bits = ((np.arange(1 << 16, dtype=np.uint32) << 16)[:, None] | LOWER).reshape(-1)
     values = bits.view(np.float32)
     bits = bits[~np.isnan(values)]
@@ -23,7 +24,7 @@ def test_bfloat16_is_the_nearest_upper_half_and_ties_go_to_the_even_one() -> Non
     assert np.array_equal(bfloat16(bits.view(np.float32)), wanted)
 
 
-def test_bfloat16_of_nan_is_the_quiet_nan_of_its_sign() -> None:
+def test_bfloat16_of_nan_is_a_quiet_nan_with_the_same_sign() -> None:
     bits = np.array([0x7FC00000, 0x7F800001, 0x7FFFFFFF, 0xFFC00000, 0xFF800001, 0xFFFFFFFF], np.uint32)
     assert bfloat16(bits.view(np.float32)).tolist() == [0x7FC0] * 3 + [0xFFC0] * 3
 
@@ -49,12 +50,12 @@ def test_eight_bit_floats_are_the_nearest(kind: str, most: float) -> None:
     known = decoded(codes, kind)
     known = np.unique(known[np.isfinite(known)].astype(np.float64))
     assert known.max() == most
-    draw = np.random.default_rng(1)
-    values = np.clip(draw.standard_normal(4000) * 2.0 ** draw.integers(-18, 18, 4000), -most, most)
+    generator = np.random.default_rng(1)
+    values = np.clip(generator.standard_normal(4000) * 2.0 ** generator.integers(-18, 18, 4000), -most, most)
     found = decoded(cast(values, kind), kind).astype(np.float64)
     nearest = np.abs(values[:, None] - known).min(axis=1)
     assert np.array_equal(np.abs(values - found), nearest)
-    # Between two neighbours the one whose code is even.
+    # Halfway between two neighbours, the neighbour with the even code is chosen.
     low, high = known[known >= 0][:-1], known[known >= 0][1:]
     ties = cast((low + high) / 2, kind)
     assert not np.any(ties & 1)
@@ -70,7 +71,7 @@ def test_every_value_of_a_type_is_kept(kind: str) -> None:
     assert np.isnan(decoded(cast(values[~number], kind), kind)).all()
 
 
-def test_what_a_type_cannot_hold_becomes_infinite_or_no_number() -> None:
+def test_values_beyond_the_range_of_a_type_become_infinite_or_nan() -> None:
     big = np.array([1e30, -1e30])
     assert decoded(cast(big, "F16"), "F16").tolist() == [np.inf, -np.inf]
     assert decoded(cast(big, "F8_E5M2"), "F8_E5M2").tolist() == [np.inf, -np.inf]

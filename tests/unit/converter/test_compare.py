@@ -10,9 +10,9 @@ from harness.converter.convert import convert
 from tests.unit.converter.lora_files import KEY, dense, pair, save
 
 
-def test_distances_without_forming_the_change(tmp_path: Path) -> None:
-    one, two = pair(seed=1), pair(rank=16, seed=2)
-    a, b = save(tmp_path / "a.safetensors", one), save(tmp_path / "b.safetensors", two)
+def test_the_relative_error_equals_that_of_the_formed_changes(tmp_path: Path) -> None:
+    a = save(tmp_path / "a.safetensors", pair(seed=1))
+    b = save(tmp_path / "b.safetensors", pair(rank=16, seed=2))
     wanted = np.linalg.norm(dense(a)[KEY] - dense(b)[KEY]) / np.linalg.norm(dense(a)[KEY])
     assert compare(a, b).relative == pytest.approx(wanted, rel=1e-9)
     assert compare(a, a).relative == 0

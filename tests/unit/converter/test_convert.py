@@ -1,4 +1,4 @@
-"""Converting, comparing, choosing and merging, with the gguf package's quantisers: no library is loaded."""
+"""Converting files with the gguf package's quantisers. No library is loaded."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from tests.unit.converter.lora_files import KEY, METADATA, Arrays, pair, save
 
 
 @pytest.mark.parametrize("kind", ["float32", "float16", "bfloat16"])
-def test_floats_go_round_to_the_bit(tmp_path: Path, kind: str) -> None:
-    # Any finite bit pattern, subnormal ones among them: the exponent's highest bit is left out.
+def test_floats_are_converted_through_all_containers_without_a_change(tmp_path: Path, kind: str) -> None:
+    # Random finite bit patterns, including subnormal values: the highest bit of the exponent is 0.
     width = np.dtype(kind).itemsize
     raw = np.random.default_rng(2).integers(0, 256, (32, 64 * width), dtype=np.uint8)
     raw[:, width - 1 :: width] &= 0xBF
@@ -47,17 +47,17 @@ def test_a_quantised_file_becomes_exactly_its_values(tmp_path: Path) -> None:
         assert np.array_equal(found[name].values().reshape(values.shape), values)
 
 
-def test_metadata_survives_both_ways_and_gguf_gets_its_own(tmp_path: Path) -> None:
+def test_metadata_is_kept_and_gguf_gets_its_standard_keys(tmp_path: Path) -> None:
     save(tmp_path / "a.safetensors", pair())
     convert(tmp_path / "a.safetensors", tmp_path / "b.gguf", ["Q8_0"], PackageQuantiser())
     convert(tmp_path / "b.gguf", tmp_path / "c.safetensors")
-    there = read_tensors(tmp_path / "b.gguf").metadata
-    assert there["general.license"].value == "MIT"
-    assert there["general.type"].value == "adapter"
+    metadata = read_tensors(tmp_path / "b.gguf").metadata
+    assert metadata["general.license"].value == "MIT"
+    assert metadata["general.type"].value == "adapter"
     assert read_tensors(tmp_path / "c.safetensors").metadata == METADATA
 
 
-# --- refused, and nothing left behind ---
+# --- A refused conversion changes no file. ---
 
 
 def refused(kind: type[Error], tmp_path: Path, match: str, *arguments: Any, **options: Any) -> None:
@@ -68,14 +68,14 @@ def refused(kind: type[Error], tmp_path: Path, match: str, *arguments: Any, **op
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()} == before
 
 
-def test_output_that_is_the_input(tmp_path: Path) -> None:
+def test_an_output_that_is_the_input_is_refused(tmp_path: Path) -> None:
     path = save(tmp_path / "a.gguf", pair())
     (tmp_path / "link.gguf").hardlink_to(path)
     refused(OutputRefused, tmp_path, "the output is the input", path, path)
     refused(OutputRefused, tmp_path, "the output is the input", path, tmp_path / "link.gguf")
 
 
-def test_types_that_are_unknown_or_cannot_be_made(tmp_path: Path) -> None:
+def test_types_that_are_unknown_or_cannot_be_made_are_refused(tmp_path: Path) -> None:
     path = save(tmp_path / "a.safetensors", pair())
     refused(TypeUnavailable, tmp_path, "Q9_Z", path, tmp_path / "b.gguf", ["Q9_Z"], PackageQuantiser())
     refused(TypeUnavailable, tmp_path, "IQ2_XXS", path, tmp_path / "b.gguf", ["IQ2_XXS"], PackageQuantiser())
@@ -96,19 +96,19 @@ def test_nan_is_reported_with_its_tensor_row_and_byte(tmp_path: Path, kinds: lis
     arrays[f"{KEY}.lora_down.weight"][2, 5] = np.nan
     path = save(tmp_path / "a.safetensors", arrays)
     tensor = read_tensors(path).tensors[f"{KEY}.lora_down.weight"]
-    place = tensor.offset + 4 * (2 * 96 + 5)
-    match = f"lora_down.weight: nan in row 2, column 5, at byte {place}"
+    offset = tensor.offset + 4 * (2 * 96 + 5)
+    match = f"lora_down.weight: nan in row 2, column 5, at byte {offset}"
     refused(FileInvalid, tmp_path, match, path, tmp_path / "b.gguf", kinds, PackageQuantiser())
-    convert(path, tmp_path / "c.gguf", anyway=True)
+    convert(path, tmp_path / "c.gguf", force=True)
     assert [c for c in inspect(path).complaints if "1 NaN" in c]
 
 
-def test_adapters_that_cannot_work(tmp_path: Path) -> None:
-    whole = pair()
-    lacking = {n: a for n, a in whole.items() if "lora_up" not in n}
+def test_incomplete_and_malformed_adapters_are_refused(tmp_path: Path) -> None:
+    complete = pair()
+    lacking = {n: a for n, a in complete.items() if "lora_up" not in n}
     path = save(tmp_path / "a.safetensors", lacking)
     refused(AdapterUnknown, tmp_path, f"{KEY} lacks up", path, tmp_path / "b.gguf")
-    narrow = whole | {f"{KEY}.lora_up.weight": np.ones((64, 16), np.float32)}
+    narrow = complete | {f"{KEY}.lora_up.weight": np.ones((64, 16), np.float32)}
     path = save(tmp_path / "a.safetensors", narrow)
     refused(AdapterUnknown, tmp_path, "cannot be multiplied", path, tmp_path / "b.gguf")
     path = save(tmp_path / "a.safetensors", {"w": np.ones((4, 4), np.float32)})
@@ -116,18 +116,20 @@ def test_adapters_that_cannot_work(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_without_permission(tmp_path: Path) -> None:
+def test_a_folder_without_permission_is_refused(tmp_path: Path) -> None:
     path = save(tmp_path / "a.safetensors", pair())
     (tmp_path / "locked").mkdir(mode=0o500)
     refused(OutputRefused, tmp_path, "Permission denied", path, tmp_path / "locked" / "b.gguf")
 
 
-def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+def test_a_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     path = save(tmp_path / "a.safetensors", pair())
     refused(OutputRefused, tmp_path, "check that its folder exists", path, tmp_path / "none" / "b.gguf")
 
 
-def test_a_full_disk_leaves_the_older_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_the_existing_file_unchanged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = save(tmp_path / "a.safetensors", pair())
     (tmp_path / "b.gguf").write_bytes(b"older")
 
@@ -138,8 +140,8 @@ def test_a_full_disk_leaves_the_older_file(tmp_path: Path, monkeypatch: pytest.M
     refused(OutputRefused, tmp_path, "No space left on device", path, tmp_path / "b.gguf")
 
 
-def test_memory_stays_near_the_largest_tensor(tmp_path: Path) -> None:
-    # 48 MB in tensors of 2 MB, converted in a process of its own; the first, small one tells what Python takes.
+def test_memory_does_not_grow_with_the_number_of_tensors(tmp_path: Path) -> None:
+    # 48 MB in tensors of 1 MB, converted in a separate process. A file of one module shows the memory of Python itself.
     code = (
         "import resource, sys; from pathlib import Path; from harness.converter.convert import convert;"
         "convert(Path(sys.argv[1]), Path(sys.argv[2]), [sys.argv[3]]);"
@@ -153,13 +155,7 @@ def test_memory_stays_near_the_largest_tensor(tmp_path: Path) -> None:
         sample_adapter.write(
             source, {f"{key}.lora_down.weight": down, f"{key}.lora_up.weight": up}, "F32", modules
         )
-        words = [sys.executable, "-c", code, str(source), str(tmp_path / "out.gguf"), "F16"]
-        done = subprocess.run(words, capture_output=True, text=True, check=True)
+        command = [sys.executable, "-c", code, str(source), str(tmp_path / "out.gguf"), "F16"]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
         peaks.append(int(done.stdout) * (1 if sys.platform == "darwin" else 1024))
     assert peaks[1] - peaks[0] < 16e6
-
-
-# --- what the tensors mean ---
-
-
-# --- bounds, factors, merging ---

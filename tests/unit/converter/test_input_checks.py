@@ -14,23 +14,23 @@ UP, DOWN, ALPHA = f"{KEY}.lora_up.weight", f"{KEY}.lora_down.weight", f"{KEY}.al
 MID = f"{KEY}.lora_mid.weight"
 
 
-def complaint(path: Path, arrays: Arrays, kinds: dict[str, str] | None = None) -> str:
-    """Return what is wrong with the one module of a file with these tensors."""
+def problem(path: Path, arrays: Arrays, kinds: dict[str, str] | None = None) -> str:
+    """Return the problem of the only module of a file with these tensors."""
     [module] = layout(read_tensors(save(path, arrays, kinds)).tensors.values()).modules.values()
-    return input_checks.complaint(module)
+    return input_checks.problem(module)
 
 
-def test_a_sound_module_has_no_complaint(tmp_path: Path) -> None:
-    assert complaint(tmp_path / "a.safetensors", pair()) == ""
+def test_a_correct_module_has_no_problem(tmp_path: Path) -> None:
+    assert problem(tmp_path / "a.safetensors", pair()) == ""
     scaled = {name: array for name, array in pair().items() if name != ALPHA}
-    assert complaint(tmp_path / "b.safetensors", scaled | {f"{KEY}.scale": np.ones(1, np.float32)}) == ""
+    assert problem(tmp_path / "b.safetensors", scaled | {f"{KEY}.scale": np.ones(1, np.float32)}) == ""
 
 
 @pytest.mark.parametrize(
     ("changed", "named"),
     [
         ({UP: np.ones((0, 32), np.float32)}, [UP, "[0, 32]", "empty"]),
-        ({DOWN: np.ones(32, np.float32)}, [DOWN, "[32]", "no matrix"]),
+        ({DOWN: np.ones(32, np.float32)}, [DOWN, "[32]", "not a matrix"]),
         ({UP: np.ones((64, 16), np.float32)}, [UP, DOWN, "[64, 16]", "[32, 96]", "cannot be multiplied"]),
         ({MID: np.ones((32, 16, 3, 3), np.float32)}, [MID, DOWN, "cannot be multiplied"]),
         ({ALPHA: np.ones(2, np.float32)}, [ALPHA, "2 values"]),
@@ -39,24 +39,22 @@ def test_a_sound_module_has_no_complaint(tmp_path: Path) -> None:
         ({f"{KEY}.scale": np.array(np.inf, np.float32)}, [f"{KEY}.scale", "inf"]),
     ],
 )
-def test_a_complaint_names_the_tensor_and_what_is_wrong(
-    tmp_path: Path, changed: Arrays, named: list[str]
-) -> None:
-    found = complaint(tmp_path / "a.safetensors", pair() | changed)
-    for words in named:
-        assert words in found
-    assert "\n" not in found
+def test_a_problem_names_the_tensor_and_the_reason(tmp_path: Path, changed: Arrays, named: list[str]) -> None:
+    text = problem(tmp_path / "a.safetensors", pair() | changed)
+    for part in named:
+        assert part in text
+    assert "\n" not in text
 
 
-def test_whole_numbers_and_missing_factors_are_complaints(tmp_path: Path) -> None:
-    whole = pair() | {UP: np.ones((64, 32), np.float32)}
-    assert "whole numbers (I32)" in complaint(tmp_path / "a.safetensors", whole, {UP: "I32"})
+def test_integers_and_missing_factors_are_problems(tmp_path: Path) -> None:
+    integers = pair() | {UP: np.ones((64, 32), np.float32)}
+    assert "has integers (I32)" in problem(tmp_path / "a.safetensors", integers, {UP: "I32"})
     lacking = {name: array for name, array in pair().items() if name != DOWN}
-    assert complaint(tmp_path / "b.safetensors", lacking) == f"{KEY} lacks down"
+    assert problem(tmp_path / "b.safetensors", lacking) == f"{KEY} lacks down"
 
 
-def test_the_byte_is_the_tensors_place_in_the_file(tmp_path: Path) -> None:
+def test_the_byte_is_the_offset_of_the_tensor_in_the_file(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
-    found = complaint(path, pair() | {ALPHA: np.array(np.nan, np.float32)})
-    place = int(found.rpartition("at byte ")[2])
-    assert np.isnan(np.frombuffer(path.read_bytes()[place : place + 4], np.float32))
+    text = problem(path, pair() | {ALPHA: np.array(np.nan, np.float32)})
+    offset = int(text.rpartition("at byte ")[2])
+    assert np.isnan(np.frombuffer(path.read_bytes()[offset : offset + 4], np.float32))

@@ -11,7 +11,7 @@ from tests.unit.converter.lora_files import pair, save
 from tests.unit.fake_models import BASE
 
 
-def test_inspecting_against_a_base(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_misfits_of_a_base_model_are_complaints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arrays = pair(inner=32) | pair(key="lora_unet_block_out") | pair(key="lora_unet_other")
     path = save(tmp_path / "a.safetensors", arrays)
     base = tmp_path / "base.safetensors"
@@ -21,6 +21,6 @@ def test_inspecting_against_a_base(tmp_path: Path, capsys: pytest.CaptureFixture
     assert data["scheme"] == "kohya"
     assert data["groups"][0]["rank"] == 32
     assert data["complaints"] == [
-        "lora_unet_block_out changes [64, 96], the base has [32, 64] at block.out.weight",
-        "the base has no place for lora_unet_other",
+        "lora_unet_block_out changes [64, 96], the base model has [32, 64] at block.out.weight",
+        "the base model has no weight for lora_unet_other",
     ]

@@ -23,15 +23,15 @@ def test_merging_adds_each_change_times_its_multiplier(tmp_path: Path) -> None:
     merge(
         base, [WeightedAdapter(path=a, multiplier=0.5), WeightedAdapter(path=a)], tmp_path / "m.safetensors"
     )
-    found = read_tensors(tmp_path / "m.safetensors").tensors
+    merged = read_tensors(tmp_path / "m.safetensors").tensors
     wanted = weight + 1.5 * dense(a)[KEY]
     assert np.array_equal(
-        found["model.diffusion_model.block.proj.weight"].values(), wanted.astype(np.float32)
-    ) or np.allclose(found["model.diffusion_model.block.proj.weight"].values(), wanted, rtol=1e-6)
-    assert np.allclose(found["model.diffusion_model.block.proj.bias"].values(), 2.5)
+        merged["model.diffusion_model.block.proj.weight"].values(), wanted.astype(np.float32)
+    ) or np.allclose(merged["model.diffusion_model.block.proj.weight"].values(), wanted, rtol=1e-6)
+    assert np.allclose(merged["model.diffusion_model.block.proj.bias"].values(), 2.5)
     merge(base, [WeightedAdapter(path=a)], tmp_path / "m.gguf", ["Q8_0"], PackageQuantiser())
     assert read_tensors(tmp_path / "m.gguf").tensors["model.diffusion_model.block.proj.weight"].kind == "Q8_0"
-    with pytest.raises(AdapterUnknown, match="no place for lora_unet_other"):
+    with pytest.raises(AdapterUnknown, match="no weight for lora_unet_other"):
         merge(
             base,
             [WeightedAdapter(path=save(tmp_path / "o.safetensors", pair(key="lora_unet_other")))],

@@ -65,10 +65,10 @@ def test_names_are_read_as_the_weight_and_the_part_that_they_were_made_for(
     assert len(sources) == sum(len(names(part)) for part in all_parts)
     tensors = [Tensor(name=name, shape=(2, 2), kind="F32", path=Path("x"), offset=0) for name in sources]
     read = layout(tensors)
-    assert not read.strangers
+    assert not read.other_tensors
     assert len(read.modules) == len(all_parts)
     for module in read.modules.values():
-        assert module.kind != "incomplete", module.lack
+        assert module.kind != "incomplete", module.missing
         [part] = {id(part): part for part, _ in (sources[t.name] for t in module.parts.values())}.values()
         assert {sources[tensor.name][1]: name for name, tensor in module.parts.items()} == {
             factor: PARTS.get(factor, factor) for factor in names(part)

@@ -15,43 +15,43 @@ pytestmark = pytest.mark.usefixtures("cache_folder")
 
 
 def adapter(folder: Path, name: str) -> Path:
-    """Return a file that the fake library takes for an adapter: it makes every picture 16 grey levels brighter."""
+    """Return a file that the fake library accepts as an adapter, which makes every picture 16 grey levels brighter."""
     folder.mkdir(exist_ok=True)
     (folder / name).touch()
     return folder / name
 
 
-def test_a_file_with_the_same_effect_has_no_error_and_a_refused_one_says_why(
+def test_a_file_with_the_same_effect_has_error_0_and_a_refused_file_has_the_reason(
     fake_build: Callable[..., Build], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right, same = adapter(tmp_path / "a", "x.safetensors"), adapter(tmp_path / "b", "x.safetensors")
+    reference, same = adapter(tmp_path / "a", "x.safetensors"), adapter(tmp_path / "b", "x.safetensors")
     bad = adapter(tmp_path / "c", "bad.gguf")
     monkeypatch.setenv("FAKE_NULL", "bad.gguf")
-    found = picture_loss.effects(fake_build("C").folder, BASE, right, [bad, same])
-    assert [effect.path for effect in found] == [bad, same]
-    assert [effect.error for effect in found] == [None, 0.0]
-    assert found[0].outcome
-    assert not found[1].outcome
+    effects = picture_loss.effects(fake_build("C").folder, BASE, reference, [bad, same])
+    assert [effect.path for effect in effects] == [bad, same]
+    assert [effect.error for effect in effects] == [None, 0.0]
+    assert effects[0].outcome
+    assert not effects[1].outcome
 
 
-def test_without_the_right_picture_there_is_nothing_to_measure_against(
+def test_without_a_picture_of_the_reference_the_library_is_unusable(
     fake_build: Callable[..., Build], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right = adapter(tmp_path, "x.safetensors")
+    reference = adapter(tmp_path, "x.safetensors")
     monkeypatch.setenv("FAKE_NULL", "x.safetensors")
     with pytest.raises(LibraryUnusable, match=r"x\.safetensors"):
-        picture_loss.effects(fake_build("C").folder, BASE, right, [right])
+        picture_loss.effects(fake_build("C").folder, BASE, reference, [reference])
 
 
-def test_an_adapter_that_the_library_ignores_is_no_measure(
+def test_a_reference_that_the_library_ignores_is_an_error(
     fake_build: Callable[..., Build], tmp_path: Path
 ) -> None:
-    ignored = adapter(tmp_path, "x.gguf")  # generation B looks for no .gguf
+    ignored = adapter(tmp_path, "x.gguf")  # generation B does not look for .gguf files
     with pytest.raises(LibraryUnusable, match="ignored"):
         picture_loss.effects(fake_build("B").folder, BASE, ignored, [ignored])
 
 
-def test_files_of_one_name_are_told_apart_by_their_folder(tmp_path: Path) -> None:
+def test_files_of_the_same_name_in_different_folders_have_different_names(tmp_path: Path) -> None:
     names = {ExistingFile(path=adapter(tmp_path / folder, "x.gguf")).name for folder in "ab"}
     assert len(names) == 2
     assert all(name.endswith("-x.gguf") for name in names)

@@ -20,23 +20,23 @@ def test_each_type_has_a_plain_row_and_a_rebalanced_one_that_loses_less(tmp_path
         ("Q4_0", False),
         ("Q4_0", True),
     ]
-    floats, eight, better, four, _ = rows
-    assert floats.bytes > eight.bytes == better.bytes > four.bytes
-    assert floats.loss < eight.loss < four.loss
-    assert better.loss < eight.loss
-    assert 8.5 < eight.bits < 9
+    f16, q8_0, q8_0_rebalanced, q4_0, _ = rows
+    assert f16.bytes > q8_0.bytes == q8_0_rebalanced.bytes > q4_0.bytes
+    assert f16.loss < q8_0.loss < q4_0.loss
+    assert q8_0_rebalanced.loss < q8_0.loss
+    assert 8.5 < q8_0.bits < 9
     assert all(row.effect is None for row in rows)
     assert sorted(tmp_path.iterdir()) == [source]
 
 
-def test_padding_makes_short_rows_whole(tmp_path: Path) -> None:
+def test_padding_the_rank_allows_to_quantise_short_rows(tmp_path: Path) -> None:
     source = save(tmp_path / "a.safetensors", pair(rank=20))
     rows = table.type_rows(source, PackageQuantiser(), ["Q8_0"], pad=True)
     assert [(row.rebalanced, row.padded) for row in rows] == [(False, False), (True, False), (True, True)]
     assert rows[2].loss < 0.01
 
 
-def test_a_line_shows_both_rows_of_a_type_and_the_gain_between_them() -> None:
+def test_a_line_shows_the_plain_and_the_rebalanced_result_and_the_gain() -> None:
     def row(kind: str, loss: float, effect: float | None = None, *, rebalanced: bool = False) -> TypeRow:
         return TypeRow(
             kind=kind, rebalanced=rebalanced, padded=False, bytes=34000, bits=8.5, loss=loss, effect=effect
@@ -53,7 +53,7 @@ def test_a_line_shows_both_rows_of_a_type_and_the_gain_between_them() -> None:
     ]
 
 
-def test_without_a_choice_of_types_those_are_taken_that_can_be_made(
+def test_the_default_types_are_those_that_can_be_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(table, "USUAL", ("F16", "Q8_0", "Q2_K"))

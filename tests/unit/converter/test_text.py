@@ -20,7 +20,7 @@ def test_sizes_change_their_unit(size: int, shown: str) -> None:
     assert text.size_text(size) == shown
 
 
-def test_a_conversion_is_a_line_for_each_change_and_verbosely_one_for_each_tensor(tmp_path: Path) -> None:
+def test_a_conversion_has_a_line_for_each_change_and_with_verbose_for_each_tensor(tmp_path: Path) -> None:
     source = save(tmp_path / "a.safetensors", pair() | pair(key="lora_unet_other"))
     done = convert(source, tmp_path / "b.gguf", ["Q8_0"], PackageQuantiser())
     lines = text.conversion(done).splitlines()
@@ -34,20 +34,20 @@ def test_a_conversion_is_a_line_for_each_change_and_verbosely_one_for_each_tenso
     assert any(f"{KEY}.lora_up.weight" in line and "64x32" in line for line in verbose[:6])
 
 
-def test_an_inspection_shows_groups_metadata_and_complaints(tmp_path: Path) -> None:
+def test_a_summary_shows_groups_metadata_and_complaints(tmp_path: Path) -> None:
     arrays = pair() | pair(key="lora_te_text") | pair(rank=8, key="lora_unet_other")
     arrays[f"{KEY}.lora_up.weight"] = arrays[f"{KEY}.lora_up.weight"].copy()
     arrays[f"{KEY}.lora_up.weight"][0, 0] = np.nan
-    shown = text.findings(inspect(save(tmp_path / "a.safetensors", arrays)))
+    shown = text.summary(inspect(save(tmp_path / "a.safetensors", arrays)))
     assert "9 tensors" in shown
-    for words in ("rank 32", "rank 8", "alpha 16", "alpha 4", "text encoder", "diffusion model"):
-        assert words in shown
+    for part in ("rank 32", "rank 8", "alpha 16", "alpha 4", "text encoder", "diffusion model"):
+        assert part in shown
     assert "ss_tag = a lighthouse" in shown
     [complaint] = [line for line in shown.splitlines() if line.startswith("  ! ")]
     assert f"{KEY}.lora_up.weight" in complaint
 
 
-def test_a_comparison_begins_with_the_whole_and_lists_the_worst_ten(tmp_path: Path) -> None:
+def test_a_comparison_shows_the_total_and_the_worst_ten_modules(tmp_path: Path) -> None:
     keys = [f"lora_unet_block_{number}" for number in range(12)]
     both: list[Arrays] = [{}, {}]
     for number, key in enumerate(keys):
@@ -59,9 +59,9 @@ def test_a_comparison_begins_with_the_whole_and_lists_the_worst_ten(tmp_path: Pa
         both[1] |= {name: array for name, array in arrays.items() if "alpha" in name}
     both[1] |= pair(key="lora_unet_extra")
     a, b = (save(tmp_path / f"{name}.safetensors", arrays) for name, arrays in zip("ab", both, strict=True))
-    found = compare(a, b)
-    lines = text.comparison(found).splitlines()
-    assert f"{found.relative:.4%}" in lines[0]
+    result = compare(a, b)
+    lines = text.comparison(result).splitlines()
+    assert f"{result.relative:.4%}" in lines[0]
     assert "12 modules" in lines[0]
     assert [line.split()[-1] for line in lines[1:11]] == keys[:1:-1]
     assert lines[11:]

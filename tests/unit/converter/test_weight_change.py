@@ -16,7 +16,7 @@ from harness.models.base_model import Base, Weight
 from sdcpp.errors import AdapterUnknown
 from tests.unit.converter.lora_files import KEY, Arrays, dense, pair, save
 
-#: A base model of one matrix, its bias, and two convolutions, in the shapes that all kinds of adapters can have.
+#: A base model of one matrix, its bias, and two convolutions, with shapes that all kinds of adapters support.
 THREE_WEIGHTS = Base(
     name="three-weights",
     architecture="none",
@@ -34,8 +34,7 @@ THREE_WEIGHTS = Base(
         "conv1x1": {"point": ("model", "point.weight")},
     },
 )
-#: How a file says by which number ΔW is multiplied, as options of an adapter; in the last, the factors of a convolution
-#: are matrices.
+#: The ways to store the scale of ΔW, as options of an adapter. With "flat" the factors of a convolution are matrices.
 SCALES: dict[str, dict[str, Any]] = {
     "alpha": {"alpha": 2.0},
     "scale": {"alpha": 2.0, "form": "scale"},
@@ -72,7 +71,7 @@ def test_the_harness_and_the_converter_compute_the_same_change(
         assert np.linalg.norm(ours - change) <= 1e-12 * np.linalg.norm(change)
 
 
-def test_kinds_by_their_definitions(tmp_path: Path) -> None:
+def test_each_kind_follows_its_definition(tmp_path: Path) -> None:
     draw = np.random.default_rng(4)
 
     def random(*shape: int) -> np.ndarray[Any, Any]:
@@ -98,7 +97,7 @@ def test_kinds_by_their_definitions(tmp_path: Path) -> None:
     assert np.allclose(found["d"], wide["d.diff"])
 
 
-def test_norm_and_distance_are_those_of_the_formed_matrices(tmp_path: Path) -> None:
+def test_norm_and_distance_equal_those_of_the_formed_matrices(tmp_path: Path) -> None:
     adapter = Adapter(name="x", base="three-weights", rank=4, alpha=2.0)
     for kind in ("lora", "loha", "lokr", "lokr-w2", "diff"):
         forms = []
@@ -113,7 +112,7 @@ def test_norm_and_distance_are_those_of_the_formed_matrices(tmp_path: Path) -> N
         assert weight_change.distance(one, one) == 0
 
 
-def test_changes_of_other_shapes_have_no_distance(tmp_path: Path) -> None:
+def test_changes_of_different_shapes_are_refused(tmp_path: Path) -> None:
     modules = []
     for out in (64, 32):
         path = save(tmp_path / f"{out}.safetensors", pair(out=out))
