@@ -73,7 +73,9 @@ def plan(
     for name in names:
         if name in types and container != "gguf":
             raise TypeUnavailable(
-                f"a {container} file cannot hold a type", name, "write a .gguf, or a float type"
+                f"a {container} file cannot have this type",
+                name,
+                "write a .gguf file, or choose a float type",
             )
     return [
         _plan_tensor(
@@ -88,15 +90,16 @@ def require_types(names: Iterable[str], types: Mapping[str, TypeInfo]) -> None:
     for name in names:
         if name not in PLAIN and name not in types:
             raise TypeUnavailable(
-                "a type that is unknown or cannot be made",
+                "the type is unknown, or no available quantiser can make it",
                 name,
                 f"choose one of {', '.join((*PLAIN, *types))}",
             )
 
 
-def _plan_tensor(  # noqa: PLR0911 - one return a rule
+def _plan_tensor(  # noqa: PLR0911 - one return for each rule
     tensor: Tensor, container: str, wanted: Sequence[str], types: Mapping[str, TypeInfo]
 ) -> TensorPlan:
+    """Return the plan of a tensor. The order of the rules matters."""
     kept = _kept_type(tensor.kind, container)
     if not wanted:
         why = (

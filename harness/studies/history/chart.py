@@ -1,4 +1,7 @@
-"""The chart of the history as SVG: a row for each commit and a square for each case, for light and dark pages."""
+"""The chart of the history as SVG, with a row for each commit and a square for each case.
+
+It has colours for light and for dark pages.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,8 @@ from harness.studies.history.run import HistoryRow
 from sdcpp.source.revision import Revision
 
 _CELL, _LEFT, _TOP, _GAP = 20, 190, 120, 26
-#: The letter and the colours (on light, on dark ground) of a verdict. The letter serves readers who cannot tell the
-#: colours apart.
+#: The letter and the colours (on a light and on a dark background) of each verdict. The letter helps readers who cannot
+#: distinguish the colours.
 LOOKS: Mapping[Verdict, tuple[str, str, str]] = {
     Verdict.PASS: ("", "#2e9e5b", "#3fb56f"),
     Verdict.NO_EFFECT: ("N", "#e0a100", "#e8b32a"),
@@ -27,7 +30,7 @@ _SIDES = (("pristine", "upstream unchanged"), ("patched", "with the patch lora-f
 
 
 def svg(rows: Mapping[str, HistoryRow], groups: Sequence[Sequence[Revision]]) -> str:
-    """Return the chart of the rows, newest commit on top; ``groups`` are the revisions of each commit."""
+    """Return the chart of the rows, newest commit first. ``groups`` has the revisions of each commit."""
     columns = [(side, case, mode) for side, _ in _SIDES for case in CORE_CASES for mode, _ in _MODES]
     half = len(columns) // 2
     width = _LEFT + len(columns) * _CELL + _GAP + 60
@@ -44,8 +47,8 @@ def svg(rows: Mapping[str, HistoryRow], groups: Sequence[Sequence[Revision]]) ->
             title = dict(_SIDES)[side]
             parts.append(f'<text x="{x}" y="16" font-size="13" font-weight="bold">{title}</text>')
         if mode == _MODES[0][0]:
-            place = f'transform="translate({x + _CELL},{_TOP - 20}) rotate(-45)"'
-            parts.append(f"<text {place}>{escape(case)}</text>")
+            position = f'transform="translate({x + _CELL},{_TOP - 20}) rotate(-45)"'
+            parts.append(f"<text {position}>{escape(case)}</text>")
         letter = dict(_MODES)[mode]
         parts.append(f'<text class="faint" x="{x + 10}" y="{_TOP - 6}" text-anchor="middle">{letter}</text>')
     for line, group in enumerate(reversed(groups)):
@@ -59,8 +62,8 @@ def _x(number: int, half: int) -> int:
 
 
 def _style() -> str:
-    def rules(place: int) -> str:
-        return " ".join(f".{verdict.lower()} {{ fill: {looks[place]} }}" for verdict, looks in LOOKS.items())
+    def rules(column: int) -> str:
+        return " ".join(f".{verdict.lower()} {{ fill: {looks[column]} }}" for verdict, looks in LOOKS.items())
 
     return (
         "<style>\n"
@@ -100,6 +103,6 @@ def _line(
 
 
 def _legend(y: int) -> Iterator[str]:
-    words = [f"{letter or '■'} {verdict}" for verdict, (letter, _, _) in LOOKS.items()]
-    words += ["□ not run: the revision has no such mode", "i immediately", "r at_runtime"]
-    yield f'<text class="faint" x="10" y="{y}">{escape(" · ".join(words))}</text>'
+    texts = [f"{letter or '■'} {verdict}" for verdict, (letter, _, _) in LOOKS.items()]
+    texts += ["□ not run: the revision has no such mode", "i immediately", "r at_runtime"]
+    yield f'<text class="faint" x="10" y="{y}">{escape(" · ".join(texts))}</text>'
