@@ -23,7 +23,7 @@ from sdcpp.errors import CacheBusy
 #: The number of bytes of merged tensors that the cache keeps. A long run makes many merged models and needs each of
 #: them for one picture of each build.
 KEPT = 3 << 30
-#: The prefix of the diffusion model's tensors in the file of role model.
+#: The prefix of the names of the diffusion model's tensors in the file of role model.
 DIFFUSION_MODEL = "model.diffusion_model."
 
 #: Increment this number when the same adapters give other files. Cached files are then written again.
@@ -39,11 +39,12 @@ def digest(uses: Sequence[Use[AdapterFile]]) -> str:
 def make(base: Base, uses: Sequence[Use[AdapterFile]], *, rounded: bool = False) -> dict[str, Path]:
     """Write the tensors that the adapters change, with all adapters merged, and return the files by role.
 
-    Changed tensors of the diffusion model are the only ones in a file of role diffusion_model, which the library loads
-    after that of role model: it takes a tensor from the last file that has it. If ``base.full_merged_file`` is true,
-    the whole file of role model is written instead. A file of another role, such as clip_l, is written whole and
-    replaces that of the base model; which of two files wins depends on the revision there. For the text encoder of the
-    small base models that is 85 MB, written in 0.3 s.
+    - The changed tensors of the diffusion model are written to a file of role diffusion_model. The library loads it
+      after the file of role model, and takes a tensor from the last file that has it. If ``base.full_merged_file`` is
+      true, the complete file of role model is written instead.
+    - A file of another role, such as clip_l, is written completely and replaces that of the base model. Two files would
+      not work here, because it depends on the revision which of them is used. For the text encoder of the small base
+      models the file has 85 MB and takes 0.3 s.
 
     Files that are in the cache are not written again. The changes are added in float64 and rounded once, to the type of
     the tensor in the base model. That type is F16 for kernels, because the library converts every kernel to F16. It is

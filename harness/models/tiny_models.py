@@ -79,12 +79,12 @@ def _text(layers: Iterable[int] = _TEXT_LAYERS) -> dict[str, TensorId]:
 
 
 def _with_text_encoder(prefix: str, diffusion_model: Weights) -> dict[str, Weights]:
-    """Return the files of a diffusion model and its text encoder; ``prefix`` is that of the text encoder's tensors.
+    """Return the files, by role, of a diffusion model and a text encoder. ``prefix`` is that of the text encoder.
 
-    The matrices of the text encoder that adapters change are in a file of their own, role clip_l, so that a merged
-    model can replace that file. If two files had these tensors, revisions up to 2026-07 would take them from the file
-    of role clip_l, and newer ones from that of role model. The rest of the text encoder is in the model's file, because
-    revisions up to 2026-07 recognise a UNet in it only together with a token embedding.
+    The matrices of the text encoder that adapters change are in a separate file of role clip_l, and a merged model
+    replaces this file. Two files with the same tensors would not work: revisions up to 2026-07 take a tensor from the
+    file of role clip_l, and later revisions take it from the file of role model. The rest of the text encoder is in the
+    file of role model, because revisions up to 2026-07 recognise a UNet only if the file also has a token embedding.
     """
     changed = {name for _, name in _text().values()}
     text = architectures.clip_l(_TEXT_LAYERS)

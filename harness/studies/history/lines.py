@@ -43,7 +43,7 @@ def row_summary(row: HistoryRow) -> str:
 
 
 def row_verdicts(row: HistoryRow) -> Iterator[str]:
-    """Yield one line for each judgement of a row, after the reason why there are none or why they are worth nothing."""
+    """Yield the summary of a row that failed or cannot be judged, and one line for each judgement."""
     if row.failed or row.complaints:
         yield row_summary(row)
     for judged in row.judgements:
