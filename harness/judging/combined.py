@@ -6,6 +6,7 @@ effect of the adapter (also RMS) on the CPU.
 
 from __future__ import annotations
 
+import functools
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,9 +18,10 @@ from harness.records import record
 from harness.records.compact import sample
 from harness.records.pictures import Pictures, Pixels
 from harness.records.record import Cell, Records, Run, Side
-from harness.records.verdict import FAILING, NOT_JUDGED, Verdict
+from harness.records.verdict import FAILING, NOT_JUDGED, Status, Verdict
 from harness.text import listed
 from sdcpp.machine import backends
+from sdcpp.source import revision
 
 #: Backends that always have a column, even if no record is of them.
 COLUMNS = ("cpu", "cuda", "vulkan", "metal")
@@ -255,7 +257,17 @@ def _difference(known: SideRecord, what: str, known_value: str, other_value: str
     return f"{what}: {other_value[:12]} here, {known_value[:12]} in {known.path}"
 
 
+@functools.cache
+def _lacks(name: str) -> Mapping[str, str]:
+    """Return the features that a named revision lacks, and the reasons; none for other sources."""
+    known = revision.load().get(name)
+    return dict(known.lacks) if known else {}
+
+
 def _with_status(cell: Cell, side: Side, expected: Sequence[Expectation]) -> Cell:
+    container = cell.dimensions.get("container", "")
+    if cell.verdict is Verdict.UNSUPPORTED and (missing := _lacks(side.revision).get(container)):
+        return replace(cell, status=Status.XFAIL, reason=missing)
     patches = [patch["name"] for patch in side.build.get("patches", ())]
     status, reason = expectation.status_and_reason(
         cell.verdict,

@@ -90,6 +90,16 @@ def test_expectations_are_applied_again_before_it_is_counted_what_is_not_judged(
     assert combine_runs(cpu_run, expected=(entry,)).complaints == []
 
 
+def test_what_a_revision_lacks_is_not_judged_as_expected(cpu_run: Records) -> None:
+    cpu_run = with_side(cpu_run, revision="2026-07")
+    for mode in ("immediately", "at_runtime", "auto"):
+        with_cell(cpu_run, "ckpt-F16", mode, verdict=Verdict.UNSUPPORTED)
+    found = combine_runs(cpu_run)
+    assert (found.complaints, found.unjudged) == ([], 3)
+    reasons = {c.reason for row in found.rows for c in row.cells.values() if c.verdict is Verdict.UNSUPPORTED}
+    assert reasons == {"the fork has no reader of ckpt files"}
+
+
 def test_files_of_one_name_and_other_values_are_not_compared(cpu_run: Records, cuda_run: Records) -> None:
     before = combine_runs(cpu_run, cuda_run).compared
     with_cell(cuda_run, "gguf-F32", "auto", asked="ba9876543210")
