@@ -24,9 +24,10 @@ from sdcpp.errors import HeaderUnsupported
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BlockMaker:
-    """The quantised tensor types that ``quantise`` can make: their names and the number of elements in a block.
+class BlockQuantiser:
+    """The quantised tensor types for which a matrix can make cases, and functions for them.
 
+    ``types`` maps the name of a type to the number of elements in a block. ``quantise`` makes these types, and
     ``dequantise`` reads the types that the gguf package cannot read. ``left_out`` has the types for which no case can
     be made, and the reasons.
     """
@@ -37,16 +38,16 @@ class BlockMaker:
     left_out: Mapping[str, str] = field(default_factory=dict)
 
 
-#: The maker of a matrix whose types the gguf package can make.
-NO_BLOCKS = BlockMaker()
+#: The block quantiser for matrices that need only types that the gguf package can make.
+NO_BLOCKS = BlockQuantiser()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fixture:
-    """What the functions below make cases for: a base model, and the maker of the types that gguf-py cannot make."""
+    """The input of the functions below: a base model, and the quantiser for types that the gguf package cannot make."""
 
     base: Base
-    maker: BlockMaker
+    block_quantiser: BlockQuantiser
 
     def file(self, adapter: Adapter, container: str, kind: str) -> AdapterFile:
         """Return the file of an adapter for the base model; it is created when a shot needs it."""
@@ -55,8 +56,8 @@ class Fixture:
             adapter=adapter,
             container=container,
             kind=kind,
-            quantise=self.maker.quantise,
-            dequantise=self.maker.dequantise,
+            quantise=self.block_quantiser.quantise,
+            dequantise=self.block_quantiser.dequantise,
         )
 
 
@@ -129,7 +130,7 @@ def types(fixture: Fixture, mode: str) -> Iterator[Case]:
     The rank is at least as large as a block of the type, so that the factors have rows of whole blocks.
     """
     covered = {kind for container, kind in FILES if container == "gguf"}
-    for kind, block in fixture.maker.types.items():
+    for kind, block in fixture.block_quantiser.types.items():
         if kind not in covered:
             rank = max(32, block)
             adapter = Adapter(name=f"lora-r{rank}", base=fixture.base.name, rank=rank, alpha=rank / 2)
@@ -160,9 +161,9 @@ def base_types(fixture: Fixture, mode: str) -> Iterator[Case]:
     float_adapter = Use(file=fixture.file(_adapter(fixture.base), "safetensors", "F16"))
     quantised_adapter = Use(file=fixture.file(_adapter(fixture.base), "gguf", "Q8_0"))
     for kind in TYPES:
-        if kind not in _FLOATS | {"Q8_0", "Q4_0"} and kind not in fixture.maker.types:
+        if kind not in _FLOATS | {"Q8_0", "Q4_0"} and kind not in fixture.block_quantiser.types:
             continue
-        base = stored(fixture.base, kind, fixture.maker.quantise)
+        base = stored(fixture.base, kind, fixture.block_quantiser.quantise)
         rounded = mode == "immediately" or (mode == "auto" and kind in _FLOATS)
         without = Shot(base=base, mode="auto")
         for use in (float_adapter, quantised_adapter):
@@ -311,11 +312,13 @@ class Matrix:
     malformed_files: bool = False
 
     @property
-    def needs_block_maker(self) -> bool:
+    def needs_block_quantiser(self) -> bool:
         """Whether the matrix contains tensor types that only a library can make."""
         return types in self.dimensions
 
-    def left_out(self, generation: str, maker: BlockMaker = NO_BLOCKS) -> Iterator[tuple[str, str, str]]:
+    def left_out(
+        self, generation: str, block_quantiser: BlockQuantiser = NO_BLOCKS
+    ) -> Iterator[tuple[str, str, str]]:
         """Yield what the matrix does not contain, as (base model, names of cases or dimensions, reason)."""
         skipped = [dimension.__name__ for dimension in self.dimensions if dimension not in self.in_auto]
         for base in self.bases[generation]:
@@ -326,12 +329,14 @@ class Matrix:
                     "on a float base model, mode auto means immediately",
                 )
             if types in self.dimensions:
-                yield from ((base.name, f"gguf-{kind}", reason) for kind, reason in maker.left_out.items())
+                yield from (
+                    (base.name, f"gguf-{kind}", reason) for kind, reason in block_quantiser.left_out.items()
+                )
             if kinds in self.dimensions:
                 yield from ((base.name, names, reason) for names, reason in catalogue.left_out(base))
 
     def cases(
-        self, generation: str | None, modes: Iterable[str], maker: BlockMaker
+        self, generation: str | None, modes: Iterable[str], block_quantiser: BlockQuantiser
     ) -> list[Case | MalformedFileCase]:
         """Return the cases for a generation of the LoRA API and the apply modes that the library has.
 
@@ -349,7 +354,7 @@ class Matrix:
             for mode in ordered_modes:
                 for dimension in self.dimensions:
                     if mode != "auto" or dimension in self.in_auto:
-                        cases += dimension(Fixture(base=base, maker=maker), mode)
+                        cases += dimension(Fixture(base=base, block_quantiser=block_quantiser), mode)
         if self.malformed_files:
             # Reading a file does not depend on the base model, so the smallest one is enough.
             base = self.bases[generation][0]

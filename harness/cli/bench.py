@@ -8,7 +8,7 @@ from dataclasses import replace
 from harness.cases.matrix import FULL
 from harness.cli import options
 from harness.studies import benchmark
-from harness.verification.sides import RunSpec, build_sides, open_block_maker
+from harness.verification.sides import RunSpec, build_sides, open_block_quantiser
 from sdcpp import console, project
 from sdcpp.building import build
 from sdcpp.errors import NothingTried
@@ -61,8 +61,8 @@ def main(arguments: argparse.Namespace) -> int:
         sides=("pristine",),
         command=("sdcpp", "verify", "--matrix", "full"),
     )
-    with open_block_maker(wanted, question) as maker:
-        [under_test] = build_sides(wanted, (), question, maker)
+    with open_block_quantiser(wanted, question) as block_quantiser:
+        [under_test] = build_sides(wanted, (), question, block_quantiser)
         cases = list(benchmark.comparable(under_test.cases))
         if not cases:
             raise NothingTried("no case is selected", wanted.name, "give another --case")

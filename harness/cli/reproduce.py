@@ -7,9 +7,9 @@ from contextlib import nullcontext
 
 from harness.cases import upstream_command
 from harness.cases.case import MODES, select
-from harness.cases.matrix import FULL, QUICK, BlockMaker
+from harness.cases.matrix import FULL, QUICK, BlockQuantiser
 from harness.cli import options
-from harness.verification.sides import RunSpec, open_block_maker
+from harness.verification.sides import RunSpec, open_block_quantiser
 from sdcpp import console
 from sdcpp.errors import NothingTried
 from sdcpp.source import revision, workspace
@@ -48,11 +48,11 @@ def main(arguments: argparse.Namespace) -> int:
     generation = workspace.workspace(wanted).lora_api
     where = {"base": arguments.base_model} if arguments.base_model else {}
     named = [arguments.case]
-    # Some types only a built library can make.
-    plain = select(matrix.cases(generation, MODES, BlockMaker()), named, where)
-    maker = nullcontext(BlockMaker()) if plain else open_block_maker(wanted, RunSpec(matrix=matrix))
-    with maker as made:
-        found = select(matrix.cases(generation, MODES, made), named, where)
+    plain = select(matrix.cases(generation, MODES, BlockQuantiser()), named, where)
+    # Some types can be made only by a built library.
+    opened = nullcontext(BlockQuantiser()) if plain else open_block_quantiser(wanted, RunSpec(matrix=matrix))
+    with opened as block_quantiser:
+        found = select(matrix.cases(generation, MODES, block_quantiser), named, where)
         if not found:
             raise NothingTried(
                 "no such case", arguments.case, f"sdcpp verify --matrix {arguments.matrix} --list shows them"

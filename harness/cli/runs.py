@@ -12,7 +12,7 @@ import gguf
 from harness.cases import core, selection
 from harness.cases.build_under_test import BuildUnderTest
 from harness.cases.case import MODES, AnyCase, select
-from harness.cases.matrix import FULL, NO_BLOCKS, PROPOSED, QUICK, BlockMaker, Matrix
+from harness.cases.matrix import FULL, NO_BLOCKS, PROPOSED, QUICK, BlockQuantiser, Matrix
 from harness.cli import options
 from harness.judging import unjudged
 from harness.quantising.library_quantiser import LibraryQuantiser
@@ -20,7 +20,7 @@ from harness.records.record import Records
 from harness.records.verdict import Status
 from harness.reports import terminal, write
 from harness.verification.run import run_sides
-from harness.verification.sides import RunSpec, block_types, build_sides, open_block_maker
+from harness.verification.sides import RunSpec, block_types, build_sides, open_block_quantiser
 from sdcpp import atomic_write, console
 from sdcpp.building import sanitizer
 from sdcpp.building.finished import newest_build
@@ -129,12 +129,12 @@ def all_sides(
     revisions = options.revisions(arguments)
     specs = [run_spec(arguments, name, command, sides, wanted) for wanted in revisions]
     # The newest library knows the most types, and all make the same blocks of the same type.
-    with open_block_maker(revisions[-1], specs[-1]) as maker:
+    with open_block_quantiser(revisions[-1], specs[-1]) as block_quantiser:
         patches = series.load()
         yield [
             side
             for wanted, spec in zip(revisions, specs, strict=True)
-            for side in build_sides(wanted, patches, spec, maker)
+            for side in build_sides(wanted, patches, spec, block_quantiser)
         ]
 
 
@@ -202,13 +202,13 @@ def _known_cases(name: str) -> list[AnyCase]:
     """Return the cases of a matrix for every generation, with all types that gguf-py or a built library knows."""
     known = {kind.name: block for kind, (block, _) in gguf.GGML_QUANT_SIZES.items() if block > 1}
     chosen = matrix(name)
-    maker = BlockMaker(types=known | dict(_library_types(chosen).types))
-    return [case for generation in chosen.bases for case in chosen.cases(generation, MODES, maker)]
+    block_quantiser = BlockQuantiser(types=known | dict(_library_types(chosen).types))
+    return [case for generation in chosen.bases for case in chosen.cases(generation, MODES, block_quantiser)]
 
 
-def _library_types(chosen: Matrix) -> BlockMaker:
+def _library_types(chosen: Matrix) -> BlockQuantiser:
     """Return the types of the newest built library; none if the matrix needs none."""
-    if not chosen.needs_block_maker or not (folder := newest_build()):
+    if not chosen.needs_block_quantiser or not (folder := newest_build()):
         return NO_BLOCKS
     with LibraryQuantiser(folder) as quantiser:
         return block_types(quantiser)
@@ -218,14 +218,16 @@ def list_cases(arguments: argparse.Namespace, names: Sequence[str]) -> int:
     """Print the selected cases of matrices, for every generation of the LoRA API, and what is left out."""
     for name in require_selection(arguments, names):
         chosen = matrix(name)
-        maker = _library_types(chosen)
+        block_quantiser = _library_types(chosen)
         for generation in chosen.bases:
-            found = select(chosen.cases(generation, MODES, maker), arguments.case, dict(arguments.where))
+            found = select(
+                chosen.cases(generation, MODES, block_quantiser), arguments.case, dict(arguments.where)
+            )
             for case in found:
                 dimensions = "  ".join(f"{key}={value}" for key, value in case.dimensions.items())
                 label = f"{case.name}@{case.dimensions['mode']}"
                 console.out.print(f"generation {generation}  {label:36} {dimensions}", markup=False)
-            for base, what, reason in chosen.left_out(generation, maker):
+            for base, what, reason in chosen.left_out(generation, block_quantiser):
                 console.out.print(
                     f"generation {generation}  left out on {base}: {what}: {reason}", markup=False
                 )

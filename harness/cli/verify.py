@@ -17,7 +17,7 @@ from harness.reports.table import arrange
 from harness.running import pool
 from harness.verification import proposal
 from harness.verification.run import RECORDS, run_sides
-from harness.verification.sides import open_block_maker
+from harness.verification.sides import open_block_quantiser
 from sdcpp import atomic_write, console
 from sdcpp.patching.patch_file import read
 from sdcpp.process import cores
@@ -180,8 +180,11 @@ def _compare(
     else:
         proposals = [proposal.of_checkout(arguments.checkout, arguments.merge_base)]
     specs = [runs.run_spec(arguments, name, command, (), each.after[0].revision) for each in proposals]
-    with open_block_maker(proposals[-1].after[0].revision, specs[-1]) as maker:
-        made = [proposal.build_sides(each, spec, maker) for each, spec in zip(proposals, specs, strict=True)]
+    with open_block_quantiser(proposals[-1].after[0].revision, specs[-1]) as block_quantiser:
+        made = [
+            proposal.build_sides(each, spec, block_quantiser)
+            for each, spec in zip(proposals, specs, strict=True)
+        ]
         facts = {sides[0].side.revision: fact for sides, fact in made}
         records = run_sides(
             [side for sides, _ in made for side in sides],

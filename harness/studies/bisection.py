@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 from harness.cases import core
 from harness.cases.build_under_test import BuildUnderTest
-from harness.cases.matrix import BlockMaker
+from harness.cases.matrix import BlockQuantiser
 from harness.records.record import Records
 from harness.records.verdict import NOT_JUDGED, Verdict
 from harness.studies.history import run
@@ -172,7 +172,7 @@ class CaseBisector:
     def build_under_test(self, wanted: Revision) -> BuildUnderTest:
         """Build a revision and return the build with the case. Raises NothingTried if the revision lacks the case."""
         spec = RunSpec(matrix=core.matrix(wanted.date), select=(self.case,), sides=(self.side,))
-        (build,) = build_sides(wanted, series.load(), spec, BlockMaker())
+        (build,) = build_sides(wanted, series.load(), spec, BlockQuantiser())
         if not build.cases:
             raise NothingTried(
                 "no such case", f"{self.case} on {wanted.name}", "sdcpp bisect --help lists the cases"

@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.cases.build_under_test import BuildUnderTest
 from harness.cases.case import MODES, select
-from harness.cases.matrix import BlockMaker
+from harness.cases.matrix import BlockQuantiser
 from harness.text import plural
 from harness.verification.sides import RunSpec, build_under_test, revision_arguments
 from sdcpp import console
@@ -110,7 +110,7 @@ def _counts(patches: Sequence[Patch]) -> list[list[Any]]:
 
 
 def build_sides(
-    proposal: Proposal, spec: RunSpec, maker: BlockMaker
+    proposal: Proposal, spec: RunSpec, block_quantiser: BlockQuantiser
 ) -> tuple[list[BuildUnderTest], Mapping[str, Any]]:
     """Build both states. Return them as sides with the spec's cases, and the facts of the proposal with "same" added.
 
@@ -119,7 +119,7 @@ def build_sides(
     Raises BuildFailed, which says in which state, and NothingTried if no case is selected.
     """
     generation = proposal.before[0].lora_api
-    if not select(spec.matrix.cases(generation, MODES, maker), spec.select, spec.where):
+    if not select(spec.matrix.cases(generation, MODES, block_quantiser), spec.select, spec.where):
         raise NothingTried(
             "no case is selected", ", ".join(spec.select), "give another --case; --list shows the cases"
         )
@@ -133,7 +133,9 @@ def build_sides(
             raise BuildFailed(f"{error.what} {where}", error.subject, error.remedy) from error
         again = spec.rerun_command(*proposal.again)
         lacks = dict(tree.revision.lacks)
-        side = build_under_test(made, label, spec, maker, patched=label == AFTER, again=again, lacks=lacks)
+        side = build_under_test(
+            made, label, spec, block_quantiser, patched=label == AFTER, again=again, lacks=lacks
+        )
         found.append(replace(side, baseline=f"{tree.revision.name} {BEFORE}"))
     contents = {side.build.record.get("content") for side in found}
     same = len(found[0].cases) if len(contents) == 1 and None not in contents else 0

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from harness.cases.build_under_test import BuildUnderTest
 from harness.cases.case import select
-from harness.cases.matrix import BlockMaker, Matrix
+from harness.cases.matrix import BlockQuantiser, Matrix
 from harness.formats import gguf_types
 from harness.quantising.library_quantiser import LibraryQuantiser
 from harness.quantising.type_info import TypeInfo
@@ -70,13 +70,13 @@ def revision_arguments(revision: Revision) -> tuple[str, str]:
 
 
 @contextmanager
-def open_block_maker(revision: Revision, spec: RunSpec) -> Iterator[BlockMaker]:
-    """Yield the block maker of a spec, which quantises with the revision's own library in a child process.
+def open_block_quantiser(revision: Revision, spec: RunSpec) -> Iterator[BlockQuantiser]:
+    """Yield the block quantiser of a spec, which quantises with the revision's own library in a child process.
 
     If the matrix needs no quantised blocks, nothing is built. Otherwise raises what building raises.
     """
-    if not spec.matrix.needs_block_maker:
-        yield BlockMaker()
+    if not spec.matrix.needs_block_quantiser:
+        yield BlockQuantiser()
         return
     # A library with sanitizers makes the same blocks, but slowly.
     options = {n: value for n, value in spec.options.items() if n not in sanitizer.OPTIONS}
@@ -103,7 +103,7 @@ def open_block_maker(revision: Revision, spec: RunSpec) -> Iterator[BlockMaker]:
         yield replace(block_types(quantiser), quantise=quantise, dequantise=dequantise)
 
 
-def block_types(quantiser: LibraryQuantiser) -> BlockMaker:
+def block_types(quantiser: LibraryQuantiser) -> BlockQuantiser:
     """Return the types that a library can make, and that can be written to a file and read again.
 
     The library reads a type that the gguf package cannot read. The result has the other types that the library can make
@@ -118,7 +118,7 @@ def block_types(quantiser: LibraryQuantiser) -> BlockMaker:
             left_out[name] = "neither the gguf package nor the library can decode the type"
         else:
             types[name] = info.block
-    return BlockMaker(types=types, left_out=left_out)
+    return BlockQuantiser(types=types, left_out=left_out)
 
 
 def _can_decode(quantiser: LibraryQuantiser, info: TypeInfo) -> bool:
@@ -131,7 +131,7 @@ def _can_decode(quantiser: LibraryQuantiser, info: TypeInfo) -> bool:
 
 
 def build_sides(
-    revision: Revision, patches: Sequence[Patch], spec: RunSpec, maker: BlockMaker
+    revision: Revision, patches: Sequence[Patch], spec: RunSpec, block_quantiser: BlockQuantiser
 ) -> list[BuildUnderTest]:
     """Build the sides of a spec: the revision as it is, and with those of ``patches`` that apply to it.
 
@@ -148,7 +148,13 @@ def build_sides(
         made = build.build(tree, applied if label == "patched" else (), spec.backend, options=spec.options)
         again = spec.rerun_command(*revision_arguments(revision))
         found = build_under_test(
-            made, label, spec, maker, patched=label == "patched", again=again, lacks=dict(revision.lacks)
+            made,
+            label,
+            spec,
+            block_quantiser,
+            patched=label == "patched",
+            again=again,
+            lacks=dict(revision.lacks),
         )
         known = {state.patch.name: state.state.value for state in states}
         builds.append(replace(found, side=replace(found.side, build={**made.record, "states": known})))
@@ -159,7 +165,7 @@ def build_under_test(
     made: Build,
     label: str,
     spec: RunSpec,
-    maker: BlockMaker,
+    block_quantiser: BlockQuantiser,
     *,
     patched: bool,
     again: Sequence[str],
@@ -171,7 +177,7 @@ def build_under_test(
     reasons.
     """
     modes = apply_modes(header.read(made.header))
-    found = spec.matrix.cases(made.record["generation"], modes, maker)
+    found = spec.matrix.cases(made.record["generation"], modes, block_quantiser)
     name, used = made.record["revision"], backends.get(spec.backend).device
     return BuildUnderTest(
         side=Side(

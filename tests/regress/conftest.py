@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.cases.build_under_test import BuildUnderTest
-from harness.cases.matrix import QUICK, BlockMaker
+from harness.cases.matrix import QUICK, BlockQuantiser
 from harness.records.record import Cell, Records
 from harness.verification.run import run_sides
 from harness.verification.sides import RunSpec, build_sides
@@ -32,7 +32,7 @@ def builds_under_test() -> list[BuildUnderTest]:
         build_under_test
         for name, patterns in SELECTED.items()
         for build_under_test in build_sides(
-            revision.find(name), series.load(), RunSpec(matrix=QUICK, select=patterns), BlockMaker()
+            revision.find(name), series.load(), RunSpec(matrix=QUICK, select=patterns), BlockQuantiser()
         )
     ]
 

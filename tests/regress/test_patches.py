@@ -10,7 +10,7 @@ import pytest
 
 from harness.cases.build_under_test import BuildUnderTest
 from harness.cases.case import Shot
-from harness.cases.matrix import FULL, QUICK, BlockMaker, Matrix
+from harness.cases.matrix import FULL, QUICK, BlockQuantiser, Matrix
 from harness.models.tiny_models import SD1_TINY
 from harness.records import record
 from harness.records.record import Cell, Observation, Records
@@ -141,7 +141,7 @@ def sides(name: str, matrix: Matrix, patterns: list[str]) -> Iterator[BuildUnder
     first = [patch for patch in whole if patch.name == "lora-find-gguf"]
     for label, patches in ((BEFORE, first), (AFTER, whole)):
         question = RunSpec(matrix=matrix, select=patterns, sides=["patched"])
-        (made,) = build_sides(revision.find(name), patches, question, BlockMaker())
+        (made,) = build_sides(revision.find(name), patches, question, BlockQuantiser())
         yield dataclasses.replace(made, side=dataclasses.replace(made.side, label=f"{name} {label}"))
 
 

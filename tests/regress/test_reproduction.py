@@ -11,12 +11,12 @@ import pytest
 from harness.cases import upstream_command
 from harness.cases.case import MODES, Case, select
 from harness.cases.malformed_file_case import MalformedFileCase
-from harness.cases.matrix import QUICK, BlockMaker, Matrix, sequences
+from harness.cases.matrix import QUICK, BlockQuantiser, Matrix, sequences
 from sdcpp.source import revision, workspace
 
 
 def case(generation: str, name: str, matrix: Matrix = QUICK) -> Case | MalformedFileCase:
-    return select(matrix.cases(generation, MODES, BlockMaker()), [name])[0]
+    return select(matrix.cases(generation, MODES, BlockQuantiser()), [name])[0]
 
 
 @pytest.mark.parametrize("name", ["2025-12", "2026-05"])

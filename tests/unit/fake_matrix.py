@@ -12,7 +12,7 @@ from harness.adapters.adapter_file import AdapterFile
 from harness.adapters.use import Use
 from harness.cases.build_under_test import BuildUnderTest
 from harness.cases.case import Case, Shot
-from harness.cases.matrix import BlockMaker, Fixture, Matrix, no_adapter
+from harness.cases.matrix import BlockQuantiser, Fixture, Matrix, no_adapter
 from harness.verification.sides import RunSpec, build_under_test
 from sdcpp.binding.build_folder import Build
 from tests.unit.fake_models import ADAPTER, BASE
@@ -50,4 +50,4 @@ CELLS = 2 * (ADAPTERS + 1)
 def side(made: Build, label: str, *, patched: bool) -> BuildUnderTest:
     """Return a build as a side with the cases of MATRIX."""
     spec = RunSpec(matrix=MATRIX)
-    return build_under_test(made, label, spec, BlockMaker(), patched=patched, again=("sdcpp", "verify"))
+    return build_under_test(made, label, spec, BlockQuantiser(), patched=patched, again=("sdcpp", "verify"))

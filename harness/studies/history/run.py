@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.cases import core
-from harness.cases.matrix import BlockMaker
+from harness.cases.matrix import BlockQuantiser
 from harness.judging import unjudged
 from harness.records.verdict import Verdict
 from harness.verification.run import machine, run_sides
@@ -121,7 +121,7 @@ def run(wanted: Revision, folder: Path, *, jobs: int | None = None, select: Sequ
     try:
         tree = workspace.workspace(wanted)
         fetched = time.monotonic()
-        builds = build_sides(wanted, patches(), spec, BlockMaker())
+        builds = build_sides(wanted, patches(), spec, BlockQuantiser())
     except REVISION_FAILURES as error:
         return HistoryRow(**facts, failed=str(error))
     built = time.monotonic()

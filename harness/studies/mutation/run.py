@@ -9,7 +9,7 @@ from pathlib import Path
 from harness.cases.case import MODES, Case, plan_digest
 from harness.cases.case import select as selected
 from harness.cases.malformed_file_case import MalformedFileCase
-from harness.cases.matrix import BlockMaker, Matrix
+from harness.cases.matrix import BlockQuantiser, Matrix
 from harness.records.record import Records, read
 from harness.studies.mutation.mutants import FOLDER, Mutant
 from harness.studies.mutation.outcome import WANTED, Outcome, State, compare, describe
@@ -99,7 +99,7 @@ class MutationRun:
         command = [*COMMAND, "--mutant", name] if mutant else [*COMMAND]
         patches = [*series.load(), *([mutant.patch] if mutant else ())]
         spec = RunSpec(matrix=self.matrix, select=select, sides=("patched",), options=_QUICK)
-        [build] = build_sides(self.revision, patches, spec, BlockMaker())
+        [build] = build_sides(self.revision, patches, spec, BlockQuantiser())
         side = replace(build.side, label=name)
         repeat = quoted([*command, "--case"])
         return run_sides(
@@ -119,7 +119,7 @@ def _patches(records: Records) -> set[str]:
 
 def cases(matrix: Matrix, generation: str, select: Sequence[str]) -> list[Case | MalformedFileCase]:
     """Return the cases of a matrix, in any mode, that match a selection."""
-    return selected(matrix.cases(generation, MODES, BlockMaker()), select)
+    return selected(matrix.cases(generation, MODES, BlockQuantiser()), select)
 
 
 def run_all(study: MutationRun, mutants: Sequence[Mutant], *, full_matrix: bool = False) -> Iterator[Outcome]:

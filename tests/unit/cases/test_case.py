@@ -5,13 +5,13 @@ from collections.abc import Iterable
 import pytest
 
 from harness.cases.case import MODES, Case, plan_digest, select
-from harness.cases.matrix import QUICK, BlockMaker
+from harness.cases.matrix import QUICK, BlockQuantiser
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
 
 
 def cases(modes: Iterable[str]) -> list[Case]:
-    return [case for case in QUICK.cases("C", modes, BlockMaker()) if isinstance(case, Case)]
+    return [case for case in QUICK.cases("C", modes, BlockQuantiser()) if isinstance(case, Case)]
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from harness.cases import core
-from harness.cases.matrix import BlockMaker
+from harness.cases.matrix import BlockQuantiser
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from harness.cases.matrix import BlockMaker
 )
 def test_the_base_model_is_the_smallest_that_a_revision_loads(date: str | None, name: str) -> None:
     assert core.base_for(date).name == name
-    cases = core.matrix(date).cases("A", ("auto", "immediately"), BlockMaker())
+    cases = core.matrix(date).cases("A", ("auto", "immediately"), BlockQuantiser())
     assert [case.name for case in cases] == list(core.CORE_CASES)
     assert {case.dimensions["mode"] for case in cases} == {"immediately"}
     assert {shot.base.name for case in cases for shot in case.shots} == {name}

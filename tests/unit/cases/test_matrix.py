@@ -5,13 +5,13 @@ from collections.abc import Iterable
 import pytest
 
 from harness.cases.case import MODES, Case, unique_shots
-from harness.cases.matrix import FULL, QUICK, BlockMaker, Fixture, base_types
+from harness.cases.matrix import FULL, QUICK, BlockQuantiser, Fixture, base_types
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
 
 
 def cases(modes: Iterable[str]) -> list[Case]:
-    return [case for case in QUICK.cases("C", modes, BlockMaker()) if isinstance(case, Case)]
+    return [case for case in QUICK.cases("C", modes, BlockQuantiser()) if isinstance(case, Case)]
 
 
 def test_every_container_and_type_is_tried_in_every_mode() -> None:
@@ -62,7 +62,7 @@ def test_files_that_hold_the_same_numbers_share_a_reference() -> None:
 
 
 def test_immediately_wants_the_rounded_sum_and_auto_depends_on_the_base() -> None:
-    fixture = Fixture(base=FULL.bases["C"][0], maker=BlockMaker())
+    fixture = Fixture(base=FULL.bases["C"][0], block_quantiser=BlockQuantiser())
     found = {
         (c.dimensions["base type"], mode): c
         for mode in ("immediately", "at_runtime", "auto")

@@ -4,13 +4,13 @@ import pytest
 
 from harness.cases import selection
 from harness.cases.case import MODES, AnyCase
-from harness.cases.matrix import QUICK, BlockMaker
+from harness.cases.matrix import QUICK, BlockQuantiser
 from sdcpp.errors import NothingTried
 
 
 @pytest.fixture
 def cases() -> list[AnyCase]:
-    return list(QUICK.cases("C", MODES, BlockMaker()))
+    return list(QUICK.cases("C", MODES, BlockQuantiser()))
 
 
 @pytest.mark.parametrize(

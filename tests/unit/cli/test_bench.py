@@ -33,7 +33,7 @@ def asked(fake_build: Callable[..., Build], monkeypatch: pytest.MonkeyPatch) -> 
         return "measured"
 
     monkeypatch.setattr(workspace, "workspace", lambda _: SimpleNamespace(lora_api="C"))
-    monkeypatch.setattr(command, "open_block_maker", lambda *_: nullcontext())
+    monkeypatch.setattr(command, "open_block_quantiser", lambda *_: nullcontext())
     monkeypatch.setattr(command, "build_sides", build_sides)
     monkeypatch.setattr(build, "program", lambda _: Path("sd-cli"))
     monkeypatch.setattr(benchmark, "comparable", lambda cases: cases[:3])

@@ -63,7 +63,7 @@ def test_what_upstreams_program_cannot_show_is_said(
 def test_a_case_that_there_is_not_is_nothing_tried(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(command, "open_block_maker", lambda *_: nullcontext())
+    monkeypatch.setattr(command, "open_block_quantiser", lambda *_: nullcontext())
     assert main(["reproduce", "thrice@auto", "--output", str(tmp_path)]) == NothingTried.exit_code
     assert "thrice@auto" in capsys.readouterr().err
     words = ["reproduce", "once@auto", "--base-model", "other", "--output", str(tmp_path)]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.cases.case import MODES
-from harness.cases.matrix import FULL, BlockMaker
+from harness.cases.matrix import FULL, BlockQuantiser
 from harness.judging import expectation
 from harness.judging.expectation import Expectation, status
 from harness.records import record
@@ -129,7 +129,7 @@ def test_entries_of_this_project_name_existing_revisions_and_patches() -> None:
 def test_every_entry_of_this_project_matches_a_case() -> None:
     blocks = dict.fromkeys(("Q4_K", "Q6_K", "TQ1_0", "TQ2_0"), 256) | {"NVFP4": 64}
     asked = {
-        name: FULL.cases(generation, MODES, BlockMaker(types=blocks))
+        name: FULL.cases(generation, MODES, BlockQuantiser(types=blocks))
         for name, generation in (("2025-12", "B"), ("2026-05", "C"))
     }
     for entry in expectation.load():
@@ -148,7 +148,7 @@ def test_every_entry_of_this_project_matches_a_case() -> None:
 
 
 def test_every_pattern_of_this_project_matches_a_case() -> None:
-    names = {case.name for generation in "BC" for case in FULL.cases(generation, MODES, BlockMaker())}
+    names = {case.name for generation in "BC" for case in FULL.cases(generation, MODES, BlockQuantiser())}
     for entry in expectation.load():
         for pattern in entry.cases:
             assert fnmatch.filter(names, pattern), f"{pattern} of: {entry.reason}"

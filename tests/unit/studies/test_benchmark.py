@@ -10,7 +10,7 @@ from harness.adapters.adapter_file import AdapterFile
 from harness.adapters.use import Use
 from harness.cases.case import MODES, Shot, select
 from harness.cases.malformed_file_case import MalformedFileCase
-from harness.cases.matrix import FULL, BlockMaker
+from harness.cases.matrix import FULL, BlockQuantiser
 from harness.studies import benchmark
 from harness.studies.benchmark import BenchRound, Measurement
 from tests.unit.fake_models import ADAPTER, BASE
@@ -34,7 +34,7 @@ def test_the_command_of_the_program_requests_the_same_picture() -> None:
 
 
 def test_only_cases_that_the_program_can_run_are_compared() -> None:
-    cases = list(benchmark.comparable(FULL.cases("C", MODES, BlockMaker())))
+    cases = list(benchmark.comparable(FULL.cases("C", MODES, BlockQuantiser())))
     names = {case.name for case in cases}
     assert {"none", "gguf-F16", "lora-r16-safetensors-F32"} <= names
     assert not {"A-and-B", "A-then-B"} & names

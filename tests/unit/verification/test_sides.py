@@ -43,10 +43,10 @@ def test_the_command_that_asks_again_names_revision_or_folder_backend_and_build_
 
 def test_a_type_that_nothing_can_write_is_left_out_with_the_reason(fake_build: Callable[..., Build]) -> None:
     with LibraryQuantiser(fake_build("C").folder, threads=1) as quantiser:
-        maker = block_types(quantiser)
-    assert maker.types == {}
-    assert maker.left_out == {"FAKE_8": "the gguf package does not know the type"}
-    found = [entry for entry in FULL.left_out("B", maker) if entry[1] == "gguf-FAKE_8"]
+        block_quantiser = block_types(quantiser)
+    assert block_quantiser.types == {}
+    assert block_quantiser.left_out == {"FAKE_8": "the gguf package does not know the type"}
+    found = [entry for entry in FULL.left_out("B", block_quantiser) if entry[1] == "gguf-FAKE_8"]
     assert found == [("sd1-tiny", "gguf-FAKE_8", "the gguf package does not know the type")]
 
 
