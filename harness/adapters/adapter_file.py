@@ -28,7 +28,8 @@ class AdapterFile:
     """An adapter for a base model as a file.
 
     ``container`` is "safetensors", "ckpt" or "gguf", and ``kind`` the type of its tensors, for example "F32" or "Q4_0".
-    ``quantise`` converts to the types that the gguf package cannot make.
+    ``quantise`` converts to the types that the gguf package cannot make, and ``dequantise`` reads the types that it
+    cannot read.
     """
 
     base: Base
