@@ -11,9 +11,7 @@ from sdcpp.source import revision
 from sdcpp.source.revision import Revision
 
 #: The revisions that are built and tested unless others are named, oldest first.
-REVISIONS = ("2025-12", "2026-05", "2026-07")
-#: The newest of them that is upstream's own source, for commands that run or name upstream's program.
-UPSTREAM = "2026-05"
+REVISIONS = ("2025-12", "2026-05")
 #: The values of ``--side``, and the sides that each means.
 SIDES: Mapping[str, tuple[str, ...]] = {
     "pristine": ("pristine",),
@@ -37,10 +35,10 @@ def add_revisions(parser: argparse._ActionsContainer) -> None:
 
 
 def add_revision(parser: argparse.ArgumentParser) -> None:
-    """Add ``--revision`` for a command that takes one; the default is the newest of upstream."""
+    """Add ``--revision`` for a command that takes one; the default is the newest."""
     parser.add_argument(
         "--revision",
-        default=UPSTREAM,
+        default=REVISIONS[-1],
         metavar="NAME",
         help="a revision of revisions.toml (default: %(default)s)",
     )
