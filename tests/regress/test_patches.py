@@ -24,9 +24,9 @@ from tests.regress.conftest import PATIENT, Find
 
 pytestmark = PATIENT
 
-#: What the patches mend: patch, base model, case and mode, and the verdict without the series. On 2025-12 a GGUF file
+#: What each patch fixes: patch, base model, case and mode, and the verdict without the series. On 2025-12 a GGUF file
 #: is not even found without the first patch, so "without" means with that one alone.
-MENDED = (
+FIXED = (
     ("lora-cast-quantized", "flux-small", "lora-r32-gguf-Q8_0@immediately", "ABORT"),
     ("lora-cast-quantized-generation-b", "sd1-tiny", "lora-r32-gguf-Q8_0@immediately", "ABORT"),
     ("lora-quantized-conv", "sd1-tiny", "lora-conv3x3-flat-gguf-Q8_0@at_runtime", "ABORT"),
@@ -117,7 +117,7 @@ BEFORE, AFTER = "before", "after"
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Defect:
-    """What a patch mends, on which revision."""
+    """What a patch fixes, on which revision."""
 
     patch: str
     revision: str
@@ -131,7 +131,7 @@ def defects() -> list[Defect]:
     revisions = {patch.name: patch.revisions[0] for patch in series.load() if patch.revisions}
     return [
         Defect(patch=patch, revision=revisions[patch], base=base, case=case, verdict=verdict)
-        for patch, base, case, verdict in MENDED
+        for patch, base, case, verdict in FIXED
     ]
 
 
@@ -146,8 +146,8 @@ def sides(name: str, matrix: Matrix, patterns: list[str]) -> Iterator[BuildUnder
 
 
 @pytest.fixture(scope="module")
-def mended(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str, str], Cell]:
-    """The cells of all MENDED cases by side, base model, and case@mode."""
+def fixed_cells(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str, str], Cell]:
+    """The cells of all FIXED cases by side, base model, and case@mode."""
     made = []
     for name in ("2025-12", "2026-05"):
         wanted = [defect for defect in defects() if defect.revision == name]
@@ -160,7 +160,7 @@ def mended(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str, str
             ]
             made.append(dataclasses.replace(side, cases=kept))
     records = run_sides(
-        made, tmp_path_factory.mktemp("mended"), title="patches", command="nox -s tests", jobs=None
+        made, tmp_path_factory.mktemp("fixed"), title="patches", command="nox -s tests", jobs=None
     )
     return {
         (cell.side, cell.dimensions["base"], f"{cell.case}@{cell.dimensions['mode']}"): cell
@@ -170,10 +170,10 @@ def mended(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str, str
 
 @pytest.mark.parametrize("defect", defects(), ids=lambda defect: f"{defect.patch}-{defect.case}")
 def test_red_without_and_right_with_the_series(
-    mended: dict[tuple[str, str, str], Cell], defect: Defect
+    fixed_cells: dict[tuple[str, str, str], Cell], defect: Defect
 ) -> None:
     before, after = (
-        mended[f"{defect.revision} {side}", defect.base, defect.case] for side in (BEFORE, AFTER)
+        fixed_cells[f"{defect.revision} {side}", defect.base, defect.case] for side in (BEFORE, AFTER)
     )
     assert str(before.verdict) == defect.verdict, before.evidence
     assert after.verdict is Verdict.PASS, after.evidence

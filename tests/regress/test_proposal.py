@@ -30,8 +30,8 @@ pytestmark = PATIENT
 GGUF, EXTEND, HEADER = "src/model_io/gguf_io.cpp", "src/ggml_extend.hpp", "include/stable-diffusion.h"
 #: Old text and new text by file.
 Edits = Mapping[str, tuple[str, str]]
-#: Mends what upstream has: a quantised adapter aborts the process in immediate mode on the CPU.
-MEND: Edits = {
+#: Fixes a defect of upstream: a quantised adapter aborts the process in immediate mode on the CPU.
+FIX: Edits = {
     EXTEND: (
         "ggml_ext_cast_f32(ggml_context* ctx, ggml_backend_t backend, ggml_tensor* a) {\n",
         "ggml_ext_cast_f32(ggml_context* ctx, ggml_backend_t backend, ggml_tensor* a) {\n"
@@ -157,21 +157,21 @@ def test_one_bad_corner_is_a_regression(contributor: Contributor) -> None:
 
 
 def test_a_real_repair_is_seen_and_breaks_nothing(contributor: Contributor) -> None:
-    contributor.edit(MEND)
+    contributor.edit(FIX)
     git(contributor.folder, "commit", "--quiet", "--all", "--message=fix: cast quantised tensors")
     assert contributor.verify() == 0
     assert contributor.became()["gguf-Q8_0"] == (Verdict.ABORT, Verdict.PASS, "fixed")
     assert "1 fixed, 0 regressed, 2 unchanged" in contributor.report
     assert "fix: cast quantised tensors" in contributor.report
     assert (
-        "flux-small: 2 of 2 cells that passed still do, 2 with the same picture to the byte"
+        "flux-small: 2 of 2 cells that passed still pass, 2 with the same picture byte for byte"
         in contributor.report
     )
     assert "GGML_ASSERT" in (contributor.output / "bugs.md").read_text()
 
 
 def test_mending_one_thing_does_not_hide_breaking_another(contributor: Contributor) -> None:
-    contributor.edit(MEND, BREAK)
+    contributor.edit(FIX, BREAK)
     assert contributor.verify() == 5
     assert {case: kind for case, (_, _, kind) in contributor.became().items()} == {
         "gguf-F16": "unchanged",
@@ -199,7 +199,7 @@ def test_a_patch_that_does_not_fit_shows_its_hunk(
     assert contributor.verify("--patch", os.fspath(tmp_path / "stale.patch")) == 20
     said = capsys.readouterr().err
     assert f"{GGUF}, line" in said
-    assert "this hunk does not fit" in said
+    assert "this hunk does not apply" in said
     assert "size_t shift" in said
 
 

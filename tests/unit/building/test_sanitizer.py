@@ -1,4 +1,4 @@
-"""A library that crashes only by luck, with and without the sanitizers."""
+"""A library with a memory error that does not always crash, with and without the sanitizers."""
 
 from __future__ import annotations
 

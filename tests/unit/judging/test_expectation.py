@@ -155,7 +155,7 @@ def test_every_pattern_of_this_project_matches_a_case() -> None:
 
 
 def test_recorded_runs_are_as_expected_and_backends_agree_on_patched_builds() -> None:
-    entries, places, mended = expectation.load(), set(), defaultdict(set)
+    entries, places, with_series = expectation.load(), set(), defaultdict(set)
     for path in sorted(project.ROOT.glob("results/*.jsonl*")):
         records = record.read(path)
         for cell in records.cells:
@@ -173,7 +173,7 @@ def test_recorded_runs_are_as_expected_and_backends_agree_on_patched_builds() ->
             place = side.revision, cell.case, cell.dimensions["base"], cell.dimensions["mode"]
             places.add((side.backend, side.patched, *place))
             if side.patched:
-                mended[place].add(cell.verdict)
+                with_series[place].add(cell.verdict)
     whole = {"2025-12": 1311, "2026-05": 1679}
     assert Counter(place[:3] for place in places) == {
         (backend, patched, revision): count
@@ -181,7 +181,7 @@ def test_recorded_runs_are_as_expected_and_backends_agree_on_patched_builds() ->
         for patched in (False, True)
         for revision, count in whole.items()
     }
-    assert {place: verdicts for place, verdicts in mended.items() if len(verdicts) > 1} == {}
+    assert {place: verdicts for place, verdicts in with_series.items() if len(verdicts) > 1} == {}
 
 
 def test_sections_that_reasons_point_to_are_there() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
+from harness.formats.read import read_tensors
 from harness.malformed.malformed_file import MalformedFile
+from sdcpp.errors import FileInvalid
 
 
 def content(recipe: MalformedFile) -> bytes:
@@ -19,3 +22,16 @@ def truncated(contents: Mapping[str, bytes], container: str) -> dict[str, int]:
     return {
         name.removeprefix(prefix): len(file) for name, file in contents.items() if name.startswith(prefix)
     }
+
+
+def readable(recipes: Iterable[MalformedFile], path: Path) -> set[str]:
+    """Return the names of the recipes whose file this project's own reader accepts; ``path`` is written for each."""
+    names = set()
+    for recipe in recipes:
+        path.write_bytes(content(recipe))
+        try:
+            read_tensors(path)
+        except FileInvalid:
+            continue
+        names.add(recipe.name)
+    return names
