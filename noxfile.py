@@ -18,7 +18,7 @@ PRESETS = json.loads(Path("CMakePresets.json").read_text(encoding="utf-8"))["con
 
 @nox.session(default=False)
 def verify(session: nox.Session) -> None:
-    """Test GGUF LoRA loading in both named revisions, without and with the patches, and write the reports."""
+    """Test GGUF LoRA loading in the newest three revisions, without and with the patches, and write the reports."""
     session.install("-e", ".")
     session.run("sdcpp", "verify", *session.posargs)
 

@@ -63,7 +63,7 @@ def main(arguments: argparse.Namespace) -> int:
     )
     with open_block_quantiser(wanted, question) as block_quantiser:
         [under_test] = build_sides(wanted, (), question, block_quantiser)
-        cases = list(benchmark.comparable(under_test.cases))
+        cases = list(benchmark.comparable(under_test.supported))
         if not cases:
             raise NothingTried("no case is selected", wanted.name, "give another --case")
         measured = benchmark.measure(

@@ -12,6 +12,7 @@ from harness.reports import write
 from harness.studies import bisection
 from sdcpp import console
 from sdcpp.errors import EndsAlike
+from sdcpp.source.revision import Revision
 
 RESUMES = True
 RENAMED = {"--source": ("--repo",), "--patched": ("--side", "patched")}
@@ -74,7 +75,7 @@ def main(arguments: argparse.Namespace) -> int:
     if len(candidates) == 1:
         raise EndsAlike(
             "--good and --bad are the same commit",
-            f"{good} and {bad} are {candidates[0].commit}",
+            f"{good} and {bad} are {_commit(candidates[0])}",
             "give one revision on which the case passes and one on which it fails",
         )
     side = arguments.side
@@ -94,10 +95,18 @@ def main(arguments: argparse.Namespace) -> int:
     verdicts = [str(cell.verdict) for cell in records.cells]
     word = "good" if verdicts[-1] == "PASS" else "bad"
     for skipped in step.skipped:
-        console.out.print(f"maybe {skipped.name} {skipped.commit}: could not be tested", markup=False)
+        console.out.print(
+            f"maybe {skipped.name} {_commit(skipped)}: could not be tested",
+            markup=False,
+        )
     console.out.print(
-        f"first {word}: {step.after.name} {step.after.commit} {step.after.date or ''}: "
+        f"first {word}: {step.after.name} {_commit(step.after)} {step.after.date or ''}: "
         f"{' -> '.join(verdicts)} after {step.before.name}",
         markup=False,
     )
     return 0
+
+
+def _commit(candidate: Revision) -> str:
+    """Return the commit of a revision, or what a fork started from."""
+    return candidate.commit or candidate.short_commit

@@ -21,7 +21,7 @@ output
   table of the header, build.log and build.json. If a build exists already, nothing is compiled.
 
 examples
-  sdcpp build                                                     both revisions and both sides
+  sdcpp build                                                     all three revisions and both sides
   sdcpp build --backend vulkan --revision 2026-05                 one revision for Vulkan
   sdcpp build --checkout ~/stable-diffusion.cpp --side pristine   your checkout as it is
   sdcpp build --backend cuda -D CMAKE_CUDA_ARCHITECTURES=90       with another CMake cache entry

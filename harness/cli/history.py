@@ -71,7 +71,7 @@ def main(arguments: argparse.Namespace) -> int:
         for one in wanted:
             row = rows.get(one.name)
             state = "not run" if row is None else "failed" if row.failed else f"run {row.date}"
-            console.out.print(f"{one.name:8} {one.date} {(one.commit or '')[:10]}  {state}", markup=False)
+            console.out.print(f"{one.name:8} {one.date} {one.short_commit:17}  {state}", markup=False)
         return 0
     unjudged = False
     if arguments.case:

@@ -11,7 +11,9 @@ from sdcpp.source import revision
 from sdcpp.source.revision import Revision
 
 #: The revisions that are built and tested unless others are named, oldest first.
-REVISIONS = ("2025-12", "2026-05")
+REVISIONS = ("2025-12", "2026-05", "2026-07")
+#: The newest of them that is upstream's own source, for commands that run or name upstream's program.
+UPSTREAM = "2026-05"
 #: The values of ``--side``, and the sides that each means.
 SIDES: Mapping[str, tuple[str, ...]] = {
     "pristine": ("pristine",),
@@ -35,10 +37,10 @@ def add_revisions(parser: argparse._ActionsContainer) -> None:
 
 
 def add_revision(parser: argparse.ArgumentParser) -> None:
-    """Add ``--revision`` for a command that takes one; the default is the newest."""
+    """Add ``--revision`` for a command that takes one; the default is the newest of upstream."""
     parser.add_argument(
         "--revision",
-        default=REVISIONS[-1],
+        default=UPSTREAM,
         metavar="NAME",
         help="a revision of revisions.toml (default: %(default)s)",
     )

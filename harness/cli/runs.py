@@ -17,7 +17,7 @@ from harness.cli import options
 from harness.judging import unjudged
 from harness.quantising.library_quantiser import LibraryQuantiser
 from harness.records.record import Records
-from harness.records.verdict import Status
+from harness.records.verdict import Status, Verdict
 from harness.reports import terminal, write
 from harness.verification.run import run_sides
 from harness.verification.sides import RunSpec, block_types, build_sides, open_block_quantiser
@@ -97,7 +97,10 @@ def run_and_report(
             jobs=arguments.jobs,
         )
     report(records, folder)
-    tried = any(cell.status is not Status.SKIPPED for cell in records.cells)
+    tried = any(
+        cell.status is not Status.SKIPPED and cell.verdict is not Verdict.UNSUPPORTED
+        for cell in records.cells
+    )
     if status := not_judged(records, arguments.backend, tried=tried):
         return records, status
     return records, NOT_AS_EXPECTED if records.failing else 0

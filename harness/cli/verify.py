@@ -55,7 +55,7 @@ your own change
   cannot be judged.
 
 examples
-  sdcpp verify                                        both revisions, without and with the patches
+  sdcpp verify                                        all three revisions, with and without patches
   sdcpp verify --checkout ~/stable-diffusion.cpp      is my working tree better than its merge base?
   sdcpp verify --checkout . --merge-base HEAD~1       only the last commit and uncommitted changes
   sdcpp verify --patch fix.patch --revision 2025-12   a patch file, on a revision of your choice

@@ -9,7 +9,7 @@ from harness.records.record import Side
 from harness.text import one_line
 
 #: The entries of a build record that are shown first.
-_FIRST = ("commit", "tag", "patches", "states", "compilers", "options", "ggml_commit")
+_FIRST = ("fork", "commit", "tag", "patches", "states", "compilers", "options", "ggml_commit")
 
 
 def value_text(value: Any) -> str:
@@ -27,13 +27,13 @@ def value_text(value: Any) -> str:
 
 
 def short_commit(side: Side) -> str:
-    """Return the first ten digits of upstream's commit, or "" if the record has no commit."""
-    return commit(side)[:10]
+    """Return the first ten digits of upstream's commit, what a fork is, or "" if the record has neither."""
+    return str(side.build.get("fork") or commit(side)[:10])
 
 
 def commit(side: Side) -> str:
-    """Return upstream's commit, or "" if the record has none."""
-    return str(side.build.get("commit") or "")
+    """Return upstream's commit, what a fork is, or "" if the record has neither."""
+    return str(side.build.get("fork") or side.build.get("commit") or "")
 
 
 def patches_text(side: Side) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from harness.judging.combined import CombinedColumn, CombinedRecords, CombinedRow, Disagreement, SideRecord
 from harness.records.record import Cell
 from harness.records.verdict import FAILING, Verdict
-from harness.reports import markdown
+from harness.reports import builds, markdown
 from harness.reports.markdown import code, escape
 from harness.reports.pictures import data_uri, difference
 from harness.reports.templating import fill
@@ -237,7 +237,7 @@ def facts(side_record: SideRecord) -> list[str]:
         side.device or "not recorded",
         side.driver or "–",
         f"{run.machine.get('processor', '')}, {run.machine.get('cores', '?')} cores",
-        str(side.build.get("commit") or side.build.get("base") or "–")[:10],
+        builds.short_commit(side) or str(side.build.get("base") or "–")[:10],
         run.started[:16].replace("T", " "),
         run.project,
     ]

@@ -104,6 +104,11 @@ class Revision:
         return f"{name}, a fork of upstream as of {self.fork_of[:8]}"
 
     @property
+    def short_commit(self) -> str:
+        """The first seven digits of upstream's commit, with "fork of" before those that a fork started from."""
+        return f"fork of {self.fork_of[:7]}" if self.fork_of else (self.commit or "")[:7]
+
+    @property
     def program_name(self) -> str:
         """The file name of a fork's command-line program, or ""."""
         return PurePosixPath(self.program or "").name

@@ -1,4 +1,4 @@
-"""Check patches/ against the rules, then show whether each patch applies to both named revisions."""
+"""Check patches/ against the rules, then show whether each patch applies to the revisions of verify."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ output
   Exit status 0: no conflict. 20: a patch conflicts.
 
 examples
-  sdcpp patch state                           both named revisions
+  sdcpp patch state                           the revisions that verify runs on
   sdcpp patch state --revision 2025-12        one revision
   sdcpp patch state --checkout ~/stable-diffusion.cpp
   sdcpp patch state --all                     every revision of the registry

@@ -6,7 +6,7 @@ from harness.cli.commands import Command, CommandParser, add_commands
 
 EPILOG = """\
 examples
-  sdcpp patch state                     every patch on the two revisions that verify runs on
+  sdcpp patch state                     every patch on the revisions that verify runs on
   sdcpp patch start 2026-05 ~/series    a working tree of the revision, with one commit per patch
   sdcpp patch export ~/series           write the commits back into patches/
   sdcpp patch check                     check the rules, and whether every patch still applies
@@ -26,7 +26,7 @@ COMMANDS = {
         module="harness.cli.patch.lint", summary="check the rules of CONTRIBUTING.md; needs no source"
     ),
     "check": Command(
-        module="harness.cli.patch.check", summary="lint, and check that the patches apply to both revisions"
+        module="harness.cli.patch.check", summary="lint, and check that the patches apply to these revisions"
     ),
 }
 

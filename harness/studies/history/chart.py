@@ -13,7 +13,7 @@ from harness.records.verdict import Verdict
 from harness.studies.history.run import HistoryRow
 from sdcpp.source.revision import Revision
 
-_CELL, _LEFT, _TOP, _GAP = 20, 190, 120, 26
+_CELL, _LEFT, _TOP, _GAP = 20, 230, 120, 26
 #: The letter and the colours (on a light and on a dark background) of each verdict. The letter helps readers who cannot
 #: distinguish the colours.
 LOOKS: Mapping[Verdict, tuple[str, str, str]] = {
@@ -24,6 +24,7 @@ LOOKS: Mapping[Verdict, tuple[str, str, str]] = {
     Verdict.TIMEOUT: ("T", "#8e4ec6", "#a86fdd"),
     Verdict.REFUSED: ("R", "#3b7dd8", "#5f9bea"),
     Verdict.UNJUDGED: ("?", "#8a8f98", "#7b8089"),
+    Verdict.UNSUPPORTED: ("U", "#8a8f98", "#7b8089"),
 }
 _MODES = (("immediately", "i"), ("at_runtime", "r"))
 _SIDES = (("pristine", "upstream unchanged"), ("patched", "with the patch lora-find-gguf"))
@@ -80,7 +81,7 @@ def _line(
 ) -> Iterator[str]:
     last = group[-1]
     yield (
-        f'<text x="{_LEFT - 10}" y="{y + 14}" text-anchor="end">{last.date} · {(last.commit or "")[:7]} · '
+        f'<text x="{_LEFT - 10}" y="{y + 14}" text-anchor="end">{last.date} · {last.short_commit} · '
         f"{escape(last.name)}</text>"
     )
     if row is None or row.failed:

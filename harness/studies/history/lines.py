@@ -25,7 +25,7 @@ def judgement_text(judged: HistoryJudgement) -> str:
 def commit_text(group: Sequence[Revision]) -> str:
     """Return the revision that stands for a commit, with the commit and its date."""
     last = group[-1]
-    return f"{last.name} ({(last.commit or '')[:7]}, {last.date})"
+    return f"{last.name} ({last.short_commit}, {last.date})"
 
 
 def row_summary(row: HistoryRow) -> str:

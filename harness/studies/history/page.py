@@ -12,6 +12,7 @@ from harness.studies.history.changes import Groups
 from harness.studies.history.lines import judgement_text
 from harness.studies.history.run import HistoryRow
 from harness.studies.history.survey import SurveyedSdist
+from harness.text import plural
 from sdcpp import atomic_write, project
 
 PAGE = project.ROOT / "docs" / "history.md"
@@ -24,8 +25,9 @@ _INTRODUCTION = """\
 # History
 
 This page shows which change of stable-diffusion.cpp broke or fixed the loading of LoRAs. It covers the upstream
-commits in the registry's sdists. The last sdist of each commit was downloaded, checked against its hash and built twice
-for the CPU: unchanged, and with the patch that makes the library find GGUF files. Both builds ran the same core cases.
+commits in the registry's sdists, and a fork with newer code. The last sdist of each commit was downloaded, checked
+against its hash and built twice for the CPU: unchanged, and with the patch that makes the library find GGUF files. Both
+builds ran the same core cases.
 `sdcpp history --write-docs` makes the page and its chart from the records in [results/history](../results/history).
 `sdcpp history --revision NAME --restart` runs one row again.
 """
@@ -52,8 +54,7 @@ def page(rows: Mapping[str, HistoryRow], groups: Groups, surveys: Surveys) -> st
     run = [group for group in groups if group[-1].name in rows]
     parts = [
         _INTRODUCTION,
-        f"The registry has {sum(map(len, groups))} sdists of {len(groups)} upstream commits; {len(run)} have been "
-        f"run.{_left(groups, run)}",
+        f"The registry has {_counts(groups)}; {len(run)} have been run.{_left(groups, run)}",
         "",
         "![Verdicts by revision and case](history.svg)",
         "",
@@ -98,6 +99,14 @@ def page(rows: Mapping[str, HistoryRow], groups: Groups, surveys: Surveys) -> st
     return "\n".join(parts) + "\n"
 
 
+def _counts(groups: Groups) -> str:
+    """Return the numbers of sdists, of their upstream commits, and of forks."""
+    own = [group for group in groups if not group[0].fork_of]
+    forks = len(groups) - len(own)
+    counts = f"{sum(map(len, own))} sdists of {len(own)} upstream commits"
+    return f"{counts}, and {plural(forks, 'fork')} of upstream" if forks else counts
+
+
 def _left(groups: Groups, run: Groups) -> str:
     """Return a sentence about the commits without a record, or "" if all have one."""
     left = len(groups) - len(run)
@@ -114,7 +123,7 @@ def _table(side: str, rows: Mapping[str, HistoryRow], groups: Groups) -> Iterato
         last, row = group[-1], rows.get(group[-1].name)
         sdists = ", ".join(revision.name for revision in group)
         certainty = " (inferred)" if all(r.evidence == "inferred" for r in group) else ""
-        head = f"| {sdists} | {last.date} `{(last.commit or '')[:7]}`{certainty} |"
+        head = f"| {sdists} | {last.date} `{last.short_commit}`{certainty} |"
         if row is None or row.failed:
             reason = "not run" if row is None else f"failed: {row.failed.splitlines()[0]}"
             yield f"{head} {reason} |" + " |" * (len(CORE_CASES) - 1)
@@ -158,7 +167,7 @@ def _surveys(groups: Groups, surveys: Surveys) -> Iterator[str]:
         trees = {entry.tree for sdist in group if (entry := surveys.get(sdist.name))}
         if len(group) > 1 and all(sdist.name in surveys for sdist in group):
             same = "have the same files" if len(trees) == 1 else "name this commit, but have different files"
-            yield f"- {', '.join(sdist.name for sdist in group)} (commit `{(group[0].commit or '')[:7]}`) {same}."
+            yield f"- {', '.join(sdist.name for sdist in group)} (commit `{group[0].short_commit}`) {same}."
 
 
 def _cost(rows: Mapping[str, HistoryRow], groups: Groups) -> Iterator[str]:

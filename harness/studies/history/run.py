@@ -82,11 +82,14 @@ class HistoryRow:
 
 
 def commits(known: Mapping[str, Revision]) -> list[tuple[Revision, ...]]:
-    """Return the registry's revisions grouped by upstream commit, oldest first; the last of a group represents it."""
+    """Return the registry's revisions grouped by upstream commit, oldest first; the last of a group represents it.
+
+    A fork is a group of its own.
+    """
     groups: dict[str, list[Revision]] = {}
     for each in known.values():
-        if isinstance(each.origin, Sdist) and each.commit:
-            groups.setdefault(each.commit, []).append(each)
+        if isinstance(each.origin, Sdist) and each.short_commit:
+            groups.setdefault(each.commit or each.short_commit, []).append(each)
     return [tuple(group) for group in groups.values()]
 
 
@@ -111,7 +114,7 @@ def run(wanted: Revision, folder: Path, *, jobs: int | None = None, select: Sequ
     base = core.base_for(wanted.date)
     facts: dict[str, Any] = {
         "revision": wanted.name,
-        "commit": wanted.commit or "",
+        "commit": wanted.commit or wanted.short_commit,
         "base": base.name,
         "machine": machine(),
         "project": project.version(),

@@ -36,7 +36,7 @@ def built(monkeypatch: pytest.MonkeyPatch) -> Calls:
     return calls
 
 
-def test_both_sides_of_both_revisions_are_built_and_their_folders_printed(
+def test_both_sides_of_all_revisions_are_built_and_their_folders_printed(
     built: Calls, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["build"]) == 0
@@ -45,10 +45,13 @@ def test_both_sides_of_both_revisions_are_built_and_their_folders_printed(
         ("2025-12", ("2025-12 a", "2025-12 b"), "cpu"),
         ("2026-05", (), "cpu"),
         ("2026-05", ("2026-05 a", "2026-05 b"), "cpu"),
+        ("2026-07", (), "cpu"),
+        ("2026-07", ("2026-07 a", "2026-07 b"), "cpu"),
     ]
     assert capsys.readouterr().out.split() == [
         *("/builds/2025-12-1", "/builds/2025-12-2"),
         *("/builds/2026-05-3", "/builds/2026-05-4"),
+        *("/builds/2026-07-5", "/builds/2026-07-6"),
     ]
 
 

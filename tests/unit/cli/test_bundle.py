@@ -29,7 +29,7 @@ def packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return asked
 
 
-def test_a_run_of_both_matrices_on_both_revisions_is_packed_for_a_machine_like_this_one(
+def test_a_run_of_both_matrices_on_all_revisions_is_packed_for_a_machine_like_this_one(
     packed: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["bundle", "--backend", "cuda"]) == 0
@@ -37,9 +37,9 @@ def test_a_run_of_both_matrices_on_both_revisions_is_packed_for_a_machine_like_t
         "path": Path("sdcpp-cuda.pyz"),
         "arguments": [
             *("verify", "--compact", "--backend", "cuda", "--matrix", "quick", "--matrix", "full"),
-            *("--revision", "2025-12", "--revision", "2026-05"),
+            *("--revision", "2025-12", "--revision", "2026-05", "--revision", "2026-07"),
         ],
-        "revisions": ["2025-12", "2026-05"],
+        "revisions": ["2025-12", "2026-05", "2026-07"],
         "python": HERE,
         "platforms": [],
         "omit": [],

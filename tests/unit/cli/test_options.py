@@ -34,11 +34,11 @@ def test_revisions_are_the_named_ones_or_the_default_or_the_checkout(
         names("--checkout", str(tmp_path / "nowhere"))
 
 
-def test_one_revision_is_the_newest_unless_another_is_named(parser: argparse.ArgumentParser) -> None:
+def test_one_revision_is_upstreams_newest_unless_another_is_named(parser: argparse.ArgumentParser) -> None:
     options.add_revision(parser)
-    assert parser.parse_args([]).revision == options.REVISIONS[-1]
+    assert parser.parse_args([]).revision == options.UPSTREAM
     assert parser.parse_args(["--revision", "0.2.9"]).revision == "0.2.9"
-    assert f"default: {options.REVISIONS[-1]}" in parser.format_help()
+    assert f"default: {options.UPSTREAM}" in parser.format_help()
 
 
 def test_a_side_is_one_of_three(parser: argparse.ArgumentParser, capsys: pytest.CaptureFixture[str]) -> None:

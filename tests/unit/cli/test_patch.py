@@ -48,7 +48,7 @@ def test_the_state_is_shown_for_each_revision_and_a_conflict_with_its_hunk(
 ) -> None:
     assert main(["patch", "state"]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert lines == [["2025-12", "fix", "applies"], ["2026-05", "fix", "applies"]]
+    assert lines == [[name, "fix", "applies"] for name in ("2025-12", "2026-05", "2026-07")]
     conflicts.add("2025-12")
     assert main(["patch", "state"]) == PatchConflict.exit_code
     assert "a hunk [x]" in capsys.readouterr().out
