@@ -36,6 +36,8 @@ MODELS = "models"
 SHADERS = "shaders"
 #: Source trees of revisions, each with the workspace in which it is built.
 TREES = "trees"
+#: Copies of upstream's repositories, and the commits of upstream that were judged.
+UPSTREAM = "upstream"
 #: How many seconds to wait for another process that is creating the same entry: longer than a slow build.
 PATIENCE = 3600.0
 #: For how many seconds after its last use an entry is not evicted.

@@ -58,13 +58,21 @@ class Git:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Mirrored:
+    """A commit of upstream's own repository, with its submodules. The cache keeps copies of these repositories."""
+
+    url: str
+    commit: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Folder:
     """A folder of the user, with its uncommitted changes. It is only read."""
 
     path: Path
 
 
-Origin = Sdist | Git | Folder
+Origin = Sdist | Git | Mirrored | Folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

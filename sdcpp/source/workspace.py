@@ -14,7 +14,8 @@ from sdcpp import cache, git, process
 from sdcpp.errors import HeaderUnsupported, NetworkUnavailable, SourceInvalid
 from sdcpp.git import Repository, users_environment
 from sdcpp.source import sdist
-from sdcpp.source.revision import Folder, Git, Revision, Sdist, generation
+from sdcpp.source.mirror import Mirror
+from sdcpp.source.revision import Folder, Git, Mirrored, Revision, Sdist, generation
 
 #: A part of the name of every workspace. Raise it when workspaces are created in another way.
 LAYOUT = 1
@@ -27,7 +28,7 @@ class Tree:
     """A workspace. Patched and unpatched states are checked out in its folder ``path``, one after the other.
 
     ``base`` is the commit of the unpatched state in the repository of the workspace. The last call of
-    ``sdcpp.patching.series.prepare`` decides which state is checked out.
+    ``sdcpp.patching.prepared.prepare`` decides which state is checked out.
     """
 
     revision: Revision
@@ -87,6 +88,8 @@ def _create(revision: Revision, path: Path) -> None:
         sdist.unpack(sdist.download(origin), origin.folder, path)
     elif isinstance(origin, Git):
         _clone(origin, path)
+    elif isinstance(origin, Mirrored):
+        Mirror(url=origin.url).export(origin.commit, path)
     if isinstance(origin, Folder):
         repository.create()
         base = _snapshot(origin.path, repository)
