@@ -11,6 +11,7 @@ from sdcpp.building import sanitizer
 from sdcpp.machine import backends
 from sdcpp.patching import series
 from sdcpp.patching.patch_file import Patch
+from sdcpp.patching.state import find_states, patches_to_apply
 from sdcpp.source.workspace import workspace
 
 RESUMES = True
@@ -53,7 +54,7 @@ def main(arguments: argparse.Namespace) -> int:
         for side in options.SIDES[arguments.side]:
             patches: tuple[Patch, ...] = ()
             if side == "patched":
-                patches = series.patches_to_apply(series.states(tree, series.load()))
+                patches = patches_to_apply(find_states(tree, series.load()))
             made = builds.build(tree, patches, arguments.backend, options=entries, jobs=arguments.jobs)
             console.out.print(str(made.folder), markup=False)
     return 0

@@ -22,7 +22,7 @@ class Expectation:
 
     There are several verdicts where the outcome depends on the contents of uninitialised memory; PASS may be one of
     them. ``where`` maps dimensions to shell wildcards; a dimension that a case does not have is the empty string. An
-    entry with ``without_patch`` matches only builds without a patch of that name (a shell wildcard).
+    entry with ``without_patch`` matches only builds without a patch of that name.
     """
 
     revisions: Sequence[str]
@@ -47,7 +47,7 @@ class Expectation:
             _fits(revision, tuple(self.revisions))
             and _fits(backend, tuple(self.backends))
             and _fits(case, tuple(self.cases))
-            and not any(fnmatchcase(patch, self.without_patch) for patch in patches)
+            and self.without_patch not in patches
             and all(_fits(dimensions.get(name, ""), tuple(patterns)) for name, patterns in self.where.items())
         )
 

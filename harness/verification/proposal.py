@@ -15,12 +15,11 @@ from harness.verification.sides import RunSpec, build_under_test, revision_argum
 from sdcpp import console
 from sdcpp.building import build
 from sdcpp.errors import BuildFailed, NothingTried
-from sdcpp.patching import series
 from sdcpp.patching.patch_file import Patch, hunks
-from sdcpp.patching.series import State
-from sdcpp.source import checkout, workspace
+from sdcpp.patching.state import State, conflict_error, find_states, patches_to_apply
+from sdcpp.source import checkout, upstream, workspace
 from sdcpp.source.checkout import Checkout
-from sdcpp.source.revision import Revision
+from sdcpp.source.revision import Mirrored, Revision
 from sdcpp.source.workspace import Tree
 
 BEFORE, AFTER = "before", "after"
@@ -30,18 +29,24 @@ BEFORE, AFTER = "before", "after"
 class Proposal:
     """Two states of a source, ``before`` and ``after`` a change: each a tree and the patches to apply to it.
 
-    ``again`` has the arguments of ``sdcpp verify`` that name the change. ``facts`` describe it:
+    ``name`` is the name of the source, and ``labels`` are those of the states in tables. ``again`` has the arguments of
+    ``sdcpp verify`` that name the change. ``facts`` describe it:
 
     - "before" and "after": a description of each state;
     - "commits": the commits or patches of the change as (id, subject), the newest first;
     - "uncommitted": the names of files with uncommitted changes;
     - "files": the changed files as (name, lines added, lines removed); the numbers are None for a binary file.
+
+    For a change of upstream's repository, "compare" is the address of a page that shows it, or "", and "bisect" has the
+    arguments of the command that finds the commit that broke a case.
     """
 
     before: tuple[Tree, Sequence[Patch]]
     after: tuple[Tree, Sequence[Patch]]
+    name: str
     again: Sequence[str]
     facts: Mapping[str, Any]
+    labels: tuple[str, str] = (BEFORE, AFTER)
 
 
 def of_checkout(folder: Path, base: str | None = None) -> Proposal:
@@ -52,6 +57,7 @@ def of_checkout(folder: Path, base: str | None = None) -> Proposal:
     return Proposal(
         before=(found.before, ()),
         after=(found.after, ()),
+        name=found.after.revision.name,
         again=("--checkout", str(folder), *(("--merge-base", base) if base else ())),
         facts={
             "before": f"{found.base}: merge base with {found.upstream}",
@@ -69,20 +75,21 @@ def of_patches(wanted: Revision, patches: Sequence[Patch]) -> Proposal:
     Raises PatchConflict, with the hunk, for a patch that does not apply, and NothingTried if no patch changes anything.
     """
     tree = workspace.workspace(wanted)
-    states = series.states(tree, patches)
+    states = find_states(tree, patches)
     for state in states:
         console.note(f"   patch {state.patch.name}: {state.state.value} {state.detail}".rstrip())
-    applied = series.patches_to_apply(states)
+    for state in states:
+        if state.state is State.CONFLICTS:
+            raise conflict_error(tree, state.patch, state.detail)
+    applied = patches_to_apply(states)
     if not applied:
         why = "; ".join(f"{state.patch.name}: {state.state.value}, {state.detail}" for state in states)
         raise NothingTried(f"nothing to compare on {wanted.name}", why, "choose another --revision")
-    for state in states:
-        if state.state is State.CONFLICTS:
-            raise series.conflict_error(tree, state.patch, state.detail)
     origin = f"{wanted.title} ({wanted.name})"
     return Proposal(
         before=(tree, ()),
         after=(tree, applied),
+        name=wanted.name,
         again=(
             *(word for patch in patches for word in ("--patch", str(patch.path))),
             *revision_arguments(wanted),
@@ -95,6 +102,41 @@ def of_patches(wanted: Revision, patches: Sequence[Patch]) -> Proposal:
             "files": _counts(applied),
         },
     )
+
+
+def of_upstream(before: Revision, after: Revision) -> Proposal:
+    """Return the change from a revision to one of upstream's repository.
+
+    ``before`` is another revision of that repository or a named one. Raises NothingTried if both are the same commit,
+    and what fetching raises.
+    """
+    old, new = str(before.commit or before.fork_of), str(after.commit)
+    if before.commit == after.commit:
+        raise NothingTried(
+            "nothing to compare: both states are the same commit", new, "give another commit to compare with"
+        )
+    mirrored = isinstance(before.origin, Mirrored)
+    return Proposal(
+        before=(workspace.workspace(before), ()),
+        after=(workspace.workspace(after), ()),
+        name="upstream",
+        labels=(_dated(before) if mirrored else before.name, _dated(after)),
+        again=("--upstream", new, *(("--merge-base", old) if mirrored else ("--revision", before.name))),
+        facts={
+            "before": f"upstream {_dated(before)}" if mirrored else f"{before.title} ({before.name})",
+            "after": f"upstream {_dated(after)}",
+            "commits": [[commit, subject] for commit, _, subject in upstream.commits(old, new)],
+            "uncommitted": [],
+            "files": [],
+            "compare": upstream.compare_url(old, new),
+            "bisect": ["sdcpp", "bisect", "--upstream", "--good", old, "--bad", new],
+        },
+    )
+
+
+def _dated(wanted: Revision) -> str:
+    """Return the first digits of a commit of upstream with its date."""
+    return f"{wanted.short_commit} ({wanted.date})"
 
 
 def _counts(patches: Sequence[Patch]) -> list[list[Any]]:
@@ -124,19 +166,21 @@ def build_sides(
             "no case is selected", ", ".join(spec.select), "give another --case; --list shows the cases"
         )
     found: list[BuildUnderTest] = []
-    for label, (tree, patches) in ((BEFORE, proposal.before), (AFTER, proposal.after)):
-        console.note(f"== {label}: {proposal.facts[label]}")
+    states = ((BEFORE, proposal.before), (AFTER, proposal.after))
+    for label, (state, (tree, patches)) in zip(proposal.labels, states, strict=True):
+        console.note(f"== {state}: {proposal.facts[state]}")
         try:
             made = build.build(tree, patches, spec.backend, options=spec.options)
         except BuildFailed as error:
-            where = "with the change" if label == AFTER else "the base, without the change"
+            where = "with the change" if state == AFTER else "the base, without the change"
             raise BuildFailed(f"{error.what} {where}", error.subject, error.remedy) from error
         again = spec.rerun_command(*proposal.again)
         lacks = dict(tree.revision.lacks)
-        side = build_under_test(
-            made, label, spec, block_quantiser, patched=label == AFTER, again=again, lacks=lacks
+        under_test = build_under_test(
+            made, label, spec, block_quantiser, patched=state == AFTER, again=again, lacks=lacks
         )
-        found.append(replace(side, baseline=f"{tree.revision.name} {BEFORE}"))
+        side = replace(under_test.side, label=f"{proposal.name} {label}", revision=proposal.name)
+        found.append(replace(under_test, side=side, baseline=f"{proposal.name} {proposal.labels[0]}"))
     contents = {side.build.record.get("content") for side in found}
     same = len(found[0].cases) if len(contents) == 1 and None not in contents else 0
     if same:

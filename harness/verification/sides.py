@@ -27,8 +27,8 @@ from sdcpp.binding.build_folder import Build
 from sdcpp.building import build, sanitizer
 from sdcpp.errors import LibraryUnusable
 from sdcpp.machine import backends
-from sdcpp.patching import series
 from sdcpp.patching.patch_file import Patch
+from sdcpp.patching.state import find_states, patches_to_apply
 from sdcpp.process import quoted
 from sdcpp.source import workspace
 from sdcpp.source.revision import Folder, Revision
@@ -139,10 +139,10 @@ def build_sides(
     """
     console.note(f"== {revision.name}: {revision.title}")
     tree = workspace.workspace(revision)
-    states = series.states(tree, patches)
+    states = find_states(tree, patches)
     for state in states:
         console.note(f"   patch {state.patch.name}: {state.state.value}")
-    applied = series.patches_to_apply(states)
+    applied = patches_to_apply(states)
     builds = []
     for label in spec.sides:
         made = build.build(tree, applied if label == "patched" else (), spec.backend, options=spec.options)

@@ -21,8 +21,8 @@ from sdcpp.binding.declarations import Header
 from sdcpp.building import cmake
 from sdcpp.errors import BuildFailed, LayoutMismatch
 from sdcpp.machine import backends, toolchain
-from sdcpp.patching import series
-from sdcpp.patching.series import Patch, Prepared
+from sdcpp.patching.patch_file import Patch
+from sdcpp.patching.prepared import Prepared, prepare
 from sdcpp.process import run
 from sdcpp.source import workspace
 from sdcpp.source.workspace import Tree
@@ -91,7 +91,7 @@ def build(
         def make(partial: Path) -> None:
             with cache.lock(tree.path):
                 start = time.monotonic()
-                prepared = series.prepare(tree, patches)
+                prepared = prepare(tree, patches)
                 record = _make(prepared, objects, partial, name=name, options=options, jobs=jobs)
             record |= {"identity": identity, "tools": tools, "seconds": round(time.monotonic() - start, 1)}
             (partial / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
@@ -119,7 +119,7 @@ def program(tree: Tree, *, jobs: int | None = None) -> Path:
     options, tools = {_PROGRAM_OPTION: "ON"}, toolchain.describe("cpu")
     maker = cmake.Project(source=project.ROOT, folder=_objects(tree, "cpu", options, tools))
     with cache.lock(tree.path):
-        prepared = series.prepare(tree, ())
+        prepared = prepare(tree, ())
         folder = Path(tree.revision.program).parent if tree.revision.program else Path("examples", "cli")
         recipe = prepared.path / folder / "CMakeLists.txt"
         found = (

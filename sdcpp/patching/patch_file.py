@@ -1,4 +1,9 @@
-"""Read a patch file: its message, its trailers and its hunks."""
+"""Read a patch file: its message, its notes and its hunks.
+
+A file of patches/ is what ``git format-patch`` writes, with notes after the line ``---``. git ignores the text between
+this line and the diff. The message before the line is for upstream. The notes are for this project: header lines such
+as ``Revisions:``, an empty line, and text.
+"""
 
 from __future__ import annotations
 
@@ -17,17 +22,33 @@ from sdcpp.os_errors import reason
 
 #: The line at which the diff begins for git am (patchbreak in git's mailinfo.c).
 _BREAK = re.compile(rb"^(?:---[ \t]*\n|--- [^ ]|diff -|Index: )", re.MULTILINE)
+#: The first line of the diff itself.
+_DIFF = re.compile(rb"^(?:diff -|Index: |--- [^ \n])", re.MULTILINE)
 _HUNK = re.compile(r"@@ -(\d+)(?:,(\d+))? \+\d+(?:,(\d+))? @@")
 _TRAILER = re.compile(r"([A-Za-z][A-Za-z-]*): (\S.*)")
+_FIXES = re.compile(r"([\w-]+)/(\S+@\w+) ([A-Z_]+)")
+#: The header lines of the notes.
+NOTES = ("Revisions", "Upstream-Status", "Fixes", "Untested")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fix:
+    """A case that a patch fixes: the base model, ``CASE@MODE``, and the verdict without the patch."""
+
+    base: str
+    case: str
+    verdict: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patch:
-    """A patch.
+    """A patch, or one form of a patch of the series.
 
-    ``name`` is the name of its file without the suffix. ``body`` is its message without the subject and the trailers.
-    ``revisions`` are the names of the revisions and generations that it is for; if there are none, it is for all.
-    ``files`` are the files that it changes. ``mail`` is the input for ``git am``, ``diff`` the input for ``git apply``.
+    ``name`` is the name of the patch; all forms of a patch have the same. ``sha256`` is that of ``diff``. ``body`` is
+    the message without the subject and the trailers. ``revisions`` are the names of the revisions and generations that
+    it is for; if there are none, it is for all. ``fixes`` are cases that fail without it, or if there are none,
+    ``untested`` may say why. ``notes`` is the text after ``---``. ``files`` are the files that it changes. ``mail`` is
+    the input for ``git am``, ``diff`` the input for ``git apply``.
     """
 
     name: str
@@ -35,20 +56,26 @@ class Patch:
     sha256: str
     subject: str
     body: str
+    notes: str
     upstream_status: str | None
     revisions: tuple[str, ...]
+    fixes: tuple[Fix, ...]
+    untested: str
     files: tuple[str, ...]
     mail: bytes = field(repr=False)
     diff: bytes = field(repr=False)
 
     @property
     def content_key(self) -> tuple[object, ...]:
-        """A key that is equal for patches with the same message and the same hunks; line numbers do not count."""
+        """A key that is equal for patches with the same message and the same hunks.
+
+        Notes and line numbers do not count.
+        """
         change = [
             (hunk.old, hunk.new, hunk.text.partition("\n")[2])
             for hunk in hunks(self.diff.decode("utf-8", "surrogateescape"))
         ]
-        return self.subject, self.body, self.upstream_status, self.revisions, self.files, tuple(change)
+        return self.subject, self.body, self.files, tuple(change)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,9 +97,10 @@ class Hunk:
         return self.old or self.new or ""
 
 
-def read(path: Path) -> Patch:
+def read(path: Path, name: str = "") -> Patch:
     """Return the patch in a file that ``git format-patch`` or ``git diff`` wrote; see ``parse``.
 
+    ``name`` is the name of the patch, by default that of the file without the suffix.
     Raises SeriesInvalid if the file cannot be read or changes nothing.
     """
     try:
@@ -80,19 +108,19 @@ def read(path: Path) -> Patch:
         content = path.read_bytes()
     except OSError as error:
         raise SeriesInvalid(f"patch cannot be read ({reason(error)})", path, "check the path") from error
-    return parse(content, path)
+    return parse(content, path, name)
 
 
-def parse(content: bytes, path: Path) -> Patch:
+def parse(content: bytes, path: Path, name: str = "") -> Patch:
     """Return the patch with this content; ``path`` is its file, which need not exist.
 
-    The trailer ``Revisions:`` lists names of revisions and generations, such as ``generation A``, separated by commas.
-    Without this trailer, or with ``all``, the patch is for every revision. The trailer ``Upstream-Status:`` says
-    whether the patch was submitted upstream.
+    The header lines of the notes may also be trailers of the message. ``Revisions:`` lists names of revisions and
+    generations, such as ``generation A``, separated by commas. Without it, or with ``all``, the patch is for every
+    revision. ``Upstream-Status:`` says whether the patch was submitted upstream. Each ``Fixes: BASE/CASE@MODE VERDICT``
+    names a case that has this verdict without the patch and passes with it. ``Untested:`` says why no case shows it.
 
-    Raises SeriesInvalid if the patch changes nothing.
+    Raises SeriesInvalid if the patch changes nothing, or if a ``Fixes:`` line has another form.
     """
-    sha256 = hashlib.sha256(content).hexdigest()
     if content.count(b"\r\n") == content.count(b"\n"):  # every line: an editor or a mail program changed them
         content = content.replace(b"\r\n", b"\n")
     message = email.message_from_bytes(content, policy=email.policy.compat32)
@@ -106,23 +134,39 @@ def parse(content: bytes, path: Path) -> Patch:
         text, subject = content, path.name
         mail = _mail_header(subject).encode() + content
     start = _BREAK.search(text)
-    if start is None:
+    first = start and _DIFF.search(text, start.start())
+    if start is None or first is None:
         raise SeriesInvalid("patch changes nothing", path, "give a file made by git format-patch or git diff")
-    diff = text[start.start() :]
+    diff = text[first.start() :]
     body, trailers = _split_message(text[: start.start()].decode("utf-8", "replace"))
-    revisions = tuple(" ".join(item.split()) for item in trailers.get("Revisions", "all").split(","))
+    notes = text[start.end() : max(start.end(), first.start())].decode("utf-8", "replace").strip()
+    lines = [*trailers, *_trailers(notes.partition("\n\n")[0])]
+    header = {key: value for key, value in lines if key in NOTES}
+    revisions = tuple(" ".join(item.split()) for item in header.get("Revisions", "all").split(","))
     return Patch(
-        name=path.stem,
+        name=name or path.stem,
         path=path,
-        sha256=sha256,
+        sha256=hashlib.sha256(diff).hexdigest(),
         subject=subject,
         body=body,
-        upstream_status=trailers.get("Upstream-Status"),
+        notes=notes,
+        upstream_status=header.get("Upstream-Status"),
         revisions=() if revisions == ("all",) else revisions,
+        fixes=tuple(_fix(value, path) for key, value in lines if key == "Fixes"),
+        untested=header.get("Untested", ""),
         files=tuple(dict.fromkeys(_changed_files(diff.decode("utf-8", "replace")))),
         mail=mail,
         diff=diff,
     )
+
+
+def _fix(text: str, path: Path) -> Fix:
+    match = _FIXES.fullmatch(text)
+    if match is None:
+        raise SeriesInvalid(
+            f"the line `Fixes: {text}` names no case", path, "write Fixes: BASE/CASE@MODE VERDICT"
+        )
+    return Fix(base=match[1], case=match[2], verdict=match[3])
 
 
 # The package unidiff rejects valid diffs of files with " b/" in their names, and does not keep the @@ lines of hunks.
@@ -169,11 +213,15 @@ def _mail_header(subject: str) -> str:
     )
 
 
-def _split_message(text: str) -> tuple[str, dict[str, str]]:
+def _split_message(text: str) -> tuple[str, list[tuple[str, str]]]:
     """Return the body and the trailers of a commit message without its subject."""
     paragraphs = re.split(r"\n\s*\n", text.strip())
-    unfolded = re.sub(r"\n[ \t]+", " ", paragraphs[-1])
+    trailers = _trailers(paragraphs[-1])
+    return "\n\n".join(paragraphs[:-1]) if trailers else text.strip(), trailers
+
+
+def _trailers(paragraph: str) -> list[tuple[str, str]]:
+    """Return the lines ``KEY: VALUE`` of a paragraph, or none if a line has another form."""
+    unfolded = re.sub(r"\n[ \t]+", " ", paragraph)
     matches = [_TRAILER.fullmatch(line.strip()) for line in unfolded.split("\n")]
-    if not all(matches):
-        return text.strip(), {}
-    return "\n\n".join(paragraphs[:-1]), {match[1]: match[2] for match in matches if match}
+    return [(match[1], match[2]) for match in matches if match] if all(matches) else []

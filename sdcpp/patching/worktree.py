@@ -1,9 +1,9 @@
 """Turn the files of ``patches/`` into commits of a working tree, and export the commits back to files.
 
 Each commit has the name of its file in a trailer ``Patch-Filename:``, which amending and rebasing keep. The export
-removes the trailer. git writes each file from its commit alone, so that a second export changes nothing. If a commit
-differs from its file only in line numbers, the file stays unchanged. Otherwise a patch for several revisions would
-change with the revision of the working tree.
+removes the trailer. Message and diff come from the commit alone, and the notes from the file that there was before, so
+that a second export changes nothing. If a commit differs from its file only in line numbers, the file stays unchanged.
+Otherwise a patch for several revisions would change with the revision of the working tree.
 """
 
 from __future__ import annotations
@@ -19,15 +19,17 @@ from sdcpp.errors import OutputRefused, SeriesInvalid
 from sdcpp.git import Repository
 from sdcpp.patching import patch_file, series
 from sdcpp.patching.patch_file import Patch
-from sdcpp.patching.series import PatchState, State
+from sdcpp.patching.state import PatchState, State, conflict_error, find_states
 from sdcpp.source.workspace import BASE, Tree
 
 #: The trailer that names a commit's file.
 TRAILER = "Patch-Filename"
 #: The git setting of a working tree that has the names of the patch files that its commits come from.
 _STARTED = "sdcpp.started"
+#: The git setting of a working tree that has the name of its revision.
+_REVISION = "sdcpp.revision"
 #: One line of context is the minimum for git am. The other options make the file depend on the commit alone.
-_FORMAT = ("--zero-commit", "--no-signature", "--full-index", "--no-numbered", "--unified=1", "--stat=80")
+_FORMAT = ("--zero-commit", "--no-signature", "--full-index", "--no-numbered", "--unified=1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,10 +51,10 @@ def start(tree: Tree, patches: Iterable[Patch], folder: Path) -> list[Patch]:
         raise OutputRefused(
             "exists already and is not an empty folder", folder, "give a folder that is new or empty"
         )
-    states = series.states(tree, patches)
+    states = find_states(tree, patches)
     for state in states:
-        if state.state is State.CONFLICTS:
-            raise series.conflict_error(tree, state.patch, state.detail)
+        if state.state is State.CONFLICTS and state.required:
+            raise conflict_error(tree, state.patch, state.detail)
     atomic_write.ensure_folder(folder)
     try:
         return _commit_patches(tree, states, folder)
@@ -71,27 +73,30 @@ def _commit_patches(tree: Tree, states: Iterable[PatchState], folder: Path) -> l
             "-c", allow, "fetch", "--quiet", "--no-tags", tree.repository.folder, f"{tree.base}:{BASE}"
         )
     repository.check_git("checkout", "--quiet", "-B", "series", BASE)
+    repository.check_git("config", _REVISION, tree.revision.name)
     applied = [state.patch for state in states if state.state is State.APPLIES]
     for patch in applied:
         mail = repository.folder / "mail"
         mail.write_bytes(patch.mail)
         done = repository.git("am", "--quiet", "--keep-cr", "--no-3way", "--whitespace=nowarn", mail)
         if done.status:
-            raise series.conflict_error(tree, patch, f"git am says: {(done.errors or done.output).strip()}")
+            raise conflict_error(tree, patch, f"git am says: {(done.errors or done.output).strip()}")
         mail.unlink()
         repository.check_git(
-            "commit", "--quiet", "--amend", "--no-edit", "--trailer", f"{TRAILER}: {patch.path.name}"
+            "commit", "--quiet", "--amend", "--no-edit", "--trailer", f"{TRAILER}: {_file_name(patch)}"
         )
-        repository.check_git("config", "--add", _STARTED, patch.path.name)
+        repository.check_git("config", "--add", _STARTED, _file_name(patch))
     return applied
 
 
 def export(folder: Path, patches: Path) -> Exported:
     """Write the commits of a working tree to files in the folder ``patches``, and update its file ``series``.
 
-    ``folder`` is a working tree that ``start`` created. A commit without the trailer gets a file name from its subject.
-    If a patch that the working tree was started with has no commit any more, its file is removed. Patches for other
-    revisions keep their positions in ``series``.
+    ``folder`` is a working tree that ``start`` created. A commit without the trailer gets a file name from its subject
+    and from the revision. The notes of a new file are the trailers of the commit that belong there, such as
+    ``Fixes:``. If a patch that the working tree was started with has no commit any more, its file is removed. Files
+    for other revisions stay as they are.
+
     Raises SeriesInvalid, before anything is written, if ``start`` did not create the folder, if it has uncommitted
     changes, or if two commits have the same file name.
     """
@@ -104,55 +109,79 @@ def export(folder: Path, patches: Path) -> Exported:
         raise SeriesInvalid(
             "the folder has uncommitted changes", folder, "commit or discard them, then export again"
         )
-    listed = series.file_names(patches)
+    revision = repository.git("config", "--get", _REVISION).output.strip()
     started = set(repository.git("config", "--get-all", _STARTED).output.split())
     exported: dict[str, Patch] = {}
     for commit in repository.check_git("rev-list", "--reverse", "--no-merges", f"{BASE}..HEAD").split():
         mail = repository.check_git("format-patch", "-1", "--stdout", *_FORMAT, commit)
-        name, text = _without_trailer(mail)
+        name, content = _file(mail, patches, revision)
         if name in exported:
             raise SeriesInvalid(
                 f"two commits have the file name {name}",
                 folder,
                 f"squash the two commits, or change the {TRAILER}: line of one",
             )
-        exported[name] = patch_file.parse(text.encode("utf-8", "surrogateescape"), patches / name)
-    unchanged = tuple(
-        name for name, patch in exported.items() if name in listed and _equals_file(patch, patches)
-    )
+        path = patches / name
+        exported[name] = patch_file.parse(content.encode("utf-8", "surrogateescape"), path, path.parent.name)
+    unchanged = tuple(name for name, patch in exported.items() if _equals_file(patch))
     written = tuple(name for name in exported if name not in unchanged)
-    removed = tuple(name for name in listed if name in started and name not in exported)
+    removed = tuple(name for name in sorted(started) if name not in exported and (patches / name).is_file())
     for name in written:
-        atomic_write.write(patches / name, exported[name].mail)
+        atomic_write.ensure_folder(exported[name].path.parent)
+        atomic_write.write(exported[name].path, exported[name].mail)
     for name in removed:
-        (patches / name).unlink(missing_ok=True)
-    order = _merge_order([name for name in listed if name not in removed], list(exported))
-    path = patches / "series"
-    lines = path.read_text(encoding="utf-8").splitlines()
-    comments = [line for line in lines if line.startswith("#") or not line.strip()]
-    if order != list(listed):
-        atomic_write.write(path, "\n".join([*comments, *order, ""]))
+        (patches / name).unlink()
+        if not any((patches / name).parent.iterdir()):
+            (patches / name).parent.rmdir()
+    _write_order(patches, [patch.name for patch in exported.values()])
     repository.git("config", "--unset-all", _STARTED)
     for name in exported:
         repository.check_git("config", "--add", _STARTED, name)
     return Exported(written=written, removed=removed, unchanged=unchanged)
 
 
-def _without_trailer(mail: str) -> tuple[str, str]:
-    """Return the file name of an exported commit, and its mail without the trailer that has the file name."""
-    message, line, rest = mail.partition("\n---\n")
-    trailer = re.search(rf"^{TRAILER}: (\S+)\n?", f"{message}\n", re.MULTILINE)
-    if trailer:
-        message = (message + "\n").replace(trailer[0], "", 1).removesuffix("\n")
-        return trailer[1], f"{message}{line}{rest}\n"
+def _file_name(patch: Patch) -> str:
+    """Return the name of the file of a patch in ``patches/``, with its folder."""
+    return f"{patch.name}/{patch.path.name}"
+
+
+def _file(mail: str, patches: Path, revision: str) -> tuple[str, str]:
+    """Return the file name of an exported commit, and the content of the file: message, notes and diff."""
+    message, _, rest = mail.partition("\n---\n")
+    text, trailers = _without_trailers(message)
     subject = re.search(r"^Subject: \[PATCH\] (?:[^:\n]*: )?(.*)", mail, re.MULTILINE)
     words = re.findall(r"[a-z0-9]+", subject[1].lower() if subject else "")
-    return "-".join(words[:5]) + ".patch", f"{mail}\n"
+    name = trailers.pop(TRAILER, f"{'-'.join(words[:5])}/{revision}.patch")
+    if (patches / name).is_file():
+        notes = patch_file.read(patches / name).notes
+    else:
+        header = {"Revisions": revision, "Upstream-Status": "Pending"} | trailers
+        notes = "\n".join(f"{key}: {value}" for key, value in header.items())
+    return name, f"{text}\n\n---\n{notes}\n\n{rest[rest.index('diff --git ') :]}\n"
 
 
-def _equals_file(patch: Patch, patches: Path) -> bool:
-    """Return whether an exported patch and its file in ``patches`` differ in line numbers and hashes at most."""
-    return patch_file.read(patches / patch.path.name).content_key == patch.content_key
+def _without_trailers(message: str) -> tuple[str, dict[str, str]]:
+    """Return a message without the trailers that are not for upstream, and these trailers."""
+    text, _, last = message.rstrip().rpartition("\n\n")
+    pattern = re.compile(rf"^({'|'.join((TRAILER, *patch_file.NOTES))}): (.*(?:\n[ \t].*)*)\n?", re.MULTILINE)
+    rest = pattern.sub("", f"{last}\n").strip()
+    return f"{text}\n\n{rest}".rstrip(), {match[1]: match[2] for match in pattern.finditer(f"{last}\n")}
+
+
+def _equals_file(patch: Patch) -> bool:
+    """Return whether an exported patch and its file differ in line numbers and hashes at most."""
+    return patch.path.is_file() and patch_file.read(patch.path).content_key == patch.content_key
+
+
+def _write_order(patches: Path, exported: Sequence[str]) -> None:
+    """Update the file ``series``: the names in ``exported`` have this order, patches without a file are left out."""
+    path = patches / "series"
+    listed = series.names(patches)
+    order = _merge_order([name for name in listed if (patches / name).is_dir()], exported)
+    if order != list(listed):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        comments = [line for line in lines if line.startswith("#") or not line.strip()]
+        atomic_write.write(path, "\n".join([*comments, *order, ""]))
 
 
 def _merge_order(listed: Sequence[str], exported: Sequence[str]) -> list[str]:

@@ -10,6 +10,7 @@ import pytest
 from harness.cases.build_under_test import BuildUnderTest
 from sdcpp import cache
 from sdcpp.patching import series
+from sdcpp.patching.state import find_states
 from sdcpp.source import revision, workspace
 from tests import installed_sdcpp
 from tests.installed_sdcpp import InstalledSdcpp
@@ -26,7 +27,7 @@ def sdcpp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InstalledSdcpp]:
 
 
 def test_the_state_of_every_patch_is_shown(sdcpp: InstalledSdcpp) -> None:
-    found = series.states(workspace.workspace(revision.find("2026-05")), series.load())
+    found = find_states(workspace.workspace(revision.find("2026-05")), series.load())
     shown = sdcpp.run("patch", "state", "--revision", "2026-05").stdout.splitlines()
     assert [line.split()[1] for line in shown] == [state.patch.name for state in found]
 

@@ -94,7 +94,7 @@ def test_the_packed_files_are_those_of_the_checkout(sdcpp: InstalledSdcpp) -> No
         (["mutants", "--list"], "alpha-ignored"),
         (["history", "--list"], "run 20"),
         (["doctor"], "cpu: ready"),
-        (["patch", "lint"], f"{len(series.file_names())} patches"),
+        (["patch", "lint"], f"{len(series.names())} patches"),
         (["build", "--help"], "sdcpp build"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -130,7 +130,7 @@ def test_a_bundle_is_packed_from_the_installed_files(sdcpp: InstalledSdcpp) -> N
     sdcpp.python(PACK)
     program = sdcpp.folder / "elsewhere" / "packed.pyz"
     run = f"import subprocess, sys; sys.exit(subprocess.call([sys.executable, {str(program)!r}, 'patch', 'lint']))"
-    assert f"{len(series.file_names())} patches" in sdcpp.python(run).stdout
+    assert f"{len(series.names())} patches" in sdcpp.python(run).stdout
 
 
 @pytest.mark.parametrize(

@@ -26,4 +26,4 @@ def add_arguments(_: argparse.ArgumentParser) -> None:
 def main(_: argparse.Namespace) -> int:
     """Run the command."""
     lint.require_rules()
-    return state.show([revision.find(name) for name in options.REVISIONS])
+    return state.show([revision.find(name) for name in options.REVISIONS], folder=None)

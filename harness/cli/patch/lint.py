@@ -33,4 +33,4 @@ def require_rules() -> None:
     complaints = series.lint()
     if complaints:
         raise SeriesInvalid("\n".join(complaints), project.PATCHES, "CONTRIBUTING.md has the rules")
-    console.out.print(f"{len(series.file_names())} patches follow the rules")
+    console.out.print(f"{len(series.names())} patches follow the rules")

@@ -14,7 +14,7 @@ examples
 COMMANDS = {
     "state": Command(
         module="harness.cli.patch.state",
-        summary="show whether each patch applies, conflicts or is not needed",
+        summary="show whether each patch applies, conflicts or is no longer needed",
     ),
     "start": Command(
         module="harness.cli.patch.start", summary="make a working tree that has the patches as commits"

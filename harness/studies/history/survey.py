@@ -13,7 +13,7 @@ from sdcpp import atomic_write, console, project
 from sdcpp.binding import abi_check
 from sdcpp.building import finished
 from sdcpp.errors import FileInvalid, HeaderUnsupported, LayoutMismatch
-from sdcpp.patching import series
+from sdcpp.patching.state import find_states
 from sdcpp.source import workspace
 from sdcpp.source.revision import Revision
 
@@ -44,7 +44,7 @@ def examine(wanted: Revision) -> SurveyedSdist:
         binding = asdict(abi_check.check_abi(tree.path))
     except (HeaderUnsupported, LayoutMismatch) as error:
         unbound = str(error)
-    states = series.states(tree, run.patches())
+    states = find_states(tree, run.patches())
     return SurveyedSdist(
         revision=wanted.name,
         tree=tree.base,

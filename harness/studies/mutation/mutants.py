@@ -21,6 +21,7 @@ from pathlib import Path
 from sdcpp.errors import SeriesInvalid
 from sdcpp.patching import series
 from sdcpp.patching.patch_file import Patch, read
+from sdcpp.patching.state import State, find_states
 from sdcpp.source import workspace
 from sdcpp.source.revision import Revision
 
@@ -100,8 +101,8 @@ def check(revision: Revision, mutants: Sequence[Mutant]) -> None:
     problems = list(complaints(mutants))
     tree, patches = workspace.workspace(revision), series.load()
     for mutant in mutants:
-        state = series.states(tree, [*patches, mutant.patch])[-1]
-        if state.state is not series.State.APPLIES:
+        state = find_states(tree, [*patches, mutant.patch])[-1]
+        if state.state is not State.APPLIES:
             problems.append(
                 f"{mutant.patch.path.name}: {state.state.value} on {revision.name}\n{state.detail}"
             )

@@ -14,7 +14,7 @@ from sdcpp.binding.build_folder import Build
 from sdcpp.building import build, cmake
 from sdcpp.errors import BuildFailed, LayoutMismatch, LibraryUnusable, ToolMissing
 from sdcpp.machine import backends
-from sdcpp.patching import series
+from sdcpp.patching.patch_file import Patch, read
 from sdcpp.source import revision, workspace
 from sdcpp.source.workspace import Tree
 from tests.unit import fakelib
@@ -49,13 +49,13 @@ def tree(shared_cache: Path, upstream: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.fixture
-def patch(tmp_path: Path, upstream: Path) -> series.Patch:
+def patch(tmp_path: Path, upstream: Path) -> Patch:
     line = (upstream / "fake.c").read_text(encoding="utf-8").splitlines().index(
         "const char* sd_get_system_info() {"
     ) + 1
     path = tmp_path / "say-patched.patch"
     path.write_text(PATCH.replace("-77,3 +77,3", f"-{line},3 +{line},3"), encoding="utf-8")
-    return series.read(path)
+    return read(path)
 
 
 def no_cmake(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,7 +76,7 @@ def test_a_build_can_be_loaded_and_called(tree: Tree, model: Path, tmp_path: Pat
         assert context.generate(api.Generation(prompt="", width=8, height=8, steps=1, seed=1)).data
 
 
-def test_the_record_tells_what_it_was_made_from(tree: Tree, patch: series.Patch) -> None:
+def test_the_record_tells_what_it_was_made_from(tree: Tree, patch: Patch) -> None:
     made = build.build(tree, [patch])
     record = json.loads((made.folder / "build.json").read_text(encoding="utf-8"))
     assert record == made.record
@@ -128,9 +128,7 @@ def test_without_a_change_there_is_no_work(tree: Tree, monkeypatch: pytest.Monke
     assert time.monotonic() - start < 2
 
 
-def test_a_patch_makes_another_build_and_compiles_only_what_it_touches(
-    tree: Tree, patch: series.Patch
-) -> None:
+def test_a_patch_makes_another_build_and_compiles_only_what_it_touches(tree: Tree, patch: Patch) -> None:
     pristine, patched = build.build(tree), build.build(tree, [patch])
     assert patched.folder.name.startswith("local-cpu-patched-")
     assert library.load(pristine).call_text("sd_get_system_info") == "System Info: fake"
@@ -140,9 +138,9 @@ def test_a_patch_makes_another_build_and_compiles_only_what_it_touches(
     assert "abi_table.cpp" not in log
 
 
-def test_the_identity_depends_on_all_that_shapes_a_build(tree: Tree, patch: series.Patch) -> None:
+def test_the_identity_depends_on_all_that_shapes_a_build(tree: Tree, patch: Patch) -> None:
     def identity(
-        patches: list[series.Patch],
+        patches: list[Patch],
         name: str = "cpu",
         options: dict[str, str] | None = None,
         cc: str = "cc 1",

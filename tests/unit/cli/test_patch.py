@@ -6,12 +6,13 @@ from types import SimpleNamespace
 
 import pytest
 
+from harness.cli import options
 from harness.cli.main import main
 from harness.cli.patch import start, state
 from sdcpp import project
 from sdcpp.errors import PatchConflict, SeriesInvalid
 from sdcpp.patching import series
-from sdcpp.patching.series import State
+from sdcpp.patching.state import State
 from sdcpp.source.workspace import workspace
 from tests.unit import git_repositories
 
@@ -35,11 +36,15 @@ def conflicts(monkeypatch: pytest.MonkeyPatch) -> set[str]:
 
     def states(tree: str, _: object) -> list[SimpleNamespace]:
         found = State.CONFLICTS if tree in on else State.APPLIES
-        return [SimpleNamespace(patch=SimpleNamespace(name="fix"), state=found, detail="a hunk [x]")]
+        return [
+            SimpleNamespace(
+                patch=SimpleNamespace(name="fix"), state=found, detail="a hunk [x]", required=True
+            )
+        ]
 
     monkeypatch.setattr(state, "workspace", lambda revision: revision.name)
-    monkeypatch.setattr(series, "load", lambda: [])
-    monkeypatch.setattr(series, "states", states)
+    monkeypatch.setattr(series, "load", lambda: [SimpleNamespace(revisions=options.REVISIONS)])
+    monkeypatch.setattr(state, "find_states", states)
     return on
 
 
@@ -87,14 +92,14 @@ def test_a_commit_in_a_working_tree_becomes_a_patch_file(
     assert f"sdcpp patch export {work}" in capsys.readouterr().out
     with (work / "stable-diffusion.cpp").open("a") as file:
         file.write("one more line\n")
-    message = "fix: one more line\n\nWhy so.\n\nUpstream-Status: Pending\nRevisions: small\n"
+    message = "fix: one more line\n\nWhy so.\n\nUpstream-Status: Pending\n"
     git_repositories.git(work, "commit", "--quiet", "--all", f"--message={message}")
     assert main(["patch", "export", str(work)]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "written  one-more-line.patch",
+        "written  one-more-line/small.patch",
         "0 patches are unchanged",
     ]
-    assert "one-more-line.patch" in (checkout / "patches" / "series").read_text()
+    assert "one-more-line\n" in (checkout / "patches" / "series").read_text()
     assert main(["patch", "export", str(work)]) == 0
     assert capsys.readouterr().out == "1 patches are unchanged\n"
     shutil.rmtree(work)

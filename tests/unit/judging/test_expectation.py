@@ -16,6 +16,7 @@ from harness.records import record
 from harness.records.verdict import Status, Verdict
 from sdcpp import project
 from sdcpp.errors import FileInvalid
+from sdcpp.patching import series
 from sdcpp.source import revision
 
 ENTRY = Expectation(
@@ -56,13 +57,6 @@ def test_a_dimension_that_a_case_lacks_is_empty() -> None:
     given = dataclasses.replace(ENTRY, where={"base type": ["?*"]})
     assert not given.matches(**CASE)  # type: ignore[arg-type]
     assert given.matches(**but(**{"base type": "Q8_0"}))  # type: ignore[arg-type]
-
-
-def test_one_entry_for_the_forms_of_a_patch() -> None:
-    both = dataclasses.replace(ENTRY, without_patch="p*")
-    assert both.matches(**{**CASE, "patches": ("q",)})  # type: ignore[arg-type]
-    for form in ("p", "p-generation-b"):
-        assert not both.matches(**{**CASE, "patches": ("q", form)})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -120,10 +114,10 @@ def test_the_reason_is_given_only_if_the_status_is_xfail_or_xpass() -> None:
 def test_entries_of_this_project_name_existing_revisions_and_patches() -> None:
     entries = expectation.load()
     assert entries
-    patches = {path.stem for path in project.PATCHES.glob("*.patch")}
+    patches = {"", *series.names()}
     for entry in entries:
         assert set(entry.revisions) <= set(revision.load())
-        assert not entry.without_patch or fnmatch.filter(patches, entry.without_patch)
+        assert entry.without_patch in patches
 
 
 def test_every_entry_of_this_project_matches_a_case() -> None:

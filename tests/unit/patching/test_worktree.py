@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
@@ -12,23 +11,13 @@ from sdcpp import cache, project
 from sdcpp.errors import OutputRefused, PatchConflict, SeriesInvalid
 from sdcpp.git import Repository
 from sdcpp.patching import series, worktree
-from sdcpp.patching.series import State
+from sdcpp.patching.prepared import prepare
+from sdcpp.patching.state import State
 from sdcpp.patching.worktree import Exported
 from sdcpp.source import workspace
 from tests.unit import git_repositories
 
-TRAILERS = "Upstream-Status: Pending\nRevisions: small\n"
-
-
-@pytest.fixture(autouse=True)
-def _surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(cache.VARIABLE, os.fspath(tmp_path / "cache"))
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> workspace.Tree:
-    origin = git_repositories.sdist(tmp_path / "cache" / "downloads")
-    return workspace.workspace(git_repositories.revision(origin))
+TRAILERS = "Upstream-Status: Pending\nFixes: sd1-tiny/gguf-F16@auto ABORT\n"
 
 
 @pytest.fixture
@@ -46,12 +35,15 @@ def working_tree(tree: workspace.Tree, patches: Path, tmp_path: Path) -> Path:
     worktree.start(tree, [], folder)
     commit(folder, "line 10\n", "ten\n", "fix: say ten in words\n\nWhy so.\n\n" + TRAILERS)
     commit(folder, "line 30\n", "thirty\n", "fix: thirty, too\n\nWhy.\n\n" + TRAILERS)
-    assert worktree.export(folder, patches).written == ("say-ten-in-words.patch", "thirty-too.patch")
-    other = (patches / "thirty-too.patch").read_text().replace("Revisions: small", "Revisions: generation A")
-    (patches / "of-another.patch").write_text(other)
-    (patches / "series").write_text(
-        "# in order\nsay-ten-in-words.patch\nof-another.patch\nthirty-too.patch\n"
+    assert worktree.export(folder, patches).written == (
+        "say-ten-in-words/small.patch",
+        "thirty-too/small.patch",
     )
+    other = (patches / "thirty-too/small.patch").read_text().replace("Revisions: small", "Revisions: 2026-05")
+    for name in ("of-another", "thirty-too"):
+        (patches / name).mkdir(exist_ok=True)
+        (patches / name / "2026-05.patch").write_text(other)
+    (patches / "series").write_text("# in order\nsay-ten-in-words\nof-another\nthirty-too\n")
     return folder
 
 
@@ -62,11 +54,15 @@ def commit(folder: Path, old: str, new: str, message: str) -> None:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.glob("**/*")
+        if path.is_file()
+    }
 
 
 def order(patches: Path) -> list[str]:
-    return [name.removesuffix(".patch") for name in series.file_names(patches)]
+    return list(series.names(patches))
 
 
 def subjects(folder: Path) -> list[str]:
@@ -78,7 +74,7 @@ def test_exporting_twice_changes_nothing(working_tree: Path, patches: Path) -> N
     for _ in range(2):
         done = worktree.export(working_tree, patches)
         assert done == Exported(
-            written=(), removed=(), unchanged=("say-ten-in-words.patch", "thirty-too.patch")
+            written=(), removed=(), unchanged=("say-ten-in-words/small.patch", "thirty-too/small.patch")
         )
         assert contents(patches) == before
 
@@ -99,7 +95,7 @@ def test_what_is_exported_applies_and_keeps_the_rules(
     tree: workspace.Tree, working_tree: Path, patches: Path
 ) -> None:
     with cache.lock(tree.path):
-        prepared = series.prepare(tree, series.load(patches))
+        prepared = prepare(tree, series.load(patches))
     assert [entry.patch.name for entry in prepared.states if entry.state is State.APPLIES] == [
         "say-ten-in-words",
         "thirty-too",
@@ -107,7 +103,7 @@ def test_what_is_exported_applies_and_keeps_the_rules(
     assert (tree.path / "stable-diffusion.cpp").read_text() == (
         working_tree / "stable-diffusion.cpp"
     ).read_text()
-    assert "Patch-Filename" not in (patches / "thirty-too.patch").read_text()
+    assert "Patch-Filename" not in (patches / "thirty-too/small.patch").read_text()
 
 
 def test_a_working_tree_outlives_the_cache(working_tree: Path, patches: Path, tmp_path: Path) -> None:
@@ -125,16 +121,23 @@ def test_changing_dropping_and_adding_commits(tree: workspace.Tree, patches: Pat
     place.write_text(place.read_text().replace("ten\n", "TEN\n"))
     git_repositories.git(work, "commit", "--quiet", "--all", "--amend", "--no-edit")
     commit(
-        work, "line 50\n", "fifty\n", f"fix: fifty\n\nWhy.\n\n{TRAILERS}Patch-Filename: fifty-at-last.patch\n"
+        work,
+        "line 50\n",
+        "fifty\n",
+        f"fix: fifty\n\nWhy.\n\n{TRAILERS}Patch-Filename: fifty-at-last/small.patch\n",
     )
     done = worktree.export(work, patches)
-    assert done.written == ("say-ten-in-words.patch", "fifty-at-last.patch")
-    assert done.removed == ("thirty-too.patch",)
-    assert order(patches) == ["say-ten-in-words", "fifty-at-last", "of-another"]
-    assert b"+TEN" in (patches / "say-ten-in-words.patch").read_bytes()
+    assert done.written == ("say-ten-in-words/small.patch", "fifty-at-last/small.patch")
+    assert done.removed == ("thirty-too/small.patch",)
+    assert order(patches) == ["say-ten-in-words", "fifty-at-last", "of-another", "thirty-too"]
+    assert (patches / "thirty-too" / "2026-05.patch").exists()
+    assert b"+TEN" in (patches / "say-ten-in-words/small.patch").read_bytes()
     assert (patches / "series").read_text().startswith("# in order\n")
-    assert not (patches / "thirty-too.patch").exists()
-    assert worktree.export(work, patches).unchanged == ("say-ten-in-words.patch", "fifty-at-last.patch")
+    assert not (patches / "thirty-too/small.patch").exists()
+    assert worktree.export(work, patches).unchanged == (
+        "say-ten-in-words/small.patch",
+        "fifty-at-last/small.patch",
+    )
 
 
 def test_another_order_keeps_the_place_of_patches_for_other_revisions(
@@ -150,7 +153,7 @@ def test_another_order_keeps_the_place_of_patches_for_other_revisions(
 def test_other_line_numbers_alone_leave_a_file_as_it_is(
     tree: workspace.Tree, patches: Path, tmp_path: Path
 ) -> None:
-    name = patches / "thirty-too.patch"
+    name = patches / "thirty-too/small.patch"
     moved = name.read_text().replace("@@ -29,3 +29,3 @@", "@@ -27,3 +27,3 @@")
     assert moved != name.read_text()
     name.write_text(moved)
@@ -182,7 +185,7 @@ def test_nothing_is_written_where_something_is_wrong(
 def test_a_conflict_is_reported_before_a_folder_is_made(
     tree: workspace.Tree, patches: Path, tmp_path: Path
 ) -> None:
-    name = patches / "thirty-too.patch"
+    name = patches / "thirty-too/small.patch"
     name.write_text(name.read_text().replace("-line 30", "-line thirty"))
     with pytest.raises(PatchConflict, match="thirty-too"):
         worktree.start(tree, series.load(patches), tmp_path / "again")
@@ -190,7 +193,7 @@ def test_a_conflict_is_reported_before_a_folder_is_made(
 
 
 def test_the_projects_own_patches_are_written_as_export_writes_them() -> None:
-    for path in project.PATCHES.glob("*.patch"):
+    for path in project.PATCHES.glob("*/*.patch"):
         text = path.read_text(encoding="utf-8")
         assert text.startswith(f"From {'0' * 40} Mon Sep 17 00:00:00 2001\n"), path.name
         assert "Patch-Filename" not in text, path.name
@@ -199,9 +202,35 @@ def test_the_projects_own_patches_are_written_as_export_writes_them() -> None:
 def test_the_page_of_patches_has_a_row_for_each() -> None:
     page = (project.ROOT / "docs" / "patches.md").read_text(encoding="utf-8")
     rows = [line.partition("[")[2].partition("]")[0] for line in page.splitlines() if line.startswith("| [")]
-    names = [name.removesuffix(".patch").removesuffix("-generation-b") for name in series.file_names()]
     assert rows == list(dict.fromkeys(rows))
-    assert set(rows) == set(names)
+    assert set(rows) == set(series.names())
+
+
+def test_an_exported_file_has_a_clean_message_and_notes(working_tree: Path, patches: Path) -> None:
+    text = (patches / "say-ten-in-words" / "small.patch").read_text()
+    message, _, rest = text.partition("\n---\n")
+    assert message.endswith("Why so.\n")
+    assert rest.startswith(
+        "Upstream-Status: Pending\nFixes: sd1-tiny/gguf-F16@auto ABORT\n".join(
+            ["Revisions: small\n", "\ndiff --git"]
+        )
+    )
+    assert working_tree.is_dir()
+
+
+def test_the_notes_of_a_file_stay_when_its_commit_changes(
+    tree: workspace.Tree, working_tree: Path, patches: Path, tmp_path: Path
+) -> None:
+    path = patches / "thirty-too" / "small.patch"
+    path.write_text(path.read_text().replace("\n\ndiff", "\n\nMeasured: see above.\n\ndiff"))
+    worktree.start(tree, series.load(patches), tmp_path / "again")
+    place = tmp_path / "again" / "stable-diffusion.cpp"
+    place.write_text(place.read_text().replace("thirty\n", "THIRTY\n"))
+    git_repositories.git(tmp_path / "again", "commit", "--quiet", "--all", "--amend", "--no-edit")
+    assert worktree.export(tmp_path / "again", patches).written == ("thirty-too/small.patch",)
+    assert "\n\nMeasured: see above.\n\ndiff" in path.read_text()
+    assert "+THIRTY" in path.read_text()
+    assert working_tree.is_dir()
 
 
 @pytest.mark.parametrize("problem", [KeyboardInterrupt(), OSError("disk")])
@@ -212,7 +241,7 @@ def test_a_working_tree_that_is_not_completed_is_removed(
         raise problem
 
     monkeypatch.setattr(Repository, "check_git", fail)
-    monkeypatch.setattr(series, "states", lambda *_: ())
+    monkeypatch.setattr(worktree, "find_states", lambda *_: ())
     with pytest.raises(type(problem)):
         worktree.start(tree, [], tmp_path / "work")
     assert not (tmp_path / "work").exists()

@@ -13,7 +13,7 @@ import pytest
 
 from sdcpp import cache
 from sdcpp.errors import HeaderUnsupported, NetworkUnavailable, SourceInvalid, UnsafeArchive
-from sdcpp.patching import series
+from sdcpp.patching.prepared import prepare
 from sdcpp.source import workspace
 from sdcpp.source.revision import Folder, Git, from_folder, from_git
 from tests.unit import git_repositories
@@ -204,7 +204,7 @@ def test_a_users_folder_is_taken_as_it_is_and_never_written_to(checkout: Path) -
     before = git_repositories.listing(checkout)
     tree = workspace.workspace(from_folder(checkout))
     with cache.lock(tree.path):
-        series.prepare(tree)
+        prepare(tree)
     assert git_repositories.listing(checkout) == before
     found = git_repositories.contents(tree.path)
     module = {".gitmodules": (checkout / ".gitmodules").read_bytes()}
@@ -227,7 +227,7 @@ def test_only_what_changed_in_the_folder_changes_in_the_workspace(checkout: Path
     assert second.path == first.path
     assert second.base != first.base
     with cache.lock(second.path):
-        series.prepare(second)
+        prepare(second)
     after = git_repositories.listing(second.path)
     content = {name for name in before.keys() | after.keys() if not name.startswith(".git/")}
     changed = {name for name in content if before.get(name) != after.get(name)}
@@ -275,7 +275,7 @@ def test_a_file_that_became_a_folder_and_a_folder_that_became_a_link(checkout: P
     (checkout / "link.cpp").unlink()
     tree = workspace.workspace(from_folder(checkout))
     with cache.lock(tree.path):
-        series.prepare(tree)
+        prepare(tree)
     assert (tree.path / "new.cpp" / "inside.cpp").read_text() == "inside\n"
     assert (tree.path / "docs").is_symlink()
 
