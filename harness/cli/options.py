@@ -56,6 +56,18 @@ def add_checkout(parser: argparse._ActionsContainer, more: str = "") -> None:
     )
 
 
+def add_upstream(parser: argparse._ActionsContainer) -> None:
+    """Add ``--upstream``: a name in upstream's repository, "" for its default branch, or None if it is not given."""
+    parser.add_argument(
+        "--upstream",
+        nargs="?",
+        const="",
+        metavar="REF",
+        help="a branch, tag, commit or pr/NUMBER of upstream's repository (default: its default branch), compared with "
+        "the one that was judged before",
+    )
+
+
 def revisions(arguments: argparse.Namespace, default: Sequence[str] = REVISIONS) -> list[Revision]:
     """Return the revisions that ``--revision`` and ``--checkout`` name, each once.
 

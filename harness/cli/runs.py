@@ -163,6 +163,8 @@ def shell_command(arguments: argparse.Namespace, command: Sequence[str]) -> str:
         added += ["--revision", name]
     if arguments.checkout:
         added += ["--checkout", str(arguments.checkout)]
+    if getattr(arguments, "upstream", None):
+        added += ["--upstream", arguments.upstream]
     if getattr(arguments, "merge_base", None):
         added += ["--merge-base", arguments.merge_base]
     for path in getattr(arguments, "patch", ()):

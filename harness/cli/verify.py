@@ -15,13 +15,13 @@ from harness.records.record import Records
 from harness.reports import before_after
 from harness.reports.table import arrange
 from harness.running import pool
-from harness.verification import proposal
+from harness.verification import judged, proposal
 from harness.verification.run import RECORDS, run_sides
 from harness.verification.sides import open_block_quantiser
 from sdcpp import atomic_write, console
 from sdcpp.patching.patch_file import read
 from sdcpp.process import cores
-from sdcpp.source import revision
+from sdcpp.source import revision, upstream
 
 #: Exit status of a comparison in which a case is worse with the change than without.
 REGRESSED = 5
@@ -30,7 +30,7 @@ COMMAND = ("nox", "-s", "verify", "--")
 
 RESUMES = True
 RENAMED = {**runs.RENAMED, "--base": ("--merge-base",), "--quick": ("--matrix", "quick")}
-EPILOG = """\
+EPILOG = f"""\
 output
   The command prints a table and writes into the output folder report.md for a pull request,
   report.html with the pictures, junit.xml for CI, records.jsonl with everything and, if a case
@@ -47,6 +47,9 @@ your own change
   checkout is only read. With --side your checkout is instead tested without and with the patches
   of this project.
   --patch compares a revision without and with patch files.
+  --upstream fetches upstream's repository into the cache and compares REF with the commit that was
+  judged before on this backend: the last one that is an ancestor of REF, else the revision
+  {options.REVISIONS[-1]}. --merge-base or --revision names another. A run of all cases is remembered for the next.
   Both states are built and run on the same cases. If the compiler makes the same of both, no case
   is run. report.md tells what changes; paste it under "Additional Information" of your pull
   request.
@@ -59,6 +62,8 @@ examples
   sdcpp verify --checkout ~/stable-diffusion.cpp      is my working tree better than its merge base?
   sdcpp verify --checkout . --merge-base HEAD~1       only the last commit and uncommitted changes
   sdcpp verify --patch fix.patch --revision 2025-12   a patch file, on a revision of your choice
+  sdcpp verify --upstream                             does upstream's newest commit break anything?
+  sdcpp verify --upstream pr/1836 --merge-base master what does a pull request change?
   sdcpp verify --revision 2026-05 --case 'gguf-Q*'    one revision, quantised files only
   sdcpp verify --matrix full --side pristine          everything, without the patches
   sdcpp verify --matrix full --where mode=at_runtime --where type=F16 --list
@@ -73,6 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     change.add_argument(
         "--merge-base", metavar="REF", help="compare with the merge base with REF, not with upstream's branch"
     )
+    options.add_upstream(change)
     change.add_argument(
         "--patch",
         type=Path,
@@ -102,9 +108,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    change = bool(arguments.patch or (arguments.checkout and not arguments.side))
-    if arguments.merge_base and not (arguments.checkout and change and not arguments.patch):
-        arguments.complain("--merge-base needs --checkout, and neither --patch nor --side")
+    following = arguments.upstream is not None
+    change = bool(arguments.patch or following or (arguments.checkout and not arguments.side))
+    if following:
+        _check_upstream(arguments)
+    elif arguments.merge_base and not (arguments.checkout and change and not arguments.patch):
+        arguments.complain("--merge-base needs --checkout or --upstream, and neither --patch nor --side")
     if arguments.checkout and arguments.revision:
         arguments.complain("--checkout and --revision name two different sources")
     if arguments.patch and arguments.side:
@@ -116,10 +125,39 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.list:
         return runs.list_cases(arguments, names)
     sides = () if change else options.SIDES[arguments.side or arguments.sides]
+    selected = runs.require_selection(arguments, names)
+    if following:
+        _find_upstream(arguments)
     if arguments.compact or len(names) > 1:
-        return _run_all(arguments, runs.require_selection(arguments, names), sides)
-    [name] = runs.require_selection(arguments, names)
+        return _run_all(arguments, selected, sides)
+    [name] = selected
     return _run(arguments, name, arguments.output, _command(arguments, named, sides), sides)[1]
+
+
+def _check_upstream(arguments: argparse.Namespace) -> None:
+    """Complain about options that contradict ``--upstream``."""
+    if arguments.checkout or arguments.patch:
+        arguments.complain("--upstream, --checkout and --patch name different sources")
+    if arguments.side:
+        arguments.complain("--side is about the patches of this project; --upstream has its own two sides")
+    if len(arguments.revision or ()) + bool(arguments.merge_base) > 1:
+        arguments.complain("--upstream is compared with one state: one --revision, or --merge-base")
+
+
+def _find_upstream(arguments: argparse.Namespace) -> None:
+    """Fetch upstream's repository, and replace the names that are given, or missing, by commits or a revision.
+
+    All matrices are then run on the same two states, and the command in the report repeats the run later.
+    """
+    wanted = upstream.find(arguments.upstream)
+    arguments.upstream = wanted.commit
+    if arguments.merge_base:
+        arguments.merge_base = upstream.merge_base(upstream.find(arguments.merge_base), wanted).commit
+    elif not arguments.revision:
+        if before := judged.last(wanted, arguments.backend):
+            arguments.merge_base = before.commit
+        else:
+            arguments.revision = list(options.REVISIONS[-1:])
 
 
 def _run_all(arguments: argparse.Namespace, names: Sequence[str], sides: Sequence[str]) -> int:
@@ -177,6 +215,10 @@ def _compare(
         wanted = options.revisions(arguments, default=options.REVISIONS[-1:])
         patches = [read(path) for path in arguments.patch]
         proposals = [proposal.of_patches(each, patches) for each in wanted]
+    elif arguments.upstream:
+        old = arguments.merge_base
+        before = upstream.find(old) if old else revision.find(arguments.revision[0])
+        proposals = [proposal.of_upstream(before, upstream.find(arguments.upstream))]
     else:
         proposals = [proposal.of_checkout(arguments.checkout, arguments.merge_base)]
     specs = [runs.run_spec(arguments, name, command, (), each.after[0].revision) for each in proposals]
@@ -200,4 +242,6 @@ def _compare(
     tried = any(found.tried for found in became) or any(fact["same"] for fact in facts.values())
     if status := runs.not_judged(records, arguments.backend, tried=tried):
         return records, status
+    if arguments.upstream and not (arguments.case or arguments.where):
+        judged.remember(proposals[0].after[0].revision, arguments.backend)
     return records, REGRESSED if any(found.kind is ChangeKind.REGRESSED for found in became) else 0

@@ -13,6 +13,9 @@ from harness.reports.before_after import SidePair
 from harness.reports.table import ReportTable
 from harness.text import plural
 
+#: The names of two states of which neither has a name of its own.
+UNNAMED = ("before", "after")
+
 
 def good(table: ReportTable) -> bool:
     """Tell whether the run is finished, could be judged, and has no result that fails it."""
@@ -87,6 +90,10 @@ def _proposal_headline(table: ReportTable, pairs: Sequence[SidePair]) -> str:
     else:
         result = "The change makes nothing worse: "
     several = len(pairs) > 1
-    return result + "; ".join(
-        (f"{pair.label}: " if several else "") + before_after.summary(table, pair) for pair in pairs
-    )
+    parts = []
+    for pair in pairs:
+        names = f"{pair.label}, {' -> '.join(pair.names)}: "
+        if pair.names == UNNAMED:
+            names = f"{pair.label}: " if several else ""
+        parts.append(names + before_after.summary(table, pair))
+    return result + "; ".join(parts)

@@ -12,16 +12,19 @@ from typing import Any
 
 from harness.records.change import ChangeKind
 from harness.records.record import Cell
-from harness.records.verdict import Verdict
+from harness.records.verdict import NOT_JUDGED, Verdict
 from harness.reports import before_after, builds
 from harness.reports.before_after import Change, SidePair
 from harness.reports.headline import headline
 from harness.reports.markdown import Lines, code, escape, full_table, head, row, verdict_with_bound
 from harness.reports.table import ReportTable, case_id
 from harness.text import one_line, plural
+from sdcpp.process import quoted
 
 #: The largest number of changed cases, of changed files, and of reasons why cases are not judged, that are listed.
 CHANGED, FILES, REASONS = 30, 12, 6
+#: The largest number of commits, and of commands that search for one, that are listed.
+COMMITS, SEARCHES = 100, 8
 #: The number of lines of the folded table.
 FOLDED = 400
 #: Times below this many seconds are noise: their ratio is not printed.
@@ -43,6 +46,7 @@ def render(table: ReportTable) -> str:
         changes = before_after.changes(table, pair)
         lines += _states(table, pair, changes)
         lines += _changed(changes)
+        lines += _searches(table, pair, changes)
         lines += _not_judged(changes)
         lines += _costs(changes)
     lines += ["```sh", one_line(table.records.run.command), "```", ""]
@@ -59,16 +63,19 @@ def _facts(table: ReportTable, pair: SidePair) -> dict[str, Any]:
 def _states(table: ReportTable, pair: SidePair, changes: Sequence[Change]) -> Lines:
     """Return what is compared: the two states, the changed files, the device and the compiler."""
     facts = _facts(table, pair)
-    files = facts["files"]
+    files, compare = facts["files"], facts.get("compare")
     listed = ", ".join(
         f"{code(name)} {_line_counts(added, removed)}" for name, added, removed in files[:FILES]
     )
     rest = f" and {plural(len(files) - FILES, 'more file')}" if len(files) > FILES else ""
+    change = f"{listed}{rest}"
+    if not files:
+        change = plural(len(facts["commits"]), "commit") + (f": {compare}" if compare else "")
     passing = before_after.still_passing(changes)
     return [
         f"- before: {escape(facts['before'])}",
         f"- after: {escape(facts['after'])}",
-        f"- change: {listed}{rest}",
+        f"- change: {change}",
         f"- {escape(_device(table, pair))}; {escape(builds.compiler(pair.after))}",
         *([f"- {escape(before_after.summary(table, pair))}"] if len(before_after.pairs(table)) > 1 else []),
         *([f"- {escape(passing)}"] if passing else []),
@@ -110,6 +117,26 @@ def _changed(changes: Sequence[Change]) -> Lines:
         rows.append(row([f"{plural(len(changed) - CHANGED, 'more case')} in report.html", "", "", ""]))
     notes = [f"[{mark}] {code(text, 160)}<br>" for text, mark in evidence.items()]
     return [*head(["", "case", "before", "after"]), *rows, "", *notes, *([""] if notes else [])]
+
+
+def _searches(table: ReportTable, pair: SidePair, changes: Sequence[Change]) -> Lines:
+    """Return the commands that find the commits which broke cases, if the states are commits of one repository."""
+    command = _facts(table, pair).get("bisect")
+    broken = [
+        change.after
+        for change in changes
+        if change.before and change.after and change.kind is ChangeKind.REGRESSED
+        if change.before.verdict is Verdict.PASS and change.after.verdict not in NOT_JUDGED
+    ]
+    if not (command and broken):
+        return []
+    backend = ["--backend", pair.after.backend] if pair.after.backend != "cpu" else []
+    searches = [
+        quoted([*command, *backend, "--case", case_id(cell), "--base-model", cell.dimensions["base"]])
+        for cell in broken[:SEARCHES]
+    ]
+    more = [f"# {plural(len(broken) - SEARCHES, 'more case')}"] if len(broken) > SEARCHES else []
+    return ["Which commit did it?", "", "```sh", *searches, *more, "```", ""]
 
 
 def _not_judged(changes: Sequence[Change]) -> Lines:
@@ -183,7 +210,10 @@ def _origin(table: ReportTable, pairs: Iterable[SidePair]) -> Lines:
     lines = ["<details><summary>Commits, build options, machine</summary>", ""]
     for pair in pairs:
         facts = _facts(table, pair)
-        lines += [f"- commit {code(name[:12])} {escape(subject)}" for name, subject in facts["commits"]]
+        commits = facts["commits"]
+        lines += [f"- commit {code(name[:12])} {escape(subject)}" for name, subject in commits[:COMMITS]]
+        if len(commits) > COMMITS:
+            lines.append(f"- {plural(len(commits) - COMMITS, 'more commit')}")
         lines += [f"- not committed: {code(name)}" for name in facts["uncommitted"]]
         lines += [
             f"- {escape(side.label)}: "

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 from harness.cases import core
 from harness.cases.build_under_test import BuildUnderTest
-from harness.cases.matrix import BlockQuantiser
+from harness.cases.matrix import NO_BLOCKS, BlockQuantiser, Matrix
 from harness.records.record import Records
 from harness.records.verdict import NOT_JUDGED, Verdict
 from harness.studies.history import run
@@ -133,11 +133,13 @@ def _commit(folder: Path, name: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class CaseBisector:
-    """Runs one core case on revisions.
+    """Runs one case on revisions.
 
     ``case`` is NAME@MODE, and ``side`` is "pristine" or "patched". ``folder`` keeps the records of each revision, and
     finished records are not made again. ``command`` is the command of the search, without the case. ``ends`` has the
-    names of the two revisions on which the case must be judged.
+    names of the two revisions on which the case must be judged. ``matrix`` returns the matrix with the case for the
+    date of a revision, ``base`` is the name of the base model if the matrix has several, and ``block_quantiser`` makes
+    the tensor types that the matrix needs.
     """
 
     case: str
@@ -145,6 +147,10 @@ class CaseBisector:
     folder: Path
     command: Sequence[str]
     ends: Collection[str] = ()
+    matrix: Callable[[str | None], Matrix] = core.matrix
+    base: str = "*"
+    backend: str = "cpu"
+    block_quantiser: BlockQuantiser = NO_BLOCKS
 
     def passes(self, wanted: Revision) -> bool | None:
         """Return whether the case passes on a revision, or None if the build fails or the case cannot be judged.
@@ -171,8 +177,14 @@ class CaseBisector:
 
     def build_under_test(self, wanted: Revision) -> BuildUnderTest:
         """Build a revision and return the build with the case. Raises NothingTried if the revision lacks the case."""
-        spec = RunSpec(matrix=core.matrix(wanted.date), select=(self.case,), sides=(self.side,))
-        (build,) = build_sides(wanted, series.load(), spec, BlockQuantiser())
+        spec = RunSpec(
+            matrix=self.matrix(wanted.date),
+            backend=self.backend,
+            select=(self.case,),
+            where={"base": self.base},
+            sides=(self.side,),
+        )
+        (build,) = build_sides(wanted, series.load(), spec, self.block_quantiser)
         if not build.cases:
             raise NothingTried(
                 "no such case", f"{self.case} on {wanted.name}", "sdcpp bisect --help lists the cases"
