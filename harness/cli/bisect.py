@@ -122,7 +122,7 @@ def _bisector(
         yield found
         return
     selection = argparse.Namespace(case=[arguments.case], where=[("base", arguments.base_model)])
-    matrix = runs.matrix(runs.require_selection(selection, [runs.OF_A_CHANGE, "full"])[0])
+    matrix = runs.matrix(runs.require_selection(selection, [runs.OF_A_CHANGE, "core", "full"])[0])
     # The newest library knows the most types.
     spec = RunSpec(matrix=matrix, backend=arguments.backend)
     with open_block_quantiser(candidates[-1], spec) as block_quantiser:
