@@ -18,7 +18,7 @@ from sdcpp.binding import api, header, layouts
 from sdcpp.binding.abi_check import ABI_TABLE
 from sdcpp.binding.build_folder import HEADER, RECORD, TABLE, Build, read
 from sdcpp.binding.declarations import Header
-from sdcpp.building import cmake
+from sdcpp.building import cmake, vocabularies
 from sdcpp.errors import BuildFailed, LayoutMismatch
 from sdcpp.machine import backends, toolchain
 from sdcpp.patching.patch_file import Patch
@@ -43,6 +43,7 @@ _SHAPING = {
     "header": project.PACKAGE / "binding" / "header.py",
     "layouts": project.PACKAGE / "binding" / "layouts.py",
     "preprocessor": project.PACKAGE / "binding" / "preprocessor.py",
+    "vocabularies": Path(__file__).parent / "vocabularies.py",
 }
 
 
@@ -131,15 +132,19 @@ def program(tree: Tree, *, jobs: int | None = None) -> Path:
             raise BuildFailed(
                 "the source has no command-line program", prepared.path, "choose another revision"
             )
-        maker.configure("cpu", {**_values(prepared), **options, **tree.revision.options(options)})
+        values = {**_values(prepared, maker.folder), **options, **tree.revision.options(options)}
+        # What others compare with is optimised as upstream has it.
+        maker.configure("cpu", {**values, "SDCPP_OPTIMIZE": ""})
         maker.build([found[1]], jobs=jobs)
     return maker.artifact(found[1])
 
 
-def _values(prepared: Prepared) -> dict[str, str]:
+def _values(prepared: Prepared, objects: Path) -> dict[str, str]:
     return {
         "SDCPP_SOURCE_DIR": prepared.path.as_posix(),
         "SDCPP_GGML_COMMIT": prepared.tree.revision.ggml_commit or "unknown",
+        "SDCPP_TARGET": prepared.tree.revision.target,
+        "SDCPP_VOCABULARIES": ";".join(vocabularies.write(prepared.path, objects)),
         **cmake.launcher_values(cmake.launcher()),
     }
 
@@ -161,7 +166,7 @@ def _make(
     _write_if_changed(abi / "abi_entries.h", layouts.abi_entries(parsed))
     revision, compiler_cache = prepared.tree.revision, cmake.launcher()
     values = {
-        **_values(prepared),
+        **_values(prepared, objects),
         "SDCPP_ABI_DIR": abi.as_posix(),
         **revision.options({_PROGRAM_OPTION: "OFF", **backends.get(name).options}),
         **options,

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -136,6 +138,31 @@ def test_a_patch_makes_another_build_and_compiles_only_what_it_touches(tree: Tre
     log = (patched.folder / "build.log").read_text(encoding="utf-8")
     assert "fake.c" in log
     assert "abi_table.cpp" not in log
+
+
+@pytest.mark.skipif(os.name == "nt", reason="MSVC compiles the vocabularies as upstream has them")
+@pytest.mark.usefixtures("cache_folder")
+def test_a_vocabulary_is_compiled_from_its_copy(tmp_path: Path) -> None:
+    def add(tree: Path) -> None:
+        numbers = "0x7b, 0x7d, " * (1 << 17)
+        (tree / "words.hpp").write_text(f"unsigned char words[] = {{\n{numbers}\n}};\n", encoding="utf-8")
+        source = """\
+            #include "words.hpp"
+            #include "stable-diffusion.h"
+            #include <string>
+            static std::string text = std::to_string(sizeof(words)) + (char)words[1] + __FILE__ + ":";
+            extern "C" const char* words_text(void) { return (text += std::to_string(__LINE__)).c_str(); }
+        """
+        (tree / "words.cpp").write_text(textwrap.dedent(source), encoding="utf-8")
+        declared = "SD_API int declared_but_not_defined(void);"
+        replacing("stable-diffusion.h", declared, f"SD_API const char* words_text(void);\n{declared}")(tree)
+        with (tree / "CMakeLists.txt").open("a", encoding="utf-8") as recipe:
+            recipe.write("enable_language(CXX)\ntarget_sources(stable-diffusion PRIVATE words.cpp)\n")
+
+    made = build.build(local(tmp_path, add))
+    log = (made.folder / build.LOG).read_text(encoding="utf-8")
+    assert "vocabularies/words.cpp" in log
+    assert library.load(made).call_text("words_text") == "262144}../../../words.cpp:5"
 
 
 def test_the_identity_depends_on_all_that_shapes_a_build(tree: Tree, patch: Patch) -> None:
