@@ -40,7 +40,7 @@ output
   judged, because a base model makes no picture without an adapter or because more than a twentieth
   of the cases could not be judged. CONTRIBUTING.md lists the others.
 
-your own change
+a change, yours or upstream's
   --checkout compares your checkout, with uncommitted and new files, with its merge base with
   upstream's branch. That branch is master or main of the remote of leejet/stable-diffusion.cpp,
   else of the remotes upstream and origin, else the local one; --merge-base names another. Your
@@ -49,7 +49,8 @@ your own change
   --patch compares a revision without and with patch files.
   --upstream fetches upstream's repository into the cache and compares REF with the commit that was
   judged before on this backend: the last one that is an ancestor of REF, else the revision
-  {options.REVISIONS[-1]}. --merge-base or --revision names another. A run of all cases is remembered for the next.
+  {options.REVISIONS[-1]}. --merge-base or --revision names another. A run of all cases that could be judged
+  is remembered. Set SDCPP_UPSTREAM_URL to the URL or the folder of another copy of upstream.
   Both states are built and run on the same cases. If the compiler makes the same of both, no case
   is run. report.md tells what changes; paste it under "Additional Information" of your pull
   request.
@@ -73,7 +74,7 @@ examples
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    change = parser.add_argument_group("your own change")
+    change = parser.add_argument_group("a change, yours or upstream's")
     options.add_checkout(change, ", compared with its merge base; with --side in place of a revision")
     change.add_argument(
         "--merge-base", metavar="REF", help="compare with the merge base with REF, not with upstream's branch"
@@ -94,7 +95,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         help="core: a dozen cases that every revision can run; quick: files of the common types; full: everything; "
-        "may be repeated (default: quick; for your own change on more base models)",
+        "may be repeated (default: quick; for a change on more base models)",
     )
     options.add_side(parser, default=None)
     runs.add_arguments(parser, "verify")

@@ -93,6 +93,45 @@ def test_a_regression_is_said_first_and_stands_first() -> None:
     assert "flux-small: 0 of 1 cell that passed still pass, 0 with" in text
 
 
+def test_a_regression_of_upstream_has_the_commands_that_find_the_commit() -> None:
+    broken = [(Verdict.PASS, Verdict.WRONG)] * 10
+    facts = {
+        **FACTS,
+        "commits": [[f"{number:040}", "subject"] for number in range(150)],
+        "files": [],
+        "compare": "https://example.org/compare/a...b",
+        "bisect": ["sdcpp", "bisect", "--upstream", "--good", "a", "--bad", "b"],
+    }
+    records = proposed(
+        *broken, (Verdict.REFUSED, Verdict.ABORT), (Verdict.PASS, Verdict.UNJUDGED), facts=facts
+    )
+    records.sides = {label: replace(each, backend="vulkan") for label, each in records.sides.items()}
+    text = pull_request.render(arrange(records))
+    search = "sdcpp bisect --upstream --good a --bad b --backend vulkan --case case-{}@auto --base-model flux-small\n"
+    for number in range(8):
+        assert search.format(number) in text
+    assert text.count("sdcpp bisect") == 8, "not for a case that the command cannot search for"
+    assert "# 2 more cases\n" in text
+    assert "- change: 150 commits: https://example.org/compare/a...b\n" in text
+    assert "- 50 more commits\n" in text
+    assert "bisect" not in pull_request.render(arrange(proposed(*broken)))
+
+
+def test_states_with_names_of_their_own_stand_in_the_headline() -> None:
+    records = proposed((Verdict.PASS, Verdict.PASS))
+    for old, new in (("before", "2026-07"), ("after", "97d2998 (2026-08-19)")):
+        build = records.sides.pop(f"{NAME} {old}")
+        records.sides[f"{NAME} {new}"] = replace(build, label=f"{NAME} {new}")
+    records.cells = [
+        replace(cell, side=cell.side.replace("before", "2026-07").replace("after", "97d2998 (2026-08-19)"))
+        for cell in records.cells
+    ]
+    table = arrange(records)
+    said = headline(table, before_after.pairs(table))
+    names = f"{NAME}, 2026-07 -> 97d2998 (2026-08-19)"
+    assert said == f"The change makes nothing worse: {names}: 0 fixed, 0 regressed, 1 unchanged"
+
+
 def test_what_could_not_be_tried_is_never_called_good() -> None:
     table = arrange(proposed((IDLE, IDLE)))
     assert headline(table, before_after.pairs(table)).startswith("No case was tested")
