@@ -140,14 +140,27 @@ def types(fixture: Fixture, mode: str) -> Iterator[Case]:
 def kinds(fixture: Fixture, mode: str) -> Iterator[Case]:
     """Yield cases for every adapter of the catalogue: as F32 safetensors and, for one key scheme, as Q8_0 GGUF."""
     for adapter in catalogue.adapters(fixture.base).values():
-        exact = single_file_case(fixture, mode, adapter, "safetensors", "F32")
-        yield replace(exact, name=f"{adapter.name}-{exact.name}")
+        exact = _exact_case(fixture, mode, adapter)
+        yield exact
         if adapter.scheme == catalogue.SCHEME:
             case = single_file_case(fixture, mode, adapter, "gguf", "Q8_0")
             name = f"{adapter.name}-{case.name}"
             yield replace(
                 case, name=name, wanted=exact.wanted, tolerance=FLOAT_REFERENCE_TOLERANCE, source=None
             )
+
+
+def key_schemes(fixture: Fixture, mode: str) -> Iterator[Case]:
+    """Yield the cases of ``kinds`` for a LoRA of the linear layers in each key scheme but that of ``files``."""
+    for adapter in catalogue.adapters(fixture.base).values():
+        if adapter.scheme != catalogue.SCHEME and adapter.kind == "lora" and adapter.targets == ("linear",):
+            yield _exact_case(fixture, mode, adapter)
+
+
+def _exact_case(fixture: Fixture, mode: str, adapter: Adapter) -> Case:
+    """Return the case of an adapter as F32 safetensors, named ``ADAPTER-safetensors-F32``."""
+    case = single_file_case(fixture, mode, adapter, "safetensors", "F32")
+    return replace(case, name=f"{adapter.name}-{case.name}")
 
 
 def base_types(fixture: Fixture, mode: str) -> Iterator[Case]:
@@ -367,8 +380,14 @@ class Matrix:
 
 #: ``verify --matrix quick``: tests whether GGUF adapters work at all, in a minute, on the smallest base model.
 QUICK = Matrix(dimensions=(no_adapter, files, zero_multiplier), bases={"B": (SD1_TINY,), "C": (FLUX_SMALL,)})
-#: ``verify`` on a proposed change: the cases of ``QUICK``, on every base model.
-PROPOSED = replace(QUICK, bases={"B": (SD1_THIN,), "C": (FLUX_THIN, SD1_THIN)})
+#: ``verify`` on a proposed change: the cases of ``QUICK`` and a LoRA in each key scheme, on every base model. The key
+#: schemes are included because changes of upstream have broken them: see "Does verify notice real regressions?" in
+#: docs/findings.md.
+PROPOSED = replace(
+    QUICK,
+    dimensions=(*QUICK.dimensions, key_schemes),
+    bases={"B": (SD1_THIN,), "C": (FLUX_THIN, SD1_THIN)},
+)
 #: ``verify --matrix full``.
 FULL = Matrix(
     dimensions=(no_adapter, files, types, zero_multiplier, multipliers, sequences, kinds, base_types),

@@ -95,7 +95,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         help="core: a dozen cases that every revision can run; quick: files of the common types; full: everything; "
-        "may be repeated (default: quick; for a change on more base models)",
+        "may be repeated (default: quick; for a change with every base model and key scheme)",
     )
     options.add_side(parser, default=None)
     runs.add_arguments(parser, "verify")

@@ -4,8 +4,9 @@ from collections.abc import Iterable
 
 import pytest
 
+from harness.adapters.key_schemes import SCHEMES
 from harness.cases.case import MODES, Case, unique_shots
-from harness.cases.matrix import FULL, QUICK, BlockQuantiser, Fixture, base_types
+from harness.cases.matrix import FULL, PROPOSED, QUICK, BlockQuantiser, Fixture, base_types
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
 
@@ -83,3 +84,22 @@ def test_immediately_wants_the_rounded_sum_and_auto_depends_on_the_base() -> Non
     shots = [shot for case in found.values() for shot in case.shots]
     names = {shot.name for shot in shots}
     assert len(names) == len({(s.base.name, s.mode, s.rounded, s.merged, s.sequence) for s in shots})
+
+
+def test_a_proposed_change_is_tested_with_every_key_scheme() -> None:
+    found = {
+        generation: [
+            case
+            for case in PROPOSED.cases(generation, MODES, BlockQuantiser())
+            if case.dimensions.get("targets") == "linear" and case.dimensions.get("scheme") != "kohya"
+        ]
+        for generation in PROPOSED.bases
+    }
+    assert {case.dimensions["scheme"] for case in found["C"]} | {"kohya"} == set(SCHEMES)
+    assert {(case.dimensions["base"], case.dimensions["mode"]) for case in found["C"]} == {
+        (base, mode) for base in ("flux-small", "sd1-tiny") for mode in ("immediately", "at_runtime")
+    }
+    # The same cases as those of the full matrix, so that records and expectations fit both.
+    for generation, cases in found.items():
+        full = FULL.cases(generation, MODES, BlockQuantiser())
+        assert all(case in full for case in cases)
