@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -42,8 +43,16 @@ UPSTREAM = "upstream"
 PATIENCE = 3600.0
 #: For how many seconds after its last use an entry is not evicted.
 IN_USE = 900.0
-#: Descriptors of the locks that this process holds.
-_held: set[int] = set()
+
+
+class _Held(threading.local):
+    """Descriptors of the locks that a thread holds. Another thread may close its own at any time."""
+
+    def __init__(self) -> None:
+        self.descriptors: set[int] = set()
+
+
+_held = _Held()
 
 
 def root() -> Path:
@@ -73,8 +82,8 @@ def root() -> Path:
 def lock(path: Path, patience: float = PATIENCE) -> Iterator[None]:
     """Hold the lock of ``path``. The operating system releases it if the process dies.
 
-    Programs that are started meanwhile inherit it (``lock_descriptors``): a compiler that outlives a killed process
-    holds the lock until it ends, too.
+    Programs that the same thread starts meanwhile inherit it (``lock_descriptors``): a compiler that outlives a killed
+    process holds the lock until it ends, too.
     Raises CacheBusy if another process holds it for more than ``patience`` seconds, and CacheUnusable.
     """
     descriptors: list[int] = []
@@ -93,17 +102,17 @@ def lock(path: Path, patience: float = PATIENCE) -> Iterator[None]:
                     path,
                     f"wait for that process, end it, or {_REMEDY}",
                 ) from error
-    _held.update(descriptors)
+    _held.descriptors.update(descriptors)
     try:
         yield
     finally:
-        _held.difference_update(descriptors)
+        _held.descriptors.difference_update(descriptors)
         file_lock.release()
 
 
 def lock_descriptors() -> tuple[int, ...]:
-    """Return the descriptors that a child process has to inherit; none on Windows, which cannot."""
-    return tuple(_held) if os.name == "posix" else ()
+    """Return the descriptors that a child process of this thread has to inherit; none on Windows, which cannot."""
+    return tuple(_held.descriptors) if os.name == "posix" else ()
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,18 +34,29 @@ def warn(text: str) -> None:
     err.print(f"[yellow]warning:[/yellow] {escape(text)}")
 
 
+#: Held by the job that shows its lines on a terminal.
+_progress = threading.Lock()
+
+
 @contextmanager
 def progress_lines(*, enabled: bool) -> Iterator[Callable[[str], None]]:
     """Yield a function that shows a line of output of a long job; if not ``enabled``, it does nothing.
 
-    On a terminal, each line overwrites the one before. Elsewhere, every fortieth line and the last one are printed,
-    which shows in the log of a CI run that the job is alive.
+    On a terminal, each line overwrites the one before, and jobs that begin while another job shows its lines show none.
+    Elsewhere, every fortieth line and the last one are printed, which shows in the log of a CI run that the job is
+    alive.
     """
     if not enabled:
         yield lambda _line: None
     elif err.is_terminal:
-        with err.status("", spinner="line" if err.options.ascii_only else "dots") as status:
-            yield lambda line: status.update(escape(line[: max(20, err.width - 4)]))
+        if not _progress.acquire(blocking=False):
+            yield lambda _line: None
+            return
+        try:
+            with err.status("", spinner="line" if err.options.ascii_only else "dots") as status:
+                yield lambda line: status.update(escape(line[: max(20, err.width - 4)]))
+        finally:
+            _progress.release()
     else:
         count, last = 0, ""
 

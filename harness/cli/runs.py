@@ -20,7 +20,13 @@ from harness.records.record import Records
 from harness.records.verdict import Status, Verdict
 from harness.reports import terminal, write
 from harness.verification.run import run_sides
-from harness.verification.sides import RunSpec, block_types, build_sides, open_block_quantiser
+from harness.verification.sides import (
+    RunSpec,
+    block_types,
+    build_revisions,
+    open_block_quantiser,
+    sides_under_test,
+)
 from sdcpp import atomic_write, console
 from sdcpp.building import sanitizer
 from sdcpp.building.finished import newest_build
@@ -131,13 +137,13 @@ def all_sides(
     atomic_write.ensure_folder(folder)  # before the builds, which take minutes
     revisions = options.revisions(arguments)
     specs = [run_spec(arguments, name, command, sides, wanted) for wanted in revisions]
+    built = build_revisions(revisions, series.load(), specs)
     # The newest library knows the most types, and all make the same blocks of the same type.
     with open_block_quantiser(revisions[-1], specs[-1]) as block_quantiser:
-        patches = series.load()
         yield [
             side
-            for wanted, spec in zip(revisions, specs, strict=True)
-            for side in build_sides(wanted, patches, spec, block_quantiser)
+            for one, spec in zip(built, specs, strict=True)
+            for side in sides_under_test(one, spec, block_quantiser)
         ]
 
 

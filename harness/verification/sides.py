@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from multiprocessing.util import Finalize
@@ -28,10 +29,13 @@ from sdcpp.building import build, sanitizer
 from sdcpp.errors import LibraryUnusable
 from sdcpp.machine import backends
 from sdcpp.patching.patch_file import Patch
-from sdcpp.patching.state import find_states, patches_to_apply
+from sdcpp.patching.state import PatchState, find_states, patches_to_apply
 from sdcpp.process import quoted
 from sdcpp.source import workspace
 from sdcpp.source.revision import Folder, Revision
+
+#: How many revisions are built at the same time, each with as many compilers as there are processors.
+_TOGETHER = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +65,15 @@ class RunSpec:
         for name, value in self.options.items():
             arguments += ["-D", f"{name}={value}"]
         return arguments
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuiltRevision:
+    """A revision, the state of each patch on it, and the builds of its sides in the order of the spec."""
+
+    revision: Revision
+    states: Sequence[PatchState]
+    builds: Sequence[Build]
 
 
 def revision_arguments(revision: Revision) -> tuple[str, str]:
@@ -130,9 +143,19 @@ def _can_decode(quantiser: LibraryQuantiser, info: TypeInfo) -> bool:
     return True
 
 
-def build_sides(
-    revision: Revision, patches: Sequence[Patch], spec: RunSpec, block_quantiser: BlockQuantiser
-) -> list[BuildUnderTest]:
+def build_revisions(
+    revisions: Sequence[Revision], patches: Sequence[Patch], specs: Sequence[RunSpec]
+) -> list[BuiltRevision]:
+    """Build the sides of several revisions, each of which has a spec.
+
+    Revisions are built at the same time. When a build waits for its last and longest file or for a download, the others
+    use the processors. Raises what ``build_revision`` raises, after the builds that were begun have ended.
+    """
+    with ThreadPoolExecutor(_TOGETHER) as pool:
+        return list(pool.map(lambda wanted, spec: build_revision(wanted, patches, spec), revisions, specs))
+
+
+def build_revision(revision: Revision, patches: Sequence[Patch], spec: RunSpec) -> BuiltRevision:
     """Build the sides of a spec: the revision as it is, and with those of ``patches`` that apply to it.
 
     Raises what fetching, patching and building raise.
@@ -140,12 +163,30 @@ def build_sides(
     console.note(f"== {revision.name}: {revision.title}")
     tree = workspace.workspace(revision)
     states = find_states(tree, patches)
-    for state in states:
-        console.note(f"   patch {state.patch.name}: {state.state.value}")
     applied = patches_to_apply(states)
+    builds = [
+        build.build(tree, applied if label == "patched" else (), spec.backend, options=spec.options)
+        for label in spec.sides
+    ]
+    return BuiltRevision(revision=revision, states=states, builds=builds)
+
+
+def build_sides(
+    revision: Revision, patches: Sequence[Patch], spec: RunSpec, block_quantiser: BlockQuantiser
+) -> list[BuildUnderTest]:
+    """Build the sides of a revision as ``build_revision`` does, and return them with their cases."""
+    return sides_under_test(build_revision(revision, patches, spec), spec, block_quantiser)
+
+
+def sides_under_test(
+    built: BuiltRevision, spec: RunSpec, block_quantiser: BlockQuantiser
+) -> list[BuildUnderTest]:
+    """Print the state of each patch on a revision that was built for a spec, and return its sides with their cases."""
+    revision = built.revision
+    for state in built.states:
+        console.note(f"   {revision.name}: patch {state.patch.name}: {state.state.value}")
     builds = []
-    for label in spec.sides:
-        made = build.build(tree, applied if label == "patched" else (), spec.backend, options=spec.options)
+    for label, made in zip(spec.sides, built.builds, strict=True):
         again = spec.rerun_command(*revision_arguments(revision))
         found = build_under_test(
             made,
@@ -156,7 +197,7 @@ def build_sides(
             again=again,
             lacks=dict(revision.lacks),
         )
-        known = {state.patch.name: state.state.value for state in states}
+        known = {state.patch.name: state.state.value for state in built.states}
         builds.append(replace(found, side=replace(found.side, build={**made.record, "states": known})))
     return builds
 

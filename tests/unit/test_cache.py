@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import platformdirs
@@ -125,6 +126,13 @@ with cache.lock(Path(sys.argv[1])):
         holder.wait()
     with cache.lock(tmp_path / "entry", patience=0):  # raises CacheBusy if the dead holder still has it
         pass
+
+
+def test_a_program_inherits_the_locks_of_the_thread_that_starts_it(tmp_path: Path) -> None:
+    with cache.lock(tmp_path / "entry"), ThreadPoolExecutor() as pool:
+        assert len(cache.lock_descriptors()) == (os.name == "posix")
+        assert pool.submit(cache.lock_descriptors).result() == ()
+    assert cache.lock_descriptors() == ()
 
 
 def test_a_program_that_outlives_its_killed_parent_keeps_the_lock(tmp_path: Path) -> None:

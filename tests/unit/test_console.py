@@ -50,4 +50,11 @@ def test_the_status_line_can_be_shown_in_any_encoding(
     monkeypatch.setattr(console, "err", Console(stderr=True, force_terminal=True))
     with console.progress_lines(enabled=True) as show:
         show("compiling")
-    assert animated in shown.getvalue().decode(encoding)
+        with console.progress_lines(enabled=True) as show_another:
+            show_another("linking")
+    with console.progress_lines(enabled=True) as show:
+        show("testing")
+    text = shown.getvalue().decode(encoding)
+    assert animated in text
+    assert "testing" in text
+    assert "linking" not in text

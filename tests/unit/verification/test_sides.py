@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,9 +10,17 @@ import pytest
 
 from harness.cases.matrix import FULL, QUICK
 from harness.quantising.library_quantiser import LibraryQuantiser
-from harness.verification.sides import RunSpec, block_types, revision_arguments
+from harness.verification.sides import (
+    BuiltRevision,
+    RunSpec,
+    block_types,
+    build_revisions,
+    revision_arguments,
+)
 from sdcpp.binding.build_folder import Build
+from sdcpp.errors import BuildFailed
 from sdcpp.source import revision
+from sdcpp.source.revision import Revision
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
 
@@ -61,3 +70,27 @@ def test_a_type_that_only_the_library_can_decode_is_tried_unless_it_cannot_eithe
         monkeypatch.setattr(quantiser, "_types", {"Q1_0": replace(info, name="Q1_0", number=200)})
         reason = "neither the gguf package nor the library can decode the type"
         assert block_types(quantiser).left_out == {"Q1_0": reason}
+
+
+def test_revisions_are_built_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    together = threading.Barrier(3)
+
+    def build_revision(wanted: Revision, *_: object) -> BuiltRevision:
+        together.wait(timeout=10)
+        return BuiltRevision(revision=wanted, states=(), builds=())
+
+    monkeypatch.setattr("harness.verification.sides.build_revision", build_revision)
+    wanted = [revision.find(name) for name in ("2025-12", "2026-05", "2026-07")]
+    built = build_revisions(wanted, (), [RunSpec(matrix=QUICK)] * 3)
+    assert [one.revision for one in built] == wanted
+
+
+def test_a_revision_that_cannot_be_built_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def build_revision(wanted: Revision, *_: object) -> BuiltRevision:
+        if wanted.name == "2026-05":
+            raise BuildFailed("compilation failed", wanted.name, "see the log")
+        return BuiltRevision(revision=wanted, states=(), builds=())
+
+    monkeypatch.setattr("harness.verification.sides.build_revision", build_revision)
+    with pytest.raises(BuildFailed, match="2026-05"):
+        build_revisions([revision.find(n) for n in ("2025-12", "2026-05")], (), [RunSpec(matrix=QUICK)] * 2)
