@@ -101,7 +101,7 @@ class _Trial:
 
     def _without_code(self, tried: Sequence[PatchState]) -> PatchState:
         """Return the conflict of the newest form, or CODE_GONE if the source has no line that a form changes."""
-        lines = {line for entry in tried for line in _old_lines(entry.patch)}
+        lines = {line for entry in tried for line in old_lines(entry.patch)}
         self.diff.write_bytes(b"\n".join(sorted(lines)))
         fixed = ("grep", "--quiet", "--fixed-strings", "-f", self.diff, self.tree.base)
         found = self.repository.git(*fixed, "--", "*.[ch]pp", "*.[ch]")
@@ -136,12 +136,15 @@ def _is_for(tree: Tree, patch: Patch) -> bool:
     return not patch.revisions or bool(named & set(patch.revisions))
 
 
-def _old_lines(patch: Patch) -> Iterator[bytes]:
-    """Yield the lines that a patch removes, or the context of hunks that only add; braces alone do not count."""
+def old_lines(patch: Patch, *, context: bool = False) -> Iterator[bytes]:
+    """Yield the lines that a patch removes, or the context of hunks that only add; braces alone do not count.
+
+    ``context`` yields the context of all hunks.
+    """
     for hunk in hunks(patch.diff.decode("utf-8", "surrogateescape")):
         lines = hunk.text.split("\n")[1:]
-        removed = [line[1:] for line in lines if line.startswith("-")]
-        for line in removed or [line[1:] for line in lines if line.startswith(" ")]:
+        removed = [line[1:] for line in lines if line.startswith("-") and not context]
+        for line in removed or [line[1:] for line in lines if line.startswith((" ", "-"))]:
             if re.search(r"\w", line):
                 yield line.strip().encode("utf-8", "surrogateescape")
 

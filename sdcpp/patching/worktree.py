@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,8 @@ TRAILER = "Patch-Filename"
 _STARTED = "sdcpp.started"
 #: The git setting of a working tree that has the name of its revision.
 _REVISION = "sdcpp.revision"
-#: One line of context is the minimum for git am. The other options make the file depend on the commit alone.
+#: Options of git format-patch. One line of context is the minimum for git am. The others make the file depend on the
+#: commit alone.
 _FORMAT = ("--zero-commit", "--no-signature", "--full-index", "--no-numbered", "--unified=1")
 
 
@@ -113,7 +115,7 @@ def export(folder: Path, patches: Path) -> Exported:
     started = set(repository.git("config", "--get-all", _STARTED).output.split())
     exported: dict[str, Patch] = {}
     for commit in repository.check_git("rev-list", "--reverse", "--no-merges", f"{BASE}..HEAD").split():
-        mail = repository.check_git("format-patch", "-1", "--stdout", *_FORMAT, commit)
+        mail = format_patch(repository, commit)
         name, content = _file(mail, patches, revision)
         if name in exported:
             raise SeriesInvalid(
@@ -147,8 +149,7 @@ def _file_name(patch: Patch) -> str:
 
 def _file(mail: str, patches: Path, revision: str) -> tuple[str, str]:
     """Return the file name of an exported commit, and the content of the file: message, notes and diff."""
-    message, _, rest = mail.partition("\n---\n")
-    text, trailers = _without_trailers(message)
+    _, trailers = _without_trailers(mail.partition("\n---\n")[0])
     subject = re.search(r"^Subject: \[PATCH\] (?:[^:\n]*: )?(.*)", mail, re.MULTILINE)
     words = re.findall(r"[a-z0-9]+", subject[1].lower() if subject else "")
     name = trailers.pop(TRAILER, f"{'-'.join(words[:5])}/{revision}.patch")
@@ -157,7 +158,25 @@ def _file(mail: str, patches: Path, revision: str) -> tuple[str, str]:
     else:
         header = {"Revisions": revision, "Upstream-Status": "Pending"} | trailers
         notes = "\n".join(f"{key}: {value}" for key, value in header.items())
-    return name, f"{text}\n\n---\n{notes}\n\n{rest[rest.index('diff --git ') :]}\n"
+    return name, file_content(mail, notes)
+
+
+def format_patch(repository: Repository, commit: str) -> str:
+    """Return what git format-patch writes for a commit. Windows line ends in the diff stay."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "mail"
+        repository.check_git("format-patch", "-1", f"--output={path}", *_FORMAT, commit)
+        return path.read_bytes().decode("utf-8", "surrogateescape").strip("\n")
+
+
+def file_content(mail: str, notes: str) -> str:
+    """Return the content of a patch file: message and diff of ``mail`` from git format-patch, with these notes.
+
+    Trailers that are not for upstream are left out.
+    """
+    message, _, rest = mail.partition("\n---\n")
+    text, _ = _without_trailers(message)
+    return f"{text}\n\n---\n{notes}\n\n{rest[rest.index('diff --git ') :]}\n"
 
 
 def _without_trailers(message: str) -> tuple[str, dict[str, str]]:

@@ -1,4 +1,4 @@
-"""Show the state of the patch series, edit it as commits, export and check it."""
+"""Show the state of the patch series, carry it onto a clone, edit it as commits, export and check it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from harness.cli.commands import Command, CommandParser, add_commands
 EPILOG = """\
 examples
   sdcpp patch state                     every patch on the revisions that verify runs on
+  sdcpp patch port ~/clone              a branch in your clone of upstream, one commit per patch
   sdcpp patch start 2026-05 ~/series    a working tree of the revision, with one commit per patch
   sdcpp patch export ~/series           write the commits back into patches/
   sdcpp patch check                     check the rules, and whether every patch still applies
@@ -15,6 +16,9 @@ COMMANDS = {
     "state": Command(
         module="harness.cli.patch.state",
         summary="show whether each patch applies, conflicts or is no longer needed",
+    ),
+    "port": Command(
+        module="harness.cli.patch.port", summary="carry the patches onto a clone of upstream, as a branch"
     ),
     "start": Command(
         module="harness.cli.patch.start", summary="make a working tree that has the patches as commits"

@@ -251,3 +251,12 @@ def test_a_folder_that_cannot_be_made_is_refused(tree: workspace.Tree, tmp_path:
     (tmp_path / "file").touch()
     with pytest.raises(OutputRefused, match="folder cannot be made"):
         worktree.start(tree, [], tmp_path / "file" / "work")
+
+
+def test_windows_line_ends_of_a_file_stay(working_tree: Path, patches: Path) -> None:
+    place = working_tree / "windows.cpp"
+    place.write_bytes(place.read_bytes().replace(b"line 5\r\n", b"five\r\n"))
+    message = "fix: five\n\nWhy.\n\nPatch-Filename: five-in-words/small.patch\n"
+    git_repositories.git(working_tree, "commit", "--quiet", "--all", f"--message={message}")
+    worktree.export(working_tree, patches)
+    assert b"-line 5\r\n+five\r\n" in (patches / "five-in-words" / "small.patch").read_bytes()
