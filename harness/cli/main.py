@@ -15,7 +15,7 @@ from sdcpp import console, project, standard_streams
 COMMANDS = {
     "verify": Command(
         module="harness.cli.verify",
-        summary="test GGUF LoRA loading without and with the patches, or your own change",
+        summary="test GGUF LoRA loading without and with the patches, or a change, yours or upstream's",
     ),
     "reproduce": Command(
         module="harness.cli.reproduce",

@@ -1,4 +1,4 @@
-"""Test GGUF LoRA loading without and with the patches, or before and after your own change."""
+"""Test GGUF LoRA loading without and with the patches, or before and after a change, yours or upstream's."""
 
 from __future__ import annotations
 

@@ -131,16 +131,18 @@ class Mirror:
     def _create(self, path: Path) -> None:
         repository = Repository(path=path)
         repository.create()
-        for name, value in (
-            ("url", self.url),
-            ("promisor", "true"),
-            ("partialCloneFilter", "blob:none"),
-            ("tagOpt", "--no-tags"),
-        ):
-            repository.check_git("config", f"remote.origin.{name}", value)
-        repository.check_git("config", "core.bare", "true")
-        repository.check_git("config", "extensions.partialClone", "origin")
-        repository.check_git("config", "core.repositoryFormatVersion", "1")
+        settings = {
+            "remote.origin.url": self.url,
+            "remote.origin.promisor": "true",
+            "remote.origin.partialCloneFilter": "blob:none",
+            "remote.origin.tagOpt": "--no-tags",
+            "extensions.partialClone": "origin",
+            "core.repositoryFormatVersion": "1",
+            "core.bare": "true",
+            "protocol.version": "2",  # older ones do not fetch a commit by its id
+        }
+        for name, value in settings.items():
+            repository.check_git("config", name, value)
         repository.check_git("symbolic-ref", "HEAD", DEFAULT)
 
     def _fetch(self, *words: str, optional: bool = False) -> bool:
