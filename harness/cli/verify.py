@@ -1,4 +1,4 @@
-"""Test GGUF LoRA loading without and with the patches, or before and after a change, yours or upstream's."""
+"""Test GGUF LoRA loading without and with the patches, or before and after a change to the source."""
 
 from __future__ import annotations
 
