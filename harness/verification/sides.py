@@ -34,7 +34,7 @@ from sdcpp.process import quoted
 from sdcpp.source import workspace
 from sdcpp.source.revision import Folder, Revision
 
-#: How many revisions are built at the same time, each with as many compilers as there are processors.
+#: How many revisions are built for the CPU at the same time, each with as many compilers as there are processors.
 _TOGETHER = 3
 
 
@@ -148,10 +148,12 @@ def build_revisions(
 ) -> list[BuiltRevision]:
     """Build the sides of several revisions, each of which has a spec.
 
-    Revisions are built at the same time. When a build waits for its last and longest file or for a download, the others
-    use the processors. Raises what ``build_revision`` raises, after the builds that were begun have ended.
+    For the CPU, revisions are built at the same time: when a build waits for its longest file or for a download, the
+    others use the processors. Builds for GPUs have hundreds of files that need much memory, so they are built in turn.
+    Raises what ``build_revision`` raises, after the builds that were begun have ended.
     """
-    with ThreadPoolExecutor(_TOGETHER) as pool:
+    together = _TOGETHER if all(spec.backend == "cpu" for spec in specs) else 1
+    with ThreadPoolExecutor(together) as pool:
         return list(pool.map(lambda wanted, spec: build_revision(wanted, patches, spec), revisions, specs))
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -83,6 +84,21 @@ def test_revisions_are_built_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -
     wanted = [revision.find(name) for name in ("2025-12", "2026-05", "2026-07")]
     built = build_revisions(wanted, (), [RunSpec(matrix=QUICK)] * 3)
     assert [one.revision for one in built] == wanted
+
+
+def test_revisions_are_built_for_a_gpu_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    running: list[str] = []
+
+    def build_revision(wanted: Revision, *_: object) -> BuiltRevision:
+        assert not running
+        running.append(wanted.name)
+        time.sleep(0.05)
+        running.remove(wanted.name)
+        return BuiltRevision(revision=wanted, states=(), builds=())
+
+    monkeypatch.setattr("harness.verification.sides.build_revision", build_revision)
+    wanted = [revision.find(name) for name in ("2025-12", "2026-05")]
+    assert len(build_revisions(wanted, (), [RunSpec(matrix=QUICK, backend="cuda")] * 2)) == 2
 
 
 def test_a_revision_that_cannot_be_built_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
