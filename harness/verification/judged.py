@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from sdcpp import atomic_write, console
+from sdcpp import atomic_write, cache, console
 from sdcpp.source import upstream
 from sdcpp.source.revision import Revision
 
@@ -27,10 +27,14 @@ def path() -> Path:
 
 
 def remember(wanted: Revision, backend: str) -> None:
-    """Remember that a revision of upstream's repository was judged on a backend. The file may not be writable."""
+    """Remember that a revision of upstream's repository was judged on a backend.
+
+    Raises CacheBusy, CacheUnusable, and OutputRefused if the file cannot be written.
+    """
     this = Judged(commit=str(wanted.commit), date=wanted.date or "", backend=backend)
-    entries = [*(entry for entry in _read() if entry != this), this]
-    atomic_write.write(path(), json.dumps([asdict(entry) for entry in entries], indent=1) + "\n")
+    with cache.lock(path()):
+        entries = [*(entry for entry in _read() if entry != this), this]
+        atomic_write.write(path(), json.dumps([asdict(entry) for entry in entries], indent=1) + "\n")
 
 
 def last(wanted: Revision, backend: str) -> Judged | None:
