@@ -1,8 +1,7 @@
-"""Keep copies of git repositories in the cache: the history of one, and of its submodules what was asked for.
+"""Keep copies of git repositories in the cache: upstream's with its history, and those of its submodules without.
 
-A copy is a partial clone if the server allows it. It then has the files of those commits that were exported, and git
-fetches the files of another commit when that is exported. What was fetched once is not fetched again, also if a later
-step is interrupted.
+A copy is a partial clone if the server allows it: git fetches the files of a commit when the commit is exported. What
+has been fetched stays if a later step is interrupted, and the next call goes on from there.
 """
 
 from __future__ import annotations
