@@ -181,11 +181,11 @@ class Port:
     def _conflict(self, step: Step, files: Sequence[str]) -> PatchConflict:
         done = sum(other.result is not None for other in self.state.steps)
         since = self.series.without_form(step.name, self._date, forks=True)
-        maybe = f" (the series has no form of it for {since}: it may not be needed)" if since else ""
+        hint = f" (the series has no form of it for {since}: check that the target needs it)" if since else ""
         return PatchConflict(
             f"patch {step.name} ({step.form}) conflicts, after {done} of {len(self.state.steps)} patches are done",
             f"{', '.join(files)} in {self.state.folder}",
             "edit the files there and run `git add` on them, then\n"
             f"    sdcpp patch port {self.state.checkout} --continue\n"
-            f"  or leave the patch out with --skip{maybe}, or remove the branch and the folder with --abort",
+            f"  or leave the patch out with --skip{hint}, or remove the branch and the folder with --abort",
         )

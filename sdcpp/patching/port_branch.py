@@ -10,6 +10,7 @@ from sdcpp.errors import OutputRefused, SeriesInvalid, SourceInvalid
 from sdcpp.patching import port_state
 from sdcpp.patching.clone import Clone, target
 from sdcpp.patching.form_commits import release
+from sdcpp.patching.patch_file import Patch
 from sdcpp.patching.port_state import PortState, Step
 
 
@@ -61,11 +62,23 @@ def start(
     return state
 
 
-def unfinished(clone: Clone) -> PortState:
-    """Return the unfinished port of a clone. Raises SourceInvalid if there is none, or if its worktree is gone."""
+def unfinished(clone: Clone, patches: Sequence[Patch]) -> PortState:
+    """Return the unfinished port of a clone, of the series with these forms.
+
+    Raises SourceInvalid if there is none, or if its worktree is gone, and SeriesInvalid if the series has changed.
+    """
     state = _load(clone)
     if not state.folder.is_dir():
         raise SourceInvalid("the worktree of the unfinished port is gone", state.folder, "give --abort")
+    forms = {(patch.name, patch.path.name) for patch in patches}
+    names = {patch.name for patch in patches}
+    for step in state.steps:
+        if step.name not in names or (step.commit and (step.name, step.form) not in forms):
+            raise SeriesInvalid(
+                "the series has changed since the port began",
+                f"{step.name} {step.form}".rstrip(),
+                "give --abort and start again; git remembers your resolutions",
+            )
     return state
 
 

@@ -91,7 +91,7 @@ def main(arguments: argparse.Namespace) -> int:
     forms = FormCommits(clone=clone, patches=patches)
     if arguments.export:
         port_export.require_new(arguments.export)
-    state = port_branch.unfinished(clone) if arguments.action else _start(arguments, forms)
+    state = port_branch.unfinished(clone, patches) if arguments.action else _start(arguments, forms)
     if arguments.action and arguments.export:
         state.export, state.label = str(arguments.export.resolve()), arguments.name or state.label
     clang_format = formatting.program()

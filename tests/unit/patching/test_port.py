@@ -44,7 +44,7 @@ def start(upstream: Upstream, series: FormCommits, branch: str = "fixes", onto: 
 
 def again(port: Port) -> Port:
     """Return the port as another process loads it."""
-    state = port_branch.unfinished(port.state.clone)
+    state = port_branch.unfinished(port.state.clone, port.series.patches)
     return Port(state=state, series=port.series, clang_format=None)
 
 

@@ -12,7 +12,8 @@ from sdcpp.errors import Error, OutputRefused, SeriesInvalid, SourceInvalid
 from sdcpp.patching import port_branch
 from sdcpp.patching.port_state import PortState
 from tests.unit.git_repositories import git
-from tests.unit.patching.upstream import Upstream
+from tests.unit.patching.author import Author
+from tests.unit.patching.upstream import Upstream, form
 
 
 @pytest.fixture
@@ -59,11 +60,20 @@ def test_what_cannot_begin_changes_nothing(
     assert len(git(upstream.path, "worktree", "list").splitlines()) == 1
 
 
-def test_one_port_at_a_time_is_unfinished(upstream: Upstream, tmp_path: Path) -> None:
+def test_one_port_at_a_time_is_unfinished(upstream: Upstream, tmp_path: Path, author: Author) -> None:
     with pytest.raises(SourceInvalid, match="no port is unfinished"):
-        port_branch.unfinished(upstream.clone)
+        port_branch.unfinished(upstream.clone, [])
     state = start(upstream)
-    assert port_branch.unfinished(upstream.clone) == state
+    patches = [
+        form(author, name, {"CMakeLists.txt": lambda text: f"{text}more\n"}) for name in ("one", "two")
+    ]
+    assert port_branch.unfinished(upstream.clone, patches) == state
+    with pytest.raises(SeriesInvalid, match="the series has changed since the port began: two"):
+        port_branch.unfinished(upstream.clone, patches[:1])
+    state.steps[0].form, state.steps[0].commit = "other.patch", upstream.first
+    state.save()
+    with pytest.raises(SeriesInvalid, match=r"the series has changed since the port began: one other\.patch"):
+        port_branch.unfinished(upstream.clone, patches)
     with pytest.raises(SourceInvalid, match="the clone has an unfinished port"):
         start(upstream, branch="other", folder=tmp_path / "other")
 
@@ -77,7 +87,7 @@ def test_aborting_removes_the_branch_and_the_worktree(upstream: Upstream, gone: 
         shutil.rmtree(state.folder)
         clone = upstream.clone
         with pytest.raises(SourceInvalid, match="the worktree of the unfinished port is gone"):
-            port_branch.unfinished(clone)
+            port_branch.unfinished(clone, [])
     port_branch.abort(clone)
     assert not state.folder.exists()
     assert git(upstream.path, "for-each-ref", "--format=%(refname)") == "refs/heads/main"
