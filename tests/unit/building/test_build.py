@@ -142,7 +142,7 @@ def test_a_patch_makes_another_build_and_compiles_only_what_it_touches(tree: Tre
 
 @pytest.mark.skipif(os.name == "nt", reason="MSVC compiles the vocabularies as upstream has them")
 @pytest.mark.usefixtures("cache_folder")
-def test_a_vocabulary_is_compiled_from_its_copy(tmp_path: Path) -> None:
+def test_a_vocabulary_is_compiled_from_its_copy_and_the_rest_with_few_optimisations(tmp_path: Path) -> None:
     def add(tree: Path) -> None:
         numbers = "0x7b, 0x7d, " * (1 << 17)
         (tree / "words.hpp").write_text(f"unsigned char words[] = {{\n{numbers}\n}};\n", encoding="utf-8")
@@ -159,10 +159,18 @@ def test_a_vocabulary_is_compiled_from_its_copy(tmp_path: Path) -> None:
         with (tree / "CMakeLists.txt").open("a", encoding="utf-8") as recipe:
             recipe.write("enable_language(CXX)\ntarget_sources(stable-diffusion PRIVATE words.cpp)\n")
 
-    made = build.build(local(tmp_path, add))
+    tree = local(tmp_path, add)
+    made = build.build(tree)
     log = (made.folder / build.LOG).read_text(encoding="utf-8")
     assert "vocabularies/words.cpp" in log
     assert library.load(made).call_text("words_text") == "262144}../../../words.cpp:5"
+    [commands] = tree.path.glob(".git/sdcpp-objects/*/compile_commands.json")
+    optimised = {
+        Path(entry["file"]).suffix: " -O1 " in entry["command"]
+        for entry in json.loads(commands.read_text(encoding="utf-8"))
+        if "stable-diffusion.dir" in entry["output"]
+    }
+    assert optimised == {".cpp": True, ".c": False}
 
 
 def test_the_identity_depends_on_all_that_shapes_a_build(tree: Tree, patch: Patch) -> None:
