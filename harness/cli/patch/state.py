@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.cli import options
 from harness.verification import own_cases
 from sdcpp import console
-from sdcpp.errors import PatchConflict
+from sdcpp.errors import Error, PatchConflict
 from sdcpp.patching import series
 from sdcpp.patching.state import PatchState, State, find_states
 from sdcpp.source import revision
@@ -63,20 +63,27 @@ def main(arguments: argparse.Namespace) -> int:
 def show(revisions: Sequence[Revision], folder: Path | None) -> int:
     """Print the state of each patch on each revision; return 0, or the exit status of a conflict.
 
-    ``folder`` keeps the records of the cases; if it is None, no case runs.
+    ``folder`` keeps the records of the cases; if it is None, no case runs. Raises what building and running raise,
+    after the states that git says.
     """
     patches, status = series.load(), 0
     for wanted in revisions:
         states = find_states(workspace(wanted), patches)
         foreign = not any(wanted.name in patch.revisions for patch in patches)
+        failure: Error | None = None
         if foreign and folder:
-            states = own_cases.needs(wanted, patches, states, folder / wanted.name)
+            try:
+                states = own_cases.needs(wanted, patches, states, folder / wanted.name)
+            except Error as error:  # what git says is shown nevertheless
+                failure = error
         for state in states:
             _print(wanted, state)
         if foreign:
             _print_counts(wanted, states)
         if any(state.state is State.CONFLICTS for state in states):
             status = PatchConflict.exit_code
+        if failure:
+            raise failure
     return status
 
 

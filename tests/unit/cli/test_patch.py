@@ -9,8 +9,9 @@ import pytest
 from harness.cli import options
 from harness.cli.main import main
 from harness.cli.patch import start, state
+from harness.verification import own_cases
 from sdcpp import project
-from sdcpp.errors import PatchConflict, SeriesInvalid
+from sdcpp.errors import BuildFailed, PatchConflict, SeriesInvalid
 from sdcpp.patching import series
 from sdcpp.patching.state import State
 from sdcpp.source.workspace import workspace
@@ -59,6 +60,23 @@ def test_the_state_is_shown_for_each_revision_and_a_conflict_with_its_hunk(
     assert "a hunk [x]" in capsys.readouterr().out
     assert main(["patch", "state", "--revision", "2026-05"]) == 0
     assert "2025-12" not in capsys.readouterr().out
+
+
+def test_what_git_says_is_shown_even_if_the_cases_cannot_run(
+    conflicts: set[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise BuildFailed("it does not compile", "x.cpp", "see the log")
+
+    assert not conflicts
+    monkeypatch.setattr(series, "load", lambda: [SimpleNamespace(revisions=("2025-12",))])
+    monkeypatch.setattr(own_cases, "needs", fail)
+    assert main(["patch", "state", "--revision", "2026-05"]) == BuildFailed.exit_code
+    shown = capsys.readouterr()
+    assert shown.out.splitlines()[0].split() == ["2026-05", "fix", "applies"]
+    assert "2026-05: of 1 patches, 1 applies" in shown.out
+    assert "it does not compile" in shown.err
+    assert main(["patch", "state", "--revision", "2026-05", "--no-cases"]) == 0
 
 
 def test_a_check_is_the_rules_and_then_the_states(
