@@ -226,8 +226,8 @@ def incomparable(known: SideRecord, other: SideRecord) -> str:
     """Return why two sides must not be compared, or "" if they can be.
 
     For sides of the same revision the files of the base models must be equal, and for sides of the same state also
-    upstream's source and the patches. Backend, options, compiler and machine may differ: they are what is compared. The identity of a build
-    depends on them, so it is not looked at.
+    upstream's source and the patches. Backend, options, compiler and machine may differ: they are what is compared.
+    The identity of a build depends on them, so it is not looked at.
     """
     if known.side.revision != other.side.revision:
         return ""

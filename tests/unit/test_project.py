@@ -19,7 +19,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_projects_own_files_are_there() -> None:
     assert project.REVISIONS.is_file()
-    assert list(project.PATCHES.glob("*.patch"))
+    assert list(project.PATCHES.glob("*/*.patch"))
     assert project.checkout() == project.ROOT
 
 

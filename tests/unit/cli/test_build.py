@@ -29,8 +29,8 @@ def built(monkeypatch: pytest.MonkeyPatch) -> Calls:
 
     monkeypatch.setattr(command, "workspace", lambda revision: revision.name)
     monkeypatch.setattr(series, "load", lambda: ("a", "b"))
-    monkeypatch.setattr(series, "states", lambda tree, patches: [f"{tree} {p}" for p in patches])
-    monkeypatch.setattr(series, "patches_to_apply", tuple)
+    monkeypatch.setattr(command, "find_states", lambda tree, patches: [f"{tree} {p}" for p in patches])
+    monkeypatch.setattr(command, "patches_to_apply", tuple)
     monkeypatch.setattr(backends, "require", lambda _: None)
     monkeypatch.setattr(builds, "build", build)
     return calls

@@ -164,7 +164,9 @@ def test_recorded_runs_are_as_expected_and_backends_agree_on_patched_builds() ->
                 dimensions=cell.dimensions,
             )
             lacking = cell.verdict is Verdict.UNSUPPORTED and revision.find(side.revision).lacks
-            assert found in (Status.PASS, Status.XFAIL) or lacking, f"{path.name}: {cell.case} {cell.dimensions}"
+            assert found in (Status.PASS, Status.XFAIL) or lacking, (
+                f"{path.name}: {cell.case} {cell.dimensions}"
+            )
             place = side.revision, cell.case, cell.dimensions["base"], cell.dimensions["mode"]
             places.add((side.backend, side.patched, *place))
             if side.patched:
