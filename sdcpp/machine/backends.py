@@ -150,6 +150,15 @@ BACKENDS: dict[str, Backend] = {
                     find=_file("include/vulkan/vulkan.hpp", "Include/vulkan/vulkan.hpp", variables=_VULKAN),
                 ),
                 Requirement(
+                    name="SPIR-V headers",  # ggml of 2026-07 and later looks for their CMake files
+                    remedy="apt install spirv-headers, or install the Vulkan SDK and set VULKAN_SDK",
+                    find=_file(
+                        "share/cmake/SPIRV-Headers/SPIRV-HeadersConfig.cmake",
+                        "lib*/cmake/SPIRV-Headers/SPIRV-HeadersConfig.cmake",
+                        variables=_VULKAN,
+                    ),
+                ),
+                Requirement(
                     name="Vulkan loader",
                     remedy="apt install libvulkan-dev, or install the Vulkan SDK and set VULKAN_SDK",
                     find=_file(

@@ -15,7 +15,7 @@ from sdcpp.machine.devices import HostDevice
 from sdcpp.process import run
 
 #: Requirements that are files; a machine may or may not have them.
-FILES = {"Vulkan headers", "Vulkan loader", "cuBLAS"}
+FILES = {"Vulkan headers", "Vulkan loader", "SPIR-V headers", "cuBLAS"}
 PRESETS: dict[str, dict[str, Any]] = {
     preset["name"]: preset
     for preset in json.loads((project.ROOT / "CMakePresets.json").read_text(encoding="utf-8"))[
