@@ -9,7 +9,6 @@ from pathlib import Path
 from harness.cases.matrix import FULL, BlockQuantiser
 from harness.records.record import Cell
 from harness.records.verdict import NOT_JUDGED, Verdict
-from harness.text import plural
 from harness.verification.run import run_sides
 from harness.verification.sides import RunSpec, build_sides
 from sdcpp.patching.patch_file import Fix, Patch
@@ -49,9 +48,8 @@ def _with_cases(state: PatchState, cells: Sequence[Cell | None]) -> PatchState:
     """Return the state of a patch with what its cases say; None is a case that the source does not have."""
     judged = [cell for cell in cells if cell and cell.verdict not in NOT_JUDGED]
     if judged and all(cell.verdict is Verdict.PASS for cell in judged):
-        return replace(
-            state, state=State.NOT_NEEDED, detail=f"{plural(len(judged), 'case')} of it: PASS without it"
-        )
+        said = "its case passes" if len(judged) == 1 else f"its {len(judged)} cases pass"
+        return replace(state, state=State.NOT_NEEDED, detail=f"{said} without it")
     if judged:
         said = "; ".join(
             f"{_key(cell)[1]} {cell.verdict}" for cell in judged if cell.verdict is not Verdict.PASS

@@ -62,7 +62,7 @@ def judged(*states: PatchState) -> list[tuple[State, str]]:
 def test_a_patch_whose_cases_all_pass_is_no_longer_needed(verdicts: dict[str, Verdict]) -> None:
     verdicts |= {"one": Verdict.PASS, "two": Verdict.PASS}
     for found in (State.APPLIES, State.CONFLICTS, State.CODE_GONE):
-        assert judged(state(NEW, found)) == [(State.NOT_NEEDED, "2 cases of it: PASS without it")]
+        assert judged(state(NEW, found)) == [(State.NOT_NEEDED, "its 2 cases pass without it")]
 
 
 def test_a_patch_with_a_case_that_fails_keeps_its_state(verdicts: dict[str, Verdict]) -> None:
