@@ -16,11 +16,14 @@ from harness.records import record
 from harness.records.record import Cell, Observation, Records
 from harness.records.verdict import Status, Verdict
 from harness.running import pool
+from harness.verification import own_cases
 from harness.verification.run import run_sides
 from harness.verification.sides import RunSpec, build_sides
 from sdcpp.patching import series
 from sdcpp.patching.patch_file import Fix
+from sdcpp.patching.state import State, find_states
 from sdcpp.source import revision
+from sdcpp.source.workspace import workspace
 from tests.regress.conftest import PATIENT, Find
 
 pytestmark = PATIENT
@@ -102,6 +105,20 @@ def test_red_without_and_right_with_the_series(
     )
     assert str(before.verdict) == defect.fix.verdict, before.evidence
     assert after.verdict is Verdict.PASS, after.evidence
+
+
+def test_on_another_source_a_patch_is_needed_only_if_its_case_fails(tmp_path: Path) -> None:
+    # The forms for 2026-05 alone, so that 2026-07 is a source that they were not written for.
+    given_twice, rank_one = (
+        next(form for form in series.forms(name) if form.revisions == ("2026-05",))
+        for name in ("lora-given-twice", "lora-rank-one")
+    )
+    wanted = revision.find("2026-07")
+    found = find_states(workspace(wanted), [given_twice, rank_one])
+    superfluous, needed = own_cases.needs(wanted, [given_twice, rank_one], found, tmp_path)
+    assert (superfluous.state, superfluous.detail) == (State.NOT_NEEDED, "its case passes without it")
+    assert needed.state is found[1].state is not State.NOT_NEEDED
+    assert needed.detail.startswith("without it: lora-r1-safetensors-F32@at_runtime NO_EFFECT")
 
 
 @pytest.fixture(scope="module")
