@@ -29,7 +29,7 @@ from sdcpp.building import build, sanitizer
 from sdcpp.errors import LibraryUnusable
 from sdcpp.machine import backends
 from sdcpp.patching.patch_file import Patch
-from sdcpp.patching.state import PatchState, find_states, patches_to_apply
+from sdcpp.patching.state import PatchState, State, find_states, patches_to_apply
 from sdcpp.process import quoted
 from sdcpp.source import workspace
 from sdcpp.source.revision import Folder, Revision
@@ -183,10 +183,13 @@ def build_sides(
 def sides_under_test(
     built: BuiltRevision, spec: RunSpec, block_quantiser: BlockQuantiser
 ) -> list[BuildUnderTest]:
-    """Print the state of each patch on a revision that was built for a spec, and return its sides with their cases."""
+    """Print the states of the patches on a built revision, and return its sides with their cases."""
     revision = built.revision
+    names: dict[State, list[str]] = {}
     for state in built.states:
-        console.note(f"   {revision.name}: patch {state.patch.name}: {state.state.value}")
+        names.setdefault(state.state, []).append(state.patch.name)
+    for of_patches, listed in names.items():
+        console.note(f"   {revision.name}: patches, {of_patches.value}: {', '.join(listed)}")
     builds = []
     for label, made in zip(spec.sides, built.builds, strict=True):
         again = spec.rerun_command(*revision_arguments(revision))
