@@ -40,8 +40,8 @@ class _Side:
         self.missing = [shot for shot in unique_shots(build.supported) if shot.name not in observed]
         self._cases: dict[str, list[Case | MalformedFileCase]] = {}
         for case in build.supported:
-            for shot in case.shots:
-                self._cases.setdefault(shot.name, []).append(case)
+            for name in {shot.name for shot in case.shots}:  # a case may need a shot for two purposes
+                self._cases.setdefault(name, []).append(case)
 
     def completed_by(self, shot: str) -> Iterator[Case | MalformedFileCase]:
         """Yield the cases that need a shot and have all their observations."""

@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 
 from harness.cases.build_under_test import BuildUnderTest
+from harness.cases.case import Case
 from harness.records import record
 from harness.records.record import Records
+from harness.records.verdict import Verdict
+from harness.reports.progress import Progress
 from harness.verification.observer import Observer
 from sdcpp.binding.build_folder import Build
 from tests.unit import killable_run
@@ -33,6 +36,17 @@ def test_what_is_in_the_records_is_in_the_file_too(fake_build: Callable[..., Bui
     assert written.observations == records.observations
     assert set(written.pictures) == set(records.pictures)
     assert not records.cells
+
+
+def test_the_progress_counts_each_case_once(
+    fake_build: Callable[..., Build], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[Verdict] = []
+    monkeypatch.setattr(Progress, "update", lambda _, __, verdicts: counted.extend(verdicts))
+    build = killable_run.build_under_test(fake_build("C"))
+    twice = [dataclasses.replace(case, without=case.shot) for case in build.cases if isinstance(case, Case)]
+    observe(tmp_path / "records.jsonl", dataclasses.replace(build, cases=twice))
+    assert len(counted) == len(twice) > 0
 
 
 def test_only_the_first_unexpected_failure_is_shown(
