@@ -9,6 +9,7 @@ from pathlib import Path
 from harness.cases.matrix import FULL, BlockQuantiser
 from harness.records.record import Cell
 from harness.records.verdict import NOT_JUDGED, Verdict
+from harness.reports.table import case_id
 from harness.verification.run import run_sides
 from harness.verification.sides import RunSpec, build_sides
 from sdcpp.patching.patch_file import Fix, Patch
@@ -94,4 +95,4 @@ def _cells(wanted: Revision, fixes: Sequence[Fix], folder: Path) -> Iterator[Cel
 
 def _key(cell: Cell) -> tuple[str, str]:
     """Return the base model and ``CASE@MODE`` of a cell."""
-    return cell.dimensions["base"], f"{cell.case}@{cell.dimensions['mode']}"
+    return cell.dimensions["base"], case_id(cell)

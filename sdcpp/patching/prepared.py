@@ -48,7 +48,7 @@ def prepare(tree: Tree, patches: Sequence[Patch] = ()) -> Prepared:
         (tree.repository.folder / name).unlink(missing_ok=True)
     patch_states = find_states(tree, patches)
     for entry in patch_states:
-        if entry.state is State.CONFLICTS and entry.required:
+        if entry.is_error:
             _check_out(tree, "HEAD")
             raise conflict_error(tree, entry.patch, entry.detail)
     applied = [entry.patch for entry in patch_states if entry.state is State.APPLIES]

@@ -14,6 +14,7 @@ from sdcpp import process
 from sdcpp.errors import PatchConflict
 from sdcpp.git import Repository
 from sdcpp.patching.patch_file import Patch, hunks
+from sdcpp.source.revision import Revision
 from sdcpp.source.workspace import Tree
 
 
@@ -41,6 +42,16 @@ class PatchState:
     detail: str
     required: bool = True
 
+    @property
+    def is_error(self) -> bool:
+        """Whether the patch should apply and conflicts."""
+        return self.state is State.CONFLICTS and self.required
+
+
+def is_written_for(patches: Iterable[Patch], revision: Revision) -> bool:
+    """Return whether a patch of a series names the revision, so that the series was written for it."""
+    return any(revision.name in patch.revisions for patch in patches)
+
 
 def find_states(tree: Tree, patches: Iterable[Patch]) -> tuple[PatchState, ...]:
     """Return the state of each patch after the earlier patches that apply.
@@ -53,7 +64,7 @@ def find_states(tree: Tree, patches: Iterable[Patch]) -> tuple[PatchState, ...]:
     by_name: dict[str, list[Patch]] = {}
     for patch in patches:
         by_name.setdefault(patch.name, []).append(patch)
-    known = any(tree.revision.name in patch.revisions for patch in patches)
+    known = is_written_for(patches, tree.revision)
     with tempfile.TemporaryDirectory(prefix="states.", dir=tree.repository.folder) as scratch:
         repository = Repository(path=tree.path, index=Path(scratch) / "index")
         repository.check_git("read-tree", tree.base)
@@ -66,9 +77,7 @@ def patches_to_apply(states: Iterable[PatchState]) -> tuple[Patch, ...]:
 
     If a patch conflicts, a build with it fails and shows the hunk.
     """
-    return tuple(
-        s.patch for s in states if s.state is State.APPLIES or (s.state is State.CONFLICTS and s.required)
-    )
+    return tuple(s.patch for s in states if s.state is State.APPLIES or s.is_error)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

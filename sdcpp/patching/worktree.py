@@ -55,7 +55,7 @@ def start(tree: Tree, patches: Iterable[Patch], folder: Path) -> list[Patch]:
         )
     states = find_states(tree, patches)
     for state in states:
-        if state.state is State.CONFLICTS and state.required:
+        if state.is_error:
             raise conflict_error(tree, state.patch, state.detail)
     atomic_write.ensure_folder(folder)
     try:

@@ -12,7 +12,7 @@ from harness.verification import own_cases
 from sdcpp import console
 from sdcpp.errors import Error, PatchConflict
 from sdcpp.patching import series
-from sdcpp.patching.state import PatchState, State, find_states
+from sdcpp.patching.state import PatchState, State, find_states, is_written_for
 from sdcpp.source import revision
 from sdcpp.source.revision import Folder, Revision
 from sdcpp.source.workspace import workspace
@@ -69,7 +69,7 @@ def show(revisions: Sequence[Revision], folder: Path | None) -> int:
     patches, status = series.load(), 0
     for wanted in revisions:
         states = find_states(workspace(wanted), patches)
-        foreign = not any(wanted.name in patch.revisions for patch in patches)
+        foreign = not is_written_for(patches, wanted)
         failure: Error | None = None
         if foreign and folder:
             try:

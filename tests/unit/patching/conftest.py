@@ -12,6 +12,7 @@ from sdcpp.source import workspace
 from tests.unit import git_repositories
 from tests.unit.patching.author import Author
 from tests.unit.patching.good_patch import GOOD
+from tests.unit.patching.upstream import Upstream
 
 
 @pytest.fixture
@@ -46,3 +47,9 @@ def tree(tmp_path: Path) -> workspace.Tree:
 @pytest.fixture
 def author(tmp_path: Path) -> Author:
     return Author(tmp_path / "author")
+
+
+@pytest.fixture
+def upstream(tmp_path: Path) -> Upstream:
+    """Return a stand-in for somebody's clone of upstream."""
+    return Upstream(tmp_path / "upstream")

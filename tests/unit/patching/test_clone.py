@@ -12,11 +12,6 @@ from tests.unit.git_repositories import git
 from tests.unit.patching.upstream import Upstream
 
 
-@pytest.fixture
-def upstream(tmp_path: Path) -> Upstream:
-    return Upstream(tmp_path / "upstream")
-
-
 def test_only_the_top_folder_of_a_checkout_is_a_clone(upstream: Upstream, tmp_path: Path) -> None:
     assert open_clone(upstream.path).path == upstream.path
     for folder in (upstream.path / "docs", tmp_path, tmp_path / "nowhere"):

@@ -20,11 +20,6 @@ FILE = "stable-diffusion.cpp"
 
 
 @pytest.fixture
-def upstream(tmp_path: Path) -> Upstream:
-    return Upstream(tmp_path / "upstream")
-
-
-@pytest.fixture
 def patches(author: Author) -> list[Patch]:
     return [
         form(author, "fix-thirty", {FILE: replacing("line 30", "better")}),

@@ -23,11 +23,6 @@ FILE = "stable-diffusion.cpp"
 
 
 @pytest.fixture
-def upstream(tmp_path: Path) -> Upstream:
-    return Upstream(tmp_path / "upstream")
-
-
-@pytest.fixture
 def patches(author: Author) -> list[Patch]:
     """Return two patches of one file."""
     return [

@@ -16,11 +16,6 @@ from tests.unit.patching.author import Author
 from tests.unit.patching.upstream import Upstream, form
 
 
-@pytest.fixture
-def upstream(tmp_path: Path) -> Upstream:
-    return Upstream(tmp_path / "upstream")
-
-
 def start(upstream: Upstream, **options: Any) -> PortState:
     folder = upstream.path.with_name("tree")
     settings: dict[str, Any] = {"branch": "fixes", "onto": "HEAD", "folder": folder} | options
