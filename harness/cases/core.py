@@ -8,7 +8,9 @@ from dataclasses import replace
 from harness.adapters.adapter import Adapter
 from harness.adapters.use import AnyFile, Use
 from harness.cases.case import Case, Shot
-from harness.cases.matrix import Fixture, Matrix, sequence_case, single_file_case
+from harness.cases.dimensions import sequence_case, single_file_case
+from harness.cases.fixture import Fixture
+from harness.cases.matrix import Matrix
 from harness.malformed import adapter_shapes
 from harness.malformed.malformed_file import MalformedFile, WrittenMalformedFile
 from harness.malformed.sound_file import sound_file

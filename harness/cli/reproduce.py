@@ -7,7 +7,8 @@ from contextlib import nullcontext
 
 from harness.cases import upstream_command
 from harness.cases.case import MODES, select
-from harness.cases.matrix import FULL, QUICK, BlockQuantiser
+from harness.cases.fixture import BlockQuantiser
+from harness.cases.matrix import FULL, QUICK
 from harness.cli import options
 from harness.verification.sides import RunSpec, open_block_quantiser
 from sdcpp import console

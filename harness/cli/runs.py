@@ -12,7 +12,8 @@ import gguf
 from harness.cases import core, selection
 from harness.cases.build_under_test import BuildUnderTest
 from harness.cases.case import MODES, AnyCase, select
-from harness.cases.matrix import FULL, NO_BLOCKS, PROPOSED, QUICK, BlockQuantiser, Matrix
+from harness.cases.fixture import NO_BLOCKS, BlockQuantiser
+from harness.cases.matrix import FULL, PROPOSED, QUICK, Matrix
 from harness.cli import options
 from harness.judging import unjudged
 from harness.quantising.library_quantiser import LibraryQuantiser

@@ -10,7 +10,8 @@ from typing import Generic, TypeVar
 
 from harness.cases import core
 from harness.cases.build_under_test import BuildUnderTest
-from harness.cases.matrix import NO_BLOCKS, BlockQuantiser, Matrix
+from harness.cases.fixture import NO_BLOCKS, BlockQuantiser
+from harness.cases.matrix import Matrix
 from harness.records.record import Records
 from harness.records.verdict import NOT_JUDGED, Verdict
 from harness.studies.history import run

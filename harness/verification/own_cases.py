@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from harness.cases.matrix import FULL, BlockQuantiser
+from harness.cases.fixture import BlockQuantiser
+from harness.cases.matrix import FULL
 from harness.records.record import Cell
 from harness.records.verdict import NOT_JUDGED, Verdict
 from harness.reports.table import case_id

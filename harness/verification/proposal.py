@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.cases.build_under_test import BuildUnderTest
 from harness.cases.case import MODES, select
-from harness.cases.matrix import BlockQuantiser
+from harness.cases.fixture import BlockQuantiser
 from harness.text import plural
 from harness.verification.sides import RunSpec, build_under_test, revision_arguments
 from sdcpp import console

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from harness.cases.build_under_test import BuildUnderTest
 from harness.cases.case import select
-from harness.cases.matrix import BlockQuantiser, Matrix
+from harness.cases.fixture import BlockQuantiser
+from harness.cases.matrix import Matrix
 from harness.formats import gguf_types
 from harness.quantising.library_quantiser import LibraryQuantiser
 from harness.quantising.type_info import TypeInfo

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from harness.cases.build_under_test import BuildUnderTest
-from harness.cases.matrix import QUICK, BlockQuantiser
+from harness.cases.fixture import BlockQuantiser
+from harness.cases.matrix import QUICK
 from harness.records.record import Cell, Records
 from harness.verification.run import run_sides
 from harness.verification.sides import RunSpec, build_sides

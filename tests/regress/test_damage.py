@@ -15,7 +15,7 @@ from harness.adapters.adapter_file import AdapterFile
 from harness.adapters.use import Use
 from harness.cases.build_under_test import BuildUnderTest
 from harness.cases.case import Case, Shot
-from harness.cases.matrix import FLOAT_TOLERANCE
+from harness.cases.dimensions import FLOAT_TOLERANCE
 from harness.formats.write import write_arrays
 from harness.judging import oracle
 from harness.models.tiny_models import FLUX_SMALL

@@ -10,7 +10,8 @@ import pytest
 
 from harness.cases.build_under_test import BuildUnderTest
 from harness.cases.case import Shot
-from harness.cases.matrix import FULL, QUICK, BlockQuantiser, Matrix
+from harness.cases.fixture import BlockQuantiser
+from harness.cases.matrix import FULL, QUICK, Matrix
 from harness.models.tiny_models import SD1_TINY
 from harness.records import record
 from harness.records.record import Cell, Observation, Records

@@ -10,8 +10,10 @@ import pytest
 
 from harness.cases import upstream_command
 from harness.cases.case import MODES, Case, select
+from harness.cases.dimensions import sequences
+from harness.cases.fixture import BlockQuantiser
 from harness.cases.malformed_file_case import MalformedFileCase
-from harness.cases.matrix import QUICK, BlockQuantiser, Matrix, sequences
+from harness.cases.matrix import QUICK, Matrix
 from sdcpp.source import revision, workspace
 
 

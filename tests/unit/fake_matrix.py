@@ -12,7 +12,9 @@ from harness.adapters.adapter_file import AdapterFile
 from harness.adapters.use import Use
 from harness.cases.build_under_test import BuildUnderTest
 from harness.cases.case import Case, Shot
-from harness.cases.matrix import BlockQuantiser, Fixture, Matrix, no_adapter
+from harness.cases.dimensions import no_adapter
+from harness.cases.fixture import BlockQuantiser, Fixture
+from harness.cases.matrix import Matrix
 from harness.verification.sides import RunSpec, build_under_test
 from sdcpp.binding.build_folder import Build
 from tests.unit.fake_models import ADAPTER, BASE

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.cases import core
-from harness.cases.matrix import BlockQuantiser
+from harness.cases.fixture import BlockQuantiser
 from harness.judging import unjudged
 from harness.records.verdict import Verdict
 from harness.verification.run import machine, run_sides

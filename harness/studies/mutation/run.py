@@ -8,8 +8,9 @@ from pathlib import Path
 
 from harness.cases.case import MODES, Case, plan_digest
 from harness.cases.case import select as selected
+from harness.cases.fixture import BlockQuantiser
 from harness.cases.malformed_file_case import MalformedFileCase
-from harness.cases.matrix import BlockQuantiser, Matrix
+from harness.cases.matrix import Matrix
 from harness.records.record import Records, read
 from harness.studies.mutation.mutants import FOLDER, Mutant
 from harness.studies.mutation.outcome import WANTED, Outcome, State, compare, describe

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 import pytest
 
 from harness.cases.case import MODES, Case, plan_digest, select
-from harness.cases.matrix import QUICK, BlockQuantiser
+from harness.cases.fixture import BlockQuantiser
+from harness.cases.matrix import QUICK
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
 

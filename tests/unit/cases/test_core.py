@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from harness.cases import core
-from harness.cases.matrix import BlockQuantiser
+from harness.cases.fixture import BlockQuantiser
 
 
 @pytest.mark.parametrize(

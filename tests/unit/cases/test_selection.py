@@ -4,7 +4,8 @@ import pytest
 
 from harness.cases import selection
 from harness.cases.case import MODES, AnyCase
-from harness.cases.matrix import QUICK, BlockQuantiser
+from harness.cases.fixture import BlockQuantiser
+from harness.cases.matrix import QUICK
 from sdcpp.errors import NothingTried
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from harness.cases.case import Case
-from harness.cases.matrix import Fixture, no_adapter
+from harness.cases.dimensions import no_adapter
+from harness.cases.fixture import Fixture
 from harness.cli import options, runs
 from harness.cli.main import main
 from harness.cli.verify import REGRESSED

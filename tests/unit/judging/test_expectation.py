@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from harness.cases.case import MODES
-from harness.cases.matrix import FULL, BlockQuantiser
+from harness.cases.fixture import BlockQuantiser
+from harness.cases.matrix import FULL
 from harness.judging import expectation
 from harness.judging.expectation import Expectation, status
 from harness.records import record

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from harness.cases.case import Case, Shot, Tolerance
-from harness.cases.matrix import FLOAT_TOLERANCE
+from harness.cases.dimensions import FLOAT_TOLERANCE
 from harness.judging import oracle
 from harness.models.base_model import Calibration
 from harness.records.pictures import Pixels

@@ -9,8 +9,9 @@ import pytest
 from harness.adapters.adapter_file import AdapterFile
 from harness.adapters.use import Use
 from harness.cases.case import MODES, Shot, select
+from harness.cases.fixture import BlockQuantiser
 from harness.cases.malformed_file_case import MalformedFileCase
-from harness.cases.matrix import FULL, BlockQuantiser
+from harness.cases.matrix import FULL
 from harness.studies import benchmark
 from harness.studies.benchmark import BenchRound, Measurement
 from tests.unit.fake_models import ADAPTER, BASE
