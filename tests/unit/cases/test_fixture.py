@@ -12,7 +12,7 @@ pytestmark = pytest.mark.usefixtures("cache_folder")
 
 
 def test_the_file_of_an_adapter_has_the_base_model_and_the_quantiser_of_the_fixture() -> None:
-    def quantise(values: NDArray[np.float32], kind: str) -> NDArray[np.uint8]:
+    def quantise(values: NDArray[np.float32], _kind: str) -> NDArray[np.uint8]:
         return values.view(np.uint8)
 
     base = FULL.bases["C"][0]
