@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from xml.sax.saxutils import escape
+
+from sdcpp.printable import printable
 
 
 def number(value: float) -> str:
@@ -33,6 +37,30 @@ def listed(items: Sequence[str], limit: int) -> str:
 
 
 def one_line(text: str, width: int = 0) -> str:
-    """Return the text in one line, without control characters, and cut to ``width`` characters unless that is 0."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    """Return the text in one line, with control characters as escapes, cut to ``width`` characters unless that is 0."""
+    line = printable(" ".join(text.split()))
     return line if not width or len(line) <= width else line[: width - 1] + "…"
+
+
+def xml_text(text: str) -> str:
+    """Return any text for XML or SVG: control characters, many of which XML cannot hold, are shown as escapes."""
+    return escape(printable(text, "\n\t"))
+
+
+def json_text(data: object) -> str:
+    """Return values as indented JSON in ASCII, with null for NaN and infinity, which JSON does not have.
+
+    ASCII can be printed on every terminal, and it contains no control characters, whatever a file has in its names.
+    """
+    return json.dumps(_finite(data), indent=1, allow_nan=False)
+
+
+def _finite(data: object) -> object:
+    """Return values with None in place of NaN and infinity."""
+    if isinstance(data, float):
+        return data if math.isfinite(data) else None
+    if isinstance(data, Mapping):
+        return {key: _finite(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_finite(value) for value in data]
+    return data

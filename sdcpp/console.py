@@ -1,21 +1,52 @@
-"""Results on standard output, messages and progress on standard error: with rich on a terminal, else plain lines."""
+"""Results on standard output, messages and progress on standard error: with rich on a terminal, else plain lines.
+
+Whatever is printed here is shown by ``sdcpp.printable``, because names and texts of files, and logs of a library, may
+contain commands to the terminal.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
+from rich.segment import Segment
+from rich.text import Text
+
+from sdcpp.printable import printable
+
+#: The characters that rich lays out itself.
+_LAYOUT = "\n\t"
+
+
+class VisibleConsole(Console):
+    """A console that shows control characters of a text as escapes; only rich itself commands the terminal."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Return a text as rich's own; it is escaped before its width is measured."""
+        return super().render_str(printable(text, _LAYOUT), **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Yield the pieces of any object, such as the Text objects of a table, escaped."""
+        for segment in super().render(renderable, options):
+            if segment.control:
+                yield segment
+            else:
+                yield Segment(printable(segment.text, _LAYOUT), segment.style)
+
 
 #: Messages and progress.
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+err = VisibleConsole(stderr=True, highlight=False, soft_wrap=True)
 #: Results. Tables are as wide as the terminal, or 100 columns without one. sys.stdout is None if it is closed.
-out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout and sys.stdout.isatty() else 100)
+out = VisibleConsole(
+    highlight=False, soft_wrap=True, width=None if sys.stdout and sys.stdout.isatty() else 100
+)
 
 
 def command(line: str, cwd: Path | None) -> None:

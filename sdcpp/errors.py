@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sdcpp.printable import printable
+
 
 class Error(Exception):
     """A failure that is not a bug of this project.
@@ -19,7 +21,7 @@ class Error(Exception):
         allowed = "\n\t" if "\n" in self.separator else ""
         message = f"{what}: {subject}{self.separator}{remedy}"
         # A file name, or a name in a file, can contain anything: line breaks, or commands to the terminal.
-        super().__init__("".join(c if c.isprintable() or c in allowed else ascii(c)[1:-1] for c in message))
+        super().__init__(printable(message, allowed))
 
     def __reduce__(self) -> tuple[type[Error], tuple[str, str, str]]:
         """Return what pickle needs to send the error from one process to another."""

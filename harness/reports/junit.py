@@ -9,7 +9,6 @@ the common GitHub actions read that format, too.
 
 from __future__ import annotations
 
-import re
 import xml.etree.ElementTree as ET
 from collections.abc import Collection
 
@@ -20,9 +19,8 @@ from harness.reports import builds
 from harness.reports.table import ReportTable, case_id
 from harness.reports.vocabulary import NUMBERS, STATUSES, VERDICTS, figures, verdict_text
 from harness.text import one_line, plural
+from sdcpp.printable import printable
 
-#: Characters that XML 1.0 does not allow, not even escaped. The log of a library may contain them.
-_FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 #: The name of the suite with the errors of the run as a whole.
 WHOLE_RUN = "the run"
 
@@ -102,4 +100,5 @@ def _case(cell: Cell, *, judged: bool) -> ET.Element:
 
 
 def _clean(text: str) -> str:
-    return _FORBIDDEN.sub("\ufffd", text)
+    """Return a text without the characters that XML 1.0 does not allow, such as control characters in a log."""
+    return printable(text, "\n\t")

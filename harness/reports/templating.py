@@ -1,13 +1,16 @@
 """Fill in the templates of the HTML pages. Style and script are part of the page, so a page is one file.
 
 Names and evidence come from a foreign library. All text is therefore escaped by Jinja, or passes through its JSON
-filter, which is safe inside a script element. A template that uses an undefined name is an error.
+filter, which is safe inside a script element. Control characters are shown as escapes. A template that uses an
+undefined name is an error.
 """
 
 from __future__ import annotations
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+
+from sdcpp.printable import printable
 
 
 def fill(template: str, **values: object) -> str:
@@ -17,6 +20,7 @@ def fill(template: str, **values: object) -> str:
         loader=loader,
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_visible,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -28,3 +32,8 @@ def fill(template: str, **values: object) -> str:
         return Markup(loader.get_source(environment, name)[0])  # noqa: S704
 
     return environment.get_template(template).render(values, asset=asset)
+
+
+def _visible(value: object) -> object:
+    """Return a value of a template with control characters as escapes, unless it is markup of the project."""
+    return value if isinstance(value, Markup) else printable(str(value), "\n\t")

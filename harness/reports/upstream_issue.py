@@ -16,6 +16,7 @@ from harness.reports import before_after, builds
 from harness.reports.table import ReportTable, case_id
 from harness.reports.vocabulary import VERDICTS
 from harness.text import plural
+from sdcpp.printable import printable
 from sdcpp.source import revision
 
 #: The largest number of bug reports in the file.
@@ -102,7 +103,10 @@ def _section(name: str, text: str) -> Lines:
 
 
 def _code(text: str) -> str:
-    return f"```\n{text}\n```"
+    """Return a block of code with any text, for example a library's log, which may contain a fence itself."""
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return "\n".join([fence, printable(text, "\n\t"), fence])
 
 
 def _changes(table: ReportTable, side: Side) -> str:

@@ -3,9 +3,13 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from sdcpp import console
 
@@ -58,3 +62,39 @@ def test_the_status_line_can_be_shown_in_any_encoding(
     assert animated in text
     assert "testing" in text
     assert "linking" not in text
+
+
+def test_control_characters_are_shown_and_never_sent(capsys: pytest.CaptureFixture[str]) -> None:
+    hostile = "\x1b]0;owned\x07\x1b[2J\u202e"
+    table = Table("name")
+    table.add_row(hostile)
+    table.add_row(Text(hostile))
+    console.out.print(hostile, markup=False)
+    console.out.print(Text(hostile))
+    console.out.print(table)
+    console.out.out(hostile)
+    console.note(hostile)
+    console.warn(hostile)
+    console.error(ValueError(hostile))
+    console.command(hostile, Path(hostile))
+    with console.progress_lines(enabled=True) as show:
+        show(hostile)
+    shown = capsys.readouterr()
+    for text, times in ((shown.out, 5), (shown.err, 6)):
+        assert "\x1b" not in text
+        assert "\u202e" not in text
+        assert text.count(r"\x1b[2J\u202e") == times
+
+
+def test_a_terminal_gets_the_escapes_of_rich_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(
+        console, "err", console.VisibleConsole(file=stream, force_terminal=True, highlight=False)
+    )
+    console.warn("\x1b[2J")
+    with console.progress_lines(enabled=True) as show:
+        show("compiling \x1b[2J")
+        time.sleep(0.3)
+    assert "\x1b[33mwarning:\x1b[0m \\x1b[2J\n" in stream.getvalue()
+    assert "compiling \\x1b[2J" in stream.getvalue()
+    assert "\x1b[2J" not in stream.getvalue()

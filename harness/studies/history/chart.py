@@ -6,11 +6,11 @@ It has colours for light and for dark pages.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from xml.sax.saxutils import escape
 
 from harness.cases.core import CORE_CASES
 from harness.records.verdict import Verdict
 from harness.studies.history.run import HistoryRow
+from harness.text import xml_text
 from sdcpp.source.revision import Revision
 
 _CELL, _LEFT, _TOP, _GAP = 20, 230, 120, 26
@@ -49,7 +49,7 @@ def svg(rows: Mapping[str, HistoryRow], groups: Sequence[Sequence[Revision]]) ->
             parts.append(f'<text x="{x}" y="16" font-size="13" font-weight="bold">{title}</text>')
         if mode == _MODES[0][0]:
             position = f'transform="translate({x + _CELL},{_TOP - 20}) rotate(-45)"'
-            parts.append(f"<text {position}>{escape(case)}</text>")
+            parts.append(f"<text {position}>{xml_text(case)}</text>")
         letter = dict(_MODES)[mode]
         parts.append(f'<text class="faint" x="{x + 10}" y="{_TOP - 6}" text-anchor="middle">{letter}</text>')
     for line, group in enumerate(reversed(groups)):
@@ -82,7 +82,7 @@ def _line(
     last = group[-1]
     yield (
         f'<text x="{_LEFT - 10}" y="{y + 14}" text-anchor="end">{last.date} · {last.short_commit} · '
-        f"{escape(last.name)}</text>"
+        f"{xml_text(last.name)}</text>"
     )
     if row is None or row.failed:
         text = "not run" if row is None else "not built: see the page"
@@ -96,7 +96,7 @@ def _line(
             yield f'<rect class="empty" {box}/>'
             continue
         letter = LOOKS[judged.verdict][0]
-        title = escape(f"{last.name} {side}, {case}, {mode}: {judged.verdict} {judged.evidence}".strip())
+        title = xml_text(f"{last.name} {side}, {case}, {mode}: {judged.verdict} {judged.evidence}".strip())
         yield f'<g><title>{title}</title><rect class="{judged.verdict.lower()}" {box}/>'
         if letter:
             yield f'<text class="on" x="{x + 9}" y="{y + 14}" text-anchor="middle">{letter}</text>'
@@ -106,4 +106,4 @@ def _line(
 def _legend(y: int) -> Iterator[str]:
     texts = [f"{letter or '■'} {verdict}" for verdict, (letter, _, _) in LOOKS.items()]
     texts += ["□ not run: the revision has no such mode", "i immediately", "r at_runtime"]
-    yield f'<text class="faint" x="10" y="{y}">{escape(" · ".join(texts))}</text>'
+    yield f'<text class="faint" x="10" y="{y}">{xml_text(" · ".join(texts))}</text>'

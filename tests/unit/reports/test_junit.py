@@ -104,10 +104,10 @@ def test_a_case_that_is_not_judged_is_skipped_and_the_run_has_the_error() -> Non
     assert error.get("message") == "1 of 1 cell on 2026-05 patched is not judged, more than 5%"
 
 
-def test_what_xml_cannot_hold_is_replaced(junit_root: ET.Element) -> None:
+def test_what_xml_cannot_hold_is_shown_as_escapes(junit_root: ET.Element) -> None:
     failure = case(junit_root, "2026-05 patched", "gguf-BF16@auto").find("failure")
     assert failure is not None
     assert (
         failure.text
-        == "</script><script>alert('evidence')</script> <b>bold</b> | pipes & `ticks` \ufffd[31m \ufffd"
+        == r"</script><script>alert('evidence')</script> <b>bold</b> | pipes & `ticks` \x1b[31m \x00"
     )

@@ -23,3 +23,10 @@ def test_values_are_escaped_and_the_style_is_not() -> None:
     assert "color-scheme: light dark;" in style
     assert '"' in style
     assert "&#34;" not in style
+
+
+def test_control_characters_are_shown_as_escapes() -> None:
+    name = "a\x1b]0;owned\x07\u202e.jsonl"
+    text = combined_report.page(combined.combine([(Path(name), example())], ()))
+    assert r"a\x1b]0;owned\x07\u202e.jsonl" in text
+    assert not set(text) & {"\x1b", "\x07", "\u202e"}

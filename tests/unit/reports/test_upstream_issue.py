@@ -93,3 +93,11 @@ def test_the_files_are_those_of_the_matrix_that_was_run() -> None:
         text = "\n".join(reports(records))
         assert "`sdcpp reproduce " in text
         assert ("--matrix quick`." in text) is expected
+
+
+def test_a_log_cannot_leave_its_block_of_code() -> None:
+    records = example(broken=True)
+    cells = [replace(cell, evidence="x\x1b[2J\n```\n# owned") for cell in records.cells]
+    text = upstream_issue.render(arrange(replace(records, cells=cells)))
+    assert "````\nx\\x1b[2J\n```\n# owned\n````" in text
+    assert "\x1b" not in text
