@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.formats import read_ckpt, read_gguf, read_safetensors
-from harness.formats.tensor import File, broken
+from harness.formats import foreign_file, read_ckpt, read_gguf, read_safetensors
+from harness.formats.tensor import File
 from sdcpp.errors import FileInvalid
 from sdcpp.input_file import require_file
 
@@ -15,15 +15,14 @@ def read_tensors(path: Path) -> File:
     try:
         require_file(path)
         with path.open("rb") as file:
-            head = file.read(9)
+            head = file.read(foreign_file.HEAD)
     except OSError as error:
         raise FileInvalid(f"cannot be read ({error.strerror})", path, "check the path") from error
     if head[:4] == b"GGUF":
         return read_gguf.read(path)
     if head[:4] == b"PK\x03\x04":
         return read_ckpt.read(path)
-    if head[:1] == b"\x80" and head[8:9] != b"{":
-        raise broken(path, "a checkpoint from before PyTorch 1.6; save it again with a newer PyTorch", 0)
-    if not head:
-        raise broken(path, "the file is empty", 0)
+    # A safetensors file begins with the length of its header, which begins with a brace.
+    if head[8:9] != b"{" and (foreign := foreign_file.recognised(head)):
+        raise FileInvalid(f"this is {foreign.what}, not a LoRA or a model", path, foreign.remedy)
     return read_safetensors.read(path)

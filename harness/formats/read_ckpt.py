@@ -15,8 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from harness.formats import foreign_file
 from harness.formats.pickle_opcodes import Interpreter, View
-from harness.formats.tensor import SIZES, File, MetadataValue, Tensor, broken
+from harness.formats.tensor import SIZES, File, MetadataValue, Tensor, broken, cut_off
+from sdcpp.errors import FileInvalid
 
 #: The member of the archive in which this project keeps metadata. torch has none for it.
 METADATA = ".data/metadata.json"
@@ -45,6 +47,8 @@ def read(path: Path) -> File:
         with zipfile.ZipFile(path) as archive:
             return _read(path, archive)
     except _ZIP_ERRORS as error:
+        if not zipfile.is_zipfile(path):
+            raise cut_off(path, "its directory, which is at the end, is missing") from error
         raise broken(path, f"the zip archive is damaged ({error})", 0) from error
 
 
@@ -52,7 +56,8 @@ def _read(path: Path, archive: zipfile.ZipFile) -> File:
     members = {info.filename: info for info in archive.infolist()}
     roots = [name.removesuffix("data.pkl") for name in members if name.endswith("data.pkl")]
     if len(roots) != 1:
-        raise broken(path, "the archive does not have one data.pkl, so it is no PyTorch checkpoint", 0)
+        foreign = foreign_file.archive(list(members))
+        raise FileInvalid(f"this is {foreign.what}, not a LoRA or a model", path, foreign.remedy)
     [root] = roots
     order = members.get(f"{root}byteorder")
     if order is not None and _content(archive, order, 16) != b"little":

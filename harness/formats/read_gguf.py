@@ -14,7 +14,7 @@ from typing import IO
 
 import gguf
 
-from harness.formats.tensor import SIZES, File, MetadataValue, Tensor, broken
+from harness.formats.tensor import SIZES, File, MetadataValue, Tensor, broken, cut_off
 
 #: The metadata key for the shapes of tensors with no dimension or more than four, which GGUF cannot hold.
 SHAPES = "sdcpp.shapes"
@@ -99,8 +99,10 @@ class _Reader:
             if offset % alignment:
                 raise tensor.invalid(f"is not aligned to {alignment} bytes")
             if tensor.offset + tensor.nbytes > self._size:
-                raise tensor.invalid(
-                    f"would end at byte {tensor.offset + tensor.nbytes}, but the file ends at {self._size}"
+                raise cut_off(
+                    self._path,
+                    f"tensor {name} would end at byte {tensor.offset + tensor.nbytes}, "
+                    f"the file ends at {self._size}",
                 )
             original = shapes.get(name)
             if original is not None and math.prod(original) == tensor.size:

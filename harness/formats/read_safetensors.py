@@ -11,7 +11,7 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from harness.formats.tensor import SAFETENSORS, SIZES, File, MetadataValue, Tensor, broken, is_text
+from harness.formats.tensor import SAFETENSORS, SIZES, File, MetadataValue, Tensor, broken, cut_off, is_text
 
 #: In bytes. The reference implementation refuses longer headers.
 LONGEST_HEADER = 100_000_000
@@ -27,6 +27,8 @@ def read(path: Path) -> File:
         if len(head) < 8:
             raise broken(path, "the file is too short for a safetensors header", size)
         [length] = struct.unpack("<Q", head)
+        if size - 8 < length <= LONGEST_HEADER and file.read(1) == b"{":
+            raise cut_off(path, f"the header ends at byte {8 + length}, the file at {size}")
         if length > min(LONGEST_HEADER, size - 8):
             raise broken(path, f"the header is said to have {length} bytes, but the file has {size}", 0)
         text = file.read(length)
@@ -44,12 +46,15 @@ def read(path: Path) -> File:
     start = 8 + length
     tensors = {name: _tensor(path, name, value, start) for name, value in header.items()}
     end = start
+    last = max(tensors.values(), key=lambda t: t.offset + t.nbytes, default=None)
+    if last is not None and last.offset + last.nbytes > size:
+        raise cut_off(
+            path, f"tensor {last.name} would end at byte {last.offset + last.nbytes}, the file ends at {size}"
+        )
     for tensor in sorted(tensors.values(), key=lambda t: (t.offset, t.nbytes)):
         if tensor.offset != end:
             raise tensor.invalid(f"begins at byte {tensor.offset}, but the one before it ends at {end}")
         end = tensor.offset + tensor.nbytes
-        if end > size:
-            raise tensor.invalid(f"would end at byte {end}, but the file ends at {size}")
     if end != size:
         raise broken(path, f"{size - end} bytes belong to no tensor", end)
     return File(

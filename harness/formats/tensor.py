@@ -50,6 +50,8 @@ _KINDS = {dtype: kind for kind, dtype in NUMPY.items() if kind != "BOOL"}
 FLOATS = frozenset({"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"})
 #: The types that a safetensors file can hold.
 SAFETENSORS = frozenset(NUMPY)
+#: The most axes of an array of numpy.
+MOST_AXES = 64
 #: The most bytes of decoded values to hold in memory at a time.
 PIECE = 1 << 24
 
@@ -125,7 +127,9 @@ class Tensor:
         return np.ascontiguousarray(view).reshape(-1).view(np.uint8)
 
     def values(self) -> NDArray[np.floating]:
-        """Return the values as ``decoded`` does, in the tensor's shape."""
+        """Return the values as ``decoded`` does, in the tensor's shape. Raises FileInvalid if it has too many axes."""
+        if len(self.shape) > MOST_AXES:
+            raise self.invalid(f"it has {len(self.shape)} axes, more than {MOST_AXES}")
         return decoded(self.raw(), self.kind).reshape(self.shape)
 
     def slices(self) -> Iterator[TensorRows]:
@@ -192,6 +196,9 @@ class File:
         for name, tensor in self.tensors.items():
             if not name.strip(".") or "\0" in name or not is_text(name):
                 raise tensor.invalid("a tensor cannot have this name")
+            # numpy has no longer axes, even if another axis has length 0.
+            if math.prod(n or 1 for n in tensor.shape) >= 1 << 59:
+                raise tensor.invalid(f"its shape is {list(tensor.shape)}")
 
 
 def is_text(name: str) -> bool:
@@ -218,6 +225,8 @@ def decoded(raw: Bytes, kind: str) -> NDArray[np.floating]:
     if kind in NUMPY:
         wide = kind in ("F64", "I64", "I32", "U32", "U64")
         return raw.view(NUMPY[kind]).astype(np.float64 if wide else np.float32, copy=False)
+    if not raw.size:
+        return np.zeros(0, np.float32)
     try:
         found: NDArray[np.float32] = quants.dequantize(raw.reshape(-1, SIZES[kind][1]), _TYPES[kind])
     except NotImplementedError as error:
@@ -230,6 +239,11 @@ def decoded(raw: Bytes, kind: str) -> NDArray[np.floating]:
 def broken(path: Path, what: str, offset: int) -> FileInvalid:
     """Return the error for a file that is damaged at a byte."""
     return FileInvalid(f"{what}, at byte {offset}", path, "fetch or convert the file again")
+
+
+def cut_off(path: Path, why: str) -> FileInvalid:
+    """Return the error for a file that ends too early."""
+    return FileInvalid(f"the file is cut off: {why}", path, "the download or the copy stopped; repeat it")
 
 
 _TYPES = {t.name: t for t in gguf.GGML_QUANT_SIZES}

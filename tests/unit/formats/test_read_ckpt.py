@@ -11,8 +11,15 @@ import pytest
 from harness.formats import torch_pickle
 from harness.formats.read import read_tensors
 from harness.formats.tensor import MetadataValue
-from sdcpp.errors import FileInvalid
-from tests.unit.formats.tensor_files import archive
+from sdcpp.errors import Error, FileInvalid
+from tests.unit.formats.tensor_files import (
+    ARRAYS,
+    EXAMPLES,
+    archive,
+    check_one_line,
+    decode_all,
+    write_arrays,
+)
 
 
 def test_a_nested_state_dict_and_the_texts_beside_it(tmp_path: Path) -> None:
@@ -60,3 +67,32 @@ def test_zip_flags_that_lie(tmp_path: Path, signature: bytes, offset: int, flags
     (tmp_path / "x.ckpt").write_bytes(content)
     with pytest.raises(FileInvalid, match="zip archive is damaged"):
         read_tensors(tmp_path / "x.ckpt")
+
+
+def test_a_damaged_directory_or_header_is_refused_in_one_line(tmp_path: Path) -> None:
+    # The bytes of names in the zip directory and in the local headers, and the flag that says they are UTF-8.
+    whole = write_arrays(tmp_path / "x.ckpt", ARRAYS).read_bytes()
+    places = [found.start() for found in re.finditer(rb"PK\x01\x02|PK\x03\x04", whole)]
+    random = np.random.default_rng(18)
+    damaged = tmp_path / "y.ckpt"
+    for _ in range(20 * EXAMPLES):
+        data = bytearray(whole)
+        for _ in range(random.integers(1, 4)):
+            data[min(random.choice(places) + random.integers(4, 70), len(data) - 1)] = random.integers(256)
+        damaged.write_bytes(data)
+        try:
+            decode_all(read_tensors(damaged))
+        except Error as error:
+            check_one_line(error)
+
+
+@pytest.mark.parametrize("header", [b"PK\x01\x02", b"PK\x03\x04"])
+def test_a_name_that_is_no_utf_8_is_refused(tmp_path: Path, header: bytes) -> None:
+    data = bytearray(write_arrays(tmp_path / "x.ckpt", ARRAYS).read_bytes())
+    at = data.index(header)
+    flags, name = (8, 46) if header == b"PK\x01\x02" else (6, 30)
+    data[at + flags + 1] |= 8  # the names are UTF-8
+    data[at + name] = 0xFF
+    (tmp_path / "y.ckpt").write_bytes(data)
+    with pytest.raises(FileInvalid):
+        read_tensors(tmp_path / "y.ckpt")

@@ -61,3 +61,20 @@ def test_any_header_is_read_or_refused_with_an_error_of_this_project(
         decode_all(read_tensors(path))
     except Error as error:
         check_one_line(error)
+
+
+@pytest.mark.parametrize("shape", [[0, 1 << 58, 2], [1 << 40, 0, 1 << 30]])
+def test_an_empty_tensor_with_axes_that_no_array_has_is_refused(tmp_path: Path, shape: list[int]) -> None:
+    header = json.dumps({"a": {"dtype": "F32", "shape": shape, "data_offsets": [0, 0]}}).encode()
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(struct.pack("<Q", len(header)) + header)
+    with pytest.raises(FileInvalid, match="its shape is"):
+        read_tensors(path)
+
+
+def test_a_tensor_of_too_many_axes_has_no_values(tmp_path: Path) -> None:
+    header = json.dumps({"a": {"dtype": "F32", "shape": [1] * 65, "data_offsets": [0, 4]}}).encode()
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(4))
+    with pytest.raises(FileInvalid, match="65 axes"):
+        read_tensors(path).tensors["a"].values()

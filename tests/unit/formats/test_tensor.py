@@ -27,3 +27,7 @@ def test_eight_bit_floats() -> None:
     assert np.array_equal(
         decoded(codes, "F8_E5M2"), np.array([1, 57344, np.inf, -np.inf, 2**-16], np.float32)
     )
+
+
+def test_an_empty_quantised_tensor_has_no_values() -> None:
+    assert decoded(np.zeros(0, np.uint8), "Q4_0").shape == (0,)
