@@ -45,6 +45,13 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def coverage(session: nox.Session) -> None:
+    """Count which lines and branches of upstream's LoRA path the full matrix runs, and write docs/coverage.md."""
+    session.install("-e", ".")
+    session.run("sdcpp", "study", "coverage", "--write-docs", *session.posargs)
+
+
+@nox.session(default=False)
 def tests(session: nox.Session) -> None:
     """Run the unit tests, then the regression tests that drive really built libraries."""
     session.install("-e", ".", *TEST)

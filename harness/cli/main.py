@@ -48,7 +48,9 @@ COMMANDS = {
     "lora": Command(
         module="harness.cli.lora.verbs", summary="convert, inspect, compare and merge LoRA files"
     ),
-    "study": Command(module="harness.cli.study.verbs", summary="measure the conversion of LoRA files"),
+    "study": Command(
+        module="harness.cli.study.verbs", summary="measure conversions of LoRA files, and what the cases reach"
+    ),
     # The former names of commands.
     "matrix": Command(
         module="harness.cli.verify",

@@ -84,6 +84,8 @@ class ShotRunner:
             except Exception as error:
                 # A mistake in this project, or something on this machine: it says nothing about the library.
                 reply = ShotReply(outcome="failed", text=f"{type(error).__name__}: {error}")
+        # A copy of this process ends with _exit, which does not write them, and so does a process that is killed.
+        self._library.write_counters()
         kept = [line.text for line in lines if line.level in ("warn", "error") or "lora" in line.text.lower()]
         return replace(
             reply,

@@ -26,7 +26,7 @@ from sdcpp import console
 from sdcpp.binding import header
 from sdcpp.binding.api.apply_modes import apply_modes
 from sdcpp.binding.build_folder import Build
-from sdcpp.building import build, sanitizer
+from sdcpp.building import build, coverage, sanitizer
 from sdcpp.errors import LibraryUnusable
 from sdcpp.machine import backends
 from sdcpp.patching.patch_file import Patch
@@ -92,8 +92,9 @@ def open_block_quantiser(revision: Revision, spec: RunSpec) -> Iterator[BlockQua
     if not spec.matrix.needs_block_quantiser:
         yield BlockQuantiser()
         return
-    # A library with sanitizers makes the same blocks, but slowly.
-    options = {n: value for n, value in spec.options.items() if n not in sanitizer.OPTIONS}
+    # A library with sanitizers or with gcov makes the same blocks, but slowly.
+    slow = {**sanitizer.OPTIONS, **coverage.options()}
+    options = {name: value for name, value in spec.options.items() if name not in slow}
     made = build.build(workspace.workspace(revision), (), spec.backend, options=options)
     lock = threading.Lock()
     with LibraryQuantiser(made.folder) as quantiser:

@@ -128,6 +128,12 @@ class Library:
         """Free memory that the library allocated with malloc and returned for the caller to free."""
         self._c_free(ctypes.cast(pointer, ctypes.c_void_p))
 
+    def write_counters(self) -> None:
+        """Write how often each line has run in this process, if the library counts (sdcpp/building/coverage.py)."""
+        write = getattr(self.handle, "sdcpp_write_counters", None)
+        if write is not None:
+            write()
+
     @contextmanager
     def record_log(self) -> Iterator[list[LogLine]]:
         """Yield a list to which the log lines of the ``with`` block are appended."""

@@ -18,7 +18,7 @@ from sdcpp.binding import api, header, layouts
 from sdcpp.binding.abi_check import ABI_TABLE
 from sdcpp.binding.build_folder import HEADER, RECORD, TABLE, Build, read
 from sdcpp.binding.declarations import Header
-from sdcpp.building import cmake, vocabularies
+from sdcpp.building import cmake, coverage, vocabularies
 from sdcpp.errors import BuildFailed, LayoutMismatch
 from sdcpp.machine import backends, toolchain
 from sdcpp.patching.patch_file import Patch
@@ -188,6 +188,8 @@ def _make(
     shutil.copy2(library, result / library.name)
     shutil.copy2(public, result / HEADER)
     shutil.copy2(objects / "build.log", result / LOG)
+    if coverage.is_measured(options):
+        coverage.keep_notes(objects, result)
     (result / TABLE).write_text(table, encoding="utf-8")
     fork = {"fork": revision.title, "program": revision.program_name} if revision.fork_of else {}
     return {

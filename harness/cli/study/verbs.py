@@ -1,4 +1,4 @@
-"""Measure the conversion of LoRA files; docs/convert.md has the results."""
+"""Measure conversions of LoRA files, and what the cases reach and notice in the library."""
 
 from __future__ import annotations
 
@@ -9,10 +9,15 @@ examples
   sdcpp study sample half.safetensors --modules 640 --rank 64 --type F16
   sdcpp study converters half.safetensors Q8_0 --skip-loss
   sdcpp study premerged --type Q4_0 --strength 0.05
+  sdcpp study coverage --revision 2026-05
 """
 COMMANDS = {
     "converters": Command(
         module="harness.cli.study.converters", summary="compare the time, memory and loss of three converters"
+    ),
+    "coverage": Command(
+        module="harness.cli.study.coverage",
+        summary="count which lines and branches of upstream's LoRA path the cases run",
     ),
     "premerged": Command(
         module="harness.cli.study.premerged",

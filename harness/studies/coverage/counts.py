@@ -1,0 +1,136 @@
+"""What gcov has counted of each source line, read from its JSON (https://gcc.gnu.org/onlinedocs/gcc/Invoking-Gcov.html).
+
+gcovr is not used. With gcc before 14 it reads gcov's text, in which it gives the lines of a template with several
+instances to the function before it. And it does not find the sources if a compiler cache has made their paths relative.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from harness.studies.coverage.parts import plain_name
+from sdcpp.errors import LibraryUnusable, ToolMissing
+from sdcpp.process import cores, run, which
+
+_NOT_RUN = "cannot open data file"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountedLine:
+    """A line with code, and how often it ran.
+
+    ``file`` is relative to the source tree. ``function`` is a plain name. ``branches`` are how often each branch was
+    taken, without those that an exception takes.
+    """
+
+    file: str
+    number: int
+    text: str
+    function: str
+    runs: int
+    branches: tuple[int, ...] = ()
+
+
+def collect(folder: Path, tree: Path, files: Sequence[str]) -> list[CountedLine]:
+    """Return the lines of ``files`` of the source tree ``tree``, which the .gcno and .gcda files in ``folder`` count.
+
+    The tree must have the content that was compiled. Raises ToolMissing if gcov is not installed, and LibraryUnusable
+    if it cannot read the files.
+    """
+    gcov = require_gcov()
+    texts = {name: (tree / name).read_text(encoding="utf-8", errors="replace").splitlines() for name in files}
+    found: dict[tuple[str, int, str], CountedLine] = {}
+    with ThreadPoolExecutor(cores()) as pool:
+        for reports in pool.map(lambda notes: _reports(gcov, notes, tree, texts), folder.rglob("*.gcno")):
+            for line in reports:
+                # A header is in several objects, and a template has an instance for each type.
+                key = (line.file, line.number, line.function)
+                found[key] = _added(found[key], line) if key in found else line
+    return [found[key] for key in sorted(found)]
+
+
+def require_gcov() -> Path:
+    """Return the path of gcov; raises ToolMissing."""
+    gcov = which("gcov")
+    if gcov is None:
+        raise ToolMissing("program not found", "gcov", "install it with gcc: apt install gcc")
+    return gcov
+
+
+def _reports(gcov: Path, notes: Path, tree: Path, texts: dict[str, list[str]]) -> list[CountedLine]:
+    """Return the lines of the files in ``texts`` in one object, a few of them several times."""
+    # Relative paths only: system headers are left out.
+    words = ["--json-format", "--stdout", "--branch-probabilities", "--relative-only", "--source-prefix"]
+    done = run([gcov, *words, tree, notes.name], cwd=notes.parent, quiet=True, apart=True)
+    # An object without a .gcda file has not run. All else about these files means that they are torn or do not fit.
+    wrong = [line for line in done.errors.splitlines() if f"{notes.stem}.gc" in line and _NOT_RUN not in line]
+    if wrong or done.status:
+        raise LibraryUnusable(
+            f"gcov cannot read what was counted: {'; '.join(wrong) or done.errors.strip()}",
+            notes,
+            "run the study again with --restart",
+        )
+    report = json.loads(done.output)
+    return [line for entry in report["files"] for line in _lines(entry, report, tree, texts)]
+
+
+def _lines(
+    entry: dict[str, Any], report: dict[str, Any], tree: Path, texts: dict[str, list[str]]
+) -> Iterator[CountedLine]:
+    """Yield the lines of a file in gcov's JSON if it is one of those in ``texts``."""
+    path = os.path.normpath(tree / report["current_working_directory"] / entry["file"])
+    name = os.path.relpath(path, tree) if entry["file"].startswith("..") else entry["file"]
+    if name not in texts:
+        return
+    functions = {function["name"]: function for function in entry["functions"]}
+    for line in entry["lines"]:
+        number = line["line_number"]
+        function = functions.get(line.get("function_name", "")) or _around(number, entry["functions"])
+        yield CountedLine(
+            file=name,
+            number=number,
+            text=texts[name][number - 1].strip(),
+            function=plain_name(function["demangled_name"]),
+            runs=line["count"],
+            branches=tuple(branch["count"] for branch in _decided(line["branches"])),
+        )
+
+
+def _around(number: int, functions: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Return the innermost function around a line. gcov names none where instances of a lambda share the line."""
+    return max(
+        (one for one in functions if one["start_line"] <= number <= one["end_line"]),
+        key=lambda one: int(one["start_line"]),
+        default={"demangled_name": ""},
+    )
+
+
+def _decided(branches: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the branches that a condition decides.
+
+    A call that may throw ends with two branches beside each other: one for the exception and one for going on.
+    """
+    dropped = set()
+    for place, branch in enumerate(branches):
+        if branch["throw"]:
+            dropped.add(place)
+            for beside in (place - 1, place + 1):
+                if 0 <= beside < len(branches) and branches[beside]["fallthrough"] and beside not in dropped:
+                    dropped.add(beside)
+                    break
+    return [branch for place, branch in enumerate(branches) if place not in dropped]
+
+
+def _added(one: CountedLine, other: CountedLine) -> CountedLine:
+    """Return what two instances of a line count together; those of a lambda and of its function differ in branches."""
+    if len(one.branches) == len(other.branches):
+        branches = tuple(a + b for a, b in zip(one.branches, other.branches, strict=True))
+    else:
+        branches = one.branches + other.branches
+    return replace(one, runs=one.runs + other.runs, branches=branches)

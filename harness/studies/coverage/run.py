@@ -1,0 +1,104 @@
+"""Build one side of a revision with gcov, run the cases on it, and read what they have reached."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from harness.cases.build_under_test import BuildUnderTest
+from harness.cases.case import plan_digest
+from harness.cases.matrix import Matrix
+from harness.records.record import Records
+from harness.studies.coverage import counts, parts
+from harness.studies.coverage.measurement import Measurement, summarise
+from harness.verification.run import run_sides
+from harness.verification.sides import RunSpec, build_sides, open_block_quantiser
+from sdcpp import cache
+from sdcpp.building import coverage
+from sdcpp.patching import series
+from sdcpp.patching.prepared import prepare
+from sdcpp.patching.state import find_states, patches_to_apply
+from sdcpp.process import quoted
+from sdcpp.source import workspace
+from sdcpp.source.revision import Revision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoverageRun:
+    """Runs cases of a matrix on builds with gcov.
+
+    ``folder`` keeps, for each build and set of cases, the records and the counters, so that an interrupted run goes
+    on. ``command`` is the argument list that repeats the run.
+    """
+
+    matrix: Matrix
+    select: Sequence[str]
+    folder: Path
+    command: Sequence[str]
+    jobs: int | None = None
+    restart: bool = False
+
+    def measure(self, revision: Revision, side: str) -> tuple[Measurement, Records]:
+        """Return the coverage of a side of a revision, and the records of the run.
+
+        Raises what fetching, patching, building and running raise, and what ``counts.collect`` raises.
+        """
+        spec = RunSpec(
+            matrix=self.matrix,
+            select=self.select,
+            sides=(side,),
+            command=("sdcpp", "study", "coverage"),
+            options=coverage.options(),
+        )
+        with open_block_quantiser(revision, spec) as block_quantiser:
+            [made] = build_sides(revision, series.load(), spec, block_quantiser)
+            again = ["sdcpp", "study", "coverage", "--revision", revision.name, "--side", side, "--case"]
+            made = replace(made, repeat=quoted(again))
+            folder = self._folder(made)
+            counters = folder / "counters"
+            with coverage.counting_in(counters):
+                records = run_sides(
+                    [made],
+                    folder,
+                    title=f"coverage of {made.side.label}",
+                    command=quoted(self.command),
+                    jobs=self.jobs,
+                    reuse=True,
+                )
+        coverage.add_notes(made.build, counters)
+        lines = _lines(revision, side, counters)
+        functions, missed, partly = summarise(lines)
+        return Measurement(
+            label=made.side.label,
+            revision=revision.name,
+            backend=made.side.backend,
+            command=quoted(self.command),
+            date=records.finished[:10],
+            compiler=made.build.record["compilers"]["CXX"],
+            verdicts=dict(Counter(cell.verdict.value for cell in records.cells).most_common()),
+            functions=functions,
+            missed=missed,
+            partly=partly,
+        ), records
+
+    def _folder(self, made: BuildUnderTest) -> Path:
+        """Return the folder of a build and its cases; counters of others must not be added to theirs."""
+        shots = [(shot.name, shot.base.digest) for case in made.cases for shot in case.shots]
+        key = plan_digest([made.side.identity, *shots])[:8]
+        folder = self.folder / f"{made.side.label.replace(' ', '-')}-{key}"
+        if self.restart:
+            shutil.rmtree(folder, ignore_errors=True)
+        return folder
+
+
+def _lines(revision: Revision, side: str, counters: Path) -> list[counts.CountedLine]:
+    """Return the counted lines, with the text of the source tree that was built."""
+    tree = workspace.workspace(revision)
+    with cache.lock(tree.path):
+        applied = patches_to_apply(find_states(tree, series.load())) if side == "patched" else []
+        prepared = prepare(tree, applied)
+        files = [name for name in parts.files() if (prepared.path / name).exists()]
+        return counts.collect(counters, prepared.path, files)

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from harness.studies.coverage.page import NO_REASON, page
+from tests.unit.studies.coverage.example import FILE, LINES, PARTS, measurement
+from tests.unit.studies.coverage.test_reasons import REASON
+
+
+def test_the_page_says_what_was_run_and_which_goals_it_misses() -> None:
+    text = page([measurement()], [], PARTS)
+    assert "    sdcpp study coverage --matrix quick" in text
+    assert "Run on 2026-01-02 with the backend cpu, built by GNU 12.2.0: 10 cells (9 PASS, 1 ABORT)." in text
+    assert "| apply | 60 %, 90 % | 66.7 % of 3 | **50.0 % of 2** |" in text
+    assert "2026-05 patched misses the goal for apply (branches 50.0 %)." in text
+    assert f"| apply | `{FILE}` | `LoraModel::apply` | 2 of 3 | 1 of 2 |" in text
+
+
+def test_a_run_that_reaches_its_goals_says_so() -> None:
+    text = page([measurement(lines=[LINES[1]])], [], PARTS)
+    assert "2026-05 patched reaches the goals." in text
+    assert "| rest |  | not there | not there |" in text
+
+
+def test_a_line_that_never_runs_has_its_reason_or_none() -> None:
+    text = page([measurement()], [REASON], PARTS)
+    assert f"`LoraModel::apply` of `{FILE}`: every case has tensors" in text
+    assert "    2  return false;" in text
+    assert f"`LoraModel::rank` of `{FILE}`: {NO_REASON}" in text
+    assert "    1  1 of 2  if (tensors.empty()) {" in text
+
+
+def test_a_reason_whose_line_has_changed_is_listed() -> None:
+    text = page([measurement(lines=[LINES[1]])], [REASON], PARTS)
+    assert "### 2026-05 patched: reasons without a line" in text
+    assert "- `return false;`" in text
+
+
+def test_measurements_have_columns_beside_each_other_and_sections_of_their_own() -> None:
+    text = page([measurement(), measurement("2026-07 patched")], [], PARTS)
+    assert "| part | goal | 2026-05 patched: lines | branches | 2026-07 patched: lines | branches |" in text
+    assert "## 2026-05 patched\n" in text
+    assert "## 2026-07 patched\n" in text
