@@ -31,7 +31,16 @@ F_co = TypeVar("F_co", bound=AnyFile, covariant=True)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Use(Generic[F_co]):
-    """An adapter file that a generation uses, and its multiplier."""
+    """An adapter file that a generation uses, and its multiplier.
+
+    ``is_high_noise`` is explained in ``sdcpp.binding.api.interface.Lora``.
+    """
 
     file: F_co
     multiplier: float = 1.0
+    is_high_noise: bool = False
+
+    @property
+    def name(self) -> str:
+        """The name in records: ``FILE@MULTIPLIER``, with a mark for a high-noise adapter."""
+        return f"{'high-noise-' if self.is_high_noise else ''}{self.file.name}@{self.multiplier:g}"

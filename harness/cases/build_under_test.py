@@ -40,4 +40,5 @@ class BuildUnderTest:
 
     def why_unsupported(self, case: Case | MalformedFileCase) -> str:
         """Return the reason why the revision cannot do what a case needs, or "" if it can."""
-        return self.lacks.get(case.dimensions.get("container", ""), "")
+        needed = (case.dimensions.get("container", ""), *case.shot.context.flags)
+        return next((self.lacks[name] for name in needed if name in self.lacks), "")

@@ -16,6 +16,14 @@ from typing import Protocol, TypeVar
 from harness.adapters import merged_base
 from harness.adapters.adapter_file import AdapterFile
 from harness.adapters.use import AnyFile, Use
+from harness.cases.settings import (
+    USUAL_CONTEXT,
+    USUAL_GENERATION,
+    ContextSettings,
+    GenerationSettings,
+    described,
+    init_image,
+)
 from harness.cases.shot_request import ShotRequest
 from harness.models.base_model import Base
 from sdcpp.binding.api.interface import Lora
@@ -32,7 +40,7 @@ class Shot:
     has them. If ``rounded`` is true, the merged weights are stored in the tensor type of the base model (see
     ``merged_base.make``).
     ``sequence`` lists the adapters of each generation. All generations run in one context, and the shot's picture is
-    that of the last generation.
+    that of the last generation. ``generation`` and ``context`` say how the library is used.
     """
 
     base: Base
@@ -40,15 +48,19 @@ class Shot:
     merged: tuple[Use[AdapterFile], ...] = ()
     rounded: bool = False
     sequence: tuple[tuple[Use[AnyFile], ...], ...] = ((),)
+    generation: GenerationSettings = USUAL_GENERATION
+    context: ContextSettings = USUAL_CONTEXT
 
     @property
     def name(self) -> str:
         """A readable name. Two shots have the same name if and only if they make the same picture."""
         parts = [self.base.name, self.mode]
+        if settings := described(self.generation, self.context):
+            parts.append(settings)
         if self.merged:
             parts.append(f"merged-{merged_base.digest(self.merged)[:12]}{'-rounded' if self.rounded else ''}")
         for uses in self.sequence:
-            parts.append("+".join(f"{use.file.name}@{use.multiplier:g}" for use in uses) or "none")
+            parts.append("+".join(use.name for use in uses) or "none")
         return "/".join(parts)
 
     @property
@@ -56,9 +68,9 @@ class Shot:
         """Whether the shot needs a new context.
 
         Outside mode at_runtime the library adds an adapter to the weights and subtracts it again, which leaves rounding
-        errors in the weights of that context.
+        errors in the weights of that context. A context that frees its weights makes one picture only.
         """
-        return self.mode != "at_runtime" and any(self.sequence)
+        return self.context.free_params_immediately or (self.mode != "at_runtime" and any(self.sequence))
 
     def request(self, seed: int) -> ShotRequest:
         """Create the files that the shot needs and return the request for the worker."""
@@ -67,6 +79,7 @@ class Shot:
         if self.merged:
             files |= merged_base.make(base, self.merged, rounded=self.rounded)
         uses = [use for generation in self.sequence for use in generation]
+        image = init_image(base.width, base.height) if self.generation.strength is not None else None
         for use in uses:
             use.file.make()
         return ShotRequest(
@@ -75,10 +88,16 @@ class Shot:
             lora_dir=uses[0].file.folder if uses else base.folder,
             fresh=self.fresh,
             sequence=tuple(
-                tuple(Lora(path=use.file.path, multiplier=use.multiplier) for use in generation)
+                tuple(
+                    Lora(path=use.file.path, multiplier=use.multiplier, is_high_noise=use.is_high_noise)
+                    for use in generation
+                )
                 for generation in self.sequence
             ),
-            generation={**base.generation, "seed": seed},
+            generation={**base.generation, "seed": seed, **self.generation.arguments},
+            init_image=image,
+            flags=self.context.flags,
+            contexts=self.context.contexts,
         )
 
 
@@ -170,7 +189,10 @@ def plan_digest(parts: Iterable[object]) -> str:
 def unique_shots(cases: Iterable[AnyCase]) -> list[Shot]:
     """Return every shot of the cases once, sorted so that shots that share a context are adjacent."""
     shots = {shot.name: shot for case in cases for shot in case.shots}
-    return sorted(shots.values(), key=lambda s: (s.base.name, s.mode, bool(s.merged), s.fresh, s.name))
+    return sorted(
+        shots.values(),
+        key=lambda s: (s.base.name, s.mode, described(s.context), bool(s.merged), s.fresh, s.name),
+    )
 
 
 #: The seed of the noise that every picture starts from.

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness.adapters import catalogue
+from harness.cases import uses
 from harness.cases.case import MODES, Case
 from harness.cases.dimensions import (
     base_types,
@@ -64,6 +65,8 @@ class Matrix:
                 )
             if kinds in self.dimensions:
                 yield from ((base.name, names, reason) for names, reason in catalogue.left_out(base))
+            if uses.settings in self.dimensions:
+                yield from ((base.name, names, reason) for names, reason in uses.left_out(base))
 
     def cases(
         self, generation: str | None, modes: Iterable[str], block_quantiser: BlockQuantiser
@@ -99,15 +102,19 @@ class Matrix:
 QUICK = Matrix(dimensions=(no_adapter, files, zero_multiplier), bases={"B": (SD1_TINY,), "C": (FLUX_SMALL,)})
 #: ``verify`` on a proposed change: the cases of ``QUICK`` and a LoRA in each key scheme, on every base model. The key
 #: schemes are included because changes of upstream have broken them: see "Does verify notice real regressions?" in
-#: docs/findings.md.
+#: docs/findings.md. Two steps with guidance are included because a change may affect one step or one pass alone.
 PROPOSED = replace(
     QUICK,
-    dimensions=(*QUICK.dimensions, key_schemes),
+    dimensions=(*QUICK.dimensions, key_schemes, uses.guided_steps),
     bases={"B": (SD1_THIN,), "C": (FLUX_THIN, SD1_THIN)},
 )
 #: ``verify --matrix full``.
 FULL = Matrix(
-    dimensions=(no_adapter, files, types, zero_multiplier, multipliers, sequences, kinds, base_types),
+    dimensions=(
+        *(no_adapter, files, types, zero_multiplier, multipliers, sequences, kinds, base_types),
+        *(uses.settings, uses.guided_steps, uses.second_context, uses.high_noise_flag),
+        *(uses.zero_beside_another, uses.changing_multipliers),
+    ),
     bases={"B": (SD1_THIN,), "C": (FLUX_THIN, SD1_THIN)},
     malformed_files=True,
 )

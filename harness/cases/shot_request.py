@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sdcpp.binding.api.interface import Lora
+from sdcpp.binding.api.interface import Lora, Picture
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +18,8 @@ class ShotRequest:
 
     ``files`` maps members of ``api.ModelFiles`` to paths. ``lora_dir`` is the folder that holds the adapters.
     ``fresh`` asks for a context in which nothing was generated yet. ``sequence`` has the adapters of each generation,
-    ``generation`` the other arguments of ``api.Generation``.
+    ``generation`` the other arguments of ``api.Generation``. With ``init_image`` the pictures are img2img. ``flags``
+    are flags of the context. So many ``contexts`` are open at the same time, and generate the pictures in turn.
     """
 
     files: Mapping[str, Path]
@@ -26,6 +28,15 @@ class ShotRequest:
     fresh: bool
     sequence: tuple[tuple[Lora, ...], ...]
     generation: Mapping[str, Any]
+    init_image: Picture | None = None
+    flags: tuple[str, ...] = ()
+    contexts: int = 1
+
+    @property
+    def options(self) -> dict[str, bool]:
+        """The options for ``Api.open``. A context encodes pictures only for img2img."""
+        encoder = {"vae_decode_only": False} if self.init_image else {}
+        return {**encoder, **dict.fromkeys(self.flags, True)}
 
     def line(self) -> bytes:
         """Return the request as one line of JSON."""
@@ -34,8 +45,14 @@ class ShotRequest:
             "mode": self.mode,
             "lora_dir": str(self.lora_dir),
             "fresh": self.fresh,
-            "sequence": [[[str(lora.path), lora.multiplier] for lora in loras] for loras in self.sequence],
+            "sequence": [
+                [[str(lora.path), lora.multiplier, lora.is_high_noise] for lora in loras]
+                for loras in self.sequence
+            ],
             "generation": dict(self.generation),
+            "init_image": picture_to_json(self.init_image) if self.init_image else None,
+            "flags": self.flags,
+            "contexts": self.contexts,
         }
         return json.dumps(content).encode() + b"\n"
 
@@ -49,8 +66,29 @@ class ShotRequest:
             lora_dir=Path(content["lora_dir"]),
             fresh=content["fresh"],
             sequence=tuple(
-                tuple(Lora(path=Path(path), multiplier=multiplier) for path, multiplier in loras)
+                tuple(
+                    Lora(path=Path(path), multiplier=multiplier, is_high_noise=is_high_noise)
+                    for path, multiplier, is_high_noise in loras
+                )
                 for loras in content["sequence"]
             ),
             generation=content["generation"],
+            init_image=picture_from_json(content["init_image"]) if content["init_image"] else None,
+            flags=tuple(content["flags"]),
+            contexts=content["contexts"],
         )
+
+
+def picture_to_json(picture: Picture) -> dict[str, Any]:
+    """Return a picture as values that JSON has."""
+    return {
+        "width": picture.width,
+        "height": picture.height,
+        "channels": picture.channels,
+        "data": base64.b64encode(picture.data).decode(),
+    }
+
+
+def picture_from_json(content: Mapping[str, Any]) -> Picture:
+    """Return the picture that ``picture_to_json`` was given."""
+    return Picture(**{**content, "data": base64.b64decode(content["data"])})

@@ -6,16 +6,20 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from harness.cases.case import SEED, Case, Shot
 from harness.cases.malformed_file_case import MalformedFileCase
 from harness.cases.shot_request import ShotRequest
+from harness.records.pictures import png
 from sdcpp import atomic_write
+from sdcpp.binding.api.lora_tags import HIGH_NOISE
 from sdcpp.process import quoted
 
 #: The name of upstream's program, by generation of the LoRA API, where its options are those below
 #: (tests/regress/test_reproduction.py checks that). Upstream renamed it in 2025-12.
 PROGRAMS = {"B": "sd", "C": "sd-cli"}
-#: The program's options for the files and the generation parameters of ``Shot.request``.
+#: The program's options for the files, the generation parameters and the flags of ``Shot.request``.
 _FILE_OPTIONS = {
     "model": "--model",
     "diffusion_model": "--diffusion-model",
@@ -29,7 +33,20 @@ _GENERATION_OPTIONS = {
     "cfg_scale": "--cfg-scale",
     "clip_skip": "--clip-skip",
     "seed": "--seed",
+    "negative_prompt": "--negative-prompt",
+    "batch_count": "--batch-count",
+    "strength": "--strength",
 }
+_FLAG_OPTIONS = {
+    "offload_params_to_cpu": ("--offload-to-cpu",),
+    "keep_clip_on_cpu": ("--clip-on-cpu",),
+    "enable_mmap": ("--mmap",),
+    "diffusion_flash_attn": ("--diffusion-fa",),
+    # The program always frees the weights as soon as it no longer needs them.
+    "free_params_immediately": (),
+}
+#: The name of the file that img2img starts from, in the folder of the commands.
+INIT_IMAGE = "init.png"
 
 
 def program_arguments(program: str, request: ShotRequest, picture: str) -> list[str]:
@@ -44,12 +61,16 @@ def program_arguments(program: str, request: ShotRequest, picture: str) -> list[
     prompt = parameters.pop("prompt")
     for lora in request.sequence[0]:
         name = lora.path.relative_to(request.lora_dir).with_suffix("").as_posix()
-        prompt += f"<lora:{name}:{lora.multiplier:g}>"
+        prompt += f"<lora:{HIGH_NOISE if lora.is_high_noise else ''}{name}:{lora.multiplier:g}>"
     for name, value in parameters.items():
         if value or name != "clip_skip":
             arguments += [_GENERATION_OPTIONS[name], str(value)]
     arguments += ["--sampling-method", "euler", "--scheduler", "discrete", "--prompt", prompt]
     arguments += ["--lora-model-dir", str(request.lora_dir), "--lora-apply-mode", request.mode]
+    if request.init_image:
+        arguments += ["--init-img", INIT_IMAGE]
+    for flag in request.flags:
+        arguments += _FLAG_OPTIONS[flag]
     return [*arguments, "--output", picture]
 
 
@@ -57,10 +78,19 @@ def command(case: Case | MalformedFileCase, generation: str, program: str = "") 
     """Return the shell command that reproduces a case in the folder that ``write`` fills, or "" if there is none.
 
     ``program`` is the name of a fork's program, which must have the options of upstream's. There is no command for a
-    case of several generations: upstream's program uses the same adapters for all its pictures.
+    case that ``why_none`` refuses.
     """
     program = program or PROGRAMS.get(generation, "")
-    return _command(case.shot, program, "got") if program and len(case.shot.sequence) == 1 else ""
+    return _command(case.shot, program, "got") if program and not why_none(case) else ""
+
+
+def why_none(case: Case | MalformedFileCase) -> str:
+    """Return the reason why no command of upstream's program can make the picture of a case, or "" if one can."""
+    if case.shot.context.contexts > 1:
+        return "the case needs several contexts in one process, which upstream's program cannot open"
+    if len(case.shot.sequence) > 1:
+        return "the case needs several pictures in one context, which upstream's program cannot make"
+    return ""
 
 
 def commands(case: Case | MalformedFileCase, generation: str, program: str = "") -> dict[str, str]:
@@ -92,6 +122,11 @@ def write(case: Case | MalformedFileCase, folder: Path) -> list[Path]:
             with atomic_write.atomic_write(copy) as partial:
                 shutil.copyfile(path, partial)
             written.append(copy)
+    if image := case.shot.request(SEED).init_image:
+        pixels = np.frombuffer(image.data, np.uint8).reshape(image.height, image.width, image.channels)
+        with atomic_write.atomic_write(folder / INIT_IMAGE) as partial:
+            partial.write_bytes(png(pixels))
+        written.append(folder / INIT_IMAGE)
     return written
 
 

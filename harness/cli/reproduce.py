@@ -64,6 +64,6 @@ def main(arguments: argparse.Namespace) -> int:
     commands = upstream_command.commands(case, generation, wanted.program_name)
     for picture, command in commands.items():
         console.out.print(f"# {picture}\n{command}", markup=False, highlight=False, soft_wrap=True)
-    if len(case.shot.sequence) > 1:
-        console.note("the case needs several pictures in one context, which upstream's program cannot make")
+    if reason := upstream_command.why_none(case):
+        console.note(reason)
     return 0

@@ -92,6 +92,7 @@ _VERDICTS = {
     "hung": Verdict.TIMEOUT,
     "refused": Verdict.REFUSED,
     "misdirected": Verdict.MISDIRECTED,
+    "spoiled": Verdict.WRONG,
     "failed": Verdict.UNJUDGED,
 }
 

@@ -5,11 +5,11 @@ The request is ``harness.cases.shot_request.ShotRequest``.
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from harness.cases.shot_request import picture_from_json, picture_to_json
 from sdcpp.binding.api.interface import Picture
 
 #: Outcomes of replies that another reply to the same request follows: the worker closes the context of an earlier
@@ -45,12 +45,7 @@ class ShotReply:
         """Return the reply as one line of JSON."""
         content = {name: getattr(self, name) for name in ShotReply.__slots__}
         if self.picture:
-            content["picture"] = {
-                "width": self.picture.width,
-                "height": self.picture.height,
-                "channels": self.picture.channels,
-                "data": base64.b64encode(self.picture.data).decode(),
-            }
+            content["picture"] = picture_to_json(self.picture)
         return json.dumps(content).encode() + b"\n"
 
     @classmethod
@@ -59,5 +54,5 @@ class ShotReply:
         content = json.loads(line)
         picture = content["picture"]
         if picture:
-            picture = Picture(**{**picture, "data": base64.b64decode(picture["data"])})
+            picture = picture_from_json(picture)
         return cls(**{**content, "picture": picture, "log": tuple(content["log"])})

@@ -9,9 +9,11 @@ little.
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from harness.child_process.ended import ChildEnded
 from harness.child_process.fork import in_fork
 from harness.child_process.memory import peak_memory
 from harness.child_process.replies import reply_channel
+from harness.running.private_files import PrivateFiles
 from harness.running.protocol import CLOSED, CLOSING, OPENED, READY, ShotReply
 from sdcpp.binding import api, build_folder, library
 from sdcpp.errors import BackendMismatch, Error
@@ -49,6 +52,7 @@ class ShotRunner:
         self._library = library.load(build_folder.read(folder))
         self._api = api.bind(self._library)
         self._context: api.Context | None = None
+        self._private: PrivateFiles | None = None
         self._key: object = None
         self._used = False
 
@@ -97,24 +101,39 @@ class ShotRunner:
 
     def _open(self, request: ShotRequest) -> ShotReply:
         start = time.perf_counter()
-        key = (request.files, request.mode, request.lora_dir)
+        key = (request.files, request.mode, request.lora_dir, request.options)
         if self._context is None or key != self._key or (request.fresh and self._used):
             self._close()
-            self._context = self._api.open(
-                api.ModelFiles(**request.files),
-                mode=request.mode,
-                threads=self._threads,
-                lora_dir=request.lora_dir,
-            )
+            if "enable_mmap" in request.flags:
+                self._private = PrivateFiles(request.files)
+            self._context = self._new_context(request)
             self._key, self._used = key, False
         api.check_backend(self._backend, self._context)
         return ShotReply(outcome=OPENED, seconds={"open": time.perf_counter() - start})
 
+    def _new_context(self, request: ShotRequest) -> api.Context:
+        return self._api.open(
+            api.ModelFiles(**(self._private.paths if self._private else request.files)),
+            mode=request.mode,
+            threads=self._threads,
+            lora_dir=request.lora_dir,
+            options=request.options,
+        )
+
     def _generate(self, request: ShotRequest) -> ShotReply:
         assert self._context is not None  # noqa: S101 - run() has opened it
         start, started = time.perf_counter(), time.process_time()
-        for loras in request.sequence:
-            picture = self._context.generate(api.Generation(**request.generation, loras=loras))
+        with ExitStack() as others:
+            contexts = [self._context]
+            for _ in range(1, request.contexts):
+                contexts.append(others.enter_context(self._new_context(request)))
+            for context, loras in zip(itertools.cycle(contexts), request.sequence, strict=False):
+                generation = api.Generation(**request.generation, init_image=request.init_image, loras=loras)
+                picture = context.generate(generation)
+        if changed := self._private.changed() if self._private else []:
+            return ShotReply(
+                outcome="spoiled", text=f"the library changed its model files: {', '.join(changed)}"
+            )
         return ShotReply(
             outcome="picture",
             picture=picture,
@@ -130,6 +149,9 @@ class ShotRunner:
             context.close()
             if self._forks:
                 self._send(ShotReply(outcome=CLOSED))
+        if self._private is not None:
+            private, self._private = self._private, None
+            private.close()
 
 
 def main(argv: list[str]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from dataclasses import replace
 
 from harness.cases.shot_request import ShotRequest
@@ -30,6 +31,7 @@ class WorkerProcess:
         self._build, self._backend, self._threads = build, backend, threads
         self._memory = None if sanitizer.is_sanitized(build) else memory
         self._child: ChildProcess | None = None
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._ready = False
 
     def begin(self) -> ChildProcess:
@@ -37,6 +39,7 @@ class WorkerProcess:
         if self._child is not None and self._child.alive:
             return self._child
         self.close()
+        self._temporary = tempfile.TemporaryDirectory(prefix="sdcpp-worker-")
         self._child = ChildProcess(
             [
                 sys.executable,
@@ -51,6 +54,8 @@ class WorkerProcess:
                 # ggml would start a debugger on itself to print the backtrace of an assertion.
                 "GGML_NO_BACKTRACE": "1",
                 "PYTHONUNBUFFERED": "1",
+                # A worker is killed when it is no longer needed, so it cannot remove its own files.
+                "TMPDIR": self._temporary.name,
                 **sanitizer.environment(self._build),
             },
         )
@@ -97,8 +102,11 @@ class WorkerProcess:
         return replace(reply, while_closing=stage == CLOSING)
 
     def close(self) -> None:
-        """Kill the process and its forks."""
+        """Kill the process and its forks, and remove their temporary files."""
         child, self._child = self._child, None
         self._ready = False
         if child is not None:
             child.close()
+        if self._temporary is not None:
+            temporary, self._temporary = self._temporary, None
+            temporary.cleanup()

@@ -18,12 +18,14 @@ from harness.cases.build_under_test import BuildUnderTest
 from harness.cases.case import select
 from harness.cases.fixture import BlockQuantiser
 from harness.cases.matrix import Matrix
+from harness.cases.settings import FLAGS
 from harness.formats import gguf_types
 from harness.quantising.library_quantiser import LibraryQuantiser
 from harness.quantising.type_info import TypeInfo
 from harness.records.record import Side
 from sdcpp import console
 from sdcpp.binding import header
+from sdcpp.binding.api import context_options
 from sdcpp.binding.api.apply_modes import apply_modes
 from sdcpp.binding.build_folder import Build
 from sdcpp.building import build, coverage, sanitizer
@@ -224,7 +226,9 @@ def build_under_test(
     ``again`` is the command that reruns this side only. ``lacks`` maps features that the revision does not have to the
     reasons.
     """
-    modes = apply_modes(header.read(made.header))
+    declared = header.read(made.header)
+    modes = apply_modes(declared)
+    missing = {flag: reason for flag in FLAGS if (reason := context_options.why_missing(declared, flag))}
     found = spec.matrix.cases(made.record["generation"], modes, block_quantiser)
     name, used = made.record["revision"], backends.get(spec.backend).device
     return BuildUnderTest(
@@ -242,5 +246,5 @@ def build_under_test(
         build=made,
         cases=select(found, spec.select, spec.where),
         repeat=quoted([*again, "--case"]),
-        lacks=lacks,
+        lacks={**missing, **lacks},
     )

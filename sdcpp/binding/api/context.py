@@ -69,11 +69,11 @@ class NativeContext:
         self.backend, self.evidence = backend_in_use(lines, ggml.devices(api.library))
 
     def generate(self, generation: Generation) -> Picture:
-        """Generate a picture; see ``Context.generate``."""
+        """Generate a picture or a batch; see ``Context.generate``."""
         library = self.api.library
         with library.record_log() as lines:
             images = self._generate_images(self.pointer, generation)
-        picture = _copy_and_free(library, images) if images else None
+        picture = _copy_and_free(library, images, generation.batch_count) if images else None
         library.raise_callback_error()
         if picture is None:
             raise GenerationFailed(self._function, warnings_and_errors(lines))
@@ -94,16 +94,21 @@ class NativeContext:
         self.close()
 
 
-def _copy_and_free(library: Library, images: Any) -> Picture | None:
-    """Free an array of one image, and return a copy of the image, or None if it has no pixels."""
-    image, picture = images[0], None
-    if image.data:
-        data = ctypes.string_at(image.data, image.width * image.height * image.channel)
-        picture = Picture(width=image.width, height=image.height, channels=image.channel, data=data)
+def _copy_and_free(library: Library, images: Any, count: int) -> Picture | None:
+    """Free an array of ``count`` images of one size. Return a copy with the first image on top.
+
+    The result is None if an image has no pixels.
+    """
+    batch, picture = [images[number] for number in range(count)], None
+    if all(image.data for image in batch):
+        pieces = [ctypes.string_at(i.data, i.width * i.height * i.channel) for i in batch]
+        first, height = batch[0], sum(image.height for image in batch)
+        picture = Picture(width=first.width, height=height, channels=first.channel, data=b"".join(pieces))
     if library.has("free_sd_images"):  # since 2026-06, because on Windows the library may use another heap
-        library.call("free_sd_images", images, 1)
+        library.call("free_sd_images", images, count)
     else:
-        if image.data:
-            library.free(image.data)
+        for image in batch:
+            if image.data:
+                library.free(image.data)
         library.free(images)
     return picture

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from sdcpp.binding.api.apply_modes import require_only_mode
+from sdcpp.binding.api.context_options import CONTEXT
 from sdcpp.binding.api.generation_b import GenerationB
-from sdcpp.binding.api.param_structs import CONTEXT
 from sdcpp.binding.declarations import Header
 
 

@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 from typing import Any
 
+from sdcpp.binding.api.context_options import CONTEXT
 from sdcpp.binding.api.interface import Generation
 from sdcpp.binding.api.lora_tags import prompt_with_tags
-from sdcpp.binding.api.param_structs import CONTEXT, ParamsApi
+from sdcpp.binding.api.param_structs import ParamsApi
 from sdcpp.binding.declarations import Header
 
 

@@ -34,7 +34,7 @@ class GenerationC(ParamsApi):
         params.prompt = generation.prompt.encode()
         loras = (self.library.struct("sd_lora_t") * len(generation.loras))()
         for entry, lora in zip(loras, generation.loras, strict=True):
-            entry.is_high_noise = False
+            entry.is_high_noise = lora.is_high_noise
             entry.multiplier = lora.multiplier
             entry.path = os.fsencode(lora.path)
         params.loras, params.lora_count = loras, len(generation.loras)

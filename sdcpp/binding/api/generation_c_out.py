@@ -34,4 +34,4 @@ class GenerationCOut(GenerationC):
             "generate_image", pointer, ctypes.byref(params), ctypes.byref(images), ctypes.byref(count)
         )
         del alive
-        return images if succeeded and count.value else None
+        return images if succeeded and count.value >= generation.batch_count else None

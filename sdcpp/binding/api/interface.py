@@ -41,29 +41,14 @@ FILES = {field.name: f"{field.name}_path" for field in fields(ModelFiles)}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lora:
-    """An adapter file and its multiplier."""
+    """An adapter file and its multiplier.
+
+    ``is_high_noise`` marks an adapter for the high-noise model of a base model that has two diffusion models.
+    """
 
     path: Path
     multiplier: float = 1.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Generation:
-    """The settings of one picture.
-
-    The sampler is always Euler, on the discrete schedule if the header has it. ``width`` and ``height`` are in pixels.
-    ``clip_skip`` has upstream's meaning: 1 uses all layers of the text encoder, 2 skips the last one, and 0 lets
-    upstream choose.
-    """
-
-    prompt: str
-    width: int
-    height: int
-    steps: int
-    seed: int
-    cfg_scale: float = 1.0
-    clip_skip: int = 0
-    loras: tuple[Lora, ...] = ()
+    is_high_noise: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +59,30 @@ class Picture:
     height: int
     channels: int
     data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """The settings of one picture, or of a batch of pictures.
+
+    The sampler is always Euler, on the discrete schedule if the header has it. ``width`` and ``height`` are in pixels.
+    ``clip_skip`` has upstream's meaning: 1 uses all layers of the text encoder, 2 skips the last one, and 0 lets
+    upstream choose. Picture number i of a batch, counted from 0, has the seed ``seed + i``. With ``init_image``
+    (img2img) sampling starts from that picture, and ``strength`` is the share of the steps that run.
+    """
+
+    prompt: str
+    width: int
+    height: int
+    steps: int
+    seed: int
+    cfg_scale: float = 1.0
+    clip_skip: int = 0
+    loras: tuple[Lora, ...] = ()
+    negative_prompt: str = ""
+    batch_count: int = 1
+    init_image: Picture | None = None
+    strength: float = 0.75
 
 
 class Context(Protocol):
@@ -90,7 +99,10 @@ class Context(Protocol):
         ...
 
     def generate(self, generation: Generation) -> Picture:
-        """Generate a picture and return it; raises GenerationFailed."""
+        """Generate a picture and return it; raises GenerationFailed.
+
+        The pictures of a batch are returned as one picture, the first one on top.
+        """
         ...
 
     def close(self) -> None:
@@ -129,7 +141,8 @@ class Api(Protocol):
         """Load a base model and return its context.
 
         ``mode`` is one of ``modes``. ``lora_dir`` is the folder of the adapters, for the generations that name adapters
-        in the prompt. ``options`` maps further context parameters of upstream to values.
+        in the prompt. ``options`` maps further context parameters of upstream to values, by the names that they have
+        in 2026-05; see ``context_options``.
         Raises GenerationFailed, HeaderUnsupported if the header has no such mode or parameter, and LibraryUnusable.
         """
         ...

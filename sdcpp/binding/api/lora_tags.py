@@ -7,6 +7,8 @@ from pathlib import Path
 from sdcpp.binding.api.interface import Generation, Lora
 from sdcpp.errors import FileInvalid
 
+#: What the name of an adapter for the high-noise model begins with.
+HIGH_NOISE = "|high_noise|"
 #: The suffixes that the library tries, in its order. It tries .gguf only with a patch of this project.
 SEARCH_ORDER = (".safetensors", ".ckpt", ".gguf")
 
@@ -47,4 +49,4 @@ def lora_tag(lora: Lora, folder: Path) -> str:
                 lora.path,
                 "give the two files different names or folders",
             )
-    return f"<lora:{name}:{lora.multiplier:.9g}>"
+    return f"<lora:{HIGH_NOISE if lora.is_high_noise else ''}{name}:{lora.multiplier:.9g}>"

@@ -13,14 +13,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sdcpp.binding.api import context_options
 from sdcpp.binding.api.apply_modes import apply_modes, unknown_mode
 from sdcpp.binding.api.context import NativeContext, open_context
+from sdcpp.binding.api.context_options import CONTEXT
 from sdcpp.binding.api.interface import FILES, Generation, ModelFiles
 from sdcpp.binding.declarations import Named
 from sdcpp.binding.library import Library
 from sdcpp.errors import HeaderUnsupported
 
-CONTEXT, IMAGE = "sd_ctx_params_t", "sd_img_gen_params_t"
+IMAGE = "sd_img_gen_params_t"
 
 
 class ParamsApi:
@@ -62,12 +64,13 @@ class ParamsApi:
             if path is not None:
                 self.set_member(params, member, os.fsencode(path))
         self.set_apply_mode(params, mode)
-        # A context generates several pictures, and it never encodes one. Since 2026-06 these members no longer exist.
+        # A context makes several pictures, and it usually encodes none. Since 2026-06 these members no longer exist.
         defaults = {"free_params_immediately": False, "vae_decode_only": True}
         available = {
             name: value for name, value in defaults.items() if self.library.header.has_field(CONTEXT, name)
         }
-        for member, value in {"n_threads": threads, **available, **options}.items():
+        chosen = context_options.members(self.library.header, options)
+        for member, value in {"n_threads": threads, **available, **chosen}.items():
             self.set_member(params, member, value)
         self.set_lora_folder(params, lora_dir)
         return params
@@ -93,7 +96,7 @@ class ParamsApi:
         params = self.library.struct(IMAGE)()
         self.library.call("sd_img_gen_params_init", ctypes.byref(params))
         params.width, params.height = generation.width, generation.height
-        params.seed, params.batch_count = generation.seed, 1
+        params.seed, params.batch_count = generation.seed, generation.batch_count
         if generation.clip_skip:
             self.set_member(params, "clip_skip", generation.clip_skip)
         # In sdist 0.3.1 these are members of the image parameters, and the scheduler is one of the context parameters.
@@ -109,7 +112,22 @@ class ParamsApi:
         if self.library.header.has_field(IMAGE, "input_id_images_path"):
             # Sdists 0.3.1 and 0.3.2 construct a std::string from it, which crashes with the NULL of upstream's init.
             params.input_id_images_path = b""
-        return params, self.set_loras(params, generation, lora_dir)
+        if generation.negative_prompt:
+            self.set_member(params, "negative_prompt", generation.negative_prompt)
+        pixels = [self.set_init_image(params, generation)] if generation.init_image else []
+        return params, [*pixels, *self.set_loras(params, generation, lora_dir)]
+
+    def set_init_image(self, params: Any, generation: Generation) -> Any:
+        """Set the picture that sampling starts from, and return the pixels that the C function reads."""
+        picture = generation.init_image
+        assert picture is not None  # noqa: S101 - the caller has checked it
+        image = self.library.struct("sd_image_t")()
+        image.width, image.height, image.channel = picture.width, picture.height, picture.channels
+        pixels = ctypes.create_string_buffer(picture.data, len(picture.data))
+        image.data = ctypes.cast(pixels, type(image.data))
+        self.set_member(params, "init_image", image)
+        self.set_member(params, "strength", generation.strength)
+        return pixels
 
     def open(
         self,

@@ -102,11 +102,13 @@ class Positional:
         )
 
     def generate_images(self, pointer: Any, generation: Generation, lora_dir: Path) -> Any:
-        """Return a pointer to the images, or None."""
+        """Return a pointer to the images, or None. Raises HeaderUnsupported for img2img."""
+        if generation.init_image is not None:
+            raise HeaderUnsupported("txt2img has no argument", "init_image", "leave it out for this revision")
         values = {
             "sd_ctx": pointer,
             "prompt": prompt_with_tags(generation, lora_dir),
-            "negative_prompt": b"",
+            "negative_prompt": generation.negative_prompt.encode(),
             "clip_skip": generation.clip_skip or -1,
             "cfg_scale": generation.cfg_scale,
             "guidance": 3.5,
@@ -116,7 +118,7 @@ class Positional:
             "sample_method": self.library.enum("EULER"),
             "sample_steps": generation.steps,
             "seed": generation.seed,
-            "batch_count": 1,
+            "batch_count": generation.batch_count,
             "control_cond": None,
             "control_strength": 0.9,
             "style_strength": 20.0,

@@ -8,12 +8,18 @@
  *                                      (default: the macro of that name, which a build can define)
  *   FAKE_ONCE                          a file: FAKE_HANG holds while it is there, and whoever hangs takes it away
  *   FAKE_SLOW                          "open" or "generate" takes three seconds
+ *   FAKE_TURNS                         the turns of an adapter, as "PART of its path:DIGITS:FILE": with the n-th digit the
+ *                                      n-th picture with it is so many times 64 grey levels brighter, or the process
+ *                                      dies if the digit is 9; FILE keeps the count, and the last digit holds for ever
+ *                                      (default: the macro of that name, which a build can define)
  *   FAKE_BACKEND                       what the log says it runs on (default CPU)
  *   FAKE_DEVICES                       name of the one device that ggml lists (default CPU, "" for none)
+ *   FAKE_SPOIL                         set: a picture adds a byte to the model file
  *   FAKE_GGUF                          set: generation B also looks for NAME.gguf
  *
  * A picture is a pattern of the seed, 16 grey levels brighter for each unit of multiplier of an adapter whose
- * file can be opened. */
+ * file can be opened, and one level for each letter of the negative prompt. With an initial picture, its first value
+ * times the strength is added. */
 #define FAKE_INSIDE
 #include "stable-diffusion.h"
 
@@ -30,9 +36,13 @@
 #ifndef FAKE_OPEN_FAILS
 #define FAKE_OPEN_FAILS ""
 #endif
+#ifndef FAKE_TURNS
+#define FAKE_TURNS ""
+#endif
 
 struct sd_ctx_t {
     char lora_dir[1024];
+    char model[1024];
 };
 
 static sd_log_cb_t log_cb;
@@ -149,6 +159,7 @@ static sd_ctx_t* opened(const sd_ctx_params_t* p) {
     snprintf(memory, sizeof memory, "1.00MB(%s), diffusion_model 2.00MB(%s), vae 0.50MB(%s)", where, where, where);
     say(SD_LOG_INFO, "total params memory size = 3.50MB (VRAM 0.00MB, RAM 3.50MB): text_encoders ", memory);
     sd_ctx_t* ctx = calloc(1, sizeof *ctx);
+    snprintf(ctx->model, sizeof ctx->model, "%s", p->model_path ? p->model_path : "");
 #ifndef GENERATION_C
     snprintf(ctx->lora_dir, sizeof ctx->lora_dir, "%s", p->lora_model_dir ? p->lora_model_dir : "");
 #endif
@@ -169,11 +180,28 @@ void sd_img_gen_params_init(sd_img_gen_params_t* p) {
 }
 #endif
 
+/* Returns the digit of the turn of an adapter, or 0 if it has none, and counts the turn. */
+static int turn(const char* path) {
+    char part[256], digits[64], counter[1024];
+    int count = 0;
+    if (sscanf(setting("FAKE_TURNS", FAKE_TURNS), "%255[^:]:%63[0-9]:%1023s", part, digits, counter) != 3) return 0;
+    if (!strstr(path, part)) return 0;
+    FILE* file = fopen(counter, "ab");
+    if (!file) return 0;
+    count = (int)ftell(file);
+    fputc('.', file);
+    fclose(file);
+    const int last = (int)strlen(digits) - 1;
+    return digits[count < last ? count : last] - '0';
+}
+
 /* Returns the brightness an adapter adds; *refused becomes true if it was told to be. */
 static float apply(const char* path, float multiplier, bool* refused) {
+    const int digit = turn(path);
+    if (digit == 9) abort();
     *refused = trouble(path) || *refused;
     say(SD_LOG_INFO, "lora applied: ", path);
-    return 16.0f * multiplier;
+    return 16.0f * multiplier + 64.0f * (float)digit;
 }
 
 static float adapters(const sd_ctx_t* ctx, const sd_img_gen_params_t* p, bool* refused) {
@@ -211,7 +239,14 @@ static float adapters(const sd_ctx_t* ctx, const sd_img_gen_params_t* p, bool* r
 
 static sd_image_t* painted(sd_ctx_t* ctx, const sd_img_gen_params_t* p) {
     bool refused      = trouble("generate");
-    const float extra = adapters(ctx, p, &refused);
+    float extra       = adapters(ctx, p, &refused);
+    if (p->negative_prompt) extra += (float)strlen(p->negative_prompt);
+    if (p->init_image.data) extra += p->strength * (float)p->init_image.data[0];
+    FILE* model = getenv("FAKE_SPOIL") ? fopen(ctx->model, "ab") : NULL;
+    if (model) {
+        fputc('!', model);
+        fclose(model);
+    }
     if (refused) {
         say(SD_LOG_ERROR, "told to refuse", "");
         return NULL;
@@ -219,15 +254,16 @@ static sd_image_t* painted(sd_ctx_t* ctx, const sd_img_gen_params_t* p) {
     for (int step = 1; step <= p->sample_params.sample_steps; step++) {
         if (progress_cb) progress_cb(step, p->sample_params.sample_steps, 0.01f, progress_data);
     }
-    sd_image_t* image = calloc(1, sizeof *image);
-    *image            = (sd_image_t){(uint32_t)p->width, (uint32_t)p->height, 3, NULL};
-    const size_t size = (size_t)p->width * (size_t)p->height * 3;
-    image->data       = malloc(size);
-    for (size_t i = 0; i < size; i++) {
-        const float value = 64.0f + (float)((i * 7 + (size_t)p->seed * 13) % 128) + extra;
-        image->data[i]    = (uint8_t)(value < 0 ? 0 : value > 255 ? 255 : value);
+    sd_image_t* images = calloc((size_t)p->batch_count, sizeof *images);
+    const size_t size  = (size_t)p->width * (size_t)p->height * 3;
+    for (int n = 0; n < p->batch_count; n++) {
+        images[n] = (sd_image_t){(uint32_t)p->width, (uint32_t)p->height, 3, malloc(size)};
+        for (size_t i = 0; i < size; i++) {
+            const float value = 64.0f + (float)((i * 7 + (size_t)(p->seed + n) * 13) % 128) + extra;
+            images[n].data[i] = (uint8_t)(value < 0 ? 0 : value > 255 ? 255 : value);
+        }
     }
-    return image;
+    return images;
 }
 
 /* The calls, as the header has them. */
@@ -252,8 +288,8 @@ sd_image_t* txt2img(sd_ctx_t* ctx, const char* prompt, const char* negative_prom
                     int height, enum sample_method_t sample_method, int sample_steps, int64_t seed, int batch_count,
                     const sd_image_t* control_cond, int* skip_layers, size_t skip_layers_count) {
     sd_img_gen_params_t p = {0};
-    text(negative_prompt);
     p.prompt                            = prompt;
+    p.negative_prompt                   = text(negative_prompt);
     p.width                             = width;
     p.height                            = height;
     p.seed                              = seed;
@@ -270,7 +306,7 @@ sd_ctx_t* new_sd_ctx(const sd_ctx_params_t* p) {
 #ifdef IMAGES_OUT
 bool generate_image(sd_ctx_t* ctx, const sd_img_gen_params_t* p, sd_image_t** images_out, int* num_images_out) {
     *images_out     = painted(ctx, p);
-    *num_images_out = *images_out ? 1 : 0;
+    *num_images_out = *images_out ? p->batch_count : 0;
     return *images_out != NULL;
 }
 

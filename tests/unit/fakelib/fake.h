@@ -59,6 +59,7 @@ typedef struct {
 #ifndef ONE_MODE
     enum lora_apply_mode_t lora_apply_mode;
 #endif
+    bool enable_mmap;
     bool diffusion_flash_attn;
 } sd_ctx_params_t;
 
@@ -87,9 +88,12 @@ typedef struct {
     uint32_t lora_count;
 #endif
     const char* prompt;
+    const char* negative_prompt;
+    sd_image_t init_image;
     int width;
     int height;
     sd_sample_params_t sample_params;
+    float strength;
     int64_t seed;
     int batch_count;
 } sd_img_gen_params_t;

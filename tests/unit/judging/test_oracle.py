@@ -100,6 +100,7 @@ def test_a_twin_must_be_equal_to_the_byte() -> None:
         ("hung", Verdict.TIMEOUT),
         ("refused", Verdict.REFUSED),
         ("misdirected", Verdict.MISDIRECTED),
+        ("spoiled", Verdict.WRONG),
         ("failed", Verdict.UNJUDGED),
     ],
 )

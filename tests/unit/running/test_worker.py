@@ -11,7 +11,8 @@ import pytest
 from harness.cases.shot_request import ShotRequest
 from harness.running.protocol import CLOSED, CLOSING, OPENED, READY, ShotReply
 from harness.running.worker import ShotRunner
-from sdcpp.binding.api.interface import Lora
+from sdcpp.binding.api.context import NativeContext
+from sdcpp.binding.api.interface import Lora, Picture
 from sdcpp.binding.build_folder import Build
 from sdcpp.errors import LibraryUnusable
 
@@ -86,6 +87,39 @@ def test_a_context_is_used_again_unless_the_request_differs_or_wants_a_fresh_one
     assert opened(runner, fresh)
     assert opened(runner, replace(request_of_nothing, mode="auto"))
     assert opened(runner, replace(request_of_nothing, lora_dir=tmp_path / "other"))
+    assert opened(runner, replace(request_of_nothing, flags=("diffusion_flash_attn",)))
+
+
+def test_several_contexts_make_the_pictures_of_a_sequence_in_turn(
+    fake_build: Callable[..., Build], request_of_nothing: ShotRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner = Recorder(fake_build("C"))
+    made: list[NativeContext] = []
+
+    def generate(context: NativeContext, _: object) -> Picture:
+        made.append(context)
+        return Picture(width=1, height=1, channels=1, data=b"x")
+
+    monkeypatch.setattr(NativeContext, "generate", generate)
+    runner.run(replace(request_of_nothing, sequence=((),) * 4, contexts=2))
+    assert made[0] is made[2] is runner._context
+    assert made[1] is made[3] is not made[0]
+
+
+def test_a_library_that_changes_its_model_files_spoils_only_a_copy(
+    fake_build: Callable[..., Build],
+    request_of_nothing: ShotRequest,
+    model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runner = Recorder(fake_build("C"))
+    mapped = replace(request_of_nothing, flags=("enable_mmap",))
+    assert runner.run(mapped).outcome == "picture"
+    monkeypatch.setenv("FAKE_SPOIL", "1")
+    spoiled = runner.run(mapped)
+    assert (spoiled.outcome, spoiled.text) == ("spoiled", "the library changed its model files: model.gguf")
+    assert model.read_bytes() == b"model"
+    runner._close()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="pictures are made in forks on Linux only")

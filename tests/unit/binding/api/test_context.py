@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,13 @@ def test_a_picture_has_its_size_and_depends_on_the_seed(context: Context) -> Non
     assert context.generate(PICTURE) == first
     other = Generation(prompt="a cat", width=8, height=4, steps=3, seed=43)
     assert context.generate(other).data != first.data
+
+
+def test_the_pictures_of_a_batch_are_one_picture_the_first_on_top(context: Context) -> None:
+    batch = context.generate(replace(PICTURE, batch_count=2))
+    assert (batch.width, batch.height) == (8, 8)
+    singles = [context.generate(replace(PICTURE, seed=PICTURE.seed + number)) for number in (0, 1)]
+    assert batch.data == singles[0].data + singles[1].data
 
 
 def test_null_is_a_refusal(

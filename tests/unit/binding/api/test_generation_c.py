@@ -18,6 +18,9 @@ def test_adapters_are_a_list_of_paths_and_the_prompt_names_none(fake_build: Fake
     assert [one.path.decode() for one in given] == [str(lora.path) for lora in loras]
     assert [round(one.multiplier, 6) for one in given] == [-0.1, 2.0]
     assert not any(one.is_high_noise for one in given)
+    flagged = replace(PICTURE, loras=(replace(loras[0], is_high_noise=True), loras[1]))
+    params, _alive = bound.image_params(flagged, tmp_path)
+    assert [params.loras[number].is_high_noise for number in (0, 1)] == [True, False]
     params, _alive = bound.image_params(PICTURE, tmp_path)
     assert params.lora_count == 0
 

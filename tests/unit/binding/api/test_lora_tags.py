@@ -45,3 +45,8 @@ def test_a_file_that_another_one_hides_is_refused(tmp_path: Path) -> None:
     assert lora_tags.lora_tag(Lora(path=tmp_path / "x.safetensors"), tmp_path) == "<lora:x:1>"
     with pytest.raises(FileInvalid, match=r"would load x.safetensors instead of"):
         lora_tags.lora_tag(Lora(path=tmp_path / "x.gguf"), tmp_path)
+
+
+def test_an_adapter_for_the_high_noise_model_is_marked() -> None:
+    lora = Lora(path=Path("loras/x.gguf"), is_high_noise=True)
+    assert lora_tags.lora_tag(lora, Path("loras")) == "<lora:|high_noise|x:1>"

@@ -1,14 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sdcpp.binding.api import (
-    GenerationFailed,
-    ModelFiles,
-)
+from sdcpp.binding.api import GenerationFailed, ModelFiles, Picture
 from sdcpp.errors import HeaderUnsupported
 from tests.unit.binding.small_pictures import PICTURE
 
@@ -35,6 +33,16 @@ def test_image_parameters_take_enumerators_from_the_header(bound_api: Any, tmp_p
     sample = params.sample_params
     assert (sample.sample_method, sample.scheduler, sample.sample_steps) == (5, 1, 3)
     assert (params.seed, params.batch_count, sample.guidance.txt_cfg) == (42, 1, 1.0)
+
+
+def test_negative_prompt_and_initial_picture_are_passed(bound_api: Any, model: Path, tmp_path: Path) -> None:
+    start = Picture(width=8, height=4, channels=3, data=bytes([40] * 96))
+    with bound_api.open(ModelFiles(model=model), mode="auto", threads=1, lora_dir=tmp_path) as context:
+        plain = context.generate(PICTURE)
+        negative = context.generate(replace(PICTURE, negative_prompt="fog"))
+        brighter = context.generate(replace(PICTURE, init_image=start, strength=0.5))
+    assert negative.data == bytes(value + 3 for value in plain.data)
+    assert brighter.data == bytes(value + 20 for value in plain.data)
 
 
 def test_what_the_header_lacks_is_named(bound_api: Any, model: Path, tmp_path: Path) -> None:

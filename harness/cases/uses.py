@@ -1,0 +1,167 @@
+"""The dimensions that vary how the library is used: settings of pictures and contexts, and lists of adapters.
+
+The wanted picture of each case is made in the same way, from the base model into which the adapter is merged. Therefore
+a case fails if only a part of the work is done with the adapter: one sampling step, one of the two passes of guidance,
+or one picture of a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from harness.adapters.adapter import Adapter
+from harness.adapters.adapter_file import AdapterFile
+from harness.adapters.use import Use
+from harness.cases.case import Case, Shot
+from harness.cases.dimensions import BASE_TYPE_TOLERANCE, FLOAT_TOLERANCE
+from harness.cases.fixture import Fixture, Generations
+from harness.cases.settings import USUAL_CONTEXT, USUAL_GENERATION, ContextSettings, GenerationSettings
+from harness.models.base_model import Base
+from harness.models.quantised_base import stored
+
+_NEGATIVE = "fog, rain"
+#: The settings of each use, by the name of its case.
+_SETTINGS: Mapping[str, GenerationSettings | ContextSettings] = {
+    "steps-3": GenerationSettings(steps=3),
+    "cfg-3": GenerationSettings(cfg_scale=3.0, negative_prompt=_NEGATIVE),
+    "batch-2": GenerationSettings(batch_count=2),
+    "img2img": GenerationSettings(steps=2, strength=0.75),
+    "clip-skip-2": GenerationSettings(clip_skip=2),
+    "seed-7": GenerationSettings(seed=7),
+    "offload-params": ContextSettings(offload_params_to_cpu=True),
+    "clip-on-cpu": ContextSettings(keep_clip_on_cpu=True),
+    "mmap": ContextSettings(enable_mmap=True),
+    "flash-attention": ContextSettings(diffusion_flash_attn=True),
+    "free-params": ContextSettings(free_params_immediately=True),
+}
+#: The uses that need a copy of the model files. They run on Flux only, whose files have a quarter of the UNet's size.
+_COPYING = ("mmap",)
+#: The base types of ``changing_multipliers``.
+_CHANGING_ON = ("F32", "F16", "Q8_0")
+
+
+def settings(fixture: Fixture, mode: str) -> Iterator[Case]:
+    """Yield a case for each use in ``_SETTINGS``, with an adapter of the diffusion model and the text encoder."""
+    for name, used in _SETTINGS.items():
+        if name not in _COPYING or fixture.base.architecture == "flux":
+            yield _use_case(fixture, mode, name, used)
+
+
+def guided_steps(fixture: Fixture, mode: str) -> Iterator[Case]:
+    """Yield the case of two steps with guidance: four passes of the diffusion model, and two of the text encoder."""
+    used = GenerationSettings(steps=2, cfg_scale=2.0, negative_prompt=_NEGATIVE)
+    yield _use_case(fixture, mode, "steps-2-cfg-2", used)
+
+
+def second_context(fixture: Fixture, mode: str) -> Iterator[Case]:
+    """Yield cases of two contexts in one process. The picture of the second one is judged."""
+    use = _use(fixture)
+    two = ContextSettings(contexts=2)
+    for name, last in (("second-context", (use,)), ("second-context-none", ())):
+        case = _list_case(fixture, mode, name, ((use,), last), wanted=last)
+        yield replace(case, shot=replace(case.shot, context=two))
+
+
+def high_noise_flag(fixture: Fixture, mode: str) -> Iterator[Case]:
+    """Yield cases of adapters with the flag is_high_noise.
+
+    The flag sends an adapter to the high-noise diffusion model, which the base models do not have. The adapter then
+    changes nothing of the diffusion model.
+    """
+    use = replace(_use(fixture), file=_file(fixture, targets=("linear",)))
+    flagged = replace(use, is_high_noise=True)
+    yield _list_case(fixture, mode, "high-noise-A", ((flagged,),), wanted=())
+    yield _list_case(fixture, mode, "A-and-high-noise-A", ((use, flagged),), wanted=(use,))
+
+
+def zero_beside_another(fixture: Fixture, mode: str) -> Iterator[Case]:
+    """Yield the cases of two adapters in one list, of which one has the multiplier 0."""
+    first, second = _use(fixture), replace(_use(fixture), file=_file(fixture, seed=8))
+    nothing = replace(first, multiplier=0.0)
+    yield _list_case(fixture, mode, "zero-A-and-B", ((nothing, second),), wanted=(second,))
+    yield _list_case(fixture, mode, "B-and-zero-A", ((second, nothing),), wanted=(second,))
+
+
+def changing_multipliers(fixture: Fixture, mode: str) -> Iterator[Case]:
+    """Yield cases of many multipliers in one context: 1, 0.9, ... 0, and then no adapter, again and again.
+
+    Each change of the multiplier rounds the weights once more in mode immediately. The wanted picture is that of a new
+    context, so the errors must not add up. The UNet, which is slower, has fewer rounds.
+    """
+    rounds = 10 if fixture.base.architecture == "flux" else 2
+    for kind in _CHANGING_ON:
+        base = stored(fixture.base, kind, fixture.block_quantiser.quantise)
+        use = Use(file=_file(fixture, targets=("linear",)))
+        fading = tuple((replace(use, multiplier=tenths / 10),) for tenths in range(10, -1, -1))
+        yield Case(
+            name=f"base-{kind}-changing-multipliers",
+            shot=Shot(base=base, mode=mode, sequence=(*fading, ()) * rounds),
+            without=Shot(base=base, mode="auto"),
+            wanted=Shot(base=base, mode="auto"),
+            scale=Shot(base=base, mode="auto", merged=(use,)),
+            tolerance=FLOAT_TOLERANCE if kind == "F32" else BASE_TYPE_TOLERANCE,
+            dimensions=_dimensions(fixture.base, mode, use.file)
+            | {"base type": kind, "sequence": "changing"},
+        )
+
+
+def left_out(base: Base) -> Iterator[tuple[str, str]]:
+    """Yield the cases of ``settings`` that a base model does not have, and the reasons."""
+    if base.architecture != "flux":
+        yield ", ".join(_COPYING), "each picture needs a copy of the model files, which have 1 GB"
+
+
+def _use_case(fixture: Fixture, mode: str, name: str, used: GenerationSettings | ContextSettings) -> Case:
+    """Return the case of one adapter with multiplier 1; all its shots have the settings."""
+    generation = used if isinstance(used, GenerationSettings) else USUAL_GENERATION
+    context = used if isinstance(used, ContextSettings) else USUAL_CONTEXT
+    use = _use(fixture)
+    without = Shot(base=fixture.base, mode="auto", generation=generation, context=context)
+    return Case(
+        name=name,
+        shot=replace(without, mode=mode, sequence=((use,),)),
+        without=without,
+        wanted=replace(without, merged=(use,)),
+        tolerance=FLOAT_TOLERANCE,
+        dimensions=_dimensions(fixture.base, mode, use.file) | {"use": name},
+    )
+
+
+def _list_case(
+    fixture: Fixture, mode: str, name: str, generations: Generations, *, wanted: tuple[Use[AdapterFile], ...]
+) -> Case:
+    """Return the case of a sequence of generations with the usual settings, as ``dimensions.sequence_case``."""
+    use = generations[0][0]
+    reference = Shot(base=fixture.base, mode="auto")
+    effect = replace(use, multiplier=1.0, is_high_noise=False)
+    return Case(
+        name=name,
+        shot=replace(reference, mode=mode, sequence=generations),
+        without=reference,
+        wanted=replace(reference, merged=wanted),
+        scale=None if wanted else replace(reference, merged=(effect,)),
+        tolerance=FLOAT_TOLERANCE,
+        dimensions=_dimensions(fixture.base, mode, use.file) | {"use": name},
+    )
+
+
+def _use(fixture: Fixture) -> Use[AdapterFile]:
+    return Use(file=_file(fixture))
+
+
+def _file(fixture: Fixture, *, targets: tuple[str, ...] = ("linear", "text"), seed: int = 7) -> AdapterFile:
+    """Return an F16 safetensors file, which every revision loads."""
+    parts = ("lora-r32", *(("text",) if "text" in targets else ()), *((str(seed),) if seed != 7 else ()))
+    adapter = Adapter(name="-".join(parts), base=fixture.base.name, targets=targets, seed=seed)
+    return fixture.file(adapter, "safetensors", "F16")
+
+
+def _dimensions(base: Base, mode: str, file: AdapterFile) -> dict[str, str]:
+    return {
+        "base": base.name,
+        "mode": mode,
+        "container": file.container,
+        "type": file.kind,
+        "rank": str(file.adapter.rank),
+    }
