@@ -1,0 +1,56 @@
+"""The families of models. To add one, define its layers in a module of this room and add it to ``FAMILIES``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from harness.layers.components import CLIP_1, CLIP_2, SOME_CLIP
+from harness.layers.flux import CHROMA, FLUX, FLUX2
+from harness.layers.layer import Family, Place, underscored
+from harness.layers.other_transformers import QWEN_IMAGE, WAN, Z_IMAGE
+from harness.layers.sd3 import SD3
+from harness.layers.text_encoders import CLIP
+from harness.layers.unet import UNET
+
+__all__ = ["CLIP", "FAMILIES", "of_adapter", "of_model", "place"]
+
+#: The families of diffusion models. A family comes before those whose layers it has too.
+FAMILIES = (FLUX2, CHROMA, FLUX, SD3, QWEN_IMAGE, Z_IMAGE, WAN, UNET)
+
+
+def of_model(names: Iterable[str]) -> Family | None:
+    """Return the family of a diffusion model with layers of these names (without prefixes), or None."""
+    names = [underscored(name) for name in names]
+    return next((family for family in FAMILIES if family.has_mark(names)), None)
+
+
+def of_adapter(names: Iterable[str]) -> Family | None:
+    """Return the family whose diffusion model has most of the layers of an adapter, or None if no family has any.
+
+    ``names`` are those of the layers, without prefixes. Families that have equally many layers are told apart by their
+    marks. If none has a mark, the adapter's names mean the same layers in all of them or cannot be told apart, and the
+    first of them in the order Flux.1, SD 1, SD 3 and the others is returned.
+    """
+    names = [underscored(name) for name in names]
+    counts = {
+        family.name: sum(family.place(name) is not None for name in names) for family in (*_USUAL, *FAMILIES)
+    }
+    most = max(counts.values())
+    if not most:
+        return None
+    best = [family for family in (*_USUAL, *FAMILIES) if counts[family.name] == most]
+    return next((family for family in FAMILIES if family in best and family.has_mark(names)), best[0])
+
+
+#: The most usual families.
+_USUAL = (FLUX, UNET, SD3)
+
+
+def place(component: str, name: str, family: Family | None) -> Place:
+    """Return the rows that a name stands for. ``family`` is that of the diffusion model.
+
+    A name that the tables lack stands for itself.
+    """
+    known = CLIP if component in (CLIP_1, CLIP_2, SOME_CLIP) else family
+    found = known.place(name) if known is not None else None
+    return found or Place(layer=underscored(name))
