@@ -27,7 +27,7 @@ class Adapter:
     - ``kind`` is a key of ``harness.adapters.kinds.KINDS``.
     - ``scheme`` is a key of ``harness.adapters.key_schemes.SCHEMES``.
     - ``targets`` lists groups of the base model's targets.
-    - ``rank`` is one rank for all targets, or several ranks that the targets use in turn.
+    - ``rank`` is one rank for all targets, or several ranks that the targets, and the parts of a target, use in turn.
     - ``alpha`` scales the change by alpha / rank. With "rank" it equals the rank of each target. With None the file
       has no tensor for it, and the scale is 1.
     - ``form`` says how the scale is stored. "alpha": the tensor .alpha has alpha. "scale": the tensor .scale has
@@ -37,6 +37,7 @@ class Adapter:
       file's other tensors.
     - ``strength`` is the Frobenius norm of ΔW divided by that of W. The effect therefore does not depend on the rank.
     - ``seed`` is the seed of the random factors.
+    - ``also`` lists further adapters whose tensors are in the same file.
     """
 
     name: str
@@ -50,24 +51,32 @@ class Adapter:
     targets: tuple[str, ...] = ("linear",)
     form: str = "alpha"
     alpha_type: str | None = None
+    also: tuple[Adapter, ...] = ()
 
     @property
     def digest(self) -> str:
         """The SHA-256 of the recipe as hexadecimal text."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        recipe = asdict(self)
+        if not self.also:
+            # Recipes without this field keep the digest that they had before it was added.
+            del recipe["also"]
+        return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
 
     def tensors(self, base: Base) -> dict[str, F32]:
         """Return the adapter's tensors by their names in the key scheme: float32, in PyTorch's order."""
         tensors: dict[str, F32] = {}
         for target_part in target_parts(self, base):
             tensors |= {name: array.astype(np.float32) for name, array in self._draw(target_part)}
+        for other in self.also:
+            tensors |= other.tensors(base)
         return tensors
 
     def types(self, base: Base) -> dict[str, str]:
         """Return the types of those tensors whose type does not depend on the file's type, by name."""
+        types = {name: kind for other in self.also for name, kind in other.types(base).items()}
         if self.alpha is None or self.alpha_type is None or not KINDS[self.kind].ranked:
-            return {}
-        return {part.key(self._scalar_name): self.alpha_type for part in target_parts(self, base)}
+            return types
+        return types | {part.key(self._scalar_name): self.alpha_type for part in target_parts(self, base)}
 
     @property
     def _scalar_name(self) -> str:
@@ -77,7 +86,8 @@ class Adapter:
     def _draw(self, target_part: TargetPart) -> Iterator[tuple[str, F64]]:
         """Yield the name and the values of each tensor for a part of a target."""
         kind, number = target_part.kind, target_part.target_number
-        rank = self.rank if isinstance(self.rank, int) else self.rank[number % len(self.rank)]
+        turn = number + target_part.part_number
+        rank = self.rank if isinstance(self.rank, int) else self.rank[turn % len(self.rank)]
         # For a target with one part the seed has no part number: its values must stay those of earlier versions.
         seed = (self.seed, number, target_part.part_number + 1) if target_part.split else (self.seed, number)
         shape, std = target_part.shape, target_part.weight.std
@@ -137,7 +147,7 @@ def target_parts(adapter: Adapter, base: Base) -> Iterator[TargetPart]:
         if changed_name not in base.files[role]:
             continue
         parts = scheme.parts(
-            Target(architecture=base.architecture, group=group, name=target, shape=weight.shape)
+            Target(architecture=base.architecture, group=group, name=target, shape=weight.shape, tensor=name)
         )
         for part_number, rows in enumerate(parts):
             yield TargetPart(
@@ -163,6 +173,9 @@ def changes(
     multiplier 1 only. For another multiplier the change is multiplied, as in ComfyUI (comfy/weight_adapter/base.py).
     """
     totals: dict[TensorId, F64] = {}
+    for other in adapter.also:
+        for tensor, change in changes(base, tensors, multiplier, other).items():
+            totals[tensor] = totals[tensor] + change if tensor in totals else change
     for part in target_parts(adapter, base):
         factors = {
             factor: tensors[part.key(factor)].astype(np.float64)
@@ -177,6 +190,8 @@ def changes(
         if "dora_scale" in factors:
             weight = base.values(part.tensor)[rows].astype(np.float64)
             delta = decompose(weight, delta, factors["dora_scale"])
+        if part.rows.swapped:
+            delta = np.roll(delta, delta.shape[0] // 2, axis=0)
         role, name = part.tensor
         total = totals.setdefault(part.tensor, np.zeros(base.files[role][name].shape))
         total[rows] += multiplier * delta

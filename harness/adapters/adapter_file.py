@@ -58,7 +58,8 @@ class AdapterFile:
     def _recipe(self) -> str:
         """The SHA-256 of the recipe as hexadecimal text."""
         # The digest of a base model covers its files. It does not cover the weights of each group.
-        targets = [sorted(self.base.group(group).items()) for group in self.adapter.targets]
+        adapters = (self.adapter, *self.adapter.also)
+        targets = [sorted(self.base.group(group).items()) for a in adapters for group in a.targets]
         return hashlib.sha256(f"{CACHE_VERSION}/{self.adapter.digest}/{targets}".encode()).hexdigest()
 
     def make(self) -> Path:

@@ -8,29 +8,44 @@ part names some of the rows. To add a scheme, add an entry to ``SCHEMES``.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from harness.adapters import flux_names
 from harness.adapters.definitions import Shape
 from harness.adapters.kinds import KINDS, Kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """A target of a base model: the model's architecture, the target's group and name, and its weight's shape."""
+    """A target of a base model: the model's architecture, the target's group and name, and its weight's shape.
+
+    ``tensor`` is the name of the weight in the file of the base model. The target is a layer of the text encoder if the
+    name of its group starts with "text".
+    """
 
     architecture: str
     group: str
     name: str
     shape: Shape
+    tensor: str = ""
+
+    @property
+    def in_text_encoder(self) -> bool:
+        """Whether the target is a layer of the text encoder."""
+        return self.group.startswith("text")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamedRows:
-    """The rows ``start`` to ``stop`` (exclusive) of a weight, and the stem of their tensors' names."""
+    """The rows ``start`` to ``stop`` (exclusive) of a weight, and the stem of their tensors' names.
+
+    If ``swapped`` is true, the first half of the adapter's rows changes the second half of these rows, and vice versa.
+    """
 
     stem: str
     start: int
     stop: int
+    swapped: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +87,7 @@ def _kohya(target: Target) -> tuple[NamedRows, ...]:
     """Return the part of a target in sd-scripts: networks/lora.py for SD1, networks/lora_flux.py for flux."""
     # CLIP-L is the first of flux's two text encoders.
     text = "lora_te1_" if target.architecture == "flux" else "lora_te_"
-    prefix = text if target.group == "text" else "lora_unet_"
+    prefix = text if target.in_text_encoder else "lora_unet_"
     return _single_part(target, prefix + target.name.replace(".", "_"))
 
 
@@ -82,7 +97,7 @@ def _dotted(target: Target) -> tuple[NamedRows, ...]:
     ComfyUI uses the names of flux's original authors.
     """
     model = "diffusion_model." if target.architecture == "flux" else "unet."
-    return _single_part(target, ("text_encoder." if target.group == "text" else model) + target.name)
+    return _single_part(target, ("text_encoder." if target.in_text_encoder else model) + target.name)
 
 
 def _processor(target: Target) -> tuple[NamedRows, ...]:
@@ -93,7 +108,7 @@ def _processor(target: Target) -> tuple[NamedRows, ...]:
     module, _, layer = target.name.removesuffix(".0").rpartition(".")
     if target.architecture == "flux" or (".attn" not in module and ".self_attn" not in module):
         return ()
-    if target.group == "text":
+    if target.in_text_encoder:
         return _single_part(target, f"text_encoder.{module}.to_{layer.removesuffix('_proj')}_lora")
     return _single_part(target, f"unet.{module}.processor.{layer}_lora")
 
@@ -103,32 +118,21 @@ def _layer(target: Target) -> tuple[NamedRows, ...]:
     return () if target.architecture == "flux" else _dotted(target)
 
 
-#: From the names of matrices in the original flux (src/flux/model.py) to their names in diffusers
-#: (models/transformers/transformer_flux.py). A fused matrix has several names, in the order of its rows.
-_FLUX = {
-    "img_attn.qkv": ("attn.to_q", "attn.to_k", "attn.to_v"),
-    "img_attn.proj": ("attn.to_out.0",),
-    "img_mlp.0": ("ff.net.0.proj",),
-    "img_mlp.2": ("ff.net.2",),
-    "linear1": ("attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp"),
-    "linear2": ("proj_out",),
-}
-
-
 def _flux_parts(target: Target, prefix: str, excluded: tuple[str, ...] = ()) -> tuple[NamedRows, ...]:
     """Return the parts of a flux target in diffusers, without those whose names are in ``excluded``."""
-    if target.architecture != "flux" or target.group != "linear":
+    if target.architecture != "flux" or target.in_text_encoder:
         return ()
-    blocks, number, layer = target.name.split(".", 2)
-    stem = (
-        prefix + {"double_blocks": "transformer_blocks", "single_blocks": "single_transformer_blocks"}[blocks]
-    )
-    names, (out, hidden) = _FLUX[layer], target.shape[:2]
-    starts = [i * hidden for i in range(len(names))]
-    stops = [*starts[1:], out]
+    module, names = flux_names.diffusers(target.name)
+    swapped = target.name == flux_names.SWAPPED
+    if len(names) == 1:
+        rows = [(0, target.shape[0])]
+    else:
+        out, hidden = target.shape[:2]
+        starts = [i * hidden for i in range(len(names))]
+        rows = list(zip(starts, [*starts[1:], out], strict=True))
     return tuple(
-        NamedRows(stem=f"{stem}.{number}.{name}", start=start, stop=stop)
-        for name, start, stop in zip(names, starts, stops, strict=True)
+        NamedRows(stem=f"{prefix}{module}{name}", start=start, stop=stop, swapped=swapped)
+        for name, (start, stop) in zip(names, rows, strict=True)
         if name not in excluded
     )
 
@@ -148,18 +152,68 @@ def _diffusers_q(target: Target) -> tuple[NamedRows, ...]:
     return _flux_parts(target, "transformer.", excluded=("attn.to_k", "attn.to_v", "proj_mlp"))
 
 
+def _diffusers_attention(target: Target) -> tuple[NamedRows, ...]:
+    """Return the default targets of diffusers' training script for flux: to_q, to_k, to_v and to_out.0."""
+    rest = ("proj_mlp", "proj_out", "ff.net.0.proj", "ff.net.2")
+    return _flux_parts(target, "transformer.", excluded=rest)
+
+
+def _onetrainer(target: Target) -> tuple[NamedRows, ...]:
+    """Return the parts of a flux target in OneTrainer's LEGACY format (util/enum/ModelFormat.py)."""
+    if target.architecture != "flux":
+        return ()
+    if target.in_text_encoder:
+        return _kohya(target)
+    parts = _flux_parts(target, "")
+    return tuple(replace(part, stem="lora_transformer_" + part.stem.replace(".", "_")) for part in parts)
+
+
+def _original(target: Target) -> str:
+    """Return the name of a target's weight in the original checkpoint, without the prefix of the model."""
+    return target.tensor.removeprefix("model.diffusion_model.").rpartition(".")[0]
+
+
+def _bare(target: Target) -> tuple[NamedRows, ...]:
+    """Return the part of a target in OneTrainer's ORIGINAL format and in the control LoRAs of flux's authors.
+
+    The names are those of the original checkpoint, without a prefix. There are none for the text encoder.
+    """
+    return () if target.in_text_encoder else _single_part(target, _original(target))
+
+
+def _comfy(target: Target) -> tuple[NamedRows, ...]:
+    """Return the part of a target in files that ComfyUI extracts (comfy_extras/nodes_lora_extract.py)."""
+    if target.in_text_encoder:
+        return _single_part(target, f"text_encoders.clip_l.transformer.{target.name}")
+    return _single_part(target, f"diffusion_model.{_original(target)}")
+
+
+def _ldm(target: Target) -> tuple[NamedRows, ...]:
+    """Return the part of a UNet's target in sd-scripts for SDXL (networks/lora.py), which uses the original names."""
+    if target.architecture == "flux" or target.in_text_encoder:
+        return ()
+    return _single_part(target, "lora_unet_" + _original(target).replace(".", "_"))
+
+
+def _peft_model(target: Target) -> tuple[NamedRows, ...]:
+    """Return the parts of a target in files that PEFT saves itself (utils/save_and_load.py)."""
+    if target.in_text_encoder:
+        return ()
+    prefix = "base_model.model."
+    if target.architecture == "flux":
+        return _flux_parts(target, prefix)
+    return _single_part(target, prefix + target.name)
+
+
 def _lycoris(target: Target) -> tuple[NamedRows, ...]:
     """Return the parts of a target in LyCORIS (wrapper.py, LORA_PREFIX).
 
     LyCORIS uses the names of the wrapped module. For flux these are the names of diffusers.
     """
-    if target.group == "text":
+    if target.in_text_encoder:
         return ()
     parts = _flux_parts(target, "") if target.architecture == "flux" else _single_part(target, target.name)
-    return tuple(
-        NamedRows(stem="lycoris_" + part.stem.replace(".", "_"), start=part.start, stop=part.stop)
-        for part in parts
-    )
+    return tuple(replace(part, stem="lycoris_" + part.stem.replace(".", "_")) for part in parts)
 
 
 #: The suffixes of sd-scripts and LyCORIS, which are the names of the factors. The Automatic1111 web UI reads ``.scale``
@@ -180,11 +234,14 @@ def _pair(down: str, up: str) -> dict[str, str]:
 #: a second file; diffusers reads it from this name (``network_alphas`` in loaders/lora_pipeline.py).
 _PEFT = {**_pair(".lora_A", ".lora_B"), "dora_scale": ".lora_magnitude_vector", "alpha": ".alpha"}
 _VECTORS = frozenset({"dora_scale"})
+#: LyCORIS has other names for the differences of norms (``train_norm``).
+_NORMS = {"diff": ".w_norm", "diff_b": ".b_norm"}
+_NORM_GROUPS = dict.fromkeys(("norms", "text-norms"), _NORMS)
 
 SCHEMES = {
     scheme.name: scheme
     for scheme in (
-        Scheme(name="kohya", parts=_kohya, suffixes=_KOHYA),
+        Scheme(name="kohya", parts=_kohya, suffixes=_KOHYA, group_suffixes=_NORM_GROUPS),
         Scheme(name="peft", parts=_dotted, suffixes=_PEFT, vectors=_VECTORS),
         # PEFT's names in a model, which have the name of the adapter. Some programs write them to files, without alpha.
         Scheme(name="peft-default", parts=_dotted, suffixes=_pair(".lora_A.default", ".lora_B.default")),
@@ -198,6 +255,12 @@ SCHEMES = {
         Scheme(name="diffusers-flux", parts=_diffusers, suffixes=_PEFT, vectors=_VECTORS),
         Scheme(name="diffusers-flux-qv", parts=_diffusers_qv, suffixes=_PEFT, vectors=_VECTORS),
         Scheme(name="diffusers-flux-q", parts=_diffusers_q, suffixes=_PEFT, vectors=_VECTORS),
-        Scheme(name="lycoris", parts=_lycoris, suffixes=_KOHYA),
+        Scheme(name="diffusers-flux-attention", parts=_diffusers_attention, suffixes=_PEFT, vectors=_VECTORS),
+        Scheme(name="lycoris", parts=_lycoris, suffixes=_KOHYA, group_suffixes=_NORM_GROUPS),
+        Scheme(name="onetrainer", parts=_onetrainer, suffixes=_KOHYA),
+        Scheme(name="bare", parts=_bare, suffixes=_PEFT, vectors=_VECTORS),
+        Scheme(name="comfy", parts=_comfy, suffixes=_KOHYA),
+        Scheme(name="ldm", parts=_ldm, suffixes=_KOHYA, group_suffixes=_NORM_GROUPS),
+        Scheme(name="peft-model", parts=_peft_model, suffixes=_PEFT, vectors=_VECTORS),
     )
 }

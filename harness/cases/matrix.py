@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness.adapters import catalogue
-from harness.cases import uses
+from harness.cases import combinations, layers, uses
 from harness.cases.case import MODES, Case
 from harness.cases.dimensions import (
     base_types,
@@ -105,7 +105,7 @@ QUICK = Matrix(dimensions=(no_adapter, files, zero_multiplier), bases={"B": (SD1
 #: docs/findings.md. Two steps with guidance are included because a change may affect one step or one pass alone.
 PROPOSED = replace(
     QUICK,
-    dimensions=(*QUICK.dimensions, key_schemes, uses.guided_steps),
+    dimensions=(*QUICK.dimensions, key_schemes, uses.guided_steps, layers.text_layers),
     bases={"B": (SD1_THIN,), "C": (FLUX_THIN, SD1_THIN)},
 )
 #: ``verify --matrix full``.
@@ -114,6 +114,7 @@ FULL = Matrix(
         *(no_adapter, files, types, zero_multiplier, multipliers, sequences, kinds, base_types),
         *(uses.settings, uses.guided_steps, uses.second_context, uses.high_noise_flag),
         *(uses.zero_beside_another, uses.changing_multipliers),
+        *(layers.every_layer, combinations.combinations),
     ),
     bases={"B": (SD1_THIN,), "C": (FLUX_THIN, SD1_THIN)},
     malformed_files=True,

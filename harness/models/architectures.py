@@ -49,9 +49,10 @@ def flux(
     context: int = 4096,
     double: int = 1,
     single: int = 1,
+    guidance: bool = False,
     gain: float = 1.0,
 ) -> Weights:
-    """Return the tensors of Flux (schnell, which has no guidance embedding).
+    """Return the tensors of Flux: schnell or, with ``guidance``, dev, which also embeds the guidance.
 
     ``hidden`` is the number of channels, ``head`` the size of an attention head, ``context`` the width of the text
     embedding; ``double`` and ``single`` are the numbers of blocks. ``gain`` scales the last matrix. The matrices that
@@ -68,6 +69,9 @@ def flux(
         **_linear("final_layer.adaLN_modulation.1", 2 * hidden, hidden),
         **_linear("final_layer.linear", 64, hidden, gain=gain),
     }
+    if guidance:
+        weights |= _linear("guidance_in.in_layer", hidden, 256)
+        weights |= _linear("guidance_in.out_layer", hidden, hidden)
     for i in range(double):
         for stream in ("img", "txt"):
             block = f"double_blocks.{i}.{stream}"

@@ -209,3 +209,40 @@ def test_a_target_without_tensors_is_not_changed() -> None:
 def test_different_recipes_have_different_digests(field: dict[str, object]) -> None:
     assert ADAPTER.digest == dataclasses.replace(ADAPTER).digest
     assert ADAPTER.digest != dataclasses.replace(ADAPTER, **field).digest  # type: ignore[arg-type]
+
+
+def test_adapters_in_one_file_add_up_and_keep_the_digest_of_a_plain_recipe() -> None:
+    other = dataclasses.replace(ADAPTER, name="other", kind="diff", seed=8)
+    both = dataclasses.replace(ADAPTER, also=(other,))
+    tensors = both.tensors(BASE)
+    assert tensors.keys() == ADAPTER.tensors(BASE).keys() | other.tensors(BASE).keys()
+    total = changes(BASE, tensors, 1.0, both)[TENSOR]
+    parts = [changes(BASE, tensors, 1.0, a)[TENSOR] for a in (ADAPTER, other)]
+    assert np.allclose(total, parts[0] + parts[1], rtol=0, atol=1e-12)
+    # The digest names files in the cache. It was recorded before recipes could list further adapters.
+    assert dataclasses.replace(both, also=()).digest == ADAPTER.digest
+    assert ADAPTER.digest == "3168075e6d866f5697f69ba85486f0404ed50c6634a4d3e9819f89098cacf9c2"
+    assert both.digest != ADAPTER.digest
+
+
+def test_types_of_all_adapters_of_a_file_are_returned() -> None:
+    other = dataclasses.replace(ADAPTER, targets=("other",), alpha_type="BF16")
+    base = dataclasses.replace(BASE, groups={"other": {"more": ("model", "block.out.weight")}})
+    both = dataclasses.replace(ADAPTER, also=(other,))
+    assert both.types(base) == {"lora_unet_more.alpha": "BF16"}
+
+
+def test_diffusers_last_modulation_changes_the_halves_in_reverse() -> None:
+    name = "final_layer.adaLN_modulation.1"
+    base = Base(
+        name="swapped",
+        architecture="flux",
+        files={"model": {"w.weight": Weight(shape=(6, 4), std=0.1, dtype="F32")}},
+        targets={name: ("model", "w.weight")},
+    )
+    adapter = dataclasses.replace(SPLIT_ADAPTER, base="swapped")
+    tensors = adapter.tensors(base)
+    up, down = (tensors[f"transformer.norm_out.linear.lora_{n}.weight"] for n in "BA")
+    change = changes(base, tensors, 1.0, adapter)["model", "w.weight"]
+    plain = 0.5 * up.astype(np.float64) @ down.astype(np.float64)
+    assert np.allclose(change, np.concatenate([plain[3:], plain[:3]]), rtol=0, atol=1e-12)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from harness.adapters.adapter import Adapter, target_parts
-from harness.adapters.key_schemes import SCHEMES, Target
+from harness.adapters.key_schemes import SCHEMES, NamedRows, Target
 from harness.adapters.kinds import KINDS
 from harness.models.tiny_models import FLUX_SMALL, SD1_TINY
 
@@ -12,12 +12,23 @@ OUT = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_out.0"
 CONV = "down_blocks.0.resnets.0.conv1"
 TEXT = "text_model.encoder.layers.1.self_attn.q_proj"
 QKV = "double_blocks.0.img_attn.qkv"
-SHAPES = {QUERY: (320, 320), OUT: (320, 320), CONV: (320, 320, 3, 3), TEXT: (768, 768), QKV: (768, 256)}
-GROUPS = {CONV: "conv3x3", TEXT: "text"}
+NORM = "down_blocks.0.attentions.0.norm"
+SHAPES = {
+    QUERY: (320, 320),
+    OUT: (320, 320),
+    CONV: (320, 320, 3, 3),
+    TEXT: (768, 768),
+    QKV: (768, 256),
+    NORM: (320,),
+}
+GROUPS = {CONV: "conv3x3", TEXT: "text", NORM: "norms"}
 
 UNDER = "down_blocks_0_attentions_0_transformer_blocks_0_attn1"
 DOTTED = "down_blocks.0.attentions.0.transformer_blocks.0.attn1"
 ENCODER = "text_encoder.text_model.encoder.layers.1"
+LDM = "input_blocks.1.1.transformer_blocks.0.attn1"
+#: The weights of targets whose names in the original checkpoint a scheme uses.
+TENSORS = {QKV: f"model.diffusion_model.{QKV}.weight", QUERY: f"model.diffusion_model.{LDM}.to_q.weight"}
 #: The names in files: architecture, scheme, target, factor and the name of the tensor.
 NAMES = [
     ("sd1", "kohya", QUERY, "down", f"lora_unet_{UNDER}_to_q.lora_down.weight"),
@@ -47,6 +58,19 @@ NAMES = [
     ("sd1", "lycoris", QUERY, "lokr_w1", f"lycoris_{UNDER}_to_q.lokr_w1"),
     ("flux", "lycoris", QKV, "lokr_w1", "lycoris_transformer_blocks_0_attn_to_q.lokr_w1"),
     ("flux", "diffusers-flux", QKV, "down", "transformer.transformer_blocks.0.attn.to_q.lora_A.weight"),
+    ("flux", "onetrainer", QKV, "down", "lora_transformer_transformer_blocks_0_attn_to_q.lora_down.weight"),
+    ("flux", "onetrainer", TEXT, "up", "lora_te1_text_model_encoder_layers_1_self_attn_q_proj.lora_up.weight"),
+    ("flux", "bare", QKV, "up", "double_blocks.0.img_attn.qkv.lora_B.weight"),
+    ("sd1", "bare", QUERY, "up", f"{LDM}.to_q.lora_B.weight"),
+    ("flux", "comfy", QKV, "diff_b", "diffusion_model.double_blocks.0.img_attn.qkv.diff_b"),
+    ("flux", "comfy", TEXT, "up", f"text_encoders.clip_l.transformer.{TEXT}.lora_up.weight"),
+    ("sd1", "comfy", QUERY, "up", f"diffusion_model.{LDM}.to_q.lora_up.weight"),
+    ("sd1", "ldm", QUERY, "alpha", "lora_unet_input_blocks_1_1_transformer_blocks_0_attn1_to_q.alpha"),
+    ("sd1", "peft-model", QUERY, "down", f"base_model.model.{DOTTED}.to_q.lora_A.weight"),
+    ("flux", "peft-model", QKV, "down", "base_model.model.transformer_blocks.0.attn.to_q.lora_A.weight"),
+    ("flux", "diffusers-flux-attention", QKV, "down", "transformer.transformer_blocks.0.attn.to_q.lora_A.weight"),
+    ("sd1", "kohya", NORM, "diff", "lora_unet_down_blocks_0_attentions_0_norm.w_norm"),
+    ("sd1", "kohya", NORM, "diff_b", "lora_unet_down_blocks_0_attentions_0_norm.b_norm"),
 ]  # fmt: skip
 
 
@@ -56,6 +80,7 @@ def target(architecture: str, name: str, shape: tuple[int, ...] | None = None) -
         group=GROUPS.get(name, "linear"),
         name=name,
         shape=shape or SHAPES[name],
+        tensor=TENSORS.get(name, ""),
     )
 
 
@@ -114,6 +139,26 @@ def test_every_scheme_has_an_example() -> None:
             (256, 256),
             [("transformer.transformer_blocks.0.attn.to_out.0", 0, 256)],
         ),
+        (
+            "double_blocks.10.txt_attn.qkv",
+            (768, 256),
+            [
+                ("transformer.transformer_blocks.10.attn.add_q_proj", 0, 256),
+                ("transformer.transformer_blocks.10.attn.add_k_proj", 256, 512),
+                ("transformer.transformer_blocks.10.attn.add_v_proj", 512, 768),
+            ],
+        ),
+        (
+            "double_blocks.0.txt_mod.lin",
+            (1536, 256),
+            [("transformer.transformer_blocks.0.norm1_context.linear", 0, 1536)],
+        ),
+        (
+            "single_blocks.0.norm.key_norm",
+            (128,),
+            [("transformer.single_transformer_blocks.0.attn.norm_k", 0, 128)],
+        ),
+        ("final_layer.linear", (64, 256), [("transformer.proj_out", 0, 64)]),
     ],
 )
 def test_diffusers_names_the_rows_of_fused_matrices(
@@ -121,6 +166,22 @@ def test_diffusers_names_the_rows_of_fused_matrices(
 ) -> None:
     parts = SCHEMES["diffusers-flux"].parts(target("flux", name, shape))
     assert [(part.stem, part.start, part.stop) for part in parts] == wanted
+
+
+def test_diffusers_exchanges_the_halves_of_the_last_modulation_only() -> None:
+    scheme = SCHEMES["diffusers-flux"]
+    [swapped] = scheme.parts(target("flux", "final_layer.adaLN_modulation.1", (512, 256)))
+    assert swapped == NamedRows(stem="transformer.norm_out.linear", start=0, stop=512, swapped=True)
+    assert not any(part.swapped for part in scheme.parts(target("flux", QKV)))
+    [original] = SCHEMES["comfy"].parts(target("flux", "final_layer.adaLN_modulation.1", (512, 256)))
+    assert not original.swapped
+
+
+def test_diffusers_flux_attention_has_no_mlp() -> None:
+    scheme = SCHEMES["diffusers-flux-attention"]
+    parts = scheme.parts(target("flux", "single_blocks.0.linear1", (1792, 256)))
+    assert [part.stem.rpartition(".")[2] for part in parts] == ["to_q", "to_k", "to_v"]
+    assert scheme.parts(target("flux", "double_blocks.0.img_mlp.0", (1024, 256))) == ()
 
 
 def test_diffusers_flux_qv_has_no_keys() -> None:
@@ -154,7 +215,9 @@ def test_a_scheme_knows_which_kinds_it_can_name() -> None:
     named = {
         name: {k for k, kind in KINDS.items() if scheme.can_name(kind)} for name, scheme in SCHEMES.items()
     }
-    assert named["kohya"] == named["lycoris"] == set(KINDS)
+    for scheme in ("kohya", "lycoris", "onetrainer", "comfy", "ldm"):
+        assert named[scheme] == set(KINDS)
+    assert named["bare"] == named["peft-model"] == named["peft"]
     assert named["peft"] == named["diffusers-flux"] == {"lora", "dora", "dora-in"}
     assert named["peft-default"] == named["processor"] == named["layer"] == {"lora"}
 

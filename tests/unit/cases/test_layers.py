@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+
+import pytest
+
+from harness.adapters.adapter import Adapter, target_parts
+from harness.cases.case import Case
+from harness.cases.fixture import NO_BLOCKS, Fixture
+from harness.cases.layers import BASES, SCHEMES, WITH_BIAS, every_layer, text_layers
+from harness.models.base_model import Base, TensorId
+from harness.models.tiny_models import FLUX_THIN, SD1_THIN
+from tests.unit.fake_models import BASE
+
+pytestmark = pytest.mark.usefixtures("cache_folder")
+
+#: The tensors that no case changes: patterns of the role and the name, and the reason.
+EXCEPTIONS = {
+    "taesd *": "TAESD stands in for the VAE, and no trainer adapts it",
+    "model *.embeddings.token_embedding.weight": "trainers write new tokens to files of their own, as embeddings",
+    "model *.embeddings.position_embedding.weight": "no trainer adapts it",
+    "model *.txt_in.weight": "its input is zero without a T5 encoder, so a picture cannot show its change",
+}
+THIN = {base.architecture: base for base in (FLUX_THIN, SD1_THIN)}
+BOTH = pytest.mark.parametrize("base", BASES.values(), ids=lambda base: base.name)
+
+
+def cases(base: Base) -> list[Case]:
+    fixture = Fixture(base=THIN[base.architecture], block_quantiser=NO_BLOCKS)
+    return list(every_layer(fixture, "at_runtime"))
+
+
+def adapters(case: Case) -> Iterator[Adapter]:
+    for generation in case.shot.sequence:
+        for use in generation:
+            yield use.file.adapter  # type: ignore[attr-defined]
+            yield from use.file.adapter.also  # type: ignore[attr-defined]
+
+
+def reached(base: Base, scheme: str) -> set[TensorId]:
+    return {
+        part.tensor
+        for case in cases(base)
+        for adapter in adapters(case)
+        if adapter.scheme == scheme
+        for part in target_parts(adapter, base)
+    }
+
+
+def excepted(tensor: TensorId) -> list[str]:
+    return [pattern for pattern in EXCEPTIONS if fnmatchcase(" ".join(tensor), pattern)]
+
+
+def is_vector(base: Base, tensor: TensorId) -> bool:
+    role, name = tensor
+    return len(base.files[role][name].shape) == 1
+
+
+@BOTH
+def test_every_tensor_of_a_base_model_is_changed_by_some_case(base: Base) -> None:
+    tensors = {(role, name) for role, weights in base.files.items() for name in weights}
+    changed = set().union(*(reached(base, scheme) for schemes in SCHEMES.values() for scheme in schemes))
+    assert {tensor for tensor in tensors - changed if not excepted(tensor)} == set()
+    assert {tensor for tensor in changed if excepted(tensor)} == set()
+
+
+@BOTH
+def test_every_scheme_names_every_layer_and_those_with_biases_every_vector(base: Base) -> None:
+    for scheme in SCHEMES[base.architecture]:
+        wanted = {
+            ("model", name)
+            for name in base.files["model"]
+            if not excepted(("model", name)) and (scheme in WITH_BIAS or not is_vector(base, ("model", name)))
+        }
+        assert wanted - reached(base, scheme) == set(), scheme
+    for scheme in SCHEMES["text"]:
+        wanted = {
+            ("clip_l", name)
+            for name in base.files["clip_l"]
+            if scheme in WITH_BIAS or not is_vector(base, ("clip_l", name))
+        }
+        assert wanted - reached(base, scheme) == set(), scheme
+
+
+def test_every_exception_is_needed() -> None:
+    tensors = [(role, name) for b in BASES.values() for role, ws in b.files.items() for name in ws]
+    assert {pattern for tensor in tensors for pattern in excepted(tensor)} == set(EXCEPTIONS)
+
+
+@BOTH
+def test_names_are_unique_and_the_base_has_all_layers(base: Base) -> None:
+    found = cases(base)
+    assert len({case.name for case in found}) == len(found)
+    assert (
+        {case.shot.base.name for case in found} == {case.dimensions["base"] for case in found} == {base.name}
+    )
+
+
+def test_blocks_have_numbers_of_two_digits() -> None:
+    names = BASES["flux"].files["model"]
+    assert any(".double_blocks.10." in name for name in names)
+    assert any(".single_blocks.10." in name for name in names)
+
+
+@BOTH
+def test_the_text_layers_are_cases_of_every_layer(base: Base) -> None:
+    fixture = Fixture(base=THIN[base.architecture], block_quantiser=NO_BLOCKS)
+    found = list(text_layers(fixture, "immediately"))
+    assert found
+    assert all(case in list(every_layer(fixture, "immediately")) for case in found)
+
+
+def test_cases_of_schemes_that_name_the_same_values_share_a_reference() -> None:
+    wanted = {case.name: case.wanted for case in cases(BASES["sd1"])}
+    assert wanted["layers-samplers-ldm-safetensors-F32"] == wanted["layers-samplers-kohya-safetensors-F32"]
+    assert wanted["layers-samplers-peft-safetensors-F32"] != wanted["layers-samplers-kohya-safetensors-F32"]
+
+
+def test_a_base_model_of_another_architecture_has_no_such_cases() -> None:
+    fixture = Fixture(base=BASE, block_quantiser=NO_BLOCKS)
+    assert [*every_layer(fixture, "auto"), *text_layers(fixture, "auto")] == []
