@@ -11,9 +11,10 @@ import pytest
 from harness.cases import upstream_command
 from harness.cases.case import MODES, Case, select
 from harness.cases.dimensions import sequences
-from harness.cases.fixture import BlockQuantiser
+from harness.cases.fixture import NO_BLOCKS, BlockQuantiser, Fixture
 from harness.cases.malformed_file_case import MalformedFileCase
-from harness.cases.matrix import QUICK, Matrix
+from harness.cases.matrix import FULL, QUICK, Matrix
+from harness.cases.uses import settings
 from sdcpp.source import revision, workspace
 
 
@@ -31,7 +32,11 @@ def test_upstreams_program_has_every_option_that_is_given(name: str) -> None:
         if Path(file).suffix in {".cpp", ".txt"}
     }
     words = upstream_command.commands(case(tree.lora_api, "gguf-F16@immediately"), tree.lora_api)
-    options = {word for command in words.values() for word in shlex.split(command) if word.startswith("--")}
+    fixture = Fixture(base=FULL.bases[tree.lora_api][0], block_quantiser=NO_BLOCKS)
+    others = [upstream_command.command(use, tree.lora_api) for use in settings(fixture, "immediately")]
+    given = [word for command in (*words.values(), *others) for word in shlex.split(command)]
+    options = {word for word in given if word.startswith("--")}
+    assert {"--negative-prompt", "--batch-count", "--init-img", "--strength", "--clip-on-cpu"} <= options
     assert {"--model", "--taesd", "--lora-model-dir", "--lora-apply-mode", "--prompt", "--seed"} <= options
     for option in options:
         assert any(f'"{option}"' in text for text in shown.values()), option

@@ -32,13 +32,15 @@ DIMENSIONS = (
 )
 
 
-def cases(base: Base = FLUX_THIN, dimensions: Iterable[object] = DIMENSIONS) -> dict[str, Case]:
+def cases(
+    base: Base = FLUX_THIN, dimensions: Iterable[object] = DIMENSIONS, mode: str = "at_runtime"
+) -> dict[str, Case]:
     fixture = Fixture(base=base, block_quantiser=NO_BLOCKS)
     return {
         case.name: case
         for dimension in DIMENSIONS
         if dimension in dimensions
-        for case in dimension(fixture, "at_runtime")
+        for case in dimension(fixture, mode)
     }
 
 
@@ -96,14 +98,15 @@ def test_a_flagged_adapter_is_not_merged_and_its_effect_is_that_of_a_plain_one()
     assert not any(use.is_high_noise for use in alone.scale.merged)
 
 
-def test_multipliers_change_ten_times_from_one_to_nothing_on_each_base_type() -> None:
-    found = cases(dimensions=(uses.changing_multipliers,))
+@pytest.mark.parametrize(
+    ("base", "mode", "rounds"),
+    [(FLUX_THIN, "immediately", 3), (FLUX_THIN, "at_runtime", 1), (SD1_THIN, "immediately", 1)],
+)
+def test_multipliers_change_from_one_to_nothing_on_each_base_type(base: Base, mode: str, rounds: int) -> None:
+    found = cases(base, (uses.changing_multipliers,), mode)
     assert [case.dimensions["base type"] for case in found.values()] == ["F32", "F16", "Q8_0"]
     for case in found.values():
-        sequence = multipliers(case.shot)
-        assert len(sequence) == 120
-        assert sequence[:12] == [[tenths / 10] for tenths in range(10, -1, -1)] + [[]]
-        assert sequence[-1] == []
+        assert multipliers(case.shot) == ([[tenths / 10] for tenths in range(10, -1, -1)] + [[]]) * rounds
         assert case.wanted == case.without
 
 
