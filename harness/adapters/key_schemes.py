@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from harness.adapters import flux_names
+from harness.adapters import diffusers_names, flux_names
 from harness.adapters.definitions import Shape
 from harness.adapters.kinds import KINDS, Kind
 
@@ -92,11 +92,11 @@ def _kohya(target: Target) -> tuple[NamedRows, ...]:
 
 
 def _dotted(target: Target) -> tuple[NamedRows, ...]:
-    """Return the part of a target in diffusers (loaders/lora_base.py), or for flux in ComfyUI (comfy/lora.py).
+    """Return the part of a UNet's target in diffusers (loaders/lora_base.py), or of another in ComfyUI (comfy/lora.py).
 
-    ComfyUI uses the names of flux's original authors.
+    ComfyUI uses the names of a model's original authors.
     """
-    model = "diffusion_model." if target.architecture == "flux" else "unet."
+    model = "unet." if target.architecture == "sd1" else "diffusion_model."
     return _single_part(target, ("text_encoder." if target.in_text_encoder else model) + target.name)
 
 
@@ -171,6 +171,18 @@ def _onetrainer(target: Target) -> tuple[NamedRows, ...]:
 def _original(target: Target) -> str:
     """Return the name of a target's weight in the original checkpoint, without the prefix of the model."""
     return target.tensor.removeprefix("model.diffusion_model.").rpartition(".")[0]
+
+
+def _family(target: Target) -> tuple[NamedRows, ...]:
+    """Return the parts of a target of one of the families in ``diffusers_names``. A fused matrix has equal parts."""
+    if target.architecture not in diffusers_names.FAMILIES or target.in_text_encoder:
+        return ()
+    names = diffusers_names.FAMILIES[target.architecture].of(target.name)
+    rows = target.shape[0] // len(names)
+    return tuple(
+        NamedRows(stem=f"transformer.{name}", start=i * rows, stop=(i + 1) * rows)
+        for i, name in enumerate(names)
+    )
 
 
 def _bare(target: Target) -> tuple[NamedRows, ...]:
@@ -258,6 +270,7 @@ SCHEMES = {
         Scheme(name="diffusers-flux-attention", parts=_diffusers_attention, suffixes=_PEFT, vectors=_VECTORS),
         Scheme(name="lycoris", parts=_lycoris, suffixes=_KOHYA, group_suffixes=_NORM_GROUPS),
         Scheme(name="onetrainer", parts=_onetrainer, suffixes=_KOHYA),
+        Scheme(name="diffusers", parts=_family, suffixes=_PEFT, vectors=_VECTORS),
         Scheme(name="bare", parts=_bare, suffixes=_PEFT, vectors=_VECTORS),
         Scheme(name="comfy", parts=_comfy, suffixes=_KOHYA),
         Scheme(name="ldm", parts=_ldm, suffixes=_KOHYA, group_suffixes=_NORM_GROUPS),

@@ -40,5 +40,5 @@ class BuildUnderTest:
 
     def why_unsupported(self, case: Case | MalformedFileCase) -> str:
         """Return the reason why the revision cannot do what a case needs, or "" if it can."""
-        needed = (case.dimensions.get("container", ""), *case.shot.context.flags)
+        needed = (case.dimensions.get("container", ""), *case.shot.context.flags, *case.shot.base.needs)
         return next((self.lacks[name] for name in needed if name in self.lacks), "")

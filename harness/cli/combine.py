@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness.cli import options
 from harness.judging import combined, expectation
-from harness.reports import combined_report, support_matrix
+from harness.reports import combined_report, names_page, support_matrix
 from harness.text import plural
 from sdcpp import atomic_write, console
 from sdcpp.errors import NotComparable, NotJudged
@@ -26,7 +26,7 @@ output
 
 examples
   sdcpp combine results/*.jsonl*                            the records that the project keeps
-  sdcpp combine results/*.jsonl* --support docs/support.md
+  sdcpp combine results/*.jsonl* --support docs/support.md --names docs/names.md
   sdcpp combine reports/*/records.jsonl --output combined   your own records
 """
 
@@ -41,6 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="write the support matrix, which docs/support.md is, to this file",
     )
+    parser.add_argument(
+        "--names",
+        type=Path,
+        metavar="FILE",
+        help="write the page of names by model family, which docs/names.md is, to this file",
+    )
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -51,6 +57,9 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.support:
         atomic_write.write(arguments.support, support_matrix.page(combined_records))
         console.note(f"wrote {arguments.support}")
+    if arguments.names:
+        atomic_write.write(arguments.names, names_page.page(combined_records))
+        console.note(f"wrote {arguments.names}")
     groups = combined_report.group_disagreements(combined_records)
     for group in groups[: combined_report.LINES]:
         console.out.print(combined_report.group_text(group), markup=False)

@@ -72,6 +72,7 @@ class Base:
     - ``groups`` has further maps of this form, by name: convolutions and the text encoder.
     - ``width`` and ``height`` are the size of the pictures in pixels.
     - ``clip_skip`` is explained in ``sdcpp.binding.api.interface.Generation``.
+    - ``needs`` names what a revision may lack that the base model needs; see ``lacks`` in revisions.toml.
     - ``full_merged_file`` is true if a merged model must be written as one complete file. Otherwise only the changed
       tensors are written, and the library loads them as a second file.
     """
@@ -89,6 +90,7 @@ class Base:
     clip_skip: int = 0
     prompt: str = "a lighthouse at dusk"
     calibration: Calibration = field(default_factory=Calibration)
+    needs: tuple[str, ...] = ()
     full_merged_file: bool = False
 
     @cached_property

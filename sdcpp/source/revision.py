@@ -28,8 +28,9 @@ _FIELDS = frozenset(
         *("fork_of", "target", "ggml", "program", "lacks"),
     )
 )
-#: What ``lacks`` may name: the reader of a container of adapters, and upstream's function ``convert``.
-FEATURES = ("ckpt", "convert")
+#: What ``lacks`` may name: the reader of a container of adapters, upstream's function ``convert``, and code that reads
+#: the sizes of all model families from the weights, so that small models open.
+FEATURES = ("ckpt", "convert", "sizes-from-weights")
 #: The kinds of evidence for the commit of a revision; see the top of revisions.toml.
 EVIDENCE = ("exact", "metadata", "inferred")
 

@@ -1,0 +1,53 @@
+"""The cases of the model families: the adapters that people use most, on a small base model of each family."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from harness.adapters import catalogue
+from harness.adapters.adapter import Adapter, target_parts
+from harness.cases.case import Case
+from harness.cases.dimensions import no_adapter, single_file_case
+from harness.cases.fixture import Fixture
+from harness.cases.matrix import Matrix
+from harness.models.families.catalogue import FAMILIES as MODELS
+
+#: Containers and tensor types. The quantised ones are compared with their own dequantised values.
+FILES = (("safetensors", "F32"), ("gguf", "F16"), ("gguf", "Q8_0"), ("gguf", "Q4_0"))
+#: Further key schemes than kohya's. Each is tested as F32 safetensors, and diffusers' also as Q8_0 GGUF.
+SCHEMES = ("peft", "diffusers", "bare")
+#: All key schemes that are tested.
+ALL_SCHEMES = (catalogue.SCHEME, *SCHEMES)
+#: The rank is a multiple of the block sizes of Q8_0 and Q4_0.
+_RANK = 32
+
+
+def family_files(fixture: Fixture, mode: str) -> Iterator[Case]:
+    """Yield the cases of a LoRA with kohya's names for each of ``FILES``."""
+    for container, kind in FILES:
+        yield single_file_case(fixture, mode, _adapter(fixture, catalogue.SCHEME), container, kind)
+
+
+def family_schemes(fixture: Fixture, mode: str) -> Iterator[Case]:
+    """Yield the cases of a LoRA in each other key scheme that has names for the family's layers."""
+    for scheme in SCHEMES:
+        adapter = _adapter(fixture, scheme)
+        if next(target_parts(adapter, fixture.base), None) is None:
+            continue
+        files = (("safetensors", "F32"), ("gguf", "Q8_0")) if scheme == "diffusers" else FILES[:1]
+        for container, kind in files:
+            case = single_file_case(fixture, mode, adapter, container, kind)
+            yield replace(case, name=f"{adapter.name}-{case.name}")
+
+
+def _adapter(fixture: Fixture, scheme: str) -> Adapter:
+    return Adapter(name=f"lora-{scheme}", base=fixture.base.name, rank=_RANK, alpha=_RANK / 2, scheme=scheme)
+
+
+#: ``verify --matrix families``.
+FAMILIES = Matrix(
+    dimensions=(no_adapter, family_files, family_schemes),
+    bases={"B": (), "C": tuple(MODELS.values())},
+    in_auto=(no_adapter,),
+)

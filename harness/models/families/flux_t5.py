@@ -1,0 +1,42 @@
+"""Flux with a guidance embedding and T5 as its only text encoder, narrower than CLIP-L allows.
+
+``FLUX_GUIDED`` is Flux dev. ``FLUX_FILL`` has further input channels for the mask and the masked picture, which the
+library makes itself if it gets none.
+"""
+
+from __future__ import annotations
+
+from harness.models import architectures
+from harness.models.base_model import Base, Weights
+from harness.models.families.autoencoders import tiny_autoencoder
+from harness.models.families.family import family_base
+from harness.models.families.text_encoders import T5_WIDTH, t5
+from harness.models.weights import linear
+
+#: One attention head, whose size the library fixes.
+_WIDTH = 128
+
+
+def flux(*, inputs: int, gain: float) -> Weights:
+    """Return the tensors of Flux dev with ``inputs`` input channels. ``gain`` scales the last matrix."""
+    return {
+        **architectures.flux(hidden=_WIDTH, head=_WIDTH, context=T5_WIDTH, gain=gain),
+        **linear("img_in", _WIDTH, inputs),
+        **linear("guidance_in.in_layer", _WIDTH, 256),
+        **linear("guidance_in.out_layer", _WIDTH, _WIDTH),
+    }
+
+
+def _base(name: str, inputs: int) -> Base:
+    return family_base(
+        name,
+        flux(inputs=inputs, gain=10.0),
+        t5(),
+        adapted=lambda tensor: "_blocks." in tensor and "mod" not in tensor,
+        autoencoder=tiny_autoencoder(16, brightness=(0.75, 0.98, 0.61)),
+        architecture="flux",
+    )
+
+
+FLUX_GUIDED = _base("flux-guided", 64)
+FLUX_FILL = _base("flux-fill", 384)

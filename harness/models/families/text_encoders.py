@@ -1,0 +1,59 @@
+"""Text encoders as narrow as the library accepts: T5, Qwen3 and Ministral 3, each with one layer.
+
+Names and shapes follow google/t5-v1_1 and the models of the Qwen3 and Mistral families as Hugging Face's transformers
+saves them. The library reads the widths from the weights, but fixes the size and the number of attention heads.
+"""
+
+from __future__ import annotations
+
+from harness.models.base_model import Weights
+from harness.models.weights import linear, prefixed, scale, vector
+
+#: Revision 2026-07 requires that T5's width is a multiple of 64, the size of a head. The pieces of the prompt are among
+#: the first 2048 of the vocabulary.
+T5_WIDTH, T5_VOCABULARY = 64, 2048
+#: The width of Qwen3 and Ministral here, which is also that of the text embedding.
+LLM_WIDTH = 32
+#: The vocabularies contain the special tokens of the prompt templates.
+_QWEN3_VOCABULARY, _MINISTRAL_VOCABULARY = 151936, 131072
+_HEAD, _HEADS, _KEY_HEADS = 128, 32, 8
+
+
+def t5(width: int = T5_WIDTH, mlp: int = 64) -> Weights:
+    """Return the tensors of T5, under the prefix that checkpoints of several models use."""
+    attention, feed_forward = "encoder.block.0.layer.0", "encoder.block.0.layer.1"
+    weights = vector("shared.weight", T5_VOCABULARY, width)
+    for name in "qkvo":
+        weights |= linear(f"{attention}.SelfAttention.{name}", width, width, bias=False)
+    weights |= vector(f"{attention}.SelfAttention.relative_attention_bias.weight", 32, width // 64)
+    for name, out, inner in (("wi_0", mlp, width), ("wi_1", mlp, width), ("wo", width, mlp)):
+        weights |= linear(f"{feed_forward}.DenseReluDense.{name}", out, inner, bias=False)
+    for name in (attention, feed_forward):
+        weights |= scale(f"{name}.layer_norm.weight", width)
+    weights |= scale("encoder.final_layer_norm.weight", width)
+    return prefixed("text_encoders.t5xxl.transformer.", weights)
+
+
+def qwen3() -> Weights:
+    """Return the tensors of Qwen3 and of the language part of Qwen3-VL."""
+    attention = "text_encoders.llm.model.layers.0.self_attn"
+    norms = {name: w for part in "qk" for name, w in scale(f"{attention}.{part}_norm.weight", _HEAD).items()}
+    return _llm(_QWEN3_VOCABULARY) | norms
+
+
+def ministral() -> Weights:
+    """Return the tensors of Ministral 3."""
+    return _llm(_MINISTRAL_VOCABULARY)
+
+
+def _llm(vocabulary: int) -> Weights:
+    width, layer = LLM_WIDTH, "layers.0"
+    weights = vector("embed_tokens.weight", vocabulary, width) | scale("norm.weight", width)
+    for name, heads in (("q_proj", _HEADS), ("k_proj", _KEY_HEADS), ("v_proj", _KEY_HEADS)):
+        weights |= linear(f"{layer}.self_attn.{name}", heads * _HEAD, width, bias=False)
+    weights |= linear(f"{layer}.self_attn.o_proj", width, _HEADS * _HEAD, bias=False)
+    for name in ("gate_proj", "up_proj", "down_proj"):
+        weights |= linear(f"{layer}.mlp.{name}", width, width, bias=False)
+    for name in ("input_layernorm", "post_attention_layernorm"):
+        weights |= scale(f"{layer}.{name}.weight", width)
+    return prefixed("text_encoders.llm.model.", weights)

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import pytest
+
+from harness.cases.case import MODES, Case
+from harness.cases.families import FAMILIES
+from harness.cases.fixture import BlockQuantiser
+from harness.models.families.catalogue import FAMILIES as MODELS
+
+pytestmark = pytest.mark.usefixtures("cache_folder")
+
+
+def test_every_family_is_tried_with_float_and_quantised_files_in_both_modes() -> None:
+    found = [case for case in FAMILIES.cases("C", MODES, BlockQuantiser()) if isinstance(case, Case)]
+    for name in MODELS:
+        for mode in ("immediately", "at_runtime"):
+            names = {
+                case.name
+                for case in found
+                if case.dimensions["base"] == name and case.dimensions["mode"] == mode
+            }
+            assert {"none", "safetensors-F32", "gguf-F16", "gguf-Q8_0", "gguf-Q4_0"} <= names
+            assert "lora-peft-safetensors-F32" in names
+    with_diffusers = {c.dimensions["base"] for c in found if c.dimensions.get("scheme") == "diffusers"}
+    assert with_diffusers == {"sd3", "flux2-klein", "z-image", "ernie-image"}
+
+
+def test_the_ids_of_cases_are_unique() -> None:
+    found = FAMILIES.cases("C", MODES, BlockQuantiser())
+    ids = [(c.name, c.dimensions["base"], c.dimensions["mode"]) for c in found]
+    assert len(set(ids)) == len(ids)
