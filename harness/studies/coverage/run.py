@@ -12,8 +12,9 @@ from harness.cases.build_under_test import BuildUnderTest
 from harness.cases.case import plan_digest
 from harness.cases.matrix import Matrix
 from harness.records.record import Records
-from harness.studies.coverage import counts, parts
+from harness.studies.coverage import counts
 from harness.studies.coverage.measurement import Measurement, summarise
+from harness.studies.coverage.parts import PARTS, Part, files
 from harness.verification.run import run_sides
 from harness.verification.sides import RunSpec, build_sides, open_block_quantiser
 from sdcpp import cache
@@ -40,6 +41,7 @@ class CoverageRun:
     command: Sequence[str]
     jobs: int | None = None
     restart: bool = False
+    parts: Sequence[Part] = PARTS
 
     def measure(self, revision: Revision, side: str) -> tuple[Measurement, Records]:
         """Return the coverage of a side of a revision, and the records of the run.
@@ -69,8 +71,8 @@ class CoverageRun:
                     reuse=True,
                 )
         coverage.add_notes(made.build, counters)
-        lines = _lines(revision, side, counters)
-        functions, missed, partly = summarise(lines)
+        lines = self._lines(revision, side, counters)
+        functions, missed, partly = summarise(lines, self.parts)
         return Measurement(
             label=made.side.label,
             revision=revision.name,
@@ -93,12 +95,11 @@ class CoverageRun:
             shutil.rmtree(folder, ignore_errors=True)
         return folder
 
-
-def _lines(revision: Revision, side: str, counters: Path) -> list[counts.CountedLine]:
-    """Return the counted lines, with the text of the source tree that was built."""
-    tree = workspace.workspace(revision)
-    with cache.lock(tree.path):
-        applied = patches_to_apply(find_states(tree, series.load())) if side == "patched" else []
-        prepared = prepare(tree, applied)
-        files = [name for name in parts.files() if (prepared.path / name).exists()]
-        return counts.collect(counters, prepared.path, files)
+    def _lines(self, revision: Revision, side: str, counters: Path) -> list[counts.CountedLine]:
+        """Return the counted lines, with the text of the source tree that was built."""
+        tree = workspace.workspace(revision)
+        with cache.lock(tree.path):
+            applied = patches_to_apply(find_states(tree, series.load())) if side == "patched" else []
+            prepared = prepare(tree, applied)
+            there = [name for name in files(self.parts) if (prepared.path / name).exists()]
+            return counts.collect(counters, prepared.path, there)

@@ -6,13 +6,21 @@ from typing import Any
 import pytest
 
 from harness.cli.main import main
-from harness.cli.study import premerged
+from harness.cli.study import coverage, premerged
 from harness.converter.inspect import inspect
 from harness.formats.read import read_tensors
+from harness.records.record import Records
 from harness.studies.conversion import peers
 from harness.studies.conversion import premerged as study
 from harness.studies.conversion.peer import CONVERTERS
+from harness.studies.coverage import counts, measurement, page, reasons
+from harness.studies.coverage.measurement import Measurement
+from harness.studies.coverage.run import CoverageRun
+from sdcpp import project
+from sdcpp.source.revision import Revision
 from tests.unit.converter.lora_files import pair, save
+from tests.unit.example_records import records_of
+from tests.unit.studies.coverage.example import measurement as measured
 
 
 def test_a_sample_is_for_a_base_model_or_for_none(tmp_path: Path) -> None:
@@ -60,3 +68,33 @@ def test_every_strength_is_measured_on_each_build(
     ]
     assert main([*words, "--build", "one"]) == 0
     assert capsys.readouterr().out.splitlines()[-2:] == ["one Q4_0 0.5", "one Q4_0 0.1"]
+
+
+def test_coverage_is_measured_on_each_side_and_its_command_can_be_typed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[tuple[str, str, tuple[str, ...]]] = []
+
+    def measure(study: CoverageRun, revision: Revision, side: str) -> tuple[Measurement, Records]:
+        asked.append((revision.name, side, tuple(study.command)))
+        return measured(f"{revision.name} {side}"), records_of()
+
+    monkeypatch.setattr(counts, "require_gcov", lambda: Path("gcov"))
+    monkeypatch.setattr(CoverageRun, "measure", measure)
+    words = ["study", "coverage", "--matrix", "quick", "--case", "gguf-*", "--revision", "2026-05"]
+    assert main([*words, "--side", "both"]) == 0
+    command = ("sdcpp", *words[:4], "--side", "both", "--revision", "2026-05", "--case", "gguf-*")
+    assert asked == [("2026-05", "pristine", command), ("2026-05", "patched", command)]
+    assert "2026-05 pristine, cpu: 10 cells" in capsys.readouterr().out
+
+
+def test_the_page_of_coverage_is_made_again_without_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(project, "checkout", lambda: tmp_path)
+    monkeypatch.setattr(measurement, "read", lambda: [measured()])
+    monkeypatch.setattr(page, "PAGE", tmp_path / "coverage.md")
+    monkeypatch.setattr(reasons, "load", list)
+    assert main(["study", "coverage", "--recorded", "--write-docs"]) == 0
+    assert "## 2026-05 patched" in (tmp_path / "coverage.md").read_text(encoding="utf-8")
+    assert coverage.REVISIONS == ("2026-05", "2026-07")
