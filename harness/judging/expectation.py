@@ -20,8 +20,9 @@ PATH = Path(__file__).parent.parent / "expectations.toml"
 class Expectation:
     """One entry of expectations.toml: the cases that it matches, their expected verdicts, and the reason.
 
-    There are several verdicts where the outcome depends on the contents of uninitialised memory; PASS may be one of
-    them. ``where`` maps dimensions to shell wildcards; a dimension that a case does not have is the empty string. An
+    An entry with several verdicts says that the case is unstable: the outcome depends on the contents of
+    uninitialised memory, or on how much memory is free. PASS may be one of the verdicts, and UNSTABLE is then expected,
+    too. ``where`` maps dimensions to shell wildcards; a dimension that a case does not have is the empty string. An
     entry with ``without_patch`` matches only builds without a patch of that name.
     """
 
@@ -32,6 +33,11 @@ class Expectation:
     where: Mapping[str, Sequence[str]] = field(default_factory=dict)
     backends: Sequence[str] = ("*",)
     without_patch: str = ""
+
+    @property
+    def unstable(self) -> bool:
+        """Whether the outcome is not the same each time."""
+        return len(self.verdicts) > 1
 
     def matches(
         self,
@@ -75,6 +81,8 @@ def load(path: Path = PATH) -> list[Expectation]:
             if not entry.get("reason", "").strip():
                 raise ValueError("no reason")
             verdicts = tuple(Verdict(name) for name in _as_list(entry.pop("verdict")))
+            if Verdict.UNSTABLE in verdicts:
+                raise ValueError("UNSTABLE is no expected verdict; list the verdicts that the case may have")
             where = {name: _as_list(patterns) for name, patterns in entry.pop("where", {}).items()}
             loaded.append(Expectation(**entry, where=where, verdicts=verdicts))
         except (ValueError, KeyError, TypeError) as error:
@@ -90,6 +98,22 @@ def _as_list(value: str | Sequence[str]) -> Sequence[str]:
     return [value] if isinstance(value, str) else value
 
 
+def first_match(
+    expected: Iterable[Expectation],
+    *,
+    patches: Collection[str],
+    dimensions: Mapping[str, str],
+    **facts: str,
+) -> Expectation | None:
+    """Return the first entry that matches a case, or None.
+
+    ``patches``, ``dimensions`` and ``facts`` are the arguments of ``Expectation.matches``.
+    """
+    return next(
+        (entry for entry in expected if entry.matches(patches=patches, dimensions=dimensions, **facts)), None
+    )
+
+
 def status_and_reason(
     verdict: Verdict,
     expected: Iterable[Expectation],
@@ -103,9 +127,7 @@ def status_and_reason(
     The reason is "" unless the status is XFAIL or XPASS. ``patches``, ``dimensions`` and ``facts`` are the arguments of
     ``Expectation.matches``.
     """
-    entry = next(
-        (entry for entry in expected if entry.matches(patches=patches, dimensions=dimensions, **facts)), None
-    )
+    entry = first_match(expected, patches=patches, dimensions=dimensions, **facts)
     found = status(verdict, entry)
     return found, entry.reason if entry and found in (Status.XFAIL, Status.XPASS) else ""
 
@@ -114,9 +136,11 @@ def status(verdict: Verdict, expected: Expectation | None) -> Status:
     """Return the status of a verdict, given the expectation for its case. Without one, the case should pass.
 
     An expectation may also say that the case cannot be judged, with UNJUDGED, UNSUPPORTED or another such verdict.
+    UNSTABLE fails no run: it is expected if the expectation has several verdicts, and not judged otherwise.
     """
     if verdict is Verdict.PASS:
         return Status.PASS if not expected or verdict in expected.verdicts else Status.XPASS
-    if expected and verdict in expected.verdicts:
+    if expected and (verdict in expected.verdicts or (verdict is Verdict.UNSTABLE and expected.unstable)):
         return Status.XFAIL
-    return Status.SKIPPED if verdict in (Verdict.UNSUPPORTED, Verdict.SKIPPED) else Status.UNEXPECTED
+    skipped = (Verdict.UNSUPPORTED, Verdict.SKIPPED, Verdict.UNSTABLE)
+    return Status.SKIPPED if verdict in skipped else Status.UNEXPECTED

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from harness.cases import upstream_command
 from harness.cases.case import Case, plan_digest
 from harness.cases.malformed_file_case import MalformedFileCase
-from harness.judging import expectation, oracle
+from harness.judging import expectation, oracle, stability
 from harness.judging.expectation import Expectation
 from harness.judging.survival import judge_malformed_file
 from harness.records.change import ChangeKind, change_kind
@@ -27,33 +27,81 @@ def judge(
 ) -> Iterator[Cell]:
     """Yield a cell for every case of every side, from the observations and pictures in the records.
 
-    Raises FixtureInvalid if the pictures of a base model cannot be compared reliably.
+    A case of which the records have repeats that differ is UNSTABLE, and so is one whose verdicts on both sides may
+    both occur on one build, as an expectation says. Raises FixtureInvalid if the pictures of a base model cannot be
+    compared reliably.
     """
     judged: dict[tuple[str, str, str, str], Cell] = {}
+    sides = {build.side.label: build for build in builds}
     for build in builds:
         observed = records.of(build.side.identity)
+        repeats = records.repeats_of(build.side.identity).values()
+        later = [(repeated, {**observed, **repeated}) for repeated in repeats]
+        other = sides.get(build.baseline or _pristine(build, builds))
         _check_calibration(build.supported, observed, records)
         for case in build.cases:
             cell = judge_case(build, case, observed, records, expected)
+            again = [
+                judge_case(build, case, seen, records, expected)
+                for repeated, seen in later
+                if case.shot.name in repeated
+            ]
+            if why := stability.difference(cell, again, records.pictures):
+                cell = stability.unstable(cell, why, _expectation(build, case, expected))
             key = cell.case, cell.dimensions["mode"], case.shot.base.name
+            before = judged.get((other.side.label, *key)) if other else None
+            if other and before and stability.suspicious(before, cell, proposed=bool(build.baseline)):
+                entries = [_expectation(side, case, expected) for side in (other, build)]
+                cell = stability.by_nature(before, cell, entries)
             judged[cell.side, *key] = cell
-            yield _relative_to(judged.get((build.baseline, *key)), cell) if build.baseline else cell
+            if build.baseline and cell.verdict is not Verdict.UNSTABLE:
+                cell = _relative_to(judged.get((build.baseline, *key)), cell)
+            yield cell
+
+
+def _pristine(build: BuildUnderTest, builds: Sequence[BuildUnderTest]) -> str:
+    """Return the label of the side without patches that a side with patches is compared with, or ""."""
+    side = build.side
+    labels = [
+        other.side.label
+        for other in builds
+        if not other.side.patched
+        and (other.side.revision, other.side.backend) == (side.revision, side.backend)
+    ]
+    return labels[0] if side.patched and labels else ""
+
+
+def _expectation(
+    build: BuildUnderTest, case: Case | MalformedFileCase, expected: Sequence[Expectation]
+) -> Expectation | None:
+    """Return the first expectation that matches a case on a side, or None."""
+    return expectation.first_match(
+        expected,
+        patches=build.patches,
+        revision=build.side.revision,
+        backend=build.side.backend,
+        case=case.name,
+        dimensions=case.dimensions,
+    )
 
 
 def _relative_to(before: Cell | None, cell: Cell) -> Cell:
     """Return the cell with the status that it has if it is expected to be no worse than ``before``.
 
-    ``before`` is the same case on the baseline side, or None if the case did not run there.
+    ``before`` is the same case on the baseline side, or None if the case did not run there. ``cell`` is not UNSTABLE.
     """
     if cell.verdict is Verdict.PASS:
         return replace(cell, status=Status.PASS, reason="")
     change = change_kind(before, cell)
     if before is None or change is ChangeKind.REGRESSED:
         return replace(cell, status=Status.UNEXPECTED, reason="")
-    if cell.verdict in NOT_JUDGED or (change is ChangeKind.NOT_JUDGED and before is not cell):
+    not_judged = cell.verdict in NOT_JUDGED or (change is ChangeKind.NOT_JUDGED and before is not cell)
+    if not_judged or change is ChangeKind.UNSTABLE:
         if cell.status is Status.XFAIL:
             return cell
         reason = "" if before is cell else "not judged without the change either"
+        if change is ChangeKind.UNSTABLE:
+            reason = "unstable without the change"
         return replace(cell, status=Status.SKIPPED, reason=reason)
     if before is cell:
         reason = cell.reason or "fails without the change"
@@ -101,15 +149,8 @@ def judge_case(
     # The case without an adapter keeps its verdict: it is what the library does. A fallback keeps its own, too.
     if failure and any(case.shot.sequence) and comparison.verdict is not Verdict.MISDIRECTED:
         comparison = oracle.Comparison(verdict=Verdict.UNJUDGED, evidence=failure)
-    status, reason = expectation.status_and_reason(
-        comparison.verdict,
-        expected,
-        patches=build.patches,
-        revision=side.revision,
-        backend=side.backend,
-        case=case.name,
-        dimensions=case.dimensions,
-    )
+    entry = _expectation(build, case, expected)
+    status = expectation.status(comparison.verdict, entry)
     own = observed[case.shot.name]
     return Cell(
         side=side.label,
@@ -123,7 +164,7 @@ def judge_case(
         why=why,
         loss=comparison.loss,
         evidence=comparison.evidence,
-        reason=reason,
+        reason=entry.reason if entry and status in (Status.XFAIL, Status.XPASS) else "",
         pictures=dict(comparison.pictures),
         seconds=sum(own.seconds.values()),
         memory=own.memory,

@@ -10,11 +10,14 @@ from collections.abc import Iterable, Sequence
 
 from harness.records.change import same_refusal
 from harness.records.record import Cell
-from harness.records.verdict import NOT_JUDGED, Status
+from harness.records.verdict import NOT_JUDGED, Status, Verdict
 from harness.text import listed, plural
 
 #: The largest share of a side's cells that may be without a judgement and without an expectation that explains it.
 LARGEST_SHARE = 1 / 20
+#: A side with fewer cells than this may have as many unstable cells as one with so many: a single unstable case, run
+#: alone, fails no run.
+UNSTABLE_OF = 100
 
 
 def unjudged(cells: Iterable[Cell]) -> list[Cell]:
@@ -58,16 +61,23 @@ def complaints(cells: Sequence[Cell]) -> list[str]:
     """Return the reasons why a run cannot be judged, as clauses, or nothing if it can.
 
     The reasons are base models that make no picture without an adapter, and sides without such a base model of which
-    more than ``LARGEST_SHARE`` is not judged and not expected to be so.
+    more than ``LARGEST_SHARE`` is not judged, or is unstable, and not expected to be so.
     """
     found = base_failures(cells)
     failing = {cell.side for cell in cells if cell.base_failure}
-    missing = unexplained(cells)
+    unknown = unexplained(cells)
+    unstable = [cell for cell in unknown if cell.verdict is Verdict.UNSTABLE]
+    missing = [cell for cell in unknown if cell.verdict is not Verdict.UNSTABLE]
     for side in dict.fromkeys(cell.side for cell in cells):
-        total, count = (sum(cell.side == side for cell in some) for some in (cells, missing))
-        if side not in failing and count > LARGEST_SHARE * total:
-            verb = "is" if count == 1 else "are"
-            found.append(
-                f"{count} of {plural(total, 'cell')} on {side} {verb} not judged, more than {LARGEST_SHARE:.0%}"
-            )
+        total = sum(cell.side == side for cell in cells)
+        for what, some, of in (
+            ("not judged", missing, total),
+            ("unstable", unstable, max(total, UNSTABLE_OF)),
+        ):
+            count = sum(cell.side == side for cell in some)
+            if side not in failing and count > LARGEST_SHARE * of:
+                verb = "is" if count == 1 else "are"
+                found.append(
+                    f"{count} of {plural(total, 'cell')} on {side} {verb} {what}, more than {LARGEST_SHARE:.0%}"
+                )
     return found

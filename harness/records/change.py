@@ -14,6 +14,7 @@ class ChangeKind(StrEnum):
 
     REGRESSED = "regressed"
     CHANGED = "changed"
+    UNSTABLE = "unstable"  # one of the two builds does not always give the same result
     FIXED = "fixed"
     NOT_JUDGED = "not judged"  # it is not known whether anything changed
     JUDGED_NOW = "judged now"  # the case was not judged before
@@ -25,16 +26,17 @@ def change_kind(before: Cell | None, after: Cell | None) -> ChangeKind:
     """Return the kind of the change from one cell to another. A cell is None if the case did not run on that side.
 
     A case that both sides refuse, or whose base model makes no picture on either side, is not judged: that says nothing
-    about the change.
+    about the change. A case that is UNSTABLE on one side, or on both, is neither regressed nor fixed.
     """
     if before is None or after is None:
         return ChangeKind.ONE_SIDE
+    if Verdict.UNSTABLE in (before.verdict, after.verdict):
+        return ChangeKind.UNSTABLE
     if worse(before.verdict, after.verdict) or _lost_a_picture(before, after):
         return ChangeKind.REGRESSED
-    if after.verdict in NOT_JUDGED or same_refusal([before, after]):
-        return ChangeKind.NOT_JUDGED
-    if before.verdict in NOT_JUDGED:
-        return ChangeKind.JUDGED_NOW
+    not_judged = after.verdict in NOT_JUDGED or same_refusal([before, after])
+    if not_judged or before.verdict in NOT_JUDGED:
+        return ChangeKind.NOT_JUDGED if not_judged else ChangeKind.JUDGED_NOW
     if before.verdict is after.verdict:
         return ChangeKind.UNCHANGED
     return ChangeKind.FIXED if after.verdict is Verdict.PASS else ChangeKind.CHANGED

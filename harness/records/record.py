@@ -69,10 +69,11 @@ class Observation:
     ``build`` is the build's identity. Two sides with the same build share its observations.
 
     ``outcome`` is one of "picture", "refused" (the library declined), "crashed", "hung", "misdirected" (the library ran
-    on another backend than the requested one) and "failed" (the worker itself failed). ``picture`` is the SHA-256 of
-    the pixels. ``seconds`` holds the wall-clock times "files" (making the files), "open" and "generate".
-    ``processor`` is the processor time of all generations in seconds, ``memory`` the worker's peak resident set in
-    bytes. ``complaints`` counts the warnings and errors in the library's log.
+    on another backend than the requested one), "spoiled" (the library changed the files of the base model) and "failed"
+    (the worker itself failed). ``picture`` is the SHA-256 of the pixels. ``seconds`` holds the wall-clock times "files"
+    (making the files), "open" and "generate". ``processor`` is the processor time of all generations in seconds,
+    ``memory`` the worker's peak resident set in bytes. ``complaints`` counts the warnings and errors in the library's
+    log.
     """
 
     build: str
@@ -100,10 +101,10 @@ class Cell:
     and ``why`` the reason for that tolerance. ``loss`` is the effect error of a quantised adapter against the float
     adapter that it was made from. ``pictures`` maps "without", "wanted" and "got" to pixel hashes.
 
-    ``evidence`` quotes the library. ``reason`` is that of the expectation that applies. ``repeat`` is the command that
-    runs this case again. ``upstream`` is the command of upstream's own program that shows the same result, or the
-    reason why there is none. ``asked`` is a digest of the files and pictures that the case needs: cells of two machines
-    can be compared only if it is the same.
+    ``evidence`` quotes the library, or says how the runs of an UNSTABLE case differ. ``reason`` is that of the
+    expectation that applies. ``repeat`` is the command that runs this case again. ``upstream`` is the command of
+    upstream's own program that shows the same result, or the reason why there is none. ``asked`` is a digest of the
+    files and pictures that the case needs: cells of two machines can be compared only if it is the same.
 
     ``base_failure`` is the reason why the base model makes no picture without an adapter on this side, or "" if it
     makes one. Such a side judges nothing with this base model: see ``harness.judging.unjudged``.
@@ -137,18 +138,32 @@ class Cell:
 
 @dataclass(slots=True, kw_only=True)
 class Records:
-    """The content of one file. ``observations`` are by build identity and shot name."""
+    """The content of one file.
+
+    ``observations`` are by build identity and shot name. ``repeats`` has later observations of the same shots, for
+    which the build ran again, by build identity, shot name and the number of the repeat, which begins with 1. A file
+    of an earlier version has none.
+    """
 
     run: Run
     sides: dict[str, Side] = field(default_factory=dict)
     pictures: Pictures = field(default_factory=Pictures)
     observations: dict[tuple[str, str], Observation] = field(default_factory=dict)
+    repeats: dict[tuple[str, str, int], Observation] = field(default_factory=dict)
     cells: list[Cell] = field(default_factory=list)
     finished: str = ""
 
     def of(self, build: str) -> dict[str, Observation]:
         """Return the observations of one build by shot name."""
         return {shot: seen for (identity, shot), seen in self.observations.items() if identity == build}
+
+    def repeats_of(self, build: str) -> dict[int, dict[str, Observation]]:
+        """Return the repeated observations of one build by the number of the repeat and the shot name."""
+        found: dict[int, dict[str, Observation]] = {}
+        for (identity, shot, number), seen in self.repeats.items():
+            if identity == build:
+                found.setdefault(number, {})[shot] = seen
+        return dict(sorted(found.items()))
 
     @property
     def failing(self) -> list[Cell]:
@@ -216,9 +231,15 @@ class Writer:
             self._line("picture", {"sha256": name, "png": base64_png(pixels)}, synced=False)
         return name
 
-    def observation(self, observation: Observation) -> None:
-        """Write the observation of one shot. Its picture must be in the file already."""
-        self._line("observation", asdict(observation))
+    def observation(self, observation: Observation, repeat: int = 0) -> None:
+        """Write the observation of one shot, or of its repeat with this number.
+
+        The picture must be in the file already.
+        """
+        if repeat:
+            self._line("repeat", {"number": repeat, **asdict(observation)})
+        else:
+            self._line("observation", asdict(observation))
 
     def cell(self, cell: Cell) -> None:
         """Write one judgement. It is not synced: judging again costs less than waiting for the disk."""
@@ -277,10 +298,14 @@ def _add(records: Records, kind: str, entry: dict[str, Any]) -> None:
         records.sides[entry["label"]] = Side(**entry)
     elif kind == "picture":
         records.pictures.add_png(entry["sha256"], entry["png"])
-    elif kind == "observation":
+    elif kind in ("observation", "repeat"):
         entry["log"] = tuple(entry["log"])
+        number = entry.pop("number") if kind == "repeat" else 0
         observation = Observation(**entry)
-        records.observations[observation.build, observation.shot] = observation
+        if number:
+            records.repeats[observation.build, observation.shot, number] = observation
+        else:
+            records.observations[observation.build, observation.shot] = observation
     elif kind == "cell":
         entry["verdict"], entry["status"] = Verdict(entry["verdict"]), Status(entry["status"])
         records.cells.append(Cell(**entry))

@@ -18,10 +18,13 @@ class Verdict(StrEnum):
     SKIPPED = "SKIPPED"  # this machine has no such device
     MISDIRECTED = "MISDIRECTED"  # the library ran on another backend than the requested one
     UNJUDGED = "UNJUDGED"  # a picture to compare with could not be made, or the adapter changes it too little
+    UNSTABLE = "UNSTABLE"  # the same build gave another picture or another verdict when the case was repeated
 
 
 #: Verdicts that say nothing about what the library does with an adapter.
-NOT_JUDGED = frozenset({Verdict.UNSUPPORTED, Verdict.SKIPPED, Verdict.MISDIRECTED, Verdict.UNJUDGED})
+NOT_JUDGED = frozenset(
+    {Verdict.UNSUPPORTED, Verdict.SKIPPED, Verdict.MISDIRECTED, Verdict.UNJUDGED, Verdict.UNSTABLE}
+)
 #: Verdicts on a process that did not survive.
 LOST = frozenset({Verdict.ABORT, Verdict.TIMEOUT})
 
@@ -30,9 +33,10 @@ def worse(before: Verdict, after: Verdict) -> bool:
     """Tell whether a change from one verdict to another is a regression.
 
     It is one if the case passed before, if the process survived before and does not survive now, or if the case was
-    judged before and is not judged now. Nothing is worse than a process that did not survive before.
+    judged before and is not judged now. Nothing is worse than a process that did not survive before. UNSTABLE is
+    neither better nor worse than another verdict.
     """
-    if before is after or before in NOT_JUDGED or before in LOST:
+    if before is after or before in NOT_JUDGED or before in LOST or after is Verdict.UNSTABLE:
         return False
     return before is Verdict.PASS or after in LOST or after in NOT_JUDGED
 

@@ -45,9 +45,10 @@ class Change:
 
     @property
     def tried(self) -> bool:
-        """Whether the case was judged on at least one side."""
-        return self.kind is not ChangeKind.NOT_JUDGED and any(
-            cell is not None and cell.verdict not in NOT_JUDGED for cell in (self.before, self.after)
+        """Whether the case was judged on at least one side, or was found to be unstable."""
+        return self.kind is ChangeKind.UNSTABLE or (
+            self.kind is not ChangeKind.NOT_JUDGED
+            and any(cell is not None and cell.verdict not in NOT_JUDGED for cell in (self.before, self.after))
         )
 
     @property
@@ -107,6 +108,13 @@ def tally(changes: Iterable[Change]) -> str:
     ]
     if counts[ChangeKind.CHANGED]:
         parts.append(f"{counts[ChangeKind.CHANGED]} changed otherwise")
+    if counts[ChangeKind.UNSTABLE]:
+        only_after = sum(
+            found.before is not None and found.before.verdict is not Verdict.UNSTABLE
+            for found in of_kind[ChangeKind.UNSTABLE]
+        )
+        note = f" ({only_after} of them only after the change)" if only_after else ""
+        parts.append(f"{counts[ChangeKind.UNSTABLE]} unstable{note}")
     if counts[ChangeKind.NOT_JUDGED]:
         parts.append(f"{counts[ChangeKind.NOT_JUDGED]} not judged")
     if counts[ChangeKind.JUDGED_NOW]:
@@ -139,9 +147,14 @@ def summary(table: ReportTable, pair: SidePair) -> str:
 
 
 def still_passing(changes: Iterable[Change]) -> str:
-    """Return, for each base model, how many cells that passed before pass after, and with the same picture."""
+    """Return, for each base model, how many cells that passed before pass after, and with the same picture.
+
+    Unstable cells are left out.
+    """
     passed: dict[str, list[Change]] = {}
     for change in changes:
+        if change.kind is ChangeKind.UNSTABLE:
+            continue
         if change.before and change.after and change.before.verdict is Verdict.PASS:
             passed.setdefault(change.before.dimensions.get("base", "any"), []).append(change)
     return "; ".join(

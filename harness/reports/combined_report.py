@@ -27,7 +27,12 @@ LINES = 40
 #: The number of disagreements whose pictures the page shows.
 PICTURED = 60
 #: Verdicts whose evidence quotes the library. The quotation distinguishes different causes.
-_QUOTED = frozenset({Verdict.ABORT, Verdict.TIMEOUT, Verdict.REFUSED, Verdict.MISDIRECTED, Verdict.UNJUDGED})
+_QUOTED = frozenset(
+    {
+        *(Verdict.ABORT, Verdict.TIMEOUT, Verdict.REFUSED),
+        *(Verdict.MISDIRECTED, Verdict.UNJUDGED, Verdict.UNSTABLE),
+    }
+)
 _NUMBER = re.compile(r"0x[0-9a-f]+|\d+(?:\.\d+)?")
 
 

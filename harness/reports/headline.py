@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from harness.judging.unjudged import base_failures, complaints, unjudged
 from harness.records.change import ChangeKind
-from harness.records.verdict import Status
+from harness.records.verdict import Status, Verdict
 from harness.reports import before_after
 from harness.reports.before_after import SidePair
 from harness.reports.table import ReportTable
@@ -54,9 +54,13 @@ def headline(table: ReportTable, pairs: Sequence[SidePair]) -> str:
         parts.append(f"{good}{counts.get(Status.PASS, 0)} of {plural(total, 'cell')} passed")
     if expected:
         parts.append(f"{expected} failed as expected")
-    if missing:
-        known = sum(cell.status is Status.XFAIL for cell in missing)
-        parts.append(f"{len(missing)} not judged" + (f" ({known} of them as expected)" if known else ""))
+    for name, some in (
+        ("not judged", [cell for cell in missing if cell.verdict is not Verdict.UNSTABLE]),
+        ("unstable", table.unstable),
+    ):
+        known = sum(cell.status is Status.XFAIL for cell in some)
+        if some:
+            parts.append(f"{len(some)} {name}" + (f" ({known} of them as expected)" if known else ""))
     text = ", ".join(parts)
     found = Counter(
         change.kind

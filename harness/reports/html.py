@@ -28,9 +28,12 @@ from harness.reports.vocabulary import (
     verdict_text,
 )
 from harness.text import plural
+from sdcpp.printable import printable
 
 #: When the pictures take more than this many characters, only those of failing cells are added.
 BUDGET = 10_000_000
+#: The largest number of unstable cells in the list above the table.
+UNSTABLE = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +78,7 @@ def render(table: ReportTable, budget: int = BUDGET) -> str:
         comparisons=[_comparison(table, pair) for pair in pairs],
         failing=[(numbers[id(cell)], cell, verdict_text(cell)) for cell in table.failing[:100]],
         open_failing=12,
+        unstable=[(numbers[id(cell)], cell) for cell in table.unstable[:UNSTABLE]],
         expected=[
             (reason, table.describe(cells), numbers[id(cells[0])])
             for reason, cells in table.expected_failures.items()
@@ -229,7 +233,7 @@ def _cell(
     """Return the data of a cell for the script. Texts are indices into ``texts``, to which new ones are added."""
 
     def text(content: str) -> int:
-        return texts.setdefault(content, len(texts))
+        return texts.setdefault(printable(content, "\n\t"), len(texts))
 
     entry: dict[str, Any] = {"key": key, "by": [text(value) for value in values.values()]}
     entry |= {"side": text(cell.side), "name": case_id(cell), "figures": figures(cell)}

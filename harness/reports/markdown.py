@@ -18,8 +18,8 @@ from harness.reports.vocabulary import headline_error
 from harness.text import number, one_line, plural
 
 LIMIT = 59
-#: The largest number of builds, unexpected results and expected failures that are listed.
-BUILDS, UNEXPECTED, EXPECTED = 8, 4, 5
+#: The largest number of builds, unexpected results, unstable cells and expected failures that are listed.
+BUILDS, UNEXPECTED, UNSTABLE, EXPECTED = 8, 4, 3, 5
 #: The lines reserved for the folded table, and how many of these are not rows: heading, notes, blank lines.
 FOLDED, FRAME = 12, 9
 
@@ -32,7 +32,7 @@ def render(table: ReportTable) -> str:
     top = [f"**{escape(headline(table, pairs))}.**", "", *_builds(table), ""]
     end = ["", "Rerun with:", "```sh", one_line(table.records.run.command), "```"]
     room = LIMIT - len(top) - len(end)
-    notes = [*_unexpected(table), *_expected(table)]
+    notes = [*_unexpected(table), *unstable(table, UNSTABLE), *_expected(table)]
     # Every case should have a row in the folded table, as long as the tables above it have half of the room.
     folded = max(FOLDED, min(len(table.rows) + FRAME, room // 2))
     summaries = _summaries(table, pairs, room - len(notes) - folded)
@@ -146,6 +146,18 @@ def _unexpected(table: ReportTable) -> Lines:
         for cell in table.failing[:UNEXPECTED]
     ]
     return ["Unexpected results:", *_with_rest(items, len(table.failing), "cell"), ""] if items else []
+
+
+def unstable(table: ReportTable, limit: int) -> Lines:
+    """Return the list of the cells that are unstable, at most ``limit`` of them, with the reasons."""
+    items = [
+        f"- {escape(cell.side)} {code(case_id(cell))}"
+        f"{escape(' ' + cell.dimensions.get('base', '')).rstrip()}: {escape(cell.evidence)}"
+        + (f" ({escape(cell.reason)})" if cell.reason else "")
+        for cell in table.unstable[:limit]
+    ]
+    title = "Unstable cells, which count neither as fixed nor as regressed:"
+    return [title, *_with_rest(items, len(table.unstable), "unstable cell"), ""] if items else []
 
 
 def _expected(table: ReportTable) -> Lines:

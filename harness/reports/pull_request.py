@@ -16,13 +16,15 @@ from harness.records.verdict import NOT_JUDGED, Verdict
 from harness.reports import before_after, builds
 from harness.reports.before_after import Change, SidePair
 from harness.reports.headline import headline
-from harness.reports.markdown import Lines, code, escape, full_table, head, row, verdict_with_bound
+from harness.reports.markdown import Lines, code, escape, full_table, head, row, unstable, verdict_with_bound
 from harness.reports.table import ReportTable, case_id
 from harness.text import one_line, plural
 from sdcpp.process import quoted
 
 #: The largest number of changed cases, of changed files, and of reasons why cases are not judged, that are listed.
 CHANGED, FILES, REASONS = 30, 12, 6
+#: The largest number of unstable cells that are listed.
+UNSTABLE = 10
 #: The largest number of commits, and of commands that search for one, that are listed.
 COMMITS, SEARCHES = 100, 8
 #: The number of lines of the folded table.
@@ -49,6 +51,7 @@ def render(table: ReportTable) -> str:
         lines += _searches(table, pair, changes)
         lines += _not_judged(changes)
         lines += _costs(changes)
+    lines += unstable(table, UNSTABLE)
     lines += ["```sh", one_line(table.records.run.command), "```", ""]
     if table.records.cells:
         lines += full_table(table, FOLDED)
@@ -76,6 +79,7 @@ def _states(table: ReportTable, pair: SidePair, changes: Sequence[Change]) -> Li
         f"- before: {escape(facts['before'])}",
         f"- after: {escape(facts['after'])}",
         f"- change: {change}",
+        *([f"- cases: {escape(facts['cases'])}"] if facts.get("cases") else []),
         f"- {escape(_device(table, pair))}; {escape(builds.compiler(pair.after))}",
         *([f"- {escape(before_after.summary(table, pair))}"] if len(before_after.pairs(table)) > 1 else []),
         *([f"- {escape(passing)}"] if passing else []),
@@ -96,7 +100,7 @@ def _device(table: ReportTable, pair: SidePair) -> str:
 
 def _changed(changes: Sequence[Change]) -> Lines:
     """Return the table of the cases that changed, the regressions first, with their evidence as numbered notes."""
-    left_out = (ChangeKind.UNCHANGED, ChangeKind.NOT_JUDGED)
+    left_out = (ChangeKind.UNCHANGED, ChangeKind.NOT_JUDGED, ChangeKind.UNSTABLE)
     changed = [change for change in changes if change.kind not in left_out]
     changed.sort(key=lambda change: list(ChangeKind).index(change.kind))
     evidence: dict[str, int] = {}

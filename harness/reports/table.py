@@ -69,10 +69,10 @@ class ReportTable:
 
     @property
     def expected_failures(self) -> dict[str, list[Cell]]:
-        """The cells that failed as expected, by the reason of their expectation."""
+        """The cells that failed as expected, by the reason of their expectation. UNSTABLE cells are listed apart."""
         found: dict[str, list[Cell]] = {}
         for cell in self.records.cells:
-            if cell.status is Status.XFAIL:
+            if cell.status is Status.XFAIL and cell.verdict is not Verdict.UNSTABLE:
                 found.setdefault(expectation_reason(cell), []).append(cell)
         return found
 
@@ -80,6 +80,12 @@ class ReportTable:
     def failing(self) -> list[Cell]:
         """The cells that fail the run, the unexpected failures first, and of these the judged ones."""
         return sorted(self.records.failing, key=lambda cell: (severity([cell]), cell.verdict in NOT_JUDGED))
+
+    @property
+    def unstable(self) -> list[Cell]:
+        """The cells whose build does not always give the same result, those that no expectation names first."""
+        found = [cell for cell in self.records.cells if cell.verdict is Verdict.UNSTABLE]
+        return sorted(found, key=lambda cell: cell.status is Status.XFAIL)
 
     def columns_of(self, sides: Iterable[Side]) -> tuple[TableColumn, ...]:
         """Return the columns of some of the sides."""

@@ -53,6 +53,7 @@ def print_table(records: Records, console: Console) -> None:
         ):
             console.print(f"    {passing}", markup=False, highlight=False)
     _print_expected(table, marks, console)
+    _print_unstable(table, console)
     _print_unexpected(table, console)
     _print_statuses(table, console)
     console.print(cost.summary(records), markup=False, highlight=False)
@@ -144,6 +145,17 @@ def _print_expected(table: ReportTable, marks: dict[str, str], console: Console)
         if evidence := next((cell.evidence for cell in cells if cell.evidence), ""):
             _print_indented(one_line(evidence, 200), console)
     _print_rest(len(failures), "expected failure", console)
+
+
+def _print_unstable(table: ReportTable, console: Console) -> None:
+    for cell in table.unstable[:LISTED]:
+        expected = ", as expected" if cell.status is Status.XFAIL else ""
+        text = Text(f"unstable{expected}: ", style=STYLES[cell.status])
+        console.print(text.append(f"{cell.side}  {case_id(cell)}", style="none"), highlight=False)
+        _print_indented(one_line(cell.evidence, 400), console)
+        if cell.reason:
+            _print_indented(one_line(cell.reason, 400), console)
+    _print_rest(len(table.unstable), "unstable cell", console)
 
 
 def _print_unexpected(table: ReportTable, console: Console) -> None:

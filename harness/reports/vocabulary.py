@@ -42,6 +42,7 @@ VERDICTS = {
     Verdict.SKIPPED: "The case was not run.",
     Verdict.MISDIRECTED: "The library ran on another backend than the requested one.",
     Verdict.UNJUDGED: "A picture to compare with could not be made, or the adapter changes it too little.",
+    Verdict.UNSTABLE: "The same build gave different results when the case was repeated.",
 }
 
 #: The name and the meaning of each number of ``figures``.

@@ -39,6 +39,7 @@ def run_shots(
     threads: int,
     timeout: float = TIMEOUT,
     memory: int | None = None,
+    repeat: int = 0,
     prepare: Callable[[Shot, int], ShotRequest] = Shot.request,
     seen: Callable[[record.Observation, Pixels | None], None] = lambda *_: None,
 ) -> None:
@@ -47,6 +48,7 @@ def run_shots(
     ``jobs`` workers with ``threads`` threads each share the shots. A crash is the observation of one shot; another
     worker goes on with the next shot. ``timeout`` is the seconds for one picture. ``memory`` limits a worker's address
     space to so many bytes where the system can do that, for files that make a library allocate all there is.
+    ``repeat`` is the number of the repeat if the shots have been run before; each is then made by a process of its own.
     ``prepare`` makes a shot's files and returns its request for a seed. ``seen`` is called with each observation and
     its picture, by several threads.
     """
@@ -67,7 +69,9 @@ def run_shots(
                     files = time.perf_counter() - began
                     reply = _request(worker, request, timeout)
                     reply = replace(reply, seconds={"files": files, **reply.seconds})
-                    seen(*_write(writer, build, shot, reply, f"{request.lora_dir}{os.sep}"))
+                    seen(*_write(writer, build, shot, reply, f"{request.lora_dir}{os.sep}", repeat=repeat))
+                    if repeat:
+                        worker.close()
         except BaseException as error:
             errors.append(error)
 
@@ -95,7 +99,7 @@ def _request(worker: WorkerProcess, request: ShotRequest, timeout: float) -> Sho
 
 
 def _write(
-    writer: record.Writer, build: Build, shot: Shot, reply: ShotReply, folder: str
+    writer: record.Writer, build: Build, shot: Shot, reply: ShotReply, folder: str, *, repeat: int
 ) -> tuple[record.Observation, Pixels | None]:
     """Write the picture and then the observation of a reply; ``folder`` is cut out of the library's messages."""
     pixels = None
@@ -116,7 +120,7 @@ def _write(
         memory=reply.memory,
         complaints=reply.complaints,
     )
-    writer.observation(observation)
+    writer.observation(observation, repeat)
     return observation, pixels
 
 

@@ -4,32 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from harness.cases.build_under_test import BuildUnderTest
-from harness.cases.case import Case, Shot, unique_shots
-from harness.cases.malformed_file_case import MEMORY, TIMEOUT, MalformedFileCase
+from harness.cases.case import Case, unique_shots
+from harness.cases.malformed_file_case import MalformedFileCase
 from harness.judging import expectation
 from harness.judging.judgement import judge_case
 from harness.records.pictures import Pixels
 from harness.records.record import Cell, Observation, Records, Writer
 from harness.records.verdict import Status
 from harness.reports.progress import Progress
-from harness.running import worker_process
 from harness.running.pool import run_shots, worker_count
 from harness.running.preparer import Preparer
-from sdcpp.machine import backends
+from harness.verification.batches import batches
 from sdcpp.process import cores
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Batch:
-    """Shots with the same limits: ``timeout`` in seconds for one picture, ``memory`` in bytes for a worker."""
-
-    shots: Sequence[Shot]
-    timeout: float
-    memory: int | None
 
 
 class _Side:
@@ -49,37 +38,19 @@ class _Side:
             if all(needed.name in self.observed for needed in case.shots):
                 yield case
 
-    def batches(self) -> tuple[_Batch, _Batch]:
-        """Return the missing shots with valid files and those with malformed ones.
-
-        A malformed file may make a library allocate more memory than there is. Workers with valid files have no limit,
-        and neither have those that use a device: a driver reserves far more address space than it uses.
-        """
-        backend = self.build.side.backend
-        malformed = {case.shot.name for case in self.build.cases if isinstance(case, MalformedFileCase)}
-        return (
-            _Batch(
-                shots=[shot for shot in self.missing if shot.name not in malformed],
-                timeout=max(worker_process.TIMEOUT, backends.get(backend).picture_timeout),
-                memory=None,
-            ),
-            _Batch(
-                shots=[shot for shot in self.missing if shot.name in malformed],
-                timeout=TIMEOUT,
-                memory=MEMORY if backend == "cpu" else None,
-            ),
-        )
-
 
 class Observer:
     """Adds to ``records``, and writes, the observations that the cases of ``builds`` need and the records lack.
 
     A case is judged as soon as all its shots have run, for the progress bar. The first unexpected failure is shown at
-    once, except on a side with a baseline, whose judgement has to wait for the baseline's.
+    once, except on a side with a baseline, whose judgement has to wait for the baseline's. ``repeats`` says that
+    failures will be repeated.
     """
 
-    def __init__(self, builds: Sequence[BuildUnderTest], records: Records, writer: Writer) -> None:
-        self._records, self._writer = records, writer
+    def __init__(
+        self, builds: Sequence[BuildUnderTest], records: Records, writer: Writer, *, repeats: bool = False
+    ) -> None:
+        self._records, self._writer, self._repeats = records, writer, repeats
         self._expected = expectation.load()
         # Two sides with the same identity share their observations: no patch applies to the revision.
         unique: dict[str, BuildUnderTest] = {}
@@ -96,7 +67,7 @@ class Observer:
         missing = [shot for side in self._sides for shot in side.missing]
         with Preparer(missing, min(jobs, cores())) as prepare, Progress(len(missing)) as progress:
             for side in self._sides:
-                for batch in side.batches():
+                for batch in batches(side.build, side.missing):
                     run_shots(
                         side.build.build,
                         side.build.side.backend,
@@ -132,6 +103,7 @@ class Observer:
         for cell in cells:
             if cell.status is Status.UNEXPECTED:
                 self._failure_shown = True
-                progress.say(f"first failure: {cell.side} {cell.case}: {cell.verdict}")
+                later = ", which will be repeated" if self._repeats else ""
+                progress.say(f"first failure: {cell.side} {cell.case}: {cell.verdict}{later}")
                 progress.say(f"  {cell.evidence}\n  $ {cell.repeat}")
                 return

@@ -17,6 +17,7 @@ from harness.records import record
 from harness.records.record import Records, Run, Writer
 from harness.text import plural
 from harness.verification.observer import Observer
+from harness.verification.repeats import repeat_doubtful
 from sdcpp import atomic_write, console, project
 from sdcpp.errors import FileInvalid, NothingTried
 from sdcpp.machine import devices
@@ -33,12 +34,15 @@ def run_sides(
     command: str,
     jobs: int | None,
     reuse: bool = False,
+    repeats: bool = False,
     proposal: Mapping[str, Any] | None = None,
 ) -> Records:
     """Run the cases of ``builds``, judge them, and return the records, which are also written to ``folder``.
 
     If ``folder`` holds the records of an interrupted run of the same cases and builds, only the missing shots run. With
-    ``reuse`` a finished run is not run again but judged again. ``jobs`` is the number of workers; None chooses it.
+    ``reuse`` a finished run is not run again but judged again. With ``repeats`` cases that fail the run, and cases that
+    a side changes, are run again before they count (see ``harness.verification.repeats``). ``jobs`` is the number of
+    workers; None chooses it.
     ``proposal`` becomes part of the records.
 
     Raises NothingTried if there are no cases and no proposal that says why, and FixtureInvalid if the pictures of a
@@ -73,7 +77,9 @@ def run_sides(
             f"resuming an interrupted run, which has recorded {plural(len(records.observations), 'picture')}"
         )
     with Writer(path, records.pictures) as writer:
-        Observer(builds, records, writer).run(jobs)
+        Observer(builds, records, writer, repeats=repeats).run(jobs)
+        if repeats:
+            repeat_doubtful(builds, records, writer, jobs)
         for cell in judge(builds, records, expectation.load()):
             writer.cell(cell)
             records.cells.append(cell)

@@ -64,12 +64,14 @@ def table_of(folder: Path) -> str:
 def make(folder: Path, generation: str = "C", facts: Mapping[str, object] | None = None) -> Build:
     """Compile one of FAKES into a new build folder and return the build; ``facts`` replace entries of its record.
 
-    The fact "open_fails" is a part of the path of a model: the library opens no such model.
+    The fact "open_fails" is a part of the path of a model: the library opens no such model. The fact "turns" is the
+    default of FAKE_TURNS.
     """
     folder.mkdir(parents=True)
     (folder / build_folder.HEADER).write_text(header_text(generation), encoding="utf-8")
     options = ["-fsanitize=address,undefined"] if (facts or {}).get("options") == sanitizer.OPTIONS else []
-    options += [f'-DFAKE_OPEN_FAILS="{facts["open_fails"]}"'] if facts and "open_fails" in facts else []
+    for fact, macro in (("open_fails", "FAKE_OPEN_FAILS"), ("turns", "FAKE_TURNS")):
+        options += [f'-D{macro}="{facts[fact]}"'] if facts and fact in facts else []
     compile_c(HERE / "fake.c", folder / LIBRARY, "-shared", "-fPIC", f"-I{folder}", *options)
     (folder / build_folder.TABLE).write_text(table_of(folder), encoding="utf-8")
     record = {

@@ -84,6 +84,9 @@ def test_a_dimension_that_a_case_lacks_is_empty() -> None:
         (Verdict.UNJUDGED, NOT_JUDGED, Status.XFAIL),
         (Verdict.UNSUPPORTED, NOT_JUDGED, Status.XFAIL),
         (Verdict.PASS, NOT_JUDGED, Status.XPASS),
+        (Verdict.UNSTABLE, None, Status.SKIPPED),
+        (Verdict.UNSTABLE, dataclasses.replace(ENTRY, verdicts=[Verdict.WRONG]), Status.SKIPPED),
+        (Verdict.UNSTABLE, dataclasses.replace(ENTRY, verdicts=[Verdict.PASS, Verdict.ABORT]), Status.XFAIL),
     ],
 )
 def test_status(verdict: Verdict, expected: Expectation | None, wanted: Status) -> None:
@@ -206,6 +209,7 @@ def test_an_entry_may_say_that_a_case_cannot_be_judged(tmp_path: Path) -> None:
         ('verdict = "PASS"\nreason = ""\nrevisions = []\ncases = []', "no reason"),
         ('verdict = "UNJUDGED"\nreason = ""\nrevisions = []', "no reason"),
         ('verdict = "BAD"\nreason = "x"\nrevisions = []\ncases = []', "BAD"),
+        ('verdict = ["PASS", "UNSTABLE"]\nreason = "x"\nrevisions = []', "UNSTABLE is no expected verdict"),
         ('verdict = "PASS"\nreason = "x"\nrevision = []\ncases = []', "revision"),
         ('verdict = "PASS"\nreason = "x"\nrevisions = []\nmodes = ["auto"]', "modes"),
     ],

@@ -37,6 +37,13 @@ def test_up_to_a_twentieth_of_a_side_may_be_unjudged(verdict: Verdict) -> None:
     assert complaints(cells("a", *PASSING[1:], verdict)) == ["1 of 19 cells on a is not judged, more than 5%"]
 
 
+def test_a_few_unstable_cells_are_no_complaint() -> None:
+    assert complaints(cells("a", *[Verdict.UNSTABLE] * 5, status=Status.SKIPPED)) == []
+    many = cells("a", *[Verdict.PASS] * 94, *[Verdict.UNSTABLE] * 6, status=Status.SKIPPED)
+    assert complaints(many) == ["6 of 100 cells on a are unstable, more than 5%"]
+    assert complaints(many[:-1]) == []
+
+
 def test_each_side_counts_by_itself() -> None:
     both = cells("a", *PASSING[:10], Verdict.UNJUDGED) + cells("b", *PASSING, *PASSING)
     assert complaints(both) == ["1 of 11 cells on a is not judged, more than 5%"]

@@ -28,6 +28,10 @@ UNJUDGED = Verdict.UNJUDGED
         (UNJUDGED, UNJUDGED, ChangeKind.NOT_JUDGED),
         (UNJUDGED, Verdict.MISDIRECTED, ChangeKind.NOT_JUDGED),
         (Verdict.SKIPPED, Verdict.SKIPPED, ChangeKind.NOT_JUDGED),
+        # What is not the same each time is neither regressed nor fixed.
+        (PASS, Verdict.UNSTABLE, ChangeKind.UNSTABLE),
+        (Verdict.UNSTABLE, ABORT, ChangeKind.UNSTABLE),
+        (Verdict.UNSTABLE, PASS, ChangeKind.UNSTABLE),
         (REFUSED, REFUSED, ChangeKind.NOT_JUDGED),
         # Judged after and not before: never fixed.
         (UNJUDGED, PASS, ChangeKind.JUDGED_NOW),

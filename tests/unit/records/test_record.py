@@ -74,6 +74,22 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     assert record.read(tmp_path / "records.jsonl") == records
 
 
+def test_repeats_are_read_back_by_their_number(tmp_path: Path) -> None:
+    records = example()
+    seen = next(iter(records.observations.values()))
+    with record.Writer(tmp_path / "records.jsonl") as writer:
+        writer.run(records.run)
+        writer.observation(seen)
+        writer.observation(seen, repeat=2)
+        writer.observation(seen, repeat=1)
+    found = record.read(tmp_path / "records.jsonl")
+    assert found.observations == {(seen.build, seen.shot): seen}
+    assert found.repeats == {(seen.build, seen.shot, number): seen for number in (1, 2)}
+    assert found.repeats_of(seen.build) == {number: {seen.shot: seen} for number in (1, 2)}
+    assert list(found.repeats_of(seen.build)) == [1, 2]
+    assert found.repeats_of("another") == {}
+
+
 def test_a_compressed_file_is_read_and_a_damaged_one_refused(tmp_path: Path) -> None:
     records = example()
     write(records, tmp_path / "records.jsonl")

@@ -24,6 +24,8 @@ GOOD, DEAD, LOST = Verdict.PASS, Verdict.ABORT, Verdict.NO_EFFECT
         (DEAD, Verdict.UNJUDGED, False),
         (Verdict.UNJUDGED, Verdict.UNSUPPORTED, False),
         (Verdict.UNJUDGED, DEAD, False),
+        (GOOD, Verdict.UNSTABLE, False),
+        (Verdict.UNSTABLE, DEAD, False),
     ],
 )
 def test_a_worse_verdict_is_a_regression(before: Verdict, after: Verdict, expected: bool) -> None:
