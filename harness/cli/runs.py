@@ -102,10 +102,12 @@ def run_and_report(
             title=f"GGUF LoRA loading, {', '.join(names)}, {arguments.backend}",
             command=shell_command(arguments, command),
             jobs=arguments.jobs,
+            repeats=True,
         )
     report(records, folder)
     tried = any(
-        cell.status is not Status.SKIPPED and cell.verdict is not Verdict.UNSUPPORTED
+        (cell.status is not Status.SKIPPED and cell.verdict is not Verdict.UNSUPPORTED)
+        or cell.verdict is Verdict.UNSTABLE
         for cell in records.cells
     )
     if status := not_judged(records, arguments.backend, tried=tried):

@@ -235,6 +235,7 @@ def _compare(
             title=f"A change to GGUF LoRA loading, {', '.join(facts)}, {arguments.backend}",
             command=runs.shell_command(arguments, command),
             jobs=arguments.jobs,
+            repeats=True,
             proposal=facts,
         )
     runs.report(records, folder)
