@@ -99,6 +99,11 @@ def mismatch(adapter: Layout, shapes: Mapping[str, tuple[int, ...]]) -> str:
     return f"a LoRA for {' or '.join(candidates)}; the model is {model}"
 
 
+def has_unet(family: str) -> bool:
+    """Return whether the diffusion model of a family is a UNet."""
+    return family in {*_UNETS.values(), _unet((), (), second_clip=False)}
+
+
 def fits(adapter: str, model: str) -> bool:
     """Return whether an adapter for one family may be for a model of another."""
     unclear = _unet((), (), second_clip=False)
