@@ -116,11 +116,14 @@ def decompose(weight: F64, delta: F64, magnitude: F64) -> F64:
 
     m is ``magnitude``, and its shape decides which norms are computed. With [out, 1, ...] or [out] there is one norm
     for each output, as in the authors' code (github.com/NVlabs/DoRA), PEFT and LyCORIS with ``wd_on_out``. With
-    [1, in, ...] there is one norm for each input, as in the paper's formula and in older LyCORIS. ``weight`` and
+    [1, in, ...] there is one norm for each input, as in the paper's formula and in older LyCORIS. With [1, out, 1, 1],
+    where out and in differ, there is one norm for each output: PEFT stores the magnitudes of convolutions like this
+    (tuners/lora/dora.py). If they are equal, the shape cannot tell the two apart and means inputs. ``weight`` and
     ``delta`` have the same shape. Only in training is the norm treated as a constant (section 4.3).
     """
     total = weight + delta
-    kept = 1 if magnitude.ndim > 1 and magnitude.shape[0] == 1 and magnitude.shape[1] > 1 else 0
+    per_input = magnitude.ndim > 1 and magnitude.shape[0] == 1 and magnitude.shape[1] == weight.shape[1]
+    kept = 1 if per_input and magnitude.shape[1] > 1 else 0
     axes = tuple(axis for axis in range(total.ndim) if axis != kept)
     norm = np.sqrt(np.sum(total**2, axis=axes, keepdims=True))
     change: F64 = total * (magnitude.reshape(norm.shape) / norm) - weight

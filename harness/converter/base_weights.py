@@ -1,177 +1,231 @@
-"""Find the weight of a base model that a module of an adapter changes, for all naming conventions.
+"""Find the weights of a base model that a module of an adapter changes, for all naming conventions.
 
-Base models use the tensor names of the published checkpoints (LDM, Flux). Adapters use these names or the names of
-diffusers, with dots or with underscores. Names are compared with underscores in place of dots. The tables follow
-diffusers' conversion scripts (scripts/convert_diffusers_to_original_stable_diffusion.py and
-loaders/lora_conversion_utils.py).
+``harness.layers`` has the names of the layers. A weight of the base model and a module of an adapter belong together if
+their names stand for the same layer of the same component. Either may be a piece of a fused weight.
 """
 
 from __future__ import annotations
 
-import re
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 
-#: The prefixes of tensor names in base models. The first prefix that matches is removed.
-BASE_PREFIXES = (
-    "model.diffusion_model.",
-    "cond_stage_model.transformer.",
-    "conditioner.embedders.0.transformer.",
-    "text_encoders.clip_l.transformer.",
-    "text_encoders.t5xxl.transformer.",
-    "diffusion_model.",
-)
-#: The prefixes of module names in adapters. The first prefix that matches is removed.
-ADAPTER_PREFIXES = (
-    "base_model.model.",
-    "lora_unet_",
-    "lora_transformer_",
-    "lora_te1_",
-    "lora_te2_",
-    "lora_te3_",
-    "lora_te_",
-    "lycoris_",
-    "model.diffusion_model.",
-    "diffusion_model.",
-    "transformer.",
-    "text_encoder_2.",
-    "text_encoder.",
-    "unet.",
-)
+from harness.layers import components, families
+from harness.layers.components import CLIP_1, CLIP_2, SOME_CLIP
+from harness.layers.layer import Place, underscored
+from sdcpp.errors import AdapterUnknown
+
+#: The ends of the names of tensors in base models, and the parameter of the layer that such a tensor is. Flux calls the
+#: weight of a norm its scale, and open_clip gives the fused weight of attention another name.
+_PARAMETERS = {
+    "_norm.scale": ("_norm", "weight"),
+    ".weight": ("", "weight"),
+    ".bias": ("", "bias"),
+    ".in_proj_weight": (".in_proj", "weight"),
+    ".in_proj_bias": (".in_proj", "bias"),
+}
+#: The ends of the names of tensors by which some files multiply a weight that they store as F8.
+_SCALES = (".scale_weight", ".weight_scale", ".weight_scale_2")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowSlice:
+    """The rows ``start`` to ``stop`` (exclusive) of the tensor ``name`` change by the rows of ΔW from ``first`` on."""
+
+    name: str
+    start: int
+    stop: int
+    first: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """A piece of ΔW and the piece of a tensor that it changes.
+
+    ``units`` are the relative heights of the pieces of the tensor ``name``, from top to bottom, and ``index`` is the
+    changed one. ``bias`` is the name of the tensor of the bias, or "" if the base model has none.
+    """
+
+    name: str
+    bias: str
+    units: tuple[int, ...]
+    index: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaseWeight:
-    """A weight of the base model, and the rows that a module changes: all rows, or one piece of a fused matrix.
+    """The tensors of the base model that a module changes. ``pieces`` are in the order of the rows of ΔW."""
 
-    ``pieces`` has the relative heights of the pieces, from top to bottom. ``piece`` is the index of the changed piece;
-    None means that all rows are changed.
-    """
+    pieces: tuple[Piece, ...]
 
-    name: str
-    piece: int | None = None
-    pieces: tuple[int, ...] = ()
+    @property
+    def name(self) -> str:
+        """The name of the first tensor."""
+        return self.pieces[0].name
+
+    def slices(
+        self, shapes: Mapping[str, tuple[int, ...]], parameter: str = "weight"
+    ) -> tuple[RowSlice, ...]:
+        """Return the changed rows of the weights, or with ``parameter`` "bias" those of the biases.
+
+        ``shapes`` are the shapes of the base model's tensors by name. Raises AdapterUnknown if the base model has no
+        bias there, or if a fused weight cannot be divided into its pieces.
+        """
+        found: list[RowSlice] = []
+        first = 0
+        for piece in self.pieces:
+            name = piece.name if parameter == "weight" else piece.bias
+            if not name:
+                raise AdapterUnknown(
+                    "the base model has no bias in a layer whose bias the adapter changes",
+                    piece.name,
+                    "check that the adapter is for this model",
+                )
+            start, stop = _rows(name, shapes[name], piece)
+            found.append(RowSlice(name=name, start=start, stop=stop, first=first))
+            first += stop - start
+        return tuple(found)
 
     def rows(self, shape: tuple[int, ...]) -> tuple[int, int]:
-        """Return the first changed row and the end (exclusive) for a weight of this shape."""
-        if self.piece is None:
-            return 0, shape[0]
-        unit = shape[0] // sum(self.pieces)
-        start = sum(self.pieces[: self.piece]) * unit
-        return start, start + self.pieces[self.piece] * unit
+        """Return the first changed row and the end (exclusive) of the first tensor, which has this shape."""
+        rows = [_rows(self.name, shape, piece) for piece in self.pieces if piece.name == self.name]
+        return min(start for start, _ in rows), max(stop for _, stop in rows)
+
+
+def _rows(name: str, shape: tuple[int, ...], piece: Piece) -> tuple[int, int]:
+    """Return the rows of a piece in its tensor. Raises AdapterUnknown."""
+    total = sum(piece.units)
+    if not shape or shape[0] % total:
+        raise AdapterUnknown(
+            f"{name} of shape {list(shape)} cannot be divided into pieces of {list(piece.units)} parts",
+            "base model",
+            "check that the base model is complete",
+        )
+    unit = shape[0] // total
+    start = sum(piece.units[: piece.index]) * unit
+    return start, start + piece.units[piece.index] * unit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stored:
+    """A weight of the base model and its place in the layer."""
+
+    name: str
+    bias: str
+    place: Place
 
 
 class BaseWeights:
     """The weights of a base model, which can be found by the keys of an adapter's modules.
 
-    ``names`` are the tensor names of the base model. ``aliases`` maps further names to tensor names.
+    ``names`` are the tensor names of the base model, or a mapping from these names to shapes. ``aliases`` maps further
+    names of layers to tensor names.
     """
 
-    def __init__(self, names: Iterable[str], aliases: Mapping[str, str] | None = None) -> None:
-        self._by_name: dict[str, str] = {}
-        for name in names:
-            if name.endswith(".weight"):
-                bare = _without_prefix(name, BASE_PREFIXES).removesuffix(".weight")
-                self._by_name.setdefault(_without_dots(bare), name)
-        for alias, name in (aliases or {}).items():
-            self._by_name.setdefault(_without_dots(alias), name)
+    def __init__(
+        self,
+        names: Iterable[str] | Mapping[str, tuple[int, ...]],
+        aliases: Mapping[str, str] | None = None,
+    ) -> None:
+        self._shapes = names if isinstance(names, Mapping) else dict.fromkeys(names, ())
+        self._aliases = {underscored(alias): name for alias, name in (aliases or {}).items()}
+        layers = {name: parsed for name in self._shapes if (parsed := _parameter(name))}
+        width = next(
+            (s[-1] for n, s in self._shapes.items() if s and n.endswith("token_embedding.weight")), 0
+        )
+        located = {name: components.of_model(layer, width) for name, (layer, _) in layers.items()}
+        self.components = frozenset(each.component for each in located.values())
+        self.family = families.of_model(
+            each.rest for each in located.values() if each.component == components.DIFFUSION
+        )
+        biases = {layers[name][0]: name for name in layers if layers[name][1] == "bias"}
+        self._stored: dict[tuple[str, str], list[_Stored]] = {}
+        self._by_name: dict[str, _Stored] = {}
+        for name, (layer, parameter) in layers.items():
+            if parameter == "weight":
+                at = located[name]
+                place = families.place(at.component, at.rest, self.family).within(self._shapes[name])
+                stored = _Stored(name=name, bias=biases.get(layer, ""), place=place)
+                self._stored.setdefault((at.component, place.layer), []).append(stored)
+                self._by_name[name] = stored
+
+    def component(self, key: str) -> str:
+        """Return the component of the model that the module ``key`` changes."""
+        component = components.of_adapter(key).component
+        if component == SOME_CLIP:
+            present = [clip for clip in (CLIP_1, CLIP_2) if clip in self.components]
+            return present[0] if len(present) == 1 else SOME_CLIP
+        return component
 
     def find(self, key: str) -> BaseWeight | None:
         """Return the weight that the module ``key`` changes, or None if the base model has no such weight."""
-        inner = _without_dots(_without_prefix(key, ADAPTER_PREFIXES))
-        for candidate in (inner, _ldm_name(inner)):
-            if candidate in self._by_name:
-                return BaseWeight(name=self._by_name[candidate])
-        for pattern, target, piece, pieces in _FLUX:
-            match = pattern.fullmatch(inner)
-            if match and (name := self._by_name.get(match.expand(target))):
-                return BaseWeight(name=name, piece=piece, pieces=pieces)
+        component, rest = self.component(key), components.of_adapter(key).rest
+        if rest in self._aliases:
+            return _whole(self._by_name[self._aliases[rest]])
+        # Layers that the family of the model lacks may have the names of another one.
+        for family in (self.family, *families.FAMILIES):
+            place = families.place(component, rest, family)
+            stored = self._stored.get((component, place.layer), [])
+            if stored:
+                return _matching(place.within(self._shapes[stored[0].name]), stored)
         return None
 
-
-def _without_prefix(name: str, prefixes: tuple[str, ...]) -> str:
-    """Return ``name`` without the first of ``prefixes`` that it begins with."""
-    return next((name[len(p) :] for p in prefixes if name.startswith(p)), name)
-
-
-def _without_dots(name: str) -> str:
-    return name.replace(".", "_")
+    def scaled(self, name: str) -> bool:
+        """Return whether the base model stores a factor for the weight ``name`` in another tensor."""
+        stem = name.removesuffix(".weight")
+        return any(stem + end in self._shapes for end in _SCALES)
 
 
-def _ldm_name(name: str) -> str:
-    """Return the name in LDM of a layer of diffusers, or ``name`` itself. SD 1, 2 and SDXL number blocks alike."""
-    # In diffusers 0.11 to 0.17 the adapters belong to the attention processors.
-    name = re.sub(r"_processor_to_([qkv])$", r"_to_\1", name)
-    name = re.sub(r"_processor_to_out$", "_to_out_0", name)
-    match = re.fullmatch(
-        r"(down|up)_blocks_(\d+)_(attentions|resnets|downsamplers|upsamplers)_(\d+)_(.+)", name
-    )
-    if match:
-        side, block, kind, index, rest = match.group(1, 2, 3, 4, 5)
-        number = 3 * int(block) + int(index)
-        if kind == "downsamplers":
-            return f"input_blocks_{3 * int(block) + 3}_0_op"
-        if kind == "upsamplers":
-            return f"output_blocks_{3 * int(block) + 2}_1_{rest}"
-        part = f"{int(kind == 'attentions')}_{_resnet(rest) if kind == 'resnets' else rest}"
-        return f"input_blocks_{number + 1}_{part}" if side == "down" else f"output_blocks_{number}_{part}"
-    match = re.fullmatch(r"mid_block_(attentions|resnets)_(\d+)_(.+)", name)
-    if match:
-        kind, index, rest = match.group(1, 2, 3)
-        return (
-            f"middle_block_1_{rest}"
-            if kind == "attentions"
-            else f"middle_block_{2 * int(index)}_{_resnet(rest)}"
-        )
-    # The names that diffusers 0.11 to 0.17 used for adapters of text encoders.
-    name = re.sub(r"_self_attn_to_([qkv])$", r"_self_attn_\1_proj", name)
-    name = re.sub(r"_self_attn_to_out$", "_self_attn_out_proj", name)
-    return _TIME.get(name, name)
+def _parameter(name: str) -> tuple[str, str] | None:
+    """Return the name of the layer and "weight" or "bias", or None for any other tensor."""
+    for end, (kept, parameter) in _PARAMETERS.items():
+        if name.endswith(end):
+            return name.removesuffix(end) + kept, parameter
+    return None
 
 
-_TIME = {"time_embedding_linear_1": "time_embed_0", "time_embedding_linear_2": "time_embed_2"}
+def _whole(stored: _Stored) -> BaseWeight:
+    """Return all rows of a stored weight."""
+    return BaseWeight(pieces=(Piece(name=stored.name, bias=stored.bias, units=(1,), index=0),))
 
 
-def _resnet(name: str) -> str:
-    """Return the name in LDM of a layer of a residual block, or ``name`` itself."""
-    return {
-        "conv1": "in_layers_2",
-        "conv2": "out_layers_3",
-        "time_emb_proj": "emb_layers_1",
-        "conv_shortcut": "skip_connection",
-    }.get(name, name)
+def _matching(place: Place, stored: list[_Stored]) -> BaseWeight | None:
+    """Return the rows of a place in the stored weights of its layer, or None if some of them are not stored."""
+    for each in stored:
+        if (each.place.units, each.place.take) == (place.units, place.take):
+            return _whole(each)
+    return _assembled(place, stored)
 
 
-def _flux() -> list[tuple[re.Pattern[str], str, int | None, tuple[int, ...]]]:
-    """Return the layers of Flux: pattern of the name in diffusers, name in the checkpoint, ``piece`` and ``pieces``.
+def _assembled(place: Place, stored: list[_Stored]) -> BaseWeight | None:
+    """Return the weight of a place whose rows are pieces of the stored weights, or None if some rows are not stored."""
+    units = next((u for u in (place.units, *(each.place.units for each in stored)) if u), ())
+    if any(each.place.units not in ((), units) for each in stored):
+        return None
+    owners: dict[int, Piece] = {}
+    for each in stored:
+        take = each.place.take or tuple(range(len(units)))
+        heights = tuple(units[unit] for unit in take)
+        for index, unit in enumerate(take):
+            owners[unit] = Piece(name=each.name, bias=each.bias, units=heights, index=index)
+    wanted = place.take or tuple(range(len(units)))
+    if not wanted or any(unit not in owners for unit in wanted):
+        return None
+    return BaseWeight(pieces=tuple(owners[unit] for unit in wanted))
 
-    A fused matrix of the checkpoint has several names in diffusers.
+
+def changed_rows(shape: tuple[int, ...], units: tuple[int, ...]) -> list[tuple[int, int]] | None:
+    """Return the rows of each of the pieces of ΔW of this shape, or None if they are no whole rows.
+
+    ``units`` are the relative heights of the pieces.
     """
-    double, single = r"transformer_blocks_(\d+)_", r"single_transformer_blocks_(\d+)_"
-    layers: list[tuple[str, str, int | None, tuple[int, ...]]] = []
-    for i, part in enumerate("qkv"):
-        layers.append((f"{double}attn_to_{part}", r"double_blocks_\1_img_attn_qkv", i, (1, 1, 1)))
-        layers.append((f"{double}attn_add_{part}_proj", r"double_blocks_\1_txt_attn_qkv", i, (1, 1, 1)))
-        layers.append((f"{single}attn_to_{part}", r"single_blocks_\1_linear1", i, (1, 1, 1, 4)))
-    # Text encoders need no entries: their checkpoints have separate matrices for q, k and v.
-    layers.append((f"{single}proj_mlp", r"single_blocks_\1_linear1", 3, (1, 1, 1, 4)))
-    for diffusers_name, name in (
-        ("attn_to_out_0", "img_attn_proj"),
-        ("attn_to_add_out", "txt_attn_proj"),
-        ("ff_net_0_proj", "img_mlp_0"),
-        ("ff_net_2", "img_mlp_2"),
-        ("ff_context_net_0_proj", "txt_mlp_0"),
-        ("ff_context_net_2", "txt_mlp_2"),
-        ("norm1_linear", "img_mod_lin"),
-        ("norm1_context_linear", "txt_mod_lin"),
-    ):
-        layers.append((double + diffusers_name, rf"double_blocks_\1_{name}", None, ()))
-    layers.append((f"{single}proj_out", r"single_blocks_\1_linear2", None, ()))
-    layers.append((f"{single}norm_linear", r"single_blocks_\1_modulation_lin", None, ()))
-    layers.append(("x_embedder", "img_in", None, ()))
-    layers.append(("context_embedder", "txt_in", None, ()))
-    layers.append(("proj_out", "final_layer_linear", None, ()))
-    return [(re.compile(pattern), target, piece, pieces) for pattern, target, piece, pieces in layers]
+    if not shape or shape[0] % sum(units):
+        return None
+    ends = list(accumulate(unit * (shape[0] // sum(units)) for unit in units))
+    return list(zip([0, *ends], ends, strict=False))
 
 
-_FLUX = _flux()
+def inner(shape: tuple[int, ...]) -> int:
+    """Return the number of elements in a row of a weight, which may have the axes of a kernel."""
+    return math.prod(shape[1:])

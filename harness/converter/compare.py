@@ -1,27 +1,35 @@
-"""Compare two adapter files: the relative error of ΔW for each module and for all modules together."""
+"""Compare two adapter files: the relative error of ΔW for each module and for all modules together.
+
+Modules are paired by the layer that they change, so the files may have different names. Every tensor counts: changes of
+biases, magnitudes of DoRA, replaced layers and tensors that are not understood.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from harness.converter import weight_change
-from harness.converter.modules import Layout, Module, layout
+from harness.converter import layer_state, pairing
+from harness.converter.contents import require_adapter
+from harness.converter.layer_state import LayerState
+from harness.converter.modules import Layout, Module, layout_of
+from harness.converter.pairing import Pair
 from harness.formats.read import read_tensors
-from harness.formats.tensor import File
-from sdcpp.errors import AdapterUnknown
+from harness.formats.tensor import File, Tensor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModuleDifference:
-    """The comparison of one module.
+    """The comparison of one layer, or of a tensor that is not understood.
 
-    ``norm`` is ‖A‖, the Frobenius norm of ΔW in file A, and ``error`` is ‖A - B‖. ``types`` are the tensor types in B.
+    ``norm`` is ‖A‖, the Frobenius norm of what file A changes, and ``error`` is ‖A - B‖. ``types`` are the tensor types
+    in B. ``key`` is the name of the module in A.
     """
 
     key: str
@@ -38,20 +46,24 @@ class ModuleDifference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdapterComparison:
-    """The comparison of two files: the modules of A, and the names of tensors that only one file has."""
+    """The comparison of two files: the layers that A changes, and the names of tensors that only one file has.
+
+    ``extra`` is the norm of what B changes in layers that A does not change.
+    """
 
     a: Path
     b: Path
     differences: Sequence[ModuleDifference]
     only_a: Sequence[str]
     only_b: Sequence[str]
+    extra: float = 0.0
 
     @property
     def relative(self) -> float:
-        """The relative error of all ΔW, taken as one vector. A module that B lacks counts with its norm in A."""
+        """The relative error of all changes, taken as one vector. A module that a file lacks counts as no change."""
         return ratio(
-            math.sqrt(sum(d.error**2 for d in self.differences)),
-            math.sqrt(sum(d.norm**2 for d in self.differences)),
+            math.hypot(self.extra, *(d.error for d in self.differences)),
+            math.hypot(*(d.norm for d in self.differences)),
         )
 
     def worst(self, count: int = 10) -> list[ModuleDifference]:
@@ -67,6 +79,7 @@ class AdapterComparison:
             "snr_db": finite(snr(self.relative)),
             "only_a": list(self.only_a),
             "only_b": list(self.only_b),
+            "norm_only_b": self.extra,
             "modules": [
                 {
                     "key": d.key,
@@ -106,49 +119,115 @@ def compare(a: Path, b: Path) -> AdapterComparison:
 
 def compare_files(a: File, b: File) -> AdapterComparison:
     """Return the comparison of two files that have been read. Raises AdapterUnknown."""
-    left, right = (layout(file.tensors.values()) for file in (a, b))
-    if not left.modules:
-        raise AdapterUnknown("no tensor of an adapter was found", a.path, "check that the file is an adapter")
-    differences = []
-    for key, module in left.modules.items():
-        change = weight_change.weight_change(module)
-        other = right.modules.get(key)
-        norm = weight_change.norm(change)
-        error = norm if other is None else _distance(module, other, change)
-        differences.append(
-            ModuleDifference(key=key, kind=module.kind, types=_types(other or module), norm=norm, error=error)
-        )
+    left, right = layout_of(a), layout_of(b)
+    require_adapter(a, left.modules)
+    require_adapter(b, right.modules)
+    pairs = pairing.pairs(left, right)
+    others = _others(left, right)
+    names = {tensor.name for tensor in left.other_tensors}
+    extra = [_difference(pair).error for pair in pairs if not pair.a]
+    extra += [other.error for other in others if other.key not in names]
+    across = {m.key for pair in pairs if pair.a and pair.b and not pair.same_key for m in (*pair.a, *pair.b)}
     return AdapterComparison(
         a=a.path,
         b=b.path,
-        differences=differences,
-        only_a=_only(left, right),
-        only_b=_only(right, left),
+        differences=[_difference(pair) for pair in pairs if pair.a] + [d for d in others if d.key in names],
+        only_a=_only(left, right, across),
+        only_b=_only(right, left, across),
+        extra=math.hypot(*extra),
     )
 
 
-def _only(one: Layout, other: Layout) -> list[str]:
-    """Return the names of the tensors of ``one`` for which ``other`` has no tensor."""
+def _difference(pair: Pair) -> ModuleDifference:
+    """Return the comparison of the modules of one layer."""
+    modules = pair.b or pair.a
+    states: list[tuple[LayerState | None, LayerState | None]]
+    if pair.same_key and _equal(pair.a[0], pair.b[0]):
+        same = layer_state.state(pair.a[0])
+        states = [(same, same)]
+    elif pair.same_key:
+        states = [(layer_state.state(pair.a[0]), layer_state.state(pair.b[0]))]
+    elif pair.a and pair.b:
+        states = pairing.states(pair)
+    else:
+        states = [(layer_state.state(m), None) for m in pair.a] + [
+            (None, layer_state.state(m)) for m in pair.b
+        ]
+    nothing = LayerState(changes={})
+    return ModuleDifference(
+        key=(pair.a or pair.b)[0].key,
+        kind=(pair.a or pair.b)[0].kind,
+        types="/".join(dict.fromkeys(kind for module in modules for kind in _types(module))),
+        norm=math.hypot(*(layer_state.norm(x) for x, _ in states if x is not None)),
+        error=math.hypot(
+            *(layer_state.distance(x or nothing, y or nothing) if x is not y else 0.0 for x, y in states)
+        ),
+    )
+
+
+def _others(left: Layout, right: Layout) -> list[ModuleDifference]:
+    """Return the comparison of the tensors that are not understood, by name and value."""
+    a, b = ({tensor.name: tensor for tensor in each.other_tensors} for each in (left, right))
+    differences = []
+    for name in {**a, **b}:
+        x, y = a.get(name), b.get(name)
+        one, other = _flat(x), _flat(y)
+        if x is not None and y is not None and one.shape != other.shape:
+            error = math.hypot(float(np.linalg.norm(one)), float(np.linalg.norm(other)))
+        else:
+            size = max(one.size, other.size)
+            error = float(np.linalg.norm(np.resize(one, size) - np.resize(other, size)))
+        differences.append(
+            ModuleDifference(
+                key=name,
+                kind="tensor",
+                types=y.kind if y is not None else x.kind if x is not None else "",
+                norm=float(np.linalg.norm(one)),
+                error=error,
+            )
+        )
+    return differences
+
+
+def _flat(tensor: Tensor | None) -> NDArray[np.float64]:
+    """Return the values of a tensor in one dimension, or nothing if there is none."""
+    return np.zeros(0) if tensor is None else tensor.values().astype(np.float64).reshape(-1)
+
+
+def _only(one: Layout, other: Layout, across: Set[str]) -> list[str]:
+    """Return the names of the tensors of ``one`` for which ``other`` has no tensor.
+
+    ``across`` are the keys of modules whose layer has another name in the other file. They are left out.
+    """
+    unknown = {tensor.name for tensor in other.other_tensors}
     return [
         tensor.name
         for key, module in one.modules.items()
+        if key not in across
         for part, tensor in module.parts.items()
-        if key not in other.modules or part not in other.modules[key].parts
-    ]
+        if key not in other.modules or not _has(other.modules[key], part)
+    ] + [tensor.name for tensor in one.other_tensors if tensor.name not in unknown]
 
 
-def _distance(module: Module, other: Module, change: weight_change.WeightChange) -> float:
-    """Return ‖A - B‖ of two modules; ``change`` is the ΔW of ``module``. Modules with equal bytes have distance 0."""
-    if module.parts.keys() == other.parts.keys() and all(
-        t.kind == other.parts[n].kind
-        and t.shape == other.parts[n].shape
-        and np.array_equal(t.raw(), other.parts[n].raw())
-        for n, t in module.parts.items()
-    ):
-        return 0.0
-    return weight_change.distance(change, weight_change.weight_change(other))
+def _has(module: Module, part: str) -> bool:
+    """Return whether a module has a part. Its alpha may be in the metadata."""
+    return part in module.parts or (part == "alpha" and module.declared is not None)
 
 
-def _types(module: Module) -> str:
-    """Return the types of the factors of a module, separated by slashes."""
-    return "/".join(t.kind for part, t in module.parts.items() if part not in ("alpha", "scale", "dora"))
+def _equal(module: Module, other: Module) -> bool:
+    """Return whether two modules have equal bytes and the same declared scale."""
+    return (
+        module.parts.keys() == other.parts.keys()
+        and module.declared == other.declared
+        and all(
+            t.kind == other.parts[n].kind
+            and t.shape == other.parts[n].shape
+            and np.array_equal(t.raw(), other.parts[n].raw())
+            for n, t in module.parts.items()
+        )
+    )
+
+
+def _types(module: Module) -> list[str]:
+    """Return the types of the factors of a module."""
+    return [t.kind for part, t in module.parts.items() if part not in ("alpha", "scale", "dora")]

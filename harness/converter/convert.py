@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.converter import input_checks
+from harness.converter.alpha_tensors import alpha_tensors
 from harness.converter.cast import cast
-from harness.converter.modules import layout
+from harness.converter.contents import require_adapter
+from harness.converter.modules import layout_of
 from harness.converter.plan import PLAIN, TensorPlan, plan
 from harness.converter.rebalance import Rebalancer
 from harness.formats.read import read_tensors
-from harness.formats.tensor import FLOATS, SIZES, Bytes, File, Metadata, MetadataValue, TensorRows
+from harness.formats.tensor import FLOATS, SIZES, Bytes, File, Metadata, MetadataValue, Tensor, TensorRows
 from harness.formats.write import DERIVED, Spec, container_of, write_container
 from harness.quantising.finite import finite
 from harness.quantising.package_quantiser import PackageQuantiser
@@ -29,19 +31,44 @@ Computed = Mapping[str, Callable[[], Bytes]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversion:
-    """A finished conversion: the plan of each tensor, and the sizes of both files in bytes."""
+    """A finished conversion: the plan of each tensor, and the sizes of both files in bytes.
+
+    ``skipped`` are the keys of modules that were left out of a merged model.
+    """
 
     source: Path
     target: Path
     plans: Sequence[TensorPlan]
     before: int
     after: int
+    skipped: Sequence[str] = ()
 
     @property
     def bits(self) -> float:
         """The average number of bits for each element of the source file, over all tensors."""
         size = sum(planned.tensor.size for planned in self.plans)
         return 8 * sum(planned.nbytes for planned in self.plans) / max(1, size)
+
+    def as_json(self) -> dict[str, object]:
+        """Return the conversion as values that JSON supports."""
+        return {
+            "source": self.source.name,
+            "target": self.target.name,
+            "bytes_before": self.before,
+            "bytes_after": self.after,
+            "bits": self.bits,
+            "tensors": [
+                {
+                    "name": planned.tensor.name,
+                    "shape": list(planned.shape),
+                    "type_before": planned.tensor.kind,
+                    "type": planned.kind,
+                    "why": planned.why,
+                }
+                for planned in self.plans
+            ],
+            "skipped": list(self.skipped),
+        }
 
 
 def convert(
@@ -61,6 +88,7 @@ def convert(
       Without them every tensor keeps its type and its bits. If the container has no quantised types, quantised tensors
       become F32 with exactly their values.
     - ``quantiser`` is needed only for quantised types.
+    - An alpha that only the metadata declare is written as a tensor too (see ``alpha_tensors``).
     - ``force`` converts files that ``check`` refuses, as far as possible.
     - ``rebalance`` stores other factors of the same ΔW where they lose less.
     - ``pad`` also pads their rank to whole blocks.
@@ -76,11 +104,14 @@ def convert(
     if not force:
         check(file)
     types = quantiser.types() if quantiser is not None and quantises else {}
-    plans = plan(list(file.tensors.values()), container, wanted, types, chosen)
+    plans = plan(_tensors(file), container, wanted, types, chosen)
+    adapter = layout_of(file)
     computed: Computed = {}
     if rebalance and quantiser is not None and quantises:
-        rebalancer = Rebalancer(layout(file.tensors.values()), plans, quantiser, wanted, pad=pad)
+        rebalancer = Rebalancer(adapter, plans, quantiser, wanted, pad=pad)
         plans, computed = rebalancer.plans, rebalancer.computed()
+    alphas = alpha_tensors(adapter, plans)
+    plans, computed = [*plans, *alphas.plans], {**computed, **alphas.computed}
     metadata = metadata_for(file, container, plans)
     write(
         target,
@@ -163,13 +194,17 @@ def converted(planned: TensorPlan, *, only_finite: bool = True) -> Iterator[Byte
         yield rows.raw() if planned.kind == tensor.kind else cast(rows.values(), planned.kind)
 
 
+def _tensors(file: File) -> list[Tensor]:
+    """Return the tensors of a file. Those of an adapter have the axes that a writer of GGUF dropped."""
+    modules = layout_of(file).modules.values()
+    whole = {tensor.name: tensor for module in modules for tensor in module.parts.values()}
+    return [whole.get(name, tensor) for name, tensor in file.tensors.items()]
+
+
 def check(file: File) -> None:
     """Raise AdapterUnknown if a file has no adapter, or if a module has a problem (see ``input_checks``)."""
-    modules = layout(file.tensors.values()).modules
-    if not modules:
-        raise AdapterUnknown(
-            "no tensor of an adapter was found", file.path, "check that the file is an adapter"
-        )
+    modules = layout_of(file).modules
+    require_adapter(file, modules)
     for module in modules.values():
         problem = input_checks.problem(module)
         if problem:

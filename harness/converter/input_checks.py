@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from harness.converter import weight_change
 from harness.converter.cast import is_float
 from harness.converter.modules import Module
 
@@ -31,6 +32,34 @@ def problem(module: Module) -> str:  # noqa: PLR0911 - one return for each probl
             value = float(tensor.values().reshape(-1)[0])
             if not math.isfinite(value) or not value:
                 return f"tensor {tensor.name} is {value:g}, at byte {tensor.offset}"
+    return declared_problem(module) or _unmultipliable(module)
+
+
+def declared_problem(module: Module) -> str:
+    """Return what is wrong with the scale that the metadata of a module declare, or "" if nothing is."""
+    declared = module.declared
+    if declared is None or "scale" in module.parts:
+        return ""
+    if declared.problem:
+        return "" if "alpha" in module.parts else f"{module.key}: {declared.problem}"
+    if "alpha" in module.parts and module.rank and declared.rank:
+        stored = float(module.parts["alpha"].values().reshape(-1)[0]) / module.rank
+        if weight_change.alpha_is_used(module) and not math.isclose(
+            stored, declared.value(module.rank), rel_tol=0.01
+        ):
+            return (
+                f"{module.key} has a scale of {stored:g} by its alpha, and of {declared.value(module.rank):g} "
+                f"by {declared.source}"
+            )
+    elif declared.rank and module.rank and declared.rank != module.rank:
+        return f"{module.key} has rank {module.rank}, {declared.source} declares {declared.rank}"
+    if not declared.value(module.rank or 1):
+        return f"{module.key} has alpha 0 by {declared.source}"
+    return ""
+
+
+def _unmultipliable(module: Module) -> str:
+    """Return the first two factors of a module that cannot be multiplied, or "" if all can."""
     for first, second, axes in _PAIRS.get(module.kind, ()):
         if first in module.parts and second in module.parts:
             a, b = module.parts[first], module.parts[second]

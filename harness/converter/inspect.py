@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from harness.converter import input_checks, weight_change
+from harness.converter import contents, input_checks, model_family, weight_change
 from harness.converter.base_weights import BaseWeights
-from harness.converter.modules import Layout, Module, layout, scheme
+from harness.converter.fitting import fit
+from harness.converter.modules import Layout, Module, layout_of, scheme
+from harness.converter.unsupported_kinds import UnsupportedKind, unsupported
 from harness.formats.read import read_tensors
 from harness.formats.tensor import File
 from harness.models import tiny_models
+from harness.text import listed, plural
 from sdcpp.errors import AdapterUnknown
 
 
@@ -25,6 +27,7 @@ class ModuleGroup:
     """A group of modules with the same properties. ``count`` is their number.
 
     ``where`` is "text encoder" or "diffusion model". ``types`` are the types of the factors, separated by slashes.
+    ``alpha_source`` is the part of the metadata that declares alpha, or "" if alpha is a tensor or missing.
     """
 
     count: int
@@ -35,6 +38,7 @@ class ModuleGroup:
     types: str
     convolution: bool
     dora: bool
+    alpha_source: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +46,8 @@ class AdapterSummary:
     """The summary of a file.
 
     ``bytes`` is the size of the file and ``bits`` the average number of bits for each element. ``complaints`` has one
-    line for each problem of the file. ``base`` is the base model that the file was checked against, or "".
+    line for each problem of the file, ``notes`` one for each thing that is worth knowing. ``base`` is the base model
+    that the file was checked against, or "". ``conclusion`` is the answer in one line.
     """
 
     path: Path
@@ -54,7 +59,9 @@ class AdapterSummary:
     groups: Sequence[ModuleGroup]
     metadata: Mapping[str, object]
     complaints: Sequence[str]
+    notes: Sequence[str] = ()
     base: str = ""
+    conclusion: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Return the summary as values that JSON supports."""
@@ -69,15 +76,31 @@ def inspect(path: Path, base: str | None = None) -> AdapterSummary:
     ``read_tensors``.
     """
     file = read_tensors(path)
-    adapter = layout(file.tensors.values())
-    complaints = [f"tensor {t.name} belongs to no adapter" for t in adapter.other_tensors]
-    for module in adapter.modules.values():
-        problem = input_checks.problem(module)
-        if problem:
-            complaints.append(problem)
-    complaints += _not_finite(file)
-    if base is not None:
-        complaints += _misfits(adapter, *_base(base))
+    adapter = layout_of(file)
+    complaints = contents.problems(file, adapter.modules)
+    conclusion = complaints[0] if complaints else ""
+    if not adapter.modules:
+        adapter = replace(adapter, other_tensors=())
+    adapter = _without(adapter, unsupported(file.tensors.values()))
+    complaints += [f"tensor {t.name} belongs to no adapter" for t in adapter.other_tensors]
+    problems = {key: input_checks.problem(module) for key, module in adapter.modules.items()}
+    complaints += [problem for problem in problems.values() if problem]
+    if adapter.modules:
+        complaints += _not_finite(file)
+    notes = _notes(adapter)
+    if base is not None and adapter.modules:
+        sound = {key: module for key, module in adapter.modules.items() if not problems[key]}
+        weights, shapes = _base(base)
+        other_family = model_family.mismatch(adapter, shapes)
+        fitted = fit(replace(adapter, modules=sound), weights, shapes)
+        complaints += fitted.problems
+        if other_family and fitted.problems:
+            conclusion = conclusion or other_family
+            complaints.insert(0, other_family)
+        if fitted.elsewhere:
+            keys = listed(fitted.elsewhere, 3)
+            count = plural(len(fitted.elsewhere), "module")
+            notes.append(f"{count} for parts of the model that the base lacks: {keys}")
     size = sum(t.nbytes for t in file.tensors.values())
     return AdapterSummary(
         path=path,
@@ -89,8 +112,35 @@ def inspect(path: Path, base: str | None = None) -> AdapterSummary:
         groups=_groups(adapter),
         metadata={key: entry.value for key, entry in file.metadata.items()},
         complaints=complaints,
+        notes=notes,
         base=base or "",
+        conclusion=conclusion or _conclusion(adapter, complaints, base),
     )
+
+
+def _without(adapter: Layout, kinds: Sequence[UnsupportedKind]) -> Layout:
+    """Return an adapter without the modules and tensors of kinds that are not supported."""
+    keys = {key for kind in kinds for key in kind.keys}
+    names = {name for kind in kinds for name in kind.tensors}
+    modules = {key: module for key, module in adapter.modules.items() if key not in keys}
+    others = tuple(tensor for tensor in adapter.other_tensors if tensor.name not in names)
+    return Layout(modules=modules, other_tensors=others)
+
+
+def _conclusion(adapter: Layout, complaints: Sequence[str], base: str | None) -> str:
+    """Return what an adapter is, whether it has problems, and whether it fits a base model, in a few words."""
+    kinds = Counter(_KINDS.get(module.kind, "adapter") for module in adapter.modules.values())
+    dora = any(module.dora for module in adapter.modules.values())
+    kind = "DoRA" if dora else kinds.most_common(1)[0][0]
+    families = model_family.of_adapter(adapter)
+    what = f"a {kind} for {' or '.join(families)}" if families else f"a {kind}"
+    if complaints:
+        return f"{what}: {plural(len(complaints), 'problem')}"
+    return f"{what}: no problems found" + (f"; it fits {base}" if base else "")
+
+
+#: The names of the kinds of modules in a conclusion. Other kinds are called adapters.
+_KINDS = {"lora": "LoRA", "tucker": "LoRA", "loha": "LoHa", "lokr": "LoKr"}
 
 
 def require_fit(path: Path, base: str) -> None:
@@ -115,6 +165,7 @@ def _groups(adapter: Layout) -> list[ModuleGroup]:
             ),
             convolution=module.convolution,
             dora=module.dora,
+            alpha_source=_alpha_source(module),
         )
         for module in adapter.modules.values()
     )
@@ -130,7 +181,33 @@ def _where(key: str) -> str:
 def _alpha(module: Module) -> float | None:
     """Return the alpha of a module, or None if it has none or a malformed one."""
     tensor = module.parts.get("alpha")
-    return float(tensor.values().reshape(-1)[0]) if tensor is not None and tensor.size == 1 else None
+    if tensor is None:
+        return module.declared.alpha if _alpha_source(module) and module.declared else None
+    return float(tensor.values().reshape(-1)[0]) if tensor.size == 1 else None
+
+
+def _alpha_source(module: Module) -> str:
+    """Return the part of the metadata that declares the alpha of a module, or "" if it does not or is not used."""
+    declared = module.declared
+    unused = declared is None or bool(declared.problem) or bool({"alpha", "scale"} & set(module.parts))
+    return "" if unused or declared is None else declared.source + (", rslora" if declared.rslora else "")
+
+
+def _notes(adapter: Layout) -> list[str]:
+    """Return a line for each thing that is worth knowing about the modules and is no problem."""
+    notes = []
+    unused = [
+        k for k, m in adapter.modules.items() if "alpha" in m.parts and not weight_change.alpha_is_used(m)
+    ]
+    if unused:
+        notes.append(
+            f"alpha of {plural(len(unused), 'module')} has no effect, because no factor is a product: "
+            f"{listed(unused, 3)}"
+        )
+    replaced = [key for key, module in adapter.modules.items() if module.kind == "replaced"]
+    if replaced:
+        notes.append(f"{plural(len(replaced), 'layer')} replaced, not changed: {listed(replaced, 3)}")
+    return notes
 
 
 def _not_finite(file: File) -> list[str]:
@@ -156,30 +233,3 @@ def _base(base: str) -> tuple[BaseWeights, Mapping[str, tuple[int, ...]]]:
     file = read_tensors(Path(base))
     shapes = {name: tensor.shape for name, tensor in file.tensors.items()}
     return BaseWeights(shapes), shapes
-
-
-def _misfits(adapter: Layout, weights: BaseWeights, shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
-    """Return a line for each module that does not fit a weight of the base model."""
-    complaints = []
-    for key, module in adapter.modules.items():
-        if module.kind == "incomplete":
-            continue
-        weight = weights.find(key)
-        if weight is None:
-            complaints.append(f"the base model has no weight for {key}")
-            continue
-        try:
-            change = weight_change.weight_change(module)
-        except AdapterUnknown as error:
-            if not input_checks.problem(module):
-                complaints.append(f"{key}: {error.what}")
-            continue
-        first, end = weight.rows(shapes[weight.name])
-        wanted = (end - first, *shapes[weight.name][1:])
-        if module.kind == "bias":
-            wanted = wanted[:1]
-        if math.prod(change.shape) != math.prod(wanted) or change.shape[0] != wanted[0]:
-            complaints.append(
-                f"{key} changes {list(change.shape)}, the base model has {list(wanted)} at {weight.name}"
-            )
-    return complaints

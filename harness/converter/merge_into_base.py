@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,18 +10,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.converter import weight_change
-from harness.converter.base_weights import BaseWeight, BaseWeights
+from harness.converter import layer_change, weight_change
+from harness.converter.base_weights import BaseWeights
 from harness.converter.cast import cast
 from harness.converter.convert import Conversion, check, check_finite, metadata_for, write
-from harness.converter.modules import Module, layout
+from harness.converter.fitting import LayerChange, fit
+from harness.converter.modules import layout_of
 from harness.converter.plan import PLAIN, TensorPlan, plan
 from harness.formats.read import read_tensors
-from harness.formats.tensor import FLOATS, Bytes, Tensor, TensorRows, decoded
+from harness.formats.tensor import FLOATS, Bytes, File, Tensor, TensorRows, decoded
 from harness.formats.write import container_of
 from harness.quantising.finite import finite
 from harness.quantising.quantiser import Quantiser
 from harness.quantising.type_info import TypeInfo
+from harness.text import listed
 from sdcpp.errors import AdapterUnknown, FileInvalid, TypeUnavailable
 
 F64 = NDArray[np.float64]
@@ -37,12 +38,19 @@ class WeightedAdapter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Change:
-    """The change that a module makes to a tensor of the base model."""
+class _Weighted:
+    """A change and its multiplier."""
 
-    module: Module
-    weight: BaseWeight
+    change: LayerChange
     multiplier: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Merging:
+    """The changes of each tensor by name, and the modules for components that the base model's file does not have."""
+
+    changes: dict[str, list[_Weighted]]
+    skipped: list[str]
 
 
 def parse_adapter_argument(text: str) -> WeightedAdapter:
@@ -67,12 +75,17 @@ def merge(
 
     ``wanted`` are the types in order of preference (see ``plan``). Without them every tensor keeps its type.
 
-    Raises AdapterUnknown if a module does not fit the base model or is a DoRA, TypeUnavailable if a changed weight has
-    a type that ``quantiser`` cannot make, and the errors of ``convert``.
+    Modules for a component that ``base`` does not have, such as a text encoder, are left out and named in the result.
+    A module that replaces a weight does so with every multiplier but 0, as in src/flux/model.py and in ComfyUI.
+
+    Raises AdapterUnknown if a tensor is not understood, if a module does not fit the base model, if two modules of a
+    file change the same rows, or if no module is for ``base``. Raises TypeUnavailable if a changed weight has a type
+    that ``quantiser`` cannot make, and the errors of ``convert``.
     """
     container = container_of(target)
     file = read_tensors(base)
-    changes = _changes(file.tensors, adapters)
+    merging = _merging(file, adapters)
+    changes = merging.changes
     # A changed weight that keeps its quantised type must be quantised again.
     quantises = any(name not in PLAIN for name in (*wanted, *(file.tensors[name].kind for name in changes)))
     types: Mapping[str, TypeInfo] = quantiser.types() if quantiser is not None and quantises else {}
@@ -82,13 +95,18 @@ def merge(
         name = planned.tensor.name
         if name in changes:
             plans[index] = _requantised(planned, types)
-            computed[name] = partial(_merged, plans[index], changes[name], quantiser)
+            computed[name] = partial(_merged, plans[index], changes[name], file.tensors, quantiser)
     inputs = [base, *(adapter.path for adapter in adapters)]
     metadata = metadata_for(file, container, plans)
     metadata.pop("adapter.type", None)
     write(target, container, plans, metadata, quantiser, inputs=inputs, only_finite=False, computed=computed)
     return Conversion(
-        source=base, target=target, plans=plans, before=base.stat().st_size, after=target.stat().st_size
+        source=base,
+        target=target,
+        plans=plans,
+        before=base.stat().st_size,
+        after=target.stat().st_size,
+        skipped=merging.skipped,
     )
 
 
@@ -106,69 +124,75 @@ def _requantised(planned: TensorPlan, types: Mapping[str, TypeInfo]) -> TensorPl
     return TensorPlan(tensor=planned.tensor, kind=planned.kind, why="type kept, quantised again", info=info)
 
 
-def _changes(tensors: Mapping[str, Tensor], adapters: Sequence[WeightedAdapter]) -> dict[str, list[_Change]]:
-    """Return the changes that all adapters make to the base model's ``tensors``, by name. Raises AdapterUnknown."""
-    weights = BaseWeights(tensors)
-    changes: dict[str, list[_Change]] = {}
+def _merging(base: File, adapters: Sequence[WeightedAdapter]) -> _Merging:
+    """Return the changes that all adapters make to the base model. Raises AdapterUnknown."""
+    shapes = {name: tensor.shape for name, tensor in base.tensors.items()}
+    weights = BaseWeights(shapes)
+    merging = _Merging(changes={}, skipped=[])
     for each in adapters:
         adapter = read_tensors(each.path)
         check(adapter)
-        for module in layout(adapter.tensors.values()).modules.values():
-            weight = weights.find(module.key)
-            if weight is None:
-                raise AdapterUnknown(
-                    f"the base model has no weight for {module.key}",
-                    each.path,
-                    "check that the adapter is for this model",
-                )
-            if module.dora:
-                raise AdapterUnknown(
-                    f"{module.key} is a DoRA, which this command cannot merge",
-                    each.path,
-                    "let the library apply it",
-                )
-            if module.kind != "bias":
-                _add(changes, tensors, _Change(module=module, weight=weight, multiplier=each.multiplier))
-            if "diff_b" in module.parts:
-                part = Module(key=module.key, parts={"diff_b": module.parts["diff_b"]}, kind="bias")
-                bias = BaseWeight(name=weight.name.removesuffix(".weight") + ".bias")
-                _add(changes, tensors, _Change(module=part, weight=bias, multiplier=each.multiplier))
-    return changes
+        found = layout_of(adapter)
+        if found.other_tensors:
+            names = [tensor.name for tensor in found.other_tensors]
+            raise AdapterUnknown(
+                f"it has tensors that this command does not understand: {listed(names, 10)}",
+                each.path,
+                "let a program apply it that knows them",
+            )
+        fitted = fit(found, weights, shapes)
+        if fitted.problems:
+            raise AdapterUnknown(
+                listed(fitted.problems, 3), each.path, "check that the adapter is for this model"
+            )
+        merging.skipped.extend(fitted.elsewhere)
+        for change in fitted.changes:
+            weighted = _Weighted(change=change, multiplier=each.multiplier)
+            for name in dict.fromkeys(rows.name for rows in change.slices):
+                merging.changes.setdefault(name, []).append(weighted)
+    return merging
 
 
-def _add(changes: dict[str, list[_Change]], tensors: Mapping[str, Tensor], change: _Change) -> None:
-    """Add a change to ``changes``. Raises AdapterUnknown if it does not fit its tensor."""
-    name = change.weight.name
-    if name not in tensors:
-        raise AdapterUnknown(
-            f"the base model has no {name}", change.module.key, "check that the adapter is for this model"
-        )
-    shape, value = tensors[name].shape, weight_change.weight_change(change.module)
-    first, end = change.weight.rows(shape)
-    wanted = [end - first, *shape[1:]]
-    if value.shape[0] != wanted[0] or math.prod(value.shape) != math.prod(wanted):
-        raise AdapterUnknown(
-            f"{change.module.key} changes {list(value.shape)}, the base model has {wanted} at {name}",
-            next(iter(change.module.parts.values())).path,
-            "check that the adapter is for this model",
-        )
-    changes.setdefault(name, []).append(change)
-
-
-def _sum(tensor: Tensor, changes: Sequence[_Change]) -> F64:
+def _sum(tensor: Tensor, changes: Sequence[_Weighted], tensors: Mapping[str, Tensor]) -> F64:
     """Return W + Σ multiplier * ΔW as a matrix [out, inner], where inner is the product of the other axes."""
-    total = tensor.values().astype(np.float64).reshape(tensor.shape[0], -1)
-    for change in changes:
-        first, end = change.weight.rows(tensor.shape)
-        total[first:end] += change.multiplier * weight_change.rows(
-            weight_change.weight_change(change.module), 0, end - first
-        )
+    total = _matrix(tensor)
+    for each in sorted(changes, key=lambda weighted: weighted.change.replaces is None):
+        change = each.change
+        for rows in change.slices:
+            if rows.name != tensor.name:
+                continue
+            first, last = rows.first, rows.first + rows.stop - rows.start
+            if change.replaces is None:
+                total[rows.start : rows.stop] += each.multiplier * _delta(change, first, last, tensors)
+            elif each.multiplier:
+                total[rows.start : rows.stop] = change.replaces[first:last]
     return total
 
 
-def _merged(planned: TensorPlan, changes: Sequence[_Change], quantiser: Quantiser | None) -> Bytes:
+def _delta(change: LayerChange, first: int, last: int, tensors: Mapping[str, Tensor]) -> F64:
+    """Return the rows ``first`` to ``last`` (exclusive) of what a change adds with multiplier 1."""
+    value = layer_change.changes(change.module)[change.parameter]
+    if change.parameter != "weight" or not change.module.dora:
+        return weight_change.rows(value, first, last)
+    weight = np.concatenate([_matrix(tensors[rows.name])[rows.start : rows.stop] for rows in change.slices])
+    shape = tensors[change.slices[0].name].shape
+    delta = weight_change.rows(value, 0, len(weight))
+    return layer_change.decomposed(change.module, weight, delta, shape[1])[first:last]
+
+
+def _matrix(tensor: Tensor) -> F64:
+    """Return the values of a weight as a new matrix [out, inner] in float64."""
+    return tensor.values().astype(np.float64).reshape(tensor.shape[0], -1)
+
+
+def _merged(
+    planned: TensorPlan,
+    changes: Sequence[_Weighted],
+    tensors: Mapping[str, Tensor],
+    quantiser: Quantiser | None,
+) -> Bytes:
     """Return the bytes of a changed tensor. Raises FileInvalid if a value does not fit the type."""
-    total = _sum(planned.tensor, changes)
+    total = _sum(planned.tensor, changes, tensors)
     if planned.info is None:
         stored = cast(total, planned.kind)
         if finite(total) and not finite(decoded(stored, planned.kind)):

@@ -7,9 +7,13 @@ The names follow kohya-ss/sd-scripts (networks/lora.py), huggingface/peft and di
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from harness.formats.tensor import Tensor
+from harness.converter.declared_scale import DeclaredScale, DeclaredScales
+from harness.converter.dropped_axes import restored
+from harness.formats.tensor import File, Tensor
+from harness.layers import components, families
+from harness.layers.components import DIFFUSION
 
 #: The suffixes of tensor names, and the part of the module that such a tensor is. The first matching suffix is used.
 KEY_SUFFIXES = {
@@ -38,6 +42,15 @@ KEY_SUFFIXES = {
     ".lora_magnitude_vector": "dora",
     ".diff_b": "diff_b",
     ".diff": "diff",
+    ".w_norm": "diff",
+    ".b_norm": "diff_b",
+    ".set_weight": "new_weight",
+    ".lora_linear_layer.up.bias": "up_bias",
+    ".lora_B.default.bias": "up_bias",
+    "_lora.up.bias": "up_bias",
+    ".lora.up.bias": "up_bias",
+    ".lora_up.bias": "up_bias",
+    ".lora_B.bias": "up_bias",
     **{
         f".{name}": name
         for name in (
@@ -68,16 +81,18 @@ _SCHEMES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Module:
-    """The tensors that change one weight, by part ("up", "down", "alpha" and so on).
+    """The tensors that change one layer, by part ("up", "down", "alpha" and so on).
 
-    ``key`` is the common prefix of their names. ``kind`` is "lora", "tucker", "loha", "lokr", "full" or "bias". It is
-    "incomplete" if a part is missing; ``missing`` is then the name of that part.
+    ``key`` is the common prefix of their names. ``kind`` is "lora", "tucker", "loha", "lokr", "full", "bias", or
+    "replaced" for a layer whose weight or bias is stored anew. It is "incomplete" if a part is missing; ``missing`` is
+    then the name of that part. ``declared`` is the scale that the metadata declare, if they do.
     """
 
     key: str
     parts: Mapping[str, Tensor]
     kind: str
     missing: str = ""
+    declared: DeclaredScale | None = None
 
     @property
     def rank(self) -> int | None:
@@ -91,6 +106,14 @@ class Module:
     def dora(self) -> bool:
         """Whether the module is a DoRA, which has magnitudes (https://arxiv.org/abs/2402.09353)."""
         return "dora" in self.parts
+
+    @property
+    def dora_per_output(self) -> bool:
+        """Whether there is a magnitude for each output: always under PEFT's name, otherwise by the shape."""
+        magnitude = self.parts["dora"]
+        shape = magnitude.shape
+        per_input = len(shape) > 1 and shape[0] == 1 and shape[1] > 1
+        return "lora_magnitude_vector" in magnitude.name or not per_input
 
     @property
     def convolution(self) -> bool:
@@ -115,7 +138,7 @@ def split(name: str) -> tuple[str, str] | None:
 
 
 def layout(tensors: Iterable[Tensor]) -> Layout:
-    """Return the modules of a file's tensors."""
+    """Return the modules of a file's tensors, without the scales that metadata declare (see ``layout_of``)."""
     groups: dict[str, dict[str, Tensor]] = {}
     others = []
     for tensor in tensors:
@@ -125,8 +148,50 @@ def layout(tensors: Iterable[Tensor]) -> Layout:
         else:
             key, part = key_and_part
             groups.setdefault(key, {})[part] = tensor
-    modules = {key: _module(key, parts) for key, parts in groups.items()}
-    return Layout(modules=modules, other_tensors=tuple(others))
+    for key in [key for key, parts in groups.items() if set(parts) == {"scale"}]:
+        # A norm of Flux has a weight of this name, and no program stores the scale of a module alone.
+        others.append(groups.pop(key)["scale"])
+    unknown = []
+    for tensor in others:
+        replaced = _replaced(tensor.name) if groups else None
+        if replaced is None or replaced[1] in groups.get(replaced[0], {}):
+            unknown.append(tensor)
+        else:
+            groups.setdefault(replaced[0], {})[replaced[1]] = tensor
+    modules = {key: _module(key, restored(parts)) for key, parts in groups.items()}
+    return Layout(modules=modules, other_tensors=tuple(unknown))
+
+
+def layout_of(file: File) -> Layout:
+    """Return the modules of a file, with the scales that its metadata or the configuration beside it declare."""
+    found = layout(file.tensors.values())
+    scales = DeclaredScales(file)
+    modules = {}
+    for key, module in found.modules.items():
+        names = tuple(tensor.name for tensor in module.parts.values())
+        kernel = any(max(t.shape[2:], default=1) > 1 for t in module.parts.values())
+        declared = scales.of(key, names, kernel=kernel) if module.kind in _SCALED else None
+        modules[key] = replace(module, declared=declared)
+    return replace(found, modules=modules)
+
+
+#: The kinds whose change is multiplied by alpha / rank.
+_SCALED = frozenset({"lora", "tucker", "loha", "lokr"})
+
+
+def _replaced(name: str) -> tuple[str, str] | None:
+    """Return the key and the part of a tensor that replaces one of a known layer, or None for any other tensor.
+
+    Flux's control LoRAs replace norms, and PEFT stores the layers of ``modules_to_save`` like this.
+    """
+    for end, part in ((".weight", "new_weight"), (".scale", "new_weight"), (".bias", "new_bias")):
+        if name.endswith(end):
+            key = name.removesuffix(end)
+            found = components.of_adapter(key)
+            known = families.CLIP.place(found.rest) if found.component != DIFFUSION else None
+            if known or any(family.place(found.rest) for family in families.FAMILIES):
+                return key, part
+    return None
 
 
 def _module(key: str, parts: dict[str, Tensor]) -> Module:
@@ -144,6 +209,8 @@ def _module(key: str, parts: dict[str, Tensor]) -> Module:
         kind, needed = "full", []
     elif "diff_b" in names:
         kind, needed = "bias", []
+    elif names <= {"new_weight", "new_bias"}:
+        kind, needed = "replaced", []
     else:
         kind, needed = "incomplete", [{"up"}, {"down"}]
     missing = next((sorted(options)[0] for options in needed if not options & names), "")

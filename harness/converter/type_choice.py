@@ -18,11 +18,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.converter import weight_change
+from harness.converter import layer_state
 from harness.converter.cast import cast, overflows
 from harness.converter.compare import compare
 from harness.converter.convert import Conversion, convert
-from harness.converter.modules import Module, layout
+from harness.converter.layer_state import LayerState
+from harness.converter.modules import Module, layout_of
 from harness.converter.plan import PLAIN, require_types
 from harness.formats.read import read_tensors
 from harness.formats.tensor import Tensor, decoded
@@ -121,19 +122,19 @@ def error_options(
     names = names or [name for name in USUAL if name in types]
     options: dict[str, list[Option]] = {}
     norm = 0.0
-    for module in layout(read_tensors(source).tensors.values()).modules.values():
-        change = weight_change.weight_change(module)
-        norm += weight_change.norm(change) ** 2
+    for module in layout_of(read_tensors(source)).modules.values():
+        state = layer_state.state(module)
+        norm += layer_state.norm(state) ** 2
         for part, tensor in module.parts.items():
             if len(tensor.shape) > 1 and tensor.size > 1 and part != "dora":
-                options[tensor.name] = _options(module, part, change, quantiser, names)
+                options[tensor.name] = _options(module, part, state, quantiser, names)
     return options, math.sqrt(norm)
 
 
 def _options(
-    module: Module, part: str, change: weight_change.WeightChange, quantiser: Quantiser, names: Sequence[str]
+    module: Module, part: str, state: LayerState, quantiser: Quantiser, names: Sequence[str]
 ) -> list[Option]:
-    """Return the options of the tensor ``part`` of a module whose ΔW is ``change``."""
+    """Return the options of the tensor ``part`` of a module with the values ``state``."""
     tensor = module.parts[part]
     values = tensor.values()
     options = []
@@ -157,7 +158,7 @@ def _options(
             Option(
                 kind=name,
                 bytes=size,
-                error=weight_change.distance(change, weight_change.weight_change(other)) ** 2,
+                error=layer_state.distance(state, layer_state.state(other)) ** 2,
             )
         )
     return pareto_front(options)

@@ -71,14 +71,24 @@ WeightChange = LowRank | Kronecker | Product | Dense
 def scale(module: Module) -> float:
     """Return the number by which the product of the factors is multiplied.
 
-    It is ``scale`` if that is stored, otherwise alpha / rank. Without alpha or without a rank it is 1. Raises
-    AdapterUnknown if the scalar has several values.
+    It is ``scale`` if that is stored, otherwise alpha / rank. If no tensor has alpha, the scale is the one that the
+    metadata declare. Without alpha or without a rank it is 1. Raises AdapterUnknown if the scalar has several values.
     """
     if "scale" in module.parts:
         return _scalar(module, "scale")
-    if "alpha" not in module.parts or module.rank is None:
-        return 1.0
-    return _scalar(module, "alpha") / module.rank
+    if "alpha" not in module.parts:
+        return module.declared.value(module.rank or 1) if module.declared else 1.0
+    return 1.0 if module.rank is None else _scalar(module, "alpha") / module.rank
+
+
+def alpha_is_used(module: Module) -> bool:
+    """Return whether alpha counts: not for stored differences, and in LyCORIS not if both matrices of LoKr are whole.
+
+    Source: lycoris/modules/lokr.py. PEFT multiplies every LoKr by the scale.
+    """
+    if module.kind == "lokr" and not {"lokr_w1_b", "lokr_w2_b"} & set(module.parts):
+        return "alpha" not in module.parts and module.declared is not None and module.declared.always
+    return module.kind in ("lora", "tucker", "loha", "lokr")
 
 
 def _scalar(module: Module, part: str) -> float:
@@ -89,7 +99,7 @@ def _scalar(module: Module, part: str) -> float:
 
 
 def weight_change(module: Module) -> WeightChange:
-    """Return the ΔW of a module, including the scale, in the form of its kind.
+    """Return the ΔW of a module, including the scale, in the form of its kind. A module of a bias has that of the bias.
 
     The magnitudes of a DoRA are ignored, because they need the weight of the base model. Raises AdapterUnknown if parts
     are missing or do not fit together.
@@ -101,9 +111,12 @@ def weight_change(module: Module) -> WeightChange:
         "lokr": _lokr,
         "full": _full,
         "bias": _full,
+        "replaced": _full,
     }
     if module.kind not in builders:
         raise AdapterUnknown(f"adapter lacks {module.missing}", module.key, "check that the file is complete")
+    if module.declared is not None and module.declared.problem and "alpha" not in module.parts:
+        raise AdapterUnknown(module.declared.problem, module.key, "store alpha as a tensor")
     try:
         return builders[module.kind](module)
     except (ValueError, IndexError) as error:
@@ -111,17 +124,17 @@ def weight_change(module: Module) -> WeightChange:
         raise AdapterUnknown(f"tensors do not fit together ({shapes})", module.key, str(error)) from error
 
 
-def _values(module: Module, part: str) -> F64:
+def values(module: Module, part: str) -> F64:
     """Return the values of a part in float64."""
     return module.parts[part].values().astype(np.float64)
 
 
 def _lora(module: Module) -> LowRank:
-    up, down = _values(module, "up"), _values(module, "down")
+    up, down = values(module, "up"), values(module, "down")
     left = up.reshape(up.shape[0], -1)
     if "mid" in module.parts:
         # The Tucker decomposition of lycoris: einsum("m n k l, i m, n j -> i j k l", mid, up, down).
-        mid, flat = _values(module, "mid"), down.reshape(down.shape[0], -1)
+        mid, flat = values(module, "mid"), down.reshape(down.shape[0], -1)
         right = np.einsum("mnk,nj->mjk", mid.reshape(*mid.shape[:2], -1), flat, optimize=True)
         shape: tuple[int, ...] = (left.shape[0], flat.shape[1], *mid.shape[2:])
         right = right.reshape(right.shape[0], -1)
@@ -136,12 +149,12 @@ def _lora(module: Module) -> LowRank:
 def _loha(module: Module) -> Product:
     pairs = []
     for i in (1, 2):
-        a, b = _values(module, f"hada_w{i}_a"), _values(module, f"hada_w{i}_b")
+        a, b = values(module, f"hada_w{i}_a"), values(module, f"hada_w{i}_b")
         kernel: tuple[int, ...] = ()
         if f"hada_t{i}" in module.parts:
             # The Tucker decomposition of lycoris: einsum("i j k l, j r, i p -> p r k l", t, b, a), where a is [rank,
             # out].
-            core = _values(module, f"hada_t{i}")
+            core = values(module, f"hada_t{i}")
             kernel = core.shape[2:]
             right = np.einsum("ijk,jr->irk", core.reshape(*core.shape[:2], -1), b, optimize=True)
             a, right = a.T, right.reshape(right.shape[0], -1)
@@ -160,20 +173,20 @@ def _loha(module: Module) -> Product:
 def _lokr(module: Module) -> Kronecker:
     first = _lokr_factor(module, 1)
     second = _lokr_factor(module, 2)
-    # Alpha counts only if a factor is itself a product (lycoris/modules/lokr.py).
-    factored = "lokr_w1_b" in module.parts or "lokr_w2_b" in module.parts
     shape = (first.shape[0] * second.shape[0], first.shape[1] * second.shape[1], *second.shape[2:])
-    return Kronecker(first=(scale(module) if factored else 1.0) * first, second=second, shape=shape)
+    return Kronecker(
+        first=(scale(module) if alpha_is_used(module) else 1.0) * first, second=second, shape=shape
+    )
 
 
 def _lokr_factor(module: Module, number: int) -> F64:
     """Return the first or the second matrix of a LoKr, multiplied out if it is stored as a product."""
     full, a, b = (f"lokr_w{number}{part}" for part in ("", "_a", "_b"))
     if full in module.parts:
-        return _values(module, full)
-    left, right = _values(module, a), _values(module, b)
+        return values(module, full)
+    left, right = values(module, a), values(module, b)
     if number == 2 and "lokr_t2" in module.parts:
-        core = _values(module, "lokr_t2")
+        core = values(module, "lokr_t2")
         kernel: F64 = np.einsum("ijkl,ip,jr->prkl", core, left, right, optimize=True)
         return kernel
     product: F64 = left.reshape(left.shape[0], -1) @ right.reshape(right.shape[0], -1)
@@ -181,7 +194,8 @@ def _lokr_factor(module: Module, number: int) -> F64:
 
 
 def _full(module: Module) -> Dense:
-    value = _values(module, "diff" if "diff" in module.parts else "diff_b")
+    part = next(p for p in ("diff", "diff_b", "new_weight", "new_bias") if p in module.parts)
+    value = values(module, part)
     return Dense(value=value, shape=value.shape)
 
 

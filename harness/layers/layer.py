@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 
@@ -50,12 +50,14 @@ Layers = Mapping[str, tuple[Name, ...]]
 class Family:
     """A family of models with the same names of layers.
 
-    ``marks`` are layers in the published checkpoint or in diffusers that only this family has.
+    ``marks`` are layers in the published checkpoint or in diffusers that only this family has. ``rest`` is the pattern
+    of what ``{rest}`` stands for in ``layers``, with underscores in place of dots.
     """
 
     name: str
     layers: Layers
     marks: tuple[str, ...] = ()
+    rest: str = ".+"
 
     def place(self, name: str) -> Place | None:
         """Return the rows that a name without the prefix of its component stands for, or None if it is unknown."""
@@ -71,15 +73,6 @@ class Family:
                 )
         return None
 
-    def names(self, layer: str) -> tuple[Name, ...]:
-        """Return the other names of a layer, dotted, without placeholders. ``layer`` is its dotted published name."""
-        found: list[Name] = []
-        for text, names in self.layers.items():
-            match = _pattern(text).fullmatch(layer)
-            if match is not None:
-                found += [replace(n, text=n.text.format(**match.groupdict())) for n in names]
-        return tuple(found)
-
     def has_mark(self, names: Iterable[str]) -> bool:
         """Return whether one of the names, without prefixes, is a layer that only this family has."""
         return any(pattern.fullmatch(name) for name in names for pattern in self._marks)
@@ -88,20 +81,20 @@ class Family:
     def _patterns(self) -> list[tuple[re.Pattern[str], str, Name]]:
         """The pattern of each name, the layer with placeholders, and the name."""
         return [
-            (_pattern(underscored(name.text)), underscored(layer), name)
+            (_pattern(name.text, self.rest), underscored(layer), name)
             for layer, names in self.layers.items()
             for name in (Name(text=layer), *names)
         ]
 
     @cached_property
     def _marks(self) -> list[re.Pattern[str]]:
-        return [_pattern(underscored(mark)) for mark in self.marks]
+        return [_pattern(mark, ".+") for mark in self.marks]
 
 
-def _pattern(text: str) -> re.Pattern[str]:
-    """Return the pattern of a name with placeholders."""
-    escaped = re.escape(text).replace(r"\{n\}", r"(?P<n>\d+)", 1).replace(r"\{n\}", "(?P=n)")
-    return re.compile(escaped.replace(r"\{rest\}", "(?P<rest>.+)"))
+def _pattern(text: str, rest: str) -> re.Pattern[str]:
+    """Return the pattern of a name with placeholders, for names with underscores in place of dots."""
+    escaped = re.escape(underscored(text)).replace(r"\{n\}", r"(?P<n>\d+)")
+    return re.compile(escaped.replace(r"\{rest\}", f"(?P<rest>{rest})"))
 
 
 def underscored(name: str) -> str:

@@ -30,6 +30,11 @@ _OUTER = {
     "out.0": "conv_norm_out",
     "out.2": "conv_out",
 }
+#: The pattern of the layers of a transformer. They have the same names in LDM and in diffusers.
+_TRANSFORMER = (
+    r"norm|proj_in|proj_out"
+    r"|transformer_blocks_\d+_(?:attn[12]_to_[qkv]|attn[12]_to_out_0|norm[123]|ff_net_0_proj|ff_net_2)"
+)
 #: More blocks than any published UNet has on a side.
 _BLOCKS = 4
 
@@ -41,7 +46,7 @@ def _resnet(ldm: str, diffusers: str) -> Iterator[tuple[str, tuple[Name, ...]]]:
 
 
 def _attention(ldm: str, diffusers: str) -> Iterator[tuple[str, tuple[Name, ...]]]:
-    """Yield the layers of a transformer. They have the same names in LDM and diffusers."""
+    """Yield the layers of a transformer."""
     yield f"{ldm}.{{rest}}", plain(f"{diffusers}.{{rest}}")
 
 
@@ -74,6 +79,7 @@ def _layers() -> Layers:
 UNET = Family(
     name="SD 1, SD 2 or SDXL",
     layers=_layers(),
+    rest=_TRANSFORMER,
     marks=(
         "input_blocks.{n}.{rest}",
         "down_blocks.{n}.{rest}",

@@ -157,3 +157,10 @@ def test_dora_changes_nothing_if_the_magnitudes_are_the_norms_of_the_base() -> N
     weight = some(*LINEAR)
     norms = np.array([[sum(v * v for v in row) ** 0.5] for row in weight.tolist()])
     assert np.allclose(definitions.decompose(weight, np.zeros(LINEAR), norms), 0.0)
+
+
+def test_dora_of_a_convolution_as_peft_stores_it_has_a_magnitude_for_each_output() -> None:
+    weight, change, magnitude = some(*KERNEL), some(*KERNEL), np.arange(1.0, 7.0)
+    result = weight + definitions.decompose(weight, change, magnitude.reshape(1, -1, 1, 1))
+    for o in range(6):
+        assert np.sqrt((result[o] ** 2).sum()) == pytest.approx(magnitude[o])

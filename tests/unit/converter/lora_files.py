@@ -26,15 +26,22 @@ METADATA = {
 }
 
 
-def save(path: Path, arrays: Arrays, kinds: dict[str, str] | None = None) -> Path:
-    """Write arrays as tensors of the same types, or of ``kinds`` by name. The suffix decides the container."""
+def save(
+    path: Path, arrays: Arrays, kinds: dict[str, str] | None = None, metadata: dict[str, str] | None = None
+) -> Path:
+    """Write arrays as tensors of the same types, or of ``kinds`` by name. The suffix decides the container.
+
+    ``metadata`` are written in place of METADATA.
+    """
     kinds = kinds or {}
     specs = [Spec(name=n, shape=a.shape, kind=kinds.get(n) or kind_of(a)) for n, a in arrays.items()]
     write_container(
         path,
         container_of(path),
         specs,
-        METADATA,
+        METADATA
+        if metadata is None
+        else {key: MetadataValue(type="STRING", value=value) for key, value in metadata.items()},
         lambda s, _at: [arrays[s.name].reshape(-1).view(np.uint8)],
     )
     return path
