@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    if arguments.write_docs:
+    if arguments.write_docs or arguments.recorded:
         project.checkout()  # before a run of an hour
     problems: list[str] = []
     if arguments.recorded:

@@ -112,12 +112,12 @@ def _section(one: Measurement, reasons: Sequence[Reason], parts: Sequence[Part])
     for part in parts:
         missed = [line for line in one.missed if line.part == part.name]
         if missed:
-            yield from _never(one.revision, part.name, missed, reasons)
+            yield from _never(one.revision, part, missed, reasons)
         partly = [line for line in one.partly if line.part == part.name]
         if part.goal and partly:
             yield from _partly(part.name, partly)
     if lost := without_line(reasons, one.revision, one.missed):
-        yield f"### {one.label}: reasons without a line"
+        yield f"### Reasons of {one.label} without a line"
         yield ""
         yield "These lines run now, or upstream has changed them. Remove their reasons, or give them new ones."
         yield ""
@@ -141,12 +141,18 @@ def _fraction(share: Share) -> str:
 
 
 def _never(
-    revision: str, part: str, missed: Iterable[MissedLine], reasons: Sequence[Reason]
+    revision: str, part: Part, missed: Sequence[MissedLine], reasons: Sequence[Reason]
 ) -> Iterator[str]:
-    """Yield the lines of a part that never run, those of a function with the same reason together."""
-    yield f"### {part}: lines that never run"
-    yield ""
+    """Yield the lines of a part that never run, those of a function with the same reason together.
+
+    They are folded in a part without a goal.
+    """
     explained = [(line, reason_for(reasons, revision, line)) for line in missed]
+    without = sum(not reason for _, reason in explained)
+    yield f"### Lines of the part {part.name} that never run: {len(missed)}, of which {without} have no reason"
+    yield ""
+    if not part.goal:
+        yield from ("<details>", "<summary>the lines</summary>", "")
     for (file, function, reason), group in groupby(
         explained, key=lambda pair: (pair[0].file, pair[0].function, pair[1])
     ):
@@ -156,6 +162,8 @@ def _never(
         yield from (f"{line.number:5}  {line.text}" for line, _ in group)
         yield "```"
         yield ""
+    if not part.goal:
+        yield from ("</details>", "")
 
 
 def _partly(part: str, lines: Iterable[MissedLine]) -> Iterator[str]:
