@@ -31,6 +31,14 @@ def mutants(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def idle(session: nox.Session) -> None:
+    """Compare a revision with itself and a log line ten times, and count the cases that are called worse."""
+    session.install("-e", ".")
+    arguments = ("--patch", "harness/studies/idle.patch", "--revision", "2026-05", "--repeat", "10")
+    session.run("sdcpp", "repeat", *arguments, "--output", "reports/idle", *session.posargs)
+
+
+@nox.session(default=False)
 def history(session: nox.Session) -> None:
     """Run the core cases on every revision in the registry that has no record yet, newest first."""
     session.install("-e", ".")

@@ -1,13 +1,20 @@
-"""Run the same cases several times, and compare the pictures byte by byte and the verdicts."""
+"""Run the same cases several times, and compare the pictures byte by byte and the verdicts.
+
+A comparison of two states of a source can be repeated, too: a change that does nothing must make no cell worse.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from harness.cases.build_under_test import BuildUnderTest
+from harness.records.change import ChangeKind
 from harness.records.record import Cell, Observation, Records
+from harness.reports import before_after
+from harness.reports.table import arrange, case_id
 from harness.text import plural
 from harness.verification.run import run_sides
 from sdcpp import console
@@ -28,19 +35,48 @@ class Repetition:
 
 
 def rounds(
-    builds: Sequence[BuildUnderTest], folder: Path, *, jobs: Sequence[int], times: int, command: str
+    builds: Sequence[BuildUnderTest],
+    folder: Path,
+    *,
+    jobs: Sequence[int],
+    times: int,
+    command: str,
+    proposal: Mapping[str, Any] | None = None,
 ) -> Iterator[Repetition]:
     """Run the cases ``times`` times with each number of workers in ``jobs``, and yield each run.
 
-    Finished runs in ``folder`` are reused. ``differences`` compares a run with the first one.
+    Finished runs in ``folder`` are reused. ``differences`` compares a run with the first one. If ``builds`` are the two
+    states of a change, ``proposal`` describes it, and each run repeats doubtful cases as ``verify`` does.
     """
     worker_counts = [count for count in jobs for _ in range(times)]
     for number, count in enumerate(worker_counts, 1):
         console.note(f"round {number} of {len(worker_counts)}, {plural(count, 'worker')}")
         part = folder / f"round-{number}-of-{count}"
         title = f"round {number}"
-        records = run_sides(builds, part, title=title, command=command, jobs=count, reuse=True)
+        records = run_sides(
+            builds,
+            part,
+            title=title,
+            command=command,
+            jobs=count,
+            reuse=True,
+            repeats=bool(proposal),
+            proposal=proposal,
+        )
         yield Repetition(number=number, jobs=count, records=records)
+
+
+def effects(records: Records) -> Iterator[tuple[ChangeKind, str]]:
+    """Yield the kind of change and a line for each case that is not the same on both sides, or is unstable."""
+    table = arrange(records)
+    same = (ChangeKind.UNCHANGED, ChangeKind.NOT_JUDGED)
+    for pair in before_after.pairs(table):
+        for change in before_after.changes(table, pair):
+            cells = [cell for cell in (change.before, change.after) if cell]
+            if change.kind not in same:
+                verdicts = " -> ".join(str(cell.verdict) for cell in cells)
+                base = cells[0].dimensions.get("base", "")
+                yield change.kind, f"{change.kind}: {base} {case_id(cells[0])}: {verdicts}"
 
 
 def differences(first: Records, other: Records) -> Iterator[str]:

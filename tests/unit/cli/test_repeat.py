@@ -1,19 +1,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from harness.cases.build_under_test import BuildUnderTest
+from harness.cases.fixture import BlockQuantiser
 from harness.cli import repeat as command
 from harness.cli import runs
 from harness.cli.main import main
 from harness.studies import repeat as study
 from sdcpp.binding.build_folder import Build
-from tests.unit import killable_run
+from tests.unit import fake_matrix, killable_repeats, killable_run
 
 #: So many cases are run in each round.
 CASES = 3
@@ -47,3 +48,53 @@ def test_differences_are_printed_with_their_round_and_exit_with_another_status(
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "round 2 (2 workers): a shot: picture, then crashed"
     assert lines[1].endswith("in 2 rounds: 1 differences")
+
+
+@pytest.mark.usefixtures("cache_folder")
+@pytest.mark.parametrize(
+    ("turns", "status", "said"),
+    [
+        ("0", 0, "16 cells in 2 rounds: 0 called worse, 0 changed otherwise, 0 unstable"),
+        ("1", command.UNSTABLE, "16 cells in 2 rounds: 2 called worse, 0 changed otherwise, 0 unstable"),
+        ("10", 0, "16 cells in 2 rounds: 0 called worse, 0 changed otherwise, 1 unstable"),
+    ],
+)
+def test_a_change_is_compared_in_each_round(
+    fake_build: Callable[..., Build],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    turns: str,
+    status: int,
+    said: str,
+) -> None:
+    def side(label: str, digits: str) -> BuildUnderTest:
+        build = fake_build(
+            "C",
+            revision="local",
+            identity=f"{label} {digits} {tmp_path.name}".ljust(64, "0"),
+            turns=f"lora-1-:{digits}:{tmp_path / label}",
+        )
+        found = fake_matrix.side(build, label, patched=label == "after")
+        return replace(found, cases=found.cases[:4], baseline="local before")
+
+    sides = [side("before", "0"), side("after", turns)]
+    monkeypatch.setattr(command, "read", lambda path: path)
+    monkeypatch.setattr(command, "open_block_quantiser", lambda *_: nullcontext(BlockQuantiser()))
+    monkeypatch.setattr(command.proposal, "of_patches", lambda *_: None)
+    monkeypatch.setattr(
+        command.proposal, "build_sides", lambda *_: (sides, killable_repeats.PROPOSAL["local"])
+    )
+    words = ["--patch", "idle.patch", "--repeat", "2", "--jobs", "1", "--output", str(tmp_path / "out")]
+    assert main(["repeat", *words]) == status
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == said
+    kind = {"0": "", "1": "regressed", "10": "unstable"}[turns]
+    assert all(line.startswith("round ") and f"): {kind}: small adapter-1@" in line for line in lines[:-1])
+
+
+def test_a_change_has_its_own_sides(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["repeat", "--patch", "a.patch", "--side", "patched"])
+    assert "--patch has its own two sides of a revision" in capsys.readouterr().err
