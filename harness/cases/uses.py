@@ -14,8 +14,8 @@ from harness.adapters.adapter import Adapter
 from harness.adapters.adapter_file import AdapterFile
 from harness.adapters.use import Use
 from harness.cases.case import Case, Shot
-from harness.cases.dimensions import BASE_TYPE_TOLERANCE, FLOAT_TOLERANCE
-from harness.cases.fixture import Fixture, Generations
+from harness.cases.dimensions import BASE_TYPE_TOLERANCE, FLOAT_TOLERANCE, sequence_case
+from harness.cases.fixture import Fixture
 from harness.cases.settings import USUAL_CONTEXT, USUAL_GENERATION, ContextSettings, GenerationSettings
 from harness.models.base_model import Base
 from harness.models.quantised_base import stored
@@ -61,7 +61,7 @@ def second_context(fixture: Fixture, mode: str) -> Iterator[Case]:
     use = _use(fixture)
     two = ContextSettings(contexts=2)
     for name, last in (("second-context", (use,)), ("second-context-none", ())):
-        case = _list_case(fixture, mode, name, ((use,), last), wanted=last)
+        case = sequence_case(name, ((use,), last), wanted=last, mode=mode, varied={"use": name})
         yield replace(case, shot=replace(case.shot, context=two))
 
 
@@ -73,16 +73,17 @@ def high_noise_flag(fixture: Fixture, mode: str) -> Iterator[Case]:
     """
     use = replace(_use(fixture), file=_file(fixture, targets=("linear",)))
     flagged = replace(use, is_high_noise=True)
-    yield _list_case(fixture, mode, "high-noise-A", ((flagged,),), wanted=())
-    yield _list_case(fixture, mode, "A-and-high-noise-A", ((use, flagged),), wanted=(use,))
+    lists = {"high-noise-A": ((flagged,), ()), "A-and-high-noise-A": ((use, flagged), (use,))}
+    for name, (given, wanted) in lists.items():
+        yield sequence_case(name, (given,), wanted=wanted, mode=mode, varied={"use": name})
 
 
 def zero_beside_another(fixture: Fixture, mode: str) -> Iterator[Case]:
     """Yield the cases of two adapters in one list, of which one has the multiplier 0."""
     first, second = _use(fixture), replace(_use(fixture), file=_file(fixture, seed=8))
     nothing = replace(first, multiplier=0.0)
-    yield _list_case(fixture, mode, "zero-A-and-B", ((nothing, second),), wanted=(second,))
-    yield _list_case(fixture, mode, "B-and-zero-A", ((second, nothing),), wanted=(second,))
+    for name, given in (("zero-A-and-B", (nothing, second)), ("B-and-zero-A", (second, nothing))):
+        yield sequence_case(name, (given,), wanted=(second,), mode=mode, varied={"use": name})
 
 
 def changing_multipliers(fixture: Fixture, mode: str) -> Iterator[Case]:
@@ -126,24 +127,6 @@ def _use_case(fixture: Fixture, mode: str, name: str, used: GenerationSettings |
         shot=replace(without, mode=mode, sequence=((use,),)),
         without=without,
         wanted=replace(without, merged=(use,)),
-        tolerance=FLOAT_TOLERANCE,
-        dimensions=_dimensions(fixture.base, mode, use.file) | {"use": name},
-    )
-
-
-def _list_case(
-    fixture: Fixture, mode: str, name: str, generations: Generations, *, wanted: tuple[Use[AdapterFile], ...]
-) -> Case:
-    """Return the case of a sequence of generations with the usual settings, as ``dimensions.sequence_case``."""
-    use = generations[0][0]
-    reference = Shot(base=fixture.base, mode="auto")
-    effect = replace(use, multiplier=1.0, is_high_noise=False)
-    return Case(
-        name=name,
-        shot=replace(reference, mode=mode, sequence=generations),
-        without=reference,
-        wanted=replace(reference, merged=wanted),
-        scale=None if wanted else replace(reference, merged=(effect,)),
         tolerance=FLOAT_TOLERANCE,
         dimensions=_dimensions(fixture.base, mode, use.file) | {"use": name},
     )

@@ -17,7 +17,7 @@ from sdcpp.binding.api import context_options
 from sdcpp.binding.api.apply_modes import apply_modes, unknown_mode
 from sdcpp.binding.api.context import NativeContext, open_context
 from sdcpp.binding.api.context_options import CONTEXT
-from sdcpp.binding.api.interface import FILES, Generation, ModelFiles
+from sdcpp.binding.api.interface import FILES, Generation, ModelFiles, Picture
 from sdcpp.binding.declarations import Named
 from sdcpp.binding.library import Library
 from sdcpp.errors import HeaderUnsupported
@@ -114,19 +114,22 @@ class ParamsApi:
             params.input_id_images_path = b""
         if generation.negative_prompt:
             self.set_member(params, "negative_prompt", generation.negative_prompt)
-        pixels = [self.set_init_image(params, generation)] if generation.init_image else []
+        pixels = []
+        if start := generation.init_image:
+            # A white mask changes the whole picture. Upstream's program always passes one, and 2025-12 requires it.
+            white = b"\xff" * (start.width * start.height)
+            mask = Picture(width=start.width, height=start.height, channels=1, data=white)
+            pixels = [self.set_image(params, "init_image", start), self.set_image(params, "mask_image", mask)]
+            self.set_member(params, "strength", generation.strength)
         return params, [*pixels, *self.set_loras(params, generation, lora_dir)]
 
-    def set_init_image(self, params: Any, generation: Generation) -> Any:
-        """Set the picture that sampling starts from, and return the pixels that the C function reads."""
-        picture = generation.init_image
-        assert picture is not None  # noqa: S101 - the caller has checked it
+    def set_image(self, params: Any, member: str, picture: Picture) -> Any:
+        """Set a member that is an image, and return the pixels that the C function reads."""
         image = self.library.struct("sd_image_t")()
         image.width, image.height, image.channel = picture.width, picture.height, picture.channels
         pixels = ctypes.create_string_buffer(picture.data, len(picture.data))
         image.data = ctypes.cast(pixels, type(image.data))
-        self.set_member(params, "init_image", image)
-        self.set_member(params, "strength", generation.strength)
+        self.set_member(params, member, image)
         return pixels
 
     def open(

@@ -19,7 +19,7 @@
  *
  * A picture is a pattern of the seed, 16 grey levels brighter for each unit of multiplier of an adapter whose
  * file can be opened, and one level for each letter of the negative prompt. With an initial picture, its first value
- * times the strength is added. */
+ * times the strength is added if the first value of the mask is white. */
 #define FAKE_INSIDE
 #include "stable-diffusion.h"
 
@@ -241,7 +241,7 @@ static sd_image_t* painted(sd_ctx_t* ctx, const sd_img_gen_params_t* p) {
     bool refused      = trouble("generate");
     float extra       = adapters(ctx, p, &refused);
     if (p->negative_prompt) extra += (float)strlen(p->negative_prompt);
-    if (p->init_image.data) extra += p->strength * (float)p->init_image.data[0];
+    if (p->init_image.data) extra += p->strength * (float)p->init_image.data[0] * (float)p->mask_image.data[0] / 255.0f;
     FILE* model = getenv("FAKE_SPOIL") ? fopen(ctx->model, "ab") : NULL;
     if (model) {
         fputc('!', model);

@@ -90,6 +90,7 @@ typedef struct {
     const char* prompt;
     const char* negative_prompt;
     sd_image_t init_image;
+    sd_image_t mask_image;
     int width;
     int height;
     sd_sample_params_t sample_params;
