@@ -40,6 +40,12 @@ examples
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.add_argument(
+        "--revision",
+        choices=mutants.REVISIONS,
+        default=mutants.REVISION,
+        help="the revision to change (default: %(default)s)",
+    )
+    parser.add_argument(
         "--mutant",
         action="append",
         default=[],
@@ -61,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    there = mutants.load()
+    there = mutants.of_revision(arguments.revision)
     patterns = arguments.mutant or ["*"]
     chosen = [m for m in there if any(fnmatchcase(m.name, pattern) for pattern in patterns)]
     if not chosen:
@@ -72,11 +78,11 @@ def main(arguments: argparse.Namespace) -> int:
         project.checkout()  # before a run of an hour
     if arguments.list:
         return _list(chosen)
-    wanted = revision.find(mutants.REVISION)
+    wanted = revision.find(arguments.revision)
     study = MutationRun(
         revision=wanted,
         matrix=FULL,
-        folder=arguments.output,
+        folder=arguments.output if wanted.name == mutants.REVISION else arguments.output / wanted.name,
         hints=arguments.case or sorted({pattern for mutant in there for pattern in mutant.select}),
         jobs=arguments.jobs,
     )
@@ -93,7 +99,7 @@ def main(arguments: argparse.Namespace) -> int:
     for one in outcomes:
         console.out.print(f"{one.mutant.name:36} {outcome.describe(one)}", markup=False)
     if arguments.write_docs:
-        for path in page.write([page.page_row(one) for one in outcomes], there):
+        for path in page.write([page.page_row(one) for one in outcomes]):
             console.note(f"wrote {path}")
     return 0 if all(one.state in outcome.WANTED for one in outcomes) else NOT_CAUGHT
 

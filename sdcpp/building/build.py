@@ -10,6 +10,7 @@ import re
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,33 @@ def program(tree: Tree, *, jobs: int | None = None) -> Path:
         maker.configure("cpu", {**values, "SDCPP_OPTIMIZE": ""})
         maker.build([found[1]], jobs=jobs)
     return maker.artifact(found[1])
+
+
+def build_apart(
+    tree: Tree, patches: Sequence[Patch], folder: Path, name: str = "cpu", *, jobs: int | None = None
+) -> tuple[Build, cmake.Project]:
+    """Build a copy of a workspace with patches in a folder of the cache, and return the build and its CMake project.
+
+    Other builds never change the copy or its objects, so the commands of the project can be run again with a changed
+    file. Objects of an earlier state are used again. Raises what ``build`` raises.
+    """
+    wanted, tools = backends.get(name), toolchain.describe(name)
+    options = wanted.detect_options()
+    copy, result = replace(tree, path=folder / "source"), folder / "build"
+    objects, identity = _objects(copy, name, options, tools), identify(tree, patches, name, options, tools)
+    with cache.lock(folder):
+        if not (result / RECORD).exists() or read(result).identity != identity:
+            backends.require(wanted)
+            if not (result / RECORD).exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                result.mkdir(parents=True)
+                with cache.lock(tree.path):
+                    skip = shutil.ignore_patterns("sdcpp-objects", "*.lock")
+                    shutil.copytree(tree.path, copy.path, symlinks=True, ignore=skip)
+            record = _make(prepare(copy, patches), objects, result, name=name, options=options, jobs=jobs)
+            record |= {"identity": identity, "tools": tools}
+            (result / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    return read(result), cmake.Project(source=project.ROOT, folder=objects)
 
 
 def _values(prepared: Prepared, objects: Path) -> dict[str, str]:

@@ -126,14 +126,29 @@ class Project:
 
         Upstream's version stamp is left out, because it names the commit and so differs between any two commits.
         """
-        done = process.run([_ninja(), "-C", self.folder, "-t", "commands", target], quiet=True)
         digest = hashlib.sha256()
-        for line in done.output.splitlines():
+        for line in self.commands(target):
             if not _STAMP.search(line):
                 digest.update(line.encode() + b"\n")
                 for name in _OBJECT.findall(line):
                     digest.update(hashlib.sha256((self.folder / name).read_bytes()).digest())
         return digest.hexdigest()
+
+    def commands(self, target: str) -> list[str]:
+        """Return the shell commands that make a target, each on a line, in an order that ninja can run them in."""
+        done = process.run([_ninja(), "-C", self.folder, "-t", "commands", target], quiet=True)
+        return done.output.splitlines()
+
+    def includers(self, name: str) -> set[str]:
+        """Return the objects whose sources include a file with this name, directly or not."""
+        done = process.run([_ninja(), "-C", self.folder, "-t", "deps"], quiet=True)
+        found, current = set(), ""
+        for line in done.output.splitlines():
+            if not line.startswith(" "):
+                current = line.partition(":")[0]
+            elif line.strip().rpartition("/")[2] == name:
+                found.add(current)
+        return found
 
     def compilers(self) -> tuple[Compiler, ...]:
         """Return the compilers in use, one for each language."""

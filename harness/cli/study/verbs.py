@@ -10,6 +10,7 @@ examples
   sdcpp study converters half.safetensors Q8_0 --skip-loss
   sdcpp study premerged --type Q4_0 --strength 0.05
   sdcpp study coverage --revision 2026-05
+  sdcpp study mutation --count 300 --seed 1
 """
 COMMANDS = {
     "converters": Command(
@@ -18,6 +19,10 @@ COMMANDS = {
     "coverage": Command(
         module="harness.cli.study.coverage",
         summary="count which lines and branches of upstream's LoRA path the cases run",
+    ),
+    "mutation": Command(
+        module="harness.cli.study.mutation",
+        summary="make mistakes in the library by program, and see which cases notice each",
     ),
     "premerged": Command(
         module="harness.cli.study.premerged",

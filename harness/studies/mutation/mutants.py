@@ -26,8 +26,10 @@ from sdcpp.source import workspace
 from sdcpp.source.revision import Revision
 
 FOLDER = Path(__file__).with_name("mutants")
-#: The revision to which the mutants apply.
+#: The revision to which the mutants in the folder itself apply.
 REVISION = "2026-05"
+#: All revisions that have mutants. Those of another revision than REVISION are in a folder with its name.
+REVISIONS = (REVISION, "2026-07")
 #: The files that load and apply an adapter. A mutant may change only these.
 LORA_PATH = frozenset(
     {
@@ -57,10 +59,25 @@ class Mutant:
     control: bool
     patch: Patch
 
+    @property
+    def revision(self) -> str:
+        """The revision that it changes."""
+        return self.patch.revisions[0] if self.patch.revisions else REVISION
+
 
 def load(folder: Path = FOLDER) -> list[Mutant]:
     """Return the mutants in the order of their names; raises SeriesInvalid for a file that is not a mutant."""
     return [_read(path) for path in sorted(folder.glob("*.patch"))]
+
+
+def of_revision(name: str) -> list[Mutant]:
+    """Return the mutants of a revision in the order of their names; raises SeriesInvalid."""
+    return load(FOLDER if name == REVISION else FOLDER / name)
+
+
+def load_all() -> list[Mutant]:
+    """Return the mutants of all revisions; raises SeriesInvalid."""
+    return [mutant for name in REVISIONS for mutant in of_revision(name)]
 
 
 def _read(path: Path) -> Mutant:

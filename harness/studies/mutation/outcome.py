@@ -24,6 +24,8 @@ class State(StrEnum):
     NOT_RUN = "not run"  # there are no finished records of the current content of its file
     SILENT = "silent"  # a control that no case reports
     NOISY = "noisy"  # a control that a case reports
+    UNBUILT = "does not compile"  # a generated mutant that is no program
+    EQUIVALENT = "equivalent"  # a generated mutant that no picture can show, with a reason
 
 
 #: The states of the mutants if the harness works correctly.
@@ -65,11 +67,17 @@ def compare(mutant: Mutant, plain: Iterable[Cell], mutated: Sequence[Cell]) -> O
     differing = tuple(cell for cell in mutated if cell.verdict is not before[_label(cell)])
     if mutant.control:
         state = State.NOISY if differing else State.SILENT
-    elif any(cell.verdict in CATCHING for cell in differing):
-        state = State.CAUGHT
     else:
-        state = State.CRASHED if differing else State.SURVIVED
+        state = state_of_mistake(cell.verdict for cell in differing)
     return Outcome(mutant=mutant, state=state, cells=differing, tried=len(mutated))
+
+
+def state_of_mistake(differing: Iterable[Verdict]) -> State:
+    """Return the state of a mistake from the verdicts that differ from those on the library without it."""
+    verdicts = set(differing)
+    if verdicts & CATCHING:
+        return State.CAUGHT
+    return State.CRASHED if verdicts else State.SURVIVED
 
 
 def describe(outcome: Outcome) -> str:

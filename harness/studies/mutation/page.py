@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.records.record import Cell
+from harness.studies.mutation import generated, kill_matrix, mutants
+from harness.studies.mutation.generated_page import sections
+from harness.studies.mutation.kill_matrix import KillMatrix
 from harness.studies.mutation.mutants import REVISION, Mutant
 from harness.studies.mutation.outcome import WANTED, Outcome, State
 from sdcpp import atomic_write, project
@@ -39,6 +42,7 @@ class PageRow:
     date: str = ""
     first: Catch | None = None
     strongest: Catch | None = None
+    revision: str = REVISION
 
 
 def page_row(outcome: Outcome) -> PageRow:
@@ -49,6 +53,7 @@ def page_row(outcome: Outcome) -> PageRow:
         date=outcome.date,
         first=_catch(outcome.first),
         strongest=_catch(outcome.strongest),
+        revision=outcome.mutant.revision,
     )
 
 
@@ -65,11 +70,18 @@ def _catch(cell: Cell | None) -> Catch | None:
     )
 
 
-def write(rows: Sequence[PageRow], mutants: Iterable[Mutant]) -> tuple[Path, Path]:
-    """Write the rows and the page and return their paths; raises CheckoutNeeded in an installed sdcpp."""
+def write(rows: Sequence[PageRow] = ()) -> tuple[Path, Path]:
+    """Write rows and the page and return their paths. Rows of other revisions stay as they are.
+
+    Raises CheckoutNeeded in an installed sdcpp.
+    """
     project.checkout()
+    new = {row.revision for row in rows}
+    kept = [row for row in read() if row.revision not in new] if RESULTS.exists() else []
+    rows = sorted([*kept, *rows], key=lambda row: mutants.REVISIONS.index(row.revision))
     atomic_write.write(RESULTS, "[\n" + ",\n".join(json.dumps(asdict(row)) for row in rows) + "\n]\n")
-    atomic_write.write(PAGE, page(rows, mutants))
+    matrices = kill_matrix.read_all(reasons=generated.equivalent())
+    atomic_write.write(PAGE, page(rows, mutants.load_all(), matrices))
     return RESULTS, PAGE
 
 
@@ -80,38 +92,50 @@ def read(path: Path = RESULTS) -> list[PageRow]:
 
 def _row(entry: dict[str, Any]) -> PageRow:
     catches = {key: Catch(**entry[key]) if entry[key] else None for key in ("first", "strongest")}
-    return PageRow(mutant=entry["mutant"], state=State(entry["state"]), date=entry["date"], **catches)
+    state, revision = State(entry["state"]), entry.get("revision", REVISION)
+    return PageRow(mutant=entry["mutant"], state=state, date=entry["date"], revision=revision, **catches)
 
 
-def page(rows: Sequence[PageRow], mutants: Iterable[Mutant]) -> str:
-    """Return the page as Markdown."""
-    known = {mutant.name: mutant for mutant in mutants}
-    run = [row for row in rows if row.state is not State.NOT_RUN]
-    mistakes = [row for row in run if not known[row.mutant].control]
-    caught = sum(row.state is State.CAUGHT for row in mistakes)
-    silent = sum(row.state is State.SILENT for row in run)
-    waiting = len(rows) - len(run)
+def page(rows: Sequence[PageRow], written: Iterable[Mutant], matrices: Sequence[KillMatrix] = ()) -> str:
+    """Return the page as Markdown: the mutants that people wrote, and then those that the generator made."""
+    known = {(mutant.revision, mutant.name): mutant for mutant in written}
     lines = [
         "# Mutants",
         "",
         "A mutant is the library with one plausible mistake in the code that loads and applies LoRAs. A file in",
-        "`harness/studies/mutation/mutants/` makes the mistake. A case catches a mutant if its verdict differs from",
-        "the verdict on the library without the mistake; crashes and hangs do not count. A control is a change without",
-        "effect, which no case may report. After a verdict, the first number is the effect error and the second the",
-        "tolerance, which the error exceeds.",
+        "`harness/studies/mutation/mutants/` makes the mistake, or a program does (see below). A case catches a mutant",
+        "if its verdict differs from the verdict on the library without the mistake; crashes and hangs do not count. A",
+        "control is a change without effect, which no case may report. After a verdict, the first number is the effect",
+        "error and the second the tolerance, which the error exceeds.",
         "",
-        f"Revision {REVISION} with the patch series, CPU: {caught} of the {len(mistakes)} mistakes tried are caught,"
-        f" {silent} of the {len(run) - len(mistakes)} controls are not reported"
-        + (f"; {waiting} of the {len(rows)} mutants have not been run yet." if waiting else "."),
-        "",
+    ]
+    for revision in dict.fromkeys(row.revision for row in rows):
+        lines += _summary(revision, [row for row in rows if row.revision == revision], known)
+    lines += [
         f"`{COMMAND}` writes [results/mutants.json](../results/mutants.json), and this page from it. With `--recorded`"
-        " it reads finished records and runs nothing. `sdcpp mutants --mutant NAME` runs one mutant.",
+        " it reads finished records and runs nothing. `sdcpp mutants --mutant NAME` runs one mutant, and `--revision`"
+        " names the other revision.",
         "",
         "| mutant | mistake | file | first caught by | most clearly by | date |",
         "|---|---|---|---|---|---|",
     ]
-    lines += [_line(row, known[row.mutant]) for row in rows]
-    return "\n".join(lines) + "\n"
+    lines += [_line(row, known[row.revision, row.mutant]) for row in rows]
+    return "\n".join([*lines, *sections(matrices)]) + "\n"
+
+
+def _summary(revision: str, rows: Sequence[PageRow], known: Mapping[tuple[str, str], Mutant]) -> list[str]:
+    """Return the paragraph that counts the outcomes of a revision."""
+    run = [row for row in rows if row.state is not State.NOT_RUN]
+    mistakes = [row for row in run if not known[revision, row.mutant].control]
+    caught = sum(row.state is State.CAUGHT for row in mistakes)
+    silent = sum(row.state is State.SILENT for row in run)
+    waiting = len(rows) - len(run)
+    return [
+        f"Revision {revision} with the patch series, CPU: {caught} of the {len(mistakes)} mistakes tried are caught,"
+        f" {silent} of the {len(run) - len(mistakes)} controls are not reported"
+        + (f"; {waiting} of the {len(rows)} mutants have not been run yet." if waiting else "."),
+        "",
+    ]
 
 
 def _line(row: PageRow, mutant: Mutant) -> str:
@@ -121,7 +145,8 @@ def _line(row: PageRow, mutant: Mutant) -> str:
         first = row.state.value if row.state in WANTED else f"**{row.state}**{added}"
     strongest = _cell(row.strongest) if row.strongest else ""
     files = ", ".join(f"`{Path(file).name}`" for file in mutant.patch.files)
-    cells = [f"`{mutant.name}`", mutant.mistake, files, first, strongest, row.date]
+    name = f"`{mutant.name}`" + ("" if row.revision == REVISION else f" {row.revision}")
+    cells = [name, mutant.mistake, files, first, strongest, row.date]
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 

@@ -33,6 +33,25 @@ def test_the_mutants_of_the_project_follow_the_rules() -> None:
     assert {m.patch.revisions for m in MUTANTS} == {(mutants.REVISION,)}
 
 
+def test_the_mutants_of_another_revision_follow_the_rules() -> None:
+    for name in mutants.REVISIONS[1:]:
+        others = mutants.of_revision(name)
+        assert others
+        assert not list(mutants.complaints(others))
+        assert {(m.revision, m.patch.revisions) for m in others} == {(name, (name,))}
+    assert mutants.load_all()[: len(MUTANTS)] == MUTANTS
+
+
+@pytest.mark.parametrize("name", mutants.REVISIONS)
+def test_mistakes_that_a_whole_matrix_once_missed_are_among_the_mutants(name: str) -> None:
+    assert {mutant.name for mutant in mutants.of_revision(name)} >= {
+        "adapter-gone-after-first-step",
+        "unconditional-pass-without-adapter",
+        "text-stream-skipped",
+        "text-layers-10-and-11-dropped",
+    }
+
+
 def test_the_description_of_a_file_is_read(tmp_path: Path) -> None:
     mutant = written(
         tmp_path, "scale-lost", "Mistake: the scale is lost\nSelect: a@auto, b*\nRevisions: 2026-05"

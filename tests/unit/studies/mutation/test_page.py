@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness.records.verdict import Verdict
-from harness.studies.mutation import mutants, page
+from harness.studies.mutation import generated, kill_matrix, mutants, page
 from harness.studies.mutation.outcome import Outcome, State
 from sdcpp import project
 from sdcpp.errors import CheckoutNeeded
@@ -17,8 +17,12 @@ MUTANTS = mutants.load()
 
 def test_the_page_is_made_from_the_stored_rows_and_has_every_mutant() -> None:
     rows = page.read()
-    assert page.PAGE.read_text(encoding="utf-8") == page.page(rows, MUTANTS), f"run `{page.COMMAND}`"
-    assert [row.mutant for row in rows] == [mutant.name for mutant in MUTANTS]
+    every = mutants.load_all()
+    matrices = kill_matrix.read_all(reasons=generated.equivalent())
+    assert page.PAGE.read_text(encoding="utf-8") == page.page(rows, every, matrices), f"run `{page.COMMAND}`"
+    assert [(row.revision, row.mutant) for row in rows] == [
+        (mutant.revision, mutant.name) for mutant in every
+    ]
 
 
 def test_rows_are_read_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,8 +31,15 @@ def test_rows_are_read_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     cells = (cell("a", Verdict.WRONG, 0.123456), cell("b", Verdict.NO_EFFECT))
     caught = Outcome(mutant=MUTANTS[0], state=State.CAUGHT, cells=cells, date="2026-01-02")
     rows = [page.page_row(outcome) for outcome in (caught, Outcome(mutant=MUTANTS[1], state=State.NOT_RUN))]
-    results, written = page.write(rows, MUTANTS)
+    results, written = page.write(rows)
     assert page.read(results) == rows
+    other = page.PageRow(
+        mutant=mutants.of_revision("2026-07")[0].name, state=State.NOT_RUN, revision="2026-07"
+    )
+    page.write([other])
+    assert page.read(results) == [*rows, other]
+    page.write(rows)
+    assert page.read(results) == [*rows, other]
     assert rows[0].first == rows[0].strongest
     assert rows[0].first is not None
     assert rows[0].first.error == 0.1235
@@ -38,7 +49,7 @@ def test_rows_are_read_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_an_installed_sdcpp_writes_no_page(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(project, "INSTALLED", True)
     with pytest.raises(CheckoutNeeded, match="clone the project"):
-        page.write([], MUTANTS)
+        page.write([])
 
 
 def test_the_table_has_a_row_for_each_outcome() -> None:

@@ -1,0 +1,181 @@
+"""Make mistakes in the library by program, and see which cases notice each."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from harness.cases.build_under_test import BuildUnderTest
+from harness.cases.case import select
+from harness.cli import options
+from harness.studies.mutation import generated, kill_matrix, smallest
+from harness.studies.mutation.kill_matrix import KillMatrix
+from harness.studies.mutation.outcome import State
+from harness.studies.mutation.study import Study
+from harness.studies.mutation.worker import MATRICES
+from harness.text import plural
+from harness.verification.run import machine
+from sdcpp import console, project
+from sdcpp.errors import FileInvalid, NothingTried
+from sdcpp.process import cores
+from sdcpp.source import revision
+
+#: Exit status of a run in which a mutant was not noticed.
+NOT_NOTICED = 3
+
+RENAMED: dict[str, tuple[str, ...]] = {}
+RESUMES = True
+EPILOG = """\
+output
+  The generator makes mutants of the code that loads and applies adapters: it changes operators,
+  constants and conditions, deletes statements, swaps arguments and drops entries of tables. A seed
+  chooses some of them. Each is built and put to the cases of a matrix until a case notices it, or
+  with --all to all cases. A mutant that does not compile does not count.
+  The output folder keeps a line for each mutant; mutants in it are not tried again. --record
+  writes results/kill-matrix-REVISION.json from it, and --smallest writes from these files
+  harness/cases/proposed_cases.json, the cases that `sdcpp verify` runs on a change.
+  Exit status 0: every mutant is noticed. 3: otherwise. A crash alone does not count as noticed.
+
+examples
+  sdcpp study mutation --count 300 --seed 1 --builds 16     300 mutants of 2026-07, 16 at a time
+  sdcpp study mutation --count 300 --matrix full --all      which case notices which mutant?
+  sdcpp study mutation --covered coverage.json              only lines that the cases reach
+  sdcpp study mutation --list --count 20                    print mutants, try none
+  sdcpp study mutation --smallest                           choose the cases of a change anew
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    parser.add_argument(
+        "--revision", default=options.REVISIONS[-1], metavar="NAME", help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--count", type=options.positive, default=300, metavar="N", help="mutants (default: %(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="chooses the mutants (default: %(default)s)")
+    parser.add_argument(
+        "--covered",
+        type=Path,
+        metavar="FILE",
+        help='only mutants of these lines: JSON as {"src/lora.hpp": [12, 13]}',
+    )
+    parser.add_argument(
+        "--mutant", action="append", default=[], metavar="ID", help="only this mutant; may be repeated"
+    )
+    parser.add_argument("--matrix", choices=sorted(MATRICES), default="full", help="default: %(default)s")
+    options.add_case(parser)
+    parser.add_argument("--all", action="store_true", help="run all cases on each mutant: the kill matrix")
+    parser.add_argument(
+        "--builds",
+        type=options.positive,
+        default=cores(),
+        metavar="N",
+        help="mutants at a time (default: one per core)",
+    )
+    options.add_workers(parser, "2 for each mutant")
+    options.add_output(parser, "reports/mutation", "; an interrupted run goes on from the outcomes in it")
+    parser.add_argument(
+        "--list", action="store_true", help="print the mutants and stop; builds the library once"
+    )
+    parser.add_argument("--record", action="store_true", help="also write results/kill-matrix-REVISION.json")
+    parser.add_argument(
+        "--smallest",
+        action="store_true",
+        help="try nothing; choose the smallest set of cases from the kill matrices in results/",
+    )
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Run the command."""
+    if arguments.record or arguments.smallest:
+        project.checkout()
+    if arguments.smallest:
+        return _smallest()
+    study = Study(
+        revision=revision.find(arguments.revision),
+        matrix=arguments.matrix,
+        folder=arguments.output,
+        builds=arguments.builds,
+        jobs=arguments.jobs or 2,
+        every=arguments.all,
+    )
+    covered = _covered(arguments.covered) if arguments.covered else None
+    prepared = study.prepare()
+    possible = prepared.mutants(covered)
+    chosen = _chosen(arguments, possible)
+    if arguments.list:
+        for mutant in chosen:
+            console.out.print(f"{mutant.id:72} {mutant.file}:{mutant.line}: {mutant.mistake}", markup=False)
+        return 0
+
+    def selected(under: BuildUnderTest) -> BuildUnderTest:
+        return replace(under, cases=select(under.cases, arguments.case))
+
+    plain = study.plain(prepared, selected)
+    outcomes = study.run(prepared, plain, chosen)
+    matrix = KillMatrix(
+        revision=arguments.revision,
+        matrix=arguments.matrix,
+        every=arguments.all,
+        seed=arguments.seed,
+        possible=len(possible),
+        cases=len(plain.seen),
+        machine=f"{machine()['processor']}, {plural(cores(), 'core')}",
+        outcomes=tuple(outcomes),
+    ).with_equivalents(generated.equivalent())
+    return _report(matrix, record=arguments.record)
+
+
+def _chosen(
+    arguments: argparse.Namespace, possible: Sequence[generated.GeneratedMutant]
+) -> list[generated.GeneratedMutant]:
+    """Return the mutants that the options name, or those that the seed chooses; raises NothingTried."""
+    if not arguments.mutant:
+        return generated.sample(possible, arguments.count, arguments.seed)
+    chosen = [mutant for mutant in possible if mutant.id in arguments.mutant]
+    if len(chosen) < len(set(arguments.mutant)):
+        missing = set(arguments.mutant) - {mutant.id for mutant in chosen}
+        raise NothingTried("no mutant has this id", ", ".join(sorted(missing)), "--list shows the mutants")
+    return chosen
+
+
+def _covered(path: Path) -> dict[str, list[int]]:
+    """Return the lines of each file that a JSON file names; raises FileInvalid."""
+    try:
+        return {
+            str(file): [int(line) for line in lines] for file, lines in json.loads(path.read_text()).items()
+        }
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise FileInvalid(
+            f"not a list of lines ({error})", path, 'write it as {"src/lora.hpp": [12, 13]}'
+        ) from error
+
+
+def _report(matrix: KillMatrix, *, record: bool) -> int:
+    """Print what came of the mutants, write it, and return the exit status."""
+    states = Counter(outcome.state for outcome in matrix.outcomes)
+    for outcome in matrix.counted:
+        if outcome.state is not State.CAUGHT:
+            place = f"{outcome.file}:{outcome.line} {outcome.function}"
+            console.out.print(f"{outcome.state}: {outcome.id} {place}: {outcome.mistake}", markup=False)
+    counts = ", ".join(f"{count} {state}" for state, count in states.most_common())
+    console.out.print(f"{plural(len(matrix.outcomes), 'mutant')}: {counts}", markup=False)
+    if record:
+        path = kill_matrix.write(matrix, kill_matrix.path_of(matrix.revision))
+        console.note(f"wrote {path}")
+    return 0 if all(outcome.state is State.CAUGHT for outcome in matrix.counted) else NOT_NOTICED
+
+
+def _smallest() -> int:
+    matrices = kill_matrix.read_all(reasons=generated.equivalent())
+    if not matrices:
+        raise NothingTried(
+            "there is no kill matrix", kill_matrix.FOLDER, "run `sdcpp study mutation --record`"
+        )
+    console.note(f"wrote {smallest.write(matrices)}")
+    return 0

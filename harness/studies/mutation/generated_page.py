@@ -1,0 +1,97 @@
+"""The sections of docs/mutants.md about mutants that a program made."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from harness.cases import proposed
+from harness.studies.mutation.kill_matrix import KillMatrix, MutantOutcome
+from harness.studies.mutation.outcome import State
+from harness.text import plural
+
+COMMAND = "sdcpp study mutation"
+#: The number of cases that the table of the best ones has.
+_BEST = 12
+
+
+def sections(matrices: Sequence[KillMatrix]) -> list[str]:
+    """Return the lines of the sections, or none if there is no kill matrix."""
+    if not matrices:
+        return []
+    lines = [
+        "",
+        "## Mutants made by a program",
+        "",
+        "A program makes the mistakes on the lines that load and apply an adapter. It changes operators, constants and",
+        "conditions, deletes statements, swaps arguments, and drops entries of tables. A seed chooses some of them. A",
+        "mutant that does not compile does not count, and neither does one that no picture can show; the reason is in",
+        "`harness/studies/mutation/equivalent.toml`. *Crashed* means that cases crash or hang, and none has another",
+        "picture.",
+        "",
+    ]
+    for matrix in matrices:
+        lines += _of_revision(matrix)
+    chosen = proposed.read()
+    lines += [
+        "### The cases that `sdcpp verify` runs on a change",
+        "",
+        f"`{COMMAND} --smallest` chooses the smallest set of cases that notices every mutant that all cases notice:"
+        f" {chosen.sentence}. They run first, and then the other cases that every change is put to.",
+        "",
+    ]
+    return lines[:-1]
+
+
+def _of_revision(matrix: KillMatrix) -> list[str]:
+    """Return the section of one revision."""
+    counted = matrix.counted
+    states = Counter(outcome.state for outcome in matrix.outcomes)
+    caught = states[State.CAUGHT]
+    share = f" ({100 * caught / len(counted):.0f} %)" if counted else ""
+    how = "all cases ran on each" if matrix.every else "cases ran until one noticed it"
+    command = f"{COMMAND} --revision {matrix.revision} --matrix {matrix.matrix} --seed {matrix.seed}"
+    lines = [
+        f"### Revision {matrix.revision}",
+        "",
+        f"{caught} of {plural(len(counted), 'mutant')}{share} are noticed, {states[State.CRASHED]} show a crash alone,"
+        f" and {states[State.SURVIVED]} survive. {plural(states[State.UNBUILT], 'more mutant')} did not compile, and"
+        f" {states[State.EQUIVALENT]} cannot be noticed. The generator can make {matrix.possible} mutants. The"
+        f" {matrix.matrix} matrix has {plural(matrix.cases, 'case')} that can be compared; {how}. {matrix.machine}.",
+        "",
+        "```sh",
+        f"{command} --count {len(matrix.outcomes)}{' --all' if matrix.every else ''} --record",
+        "```",
+        "",
+        "| kind of mistake | noticed | crashed | survived | equivalent | not compiled |",
+        "|---|---|---|---|---|---|",
+    ]
+    kinds = sorted({_kind(outcome) for outcome in matrix.outcomes})
+    columns = (State.CAUGHT, State.CRASHED, State.SURVIVED, State.EQUIVALENT, State.UNBUILT)
+    for kind in kinds:
+        of_kind = Counter(outcome.state for outcome in matrix.outcomes if _kind(outcome) == kind)
+        lines.append(f"| {kind} | {' | '.join(str(of_kind[state]) for state in columns)} |")
+    killers = Counter(case for outcome in counted for case in outcome.killers)
+    best = sorted(killers.items(), key=lambda item: (-item[1], item[0]))[:_BEST]
+    if best:
+        what = "notices" if matrix.every else "notices first"
+        lines += ["", f"| case | {what} |", "|---|---|", *(f"| `{case}` | {count} |" for case, count in best)]
+    lines += _listed("Not noticed", [o for o in counted if o.state in (State.SURVIVED, State.CRASHED)])
+    lines += _listed("Equivalent", [o for o in matrix.outcomes if o.state is State.EQUIVALENT])
+    return [*lines, ""]
+
+
+def _kind(outcome: MutantOutcome) -> str:
+    return outcome.id.split(":")[2]
+
+
+def _listed(title: str, outcomes: Iterable[MutantOutcome]) -> list[str]:
+    """Return a table of mutants, or nothing if there are none."""
+    rows = []
+    for one in outcomes:
+        reason = one.error or (
+            f"{one.state}; {plural(one.pictures, 'picture')} of {plural(one.tried, 'case')} differ"
+        )
+        cells = (f"`{one.id}`", f"{one.mistake} in `{one.source}`", reason)
+        rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return ["", f"| {title} | mistake | why |", "|---|---|---|", *rows] if rows else []

@@ -1,0 +1,173 @@
+"""Which case notices which generated mutant: what a worker reports, and the file in results/ that keeps it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from harness.records.record import Cell
+from harness.records.verdict import Verdict
+from harness.studies.mutation.outcome import CATCHING, State
+from sdcpp import atomic_write, project
+from sdcpp.errors import FileInvalid
+
+#: The files of the kill matrices, one for each revision.
+FOLDER = project.ROOT / "results"
+PATTERN = "kill-matrix-*.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """A case whose verdict on a mutant differs; ``error`` and ``tolerance`` are None if there is no picture."""
+
+    case: str
+    verdict: str
+    error: float | None = None
+    tolerance: float | None = None
+
+    @staticmethod
+    def of(cell: Cell) -> Notice:
+        """Return the notice of a cell."""
+        return Notice(
+            case=f"{cell.dimensions['base']}/{cell.case}@{cell.dimensions['mode']}",
+            verdict=cell.verdict.value,
+            error=None if cell.error is None else round(cell.error, 4),
+            tolerance=None if cell.tolerance is None else round(cell.tolerance, 4),
+        )
+
+    @property
+    def catches(self) -> bool:
+        """Whether the case notices the mutant; a crash or a timeout does not count."""
+        return Verdict(self.verdict) in CATCHING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MutantOutcome:
+    """What came of a generated mutant.
+
+    ``notices`` are the cases whose verdict differs. ``tried`` is the number of cases that ran, ``pictures`` the number
+    of those whose picture differs from that of the library without the mistake. ``built`` and ``ran`` are seconds.
+    ``error`` is the compiler's, or the reason why the mutant is equivalent.
+    """
+
+    id: str
+    state: State
+    file: str
+    function: str
+    line: int
+    source: str
+    mistake: str
+    notices: tuple[Notice, ...]
+    tried: int
+    pictures: int
+    built: float
+    ran: float
+    error: str
+    date: str
+
+    @property
+    def killers(self) -> tuple[str, ...]:
+        """The ids of the cases that notice the mutant."""
+        return tuple(notice.case for notice in self.notices if notice.catches)
+
+    @staticmethod
+    def from_entry(entry: Mapping[str, Any]) -> MutantOutcome:
+        """Return the outcome that ``asdict`` made an entry of; raises KeyError, TypeError or ValueError."""
+        notices = tuple(Notice(**notice) for notice in entry["notices"])
+        return MutantOutcome(**{**entry, "state": State(entry["state"]), "notices": notices})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KillMatrix:
+    """The outcomes of the mutants of one revision.
+
+    ``every`` tells whether all cases ran on each mutant, or only those up to the first that noticed it. ``possible`` is
+    the number of mutants that the generator can make, of which ``seed`` chose.
+    """
+
+    revision: str
+    matrix: str
+    every: bool
+    seed: int
+    possible: int
+    cases: int
+    machine: str
+    outcomes: tuple[MutantOutcome, ...]
+
+    @property
+    def counted(self) -> list[MutantOutcome]:
+        """The outcomes that count: of mutants that compile and are not equivalent."""
+        left_out = (State.UNBUILT, State.EQUIVALENT)
+        return [outcome for outcome in self.outcomes if outcome.state not in left_out]
+
+    def with_equivalents(self, reasons: Mapping[str, str]) -> KillMatrix:
+        """Return the matrix in which mutants that no case notices are equivalent where ``reasons`` has their id."""
+        survived = (State.SURVIVED, State.EQUIVALENT)
+        return replace(
+            self,
+            outcomes=tuple(
+                replace(outcome, state=State.EQUIVALENT, error=reasons[outcome.id])
+                if outcome.id in reasons and outcome.state in survived
+                else outcome
+                for outcome in self.outcomes
+            ),
+        )
+
+
+def path_of(revision: str, folder: Path = FOLDER) -> Path:
+    """Return the path of the kill matrix of a revision."""
+    return folder / PATTERN.replace("*", revision)
+
+
+def write(matrix: KillMatrix, path: Path) -> Path:
+    """Write a kill matrix, one line for each mutant, and return its path. The lists of cases share one list of names.
+
+    Raises OutputRefused.
+    """
+    names = sorted({notice.case for outcome in matrix.outcomes for notice in outcome.notices})
+    place = {name: number for number, name in enumerate(names)}
+    head = {key: value for key, value in asdict(matrix).items() if key != "outcomes"}
+    rows = []
+    for outcome in matrix.outcomes:
+        notices = [[place[n.case], n.verdict, n.error, n.tolerance] for n in outcome.notices]
+        rows.append(_line({**asdict(outcome), "notices": notices}))
+    body = ",\n".join(rows)
+    atomic_write.write(path, f'{{"head":{_line(head)},\n"names":{_line(names)},\n"outcomes":[\n{body}\n]}}\n')
+    return path
+
+
+def _line(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def read(path: Path) -> KillMatrix:
+    """Return the kill matrix that ``write`` wrote; raises FileInvalid."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        names: Sequence[str] = content["names"]
+        outcomes = tuple(_outcome(entry, names) for entry in content["outcomes"])
+        return KillMatrix(**content["head"], outcomes=outcomes)
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise FileInvalid(
+            f"not a kill matrix ({error})", path, "write it with `sdcpp study mutation --record`"
+        ) from error
+
+
+def _outcome(entry: Mapping[str, Any], names: Sequence[str]) -> MutantOutcome:
+    keys = ("case", "verdict", "error", "tolerance")
+    notices = [dict(zip(keys, (names[notice[0]], *notice[1:]), strict=True)) for notice in entry["notices"]]
+    return MutantOutcome.from_entry({**entry, "notices": notices})
+
+
+def read_all(folder: Path = FOLDER, reasons: Mapping[str, str] | None = None) -> list[KillMatrix]:
+    """Return the kill matrices of all revisions, with the equivalent mutants of ``reasons``; raises FileInvalid."""
+    return [read(path).with_equivalents(reasons or {}) for path in sorted(folder.glob(PATTERN))]
+
+
+def noticed(matrices: Iterable[KillMatrix], cases: Iterable[str]) -> int:
+    """Return the number of mutants that at least one of the cases notices."""
+    chosen = set(cases)
+    return sum(not chosen.isdisjoint(outcome.killers) for matrix in matrices for outcome in matrix.counted)

@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from harness.studies.mutation.generated_page import sections
+from harness.studies.mutation.outcome import State
+from tests.unit.studies.mutation.generated_outcomes import matrix, outcome
+
+
+def test_without_a_kill_matrix_there_is_no_section() -> None:
+    assert sections([]) == []
+
+
+def test_the_section_counts_the_states_and_lists_what_is_not_noticed() -> None:
+    found = matrix(
+        outcome("one", "x/a@auto"),
+        outcome("two", state=State.SURVIVED),
+        outcome("three", state=State.CRASHED, crashes=("x/a@auto",)),
+        outcome("four", state=State.UNBUILT),
+        outcome("five", state=State.SURVIVED),
+    ).with_equivalents({outcome("five").id: "why"})
+    text = "\n".join(sections([found]))
+    assert "1 of 3 mutants (33 %) are noticed, 1 show a crash alone, and 1 survive." in text
+    assert "1 more mutant did not compile, and 1 cannot be noticed." in text
+    assert "| operator | 1 | 1 | 1 | 1 | 1 |" in text
+    assert "| `x/a@auto` | 1 |" in text
+    rows = [line for line in text.splitlines() if line.startswith("| `lora.hpp:")]
+    assert [row.split(":")[1] for row in rows] == ["two", "three", "five"]
+    assert "a = b \\| c;" in rows[0]
+    assert rows[2].endswith("| why |")

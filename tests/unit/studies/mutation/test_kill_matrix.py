@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.studies.mutation import kill_matrix
+from harness.studies.mutation.outcome import State
+from sdcpp.errors import FileInvalid
+from tests.unit.studies.mutation.generated_outcomes import matrix, outcome
+
+MATRIX = matrix(
+    outcome("one", "x/b@auto", "x/a@auto", crashes=("x/c@auto",)),
+    outcome("two", state=State.SURVIVED),
+    outcome("three", state=State.UNBUILT),
+)
+
+
+def test_a_matrix_is_read_as_written(tmp_path: Path) -> None:
+    path = kill_matrix.write(MATRIX, kill_matrix.path_of("2026-07", tmp_path))
+    assert kill_matrix.read(path) == MATRIX
+    assert kill_matrix.read_all(tmp_path) == [MATRIX]
+    assert len(path.read_text().splitlines()) == 4 + len(MATRIX.outcomes)
+
+
+def test_a_crash_is_no_killer_and_mutants_that_do_not_compile_do_not_count() -> None:
+    assert MATRIX.outcomes[0].killers == ("x/b@auto", "x/a@auto")
+    assert [one.function for one in MATRIX.counted] == ["one", "two"]
+    assert kill_matrix.noticed([MATRIX], ["x/a@auto"]) == 1
+    assert kill_matrix.noticed([MATRIX], ["x/c@auto"]) == 0
+
+
+def test_a_survivor_with_a_reason_is_equivalent_and_a_noticed_mutant_is_not() -> None:
+    reasons = {one.id: "why" for one in MATRIX.outcomes}
+    found = MATRIX.with_equivalents(reasons)
+    assert [one.state for one in found.outcomes] == [State.CAUGHT, State.EQUIVALENT, State.UNBUILT]
+    assert found.outcomes[1].error == "why"
+    assert [one.function for one in found.counted] == ["one"]
+
+
+def test_another_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "kill-matrix-x.json"
+    path.write_text("[]")
+    with pytest.raises(FileInvalid, match="kill matrix"):
+        kill_matrix.read(path)
+
+
+def test_the_kill_matrices_of_the_project_can_be_read() -> None:
+    for found in kill_matrix.read_all():
+        assert found.outcomes

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from harness.cases import proposed
+from harness.cases.build_under_test import BuildUnderTest
+from harness.studies.mutation import study
+from harness.studies.mutation.generated import GeneratedMutant, generate
+from harness.studies.mutation.kill_matrix import MutantOutcome
+from harness.studies.mutation.mutant_build import Recipe
+from harness.studies.mutation.study import OUTCOMES, PLAIN, Plain, Prepared, Study, describe, ordered
+from harness.studies.mutation.worker import Settings
+from sdcpp.binding.build_folder import Build
+from sdcpp.source import revision
+from tests.unit import fake_matrix
+from tests.unit.studies.mutation.generated_outcomes import outcome
+
+pytestmark = pytest.mark.usefixtures("cache_folder")
+
+SOURCE = "struct LoraModel { int get_rank(int n) { return n + m - k; } };"
+MUTANTS = generate({"src/lora.hpp": SOURCE})
+
+
+@pytest.fixture
+def subject(tmp_path: Path) -> Study:
+    return Study(revision=revision.find("2026-07"), matrix="quick", folder=tmp_path, builds=2, jobs=1)
+
+
+@pytest.fixture
+def prepared(tmp_path: Path, fake_build: Callable[..., Build]) -> Prepared:
+    tree = tmp_path / "tree"
+    (tree / "src").mkdir(parents=True)
+    (tree / "src" / "lora.hpp").write_text(SOURCE)
+    recipe = Recipe(tree=tree, cwd=tmp_path, units={}, link=(), includers=frozenset())
+    return Prepared(folder=tmp_path / "cache", recipe=recipe, build=fake_build("C"))
+
+
+@pytest.fixture
+def tried(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Let the workers return an outcome for each mutant, and return the ids that they were given."""
+    given: list[str] = []
+
+    def work(
+        _settings: Settings,
+        _folder: Path,
+        waiting: deque[GeneratedMutant],
+        _count: int,
+        add: Callable[[MutantOutcome], None],
+    ) -> None:
+        while waiting:
+            mutant = waiting.popleft()
+            given.append(mutant.id)
+            add(MutantOutcome.from_entry({**_entry(outcome("x", "a/b@auto")), "id": mutant.id}))
+
+    monkeypatch.setattr(study, "_work", work)
+    return given
+
+
+def _entry(one: MutantOutcome) -> dict[str, object]:
+    content: dict[str, object] = json.loads(json.dumps(asdict(one)))
+    return content
+
+
+PLAIN_CASES = Plain(plan="one", seen={"a/b@auto": ("PASS", "")})
+
+
+def test_mutants_that_were_tried_are_not_tried_again(
+    subject: Study, prepared: Prepared, tried: list[str]
+) -> None:
+    assert [one.id for one in subject.run(prepared, PLAIN_CASES, MUTANTS[:1])] == [MUTANTS[0].id]
+    path = subject.folder / OUTCOMES
+    with path.open("a") as file:
+        file.write('{"id": "torn')  # a run that was killed
+    assert [one.id for one in subject.run(prepared, PLAIN_CASES, MUTANTS)] == [m.id for m in MUTANTS]
+    assert tried == [mutant.id for mutant in MUTANTS]
+    assert len(path.read_text().splitlines()) == 1 + len(MUTANTS)
+
+
+def test_another_plan_begins_anew(subject: Study, prepared: Prepared, tried: list[str]) -> None:
+    subject.run(prepared, PLAIN_CASES, MUTANTS)
+    subject.run(prepared, Plain(plan="two", seen=PLAIN_CASES.seen), MUTANTS)
+    assert len(tried) == 2 * len(MUTANTS)
+
+
+def test_the_mutants_are_those_of_the_prepared_sources(prepared: Prepared) -> None:
+    assert prepared.mutants() == MUTANTS
+    assert prepared.mutants({}) == []
+
+
+def test_the_library_without_a_mistake_runs_once_for_each_plan(
+    subject: Study, prepared: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(study, "under_test", lambda build, *_: fake_matrix.side(build, "x", patched=True))
+    selected: list[int] = []
+
+    def cases(under: BuildUnderTest) -> BuildUnderTest:
+        selected.append(len(under.cases))
+        return under
+
+    found = subject.plain(prepared, cases)
+    assert len(found.seen) == 2 * fake_matrix.CELLS
+    assert {verdict for verdict, _ in found.seen.values()} == {"PASS"}
+    monkeypatch.setattr(study, "run_cases", None)
+    assert subject.plain(prepared, cases) == found
+    assert (subject.folder / PLAIN).exists()
+
+
+def test_cases_that_are_known_to_notice_mutants_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = proposed.ProposedCases(cases=("c", "a"), mutants=2, noticed=2, revisions=())
+    monkeypatch.setattr(proposed, "read", lambda: chosen)
+    assert ordered(dict.fromkeys("abc")) == ["c", "a", "b"]
+
+
+def test_an_outcome_is_a_line() -> None:
+    assert describe(outcome("one", "x/a@auto")) == (
+        "lora.hpp:one:operator:00000000:0: caught by x/a@auto after 5 cases, 2 + 3 s"
+    )

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from harness.cases.build_under_test import BuildUnderTest
+from harness.cases.proposed import case_id
+from harness.records.verdict import Verdict
+from harness.studies.mutation import worker
+from harness.studies.mutation.generated import GeneratedMutant, generate
+from harness.studies.mutation.outcome import State
+from harness.studies.mutation.worker import Settings, Worker
+from sdcpp.binding.build_folder import Build
+from sdcpp.errors import BuildFailed
+from tests.unit import fake_matrix
+
+pytestmark = pytest.mark.usefixtures("cache_folder")
+
+[MUTANT] = generate({"src/lora.hpp": "struct LoraModel { int get_rank(int n) { return n + m; } };"})
+
+
+class FakeBuilder:
+    """Returns a build, or raises."""
+
+    def __init__(self, build: Build | BuildFailed) -> None:
+        self._build = build
+
+    def build(self, _mutant: GeneratedMutant) -> Build:
+        if isinstance(self._build, BuildFailed):
+            raise self._build
+        return self._build
+
+
+@pytest.fixture
+def under(fake_build: Callable[..., Build]) -> BuildUnderTest:
+    return fake_matrix.side(fake_build("C"), "mutant", patched=True)
+
+
+@pytest.fixture
+def made(under: BuildUnderTest, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Worker]:
+    def make(verdicts: dict[str, Verdict], build: Build | BuildFailed, *, every: bool) -> Worker:
+        plain = {case_id(case): (Verdict.PASS.value, "") for case in under.cases}
+        plain |= {name: (verdict.value, "") for name, verdict in verdicts.items()}
+        monkeypatch.setattr(worker, "recipe_of", lambda *_: (under.build, None))
+        monkeypatch.setattr(worker, "MutantBuilder", lambda *_: FakeBuilder(build))
+        monkeypatch.setattr(worker, "under_test", lambda *_: under)
+        return Worker(
+            Settings(
+                folder="x",
+                own="y",
+                objects="z",
+                revision="2026-07",
+                matrix="quick",
+                order=sorted(plain, reverse=True),
+                plain=plain,
+                jobs=1,
+                every=every,
+            )
+        )
+
+    return make
+
+
+def test_a_mutant_that_does_not_compile_is_told_apart(made: Callable[..., Worker]) -> None:
+    outcome = made({}, BuildFailed("x", "lora.hpp:1: error", "y"), every=False).outcome(MUTANT)
+    assert (outcome.state, outcome.error, outcome.tried) == (State.UNBUILT, "lora.hpp:1: error", 0)
+    assert (outcome.id, outcome.mistake) == (MUTANT.id, "`+` becomes `-`")
+
+
+def test_a_mutant_that_changes_no_verdict_survives(
+    made: Callable[..., Worker], under: BuildUnderTest
+) -> None:
+    outcome = made({}, under.build, every=False).outcome(MUTANT)
+    assert (outcome.state, outcome.tried, outcome.notices) == (State.SURVIVED, len(under.cases), ())
+
+
+def test_the_first_case_that_notices_a_mutant_ends_the_run_unless_every_case_is_wanted(
+    made: Callable[..., Worker], under: BuildUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge = worker.run_cases
+
+    def wrong(side: BuildUnderTest, **options: object) -> object:
+        enough = options.pop("enough")
+        return judge(
+            side,
+            enough=lambda cells: enough([replace(c, verdict=Verdict.WRONG) for c in cells]),  # type: ignore[operator]
+            **options,  # type: ignore[arg-type]
+        )
+
+    monkeypatch.setattr(worker, "run_cases", wrong)
+    assert made({}, under.build, every=False).outcome(MUTANT).tried == 1
+    assert made({}, under.build, every=True).outcome(MUTANT).tried == len(under.cases)
+
+
+def test_a_difference_is_one_from_the_library_without_the_mistake(
+    made: Callable[..., Worker], under: BuildUnderTest
+) -> None:
+    last = max(case_id(case) for case in under.cases)
+    outcome = made({last: Verdict.WRONG}, under.build, every=True).outcome(MUTANT)
+    assert [notice.case for notice in outcome.notices] == [last]
+    assert outcome.state is State.CRASHED  # PASS is no verdict that catches a mistake
