@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness.adapters import catalogue
-from harness.cases import combinations, layers, uses
+from harness.cases import combinations, layers, proposed, uses
 from harness.cases.case import MODES, Case
 from harness.cases.dimensions import (
     base_types,
@@ -41,6 +41,8 @@ class Matrix:
     in_auto: Sequence[Dimension] = (no_adapter, files, zero_multiplier, base_types)
     #: Whether malformed and unusual files are included.
     malformed_files: bool = False
+    #: A wider matrix. Those of its cases that ``proposed.read`` names are included, and run first.
+    chosen_from: Matrix | None = None
 
     @property
     def needs_block_quantiser(self) -> bool:
@@ -95,19 +97,14 @@ class Matrix:
             cases += malformed_file_cases(
                 base, [m for m in ordered_modes if m != "auto"], recipes, any_suffix=generation != "B"
             )
+        if self.chosen_from is not None and (chosen := proposed.read().cases):
+            wider = self.chosen_from.cases(generation, modes, block_quantiser)
+            cases = proposed.chosen_first(cases, wider, chosen)
         return cases
 
 
 #: ``verify --matrix quick``: tests whether GGUF adapters work at all, in a minute, on the smallest base model.
 QUICK = Matrix(dimensions=(no_adapter, files, zero_multiplier), bases={"B": (SD1_TINY,), "C": (FLUX_SMALL,)})
-#: ``verify`` on a proposed change: the cases of ``QUICK`` and a LoRA in each key scheme, on every base model. The key
-#: schemes are included because changes of upstream have broken them: see "Does verify notice real regressions?" in
-#: docs/findings.md. Two steps with guidance are included because a change may affect one step or one pass alone.
-PROPOSED = replace(
-    QUICK,
-    dimensions=(*QUICK.dimensions, key_schemes, uses.guided_steps, layers.text_layers),
-    bases={"B": (SD1_THIN,), "C": (FLUX_THIN, SD1_THIN)},
-)
 #: ``verify --matrix full``.
 FULL = Matrix(
     dimensions=(
@@ -118,4 +115,13 @@ FULL = Matrix(
     ),
     bases={"B": (SD1_THIN,), "C": (FLUX_THIN, SD1_THIN)},
     malformed_files=True,
+)
+#: ``verify`` on a proposed change: the cases of ``QUICK`` and a LoRA in each key scheme, on every base model. The key
+#: schemes are included because changes of upstream have broken them: see "Does verify notice real regressions?" in
+#: docs/findings.md. Two steps with guidance are included because a change may affect one step or one pass alone.
+PROPOSED = replace(
+    QUICK,
+    dimensions=(*QUICK.dimensions, key_schemes, uses.guided_steps, layers.text_layers),
+    bases={"B": (SD1_THIN,), "C": (FLUX_THIN, SD1_THIN)},
+    chosen_from=FULL,
 )
