@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from harness.cases import proposed
+from harness.cases.build_under_test import BuildUnderTest
+from harness.cli.main import main
+from harness.cli.study.mutation import NOT_NOTICED
+from harness.studies.mutation import kill_matrix, smallest
+from harness.studies.mutation.generated import GeneratedMutant, generate
+from harness.studies.mutation.kill_matrix import MutantOutcome
+from harness.studies.mutation.outcome import State
+from harness.studies.mutation.study import Plain, Prepared, Study
+from sdcpp import project
+from sdcpp.errors import FileInvalid, NothingTried
+from tests.unit.studies.mutation.generated_outcomes import outcome
+
+MUTANTS = generate({"src/lora.hpp": "struct LoraModel {\nint get_rank(int n) {\nreturn n + m - k;\n} };"})
+
+
+class FakePrepared:
+    """A library whose source has MUTANTS."""
+
+    def mutants(self, covered: dict[str, Sequence[int]] | None = None) -> list[GeneratedMutant]:
+        return [m for m in MUTANTS if covered is None or m.line in covered.get(m.file, ())]
+
+
+@pytest.fixture
+def tried(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Study, list[str]]]:
+    """Let each study notice all mutants but the last, and return the studies with the ids of their mutants."""
+    asked: list[tuple[Study, list[str]]] = []
+
+    def run(study: Study, _: Prepared, __: Plain, mutants: Sequence[GeneratedMutant]) -> list[MutantOutcome]:
+        asked.append((study, [mutant.id for mutant in mutants]))
+        noticed = [outcome(str(number), "x/a@auto") for number in range(len(mutants) - 1)]
+        return [*noticed, outcome("last", state=State.SURVIVED)]
+
+    def plain(_: Study, __: Prepared, ___: Callable[[BuildUnderTest], BuildUnderTest]) -> Plain:
+        return Plain(plan="", seen={"x/a@auto": ("PASS", "")})
+
+    monkeypatch.setattr(Study, "prepare", lambda _: FakePrepared())
+    monkeypatch.setattr(Study, "plain", plain)
+    monkeypatch.setattr(Study, "run", run)
+    return asked
+
+
+def test_what_is_not_noticed_is_printed_and_sets_the_status(
+    tried: list[tuple[Study, list[str]]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [
+        "study",
+        "mutation",
+        "--count",
+        "2",
+        "--builds",
+        "3",
+        "--jobs",
+        "4",
+        "--matrix",
+        "quick",
+        "--all",
+    ]
+    assert main(words) == NOT_NOTICED
+    [(study, ids)] = tried
+    assert (study.builds, study.jobs, study.matrix, study.every) == (3, 4, "quick", True)
+    assert len(ids) == 2
+    out = capsys.readouterr().out
+    assert "survived: lora.hpp:last:" in out
+    assert "2 mutants: 1 caught, 1 survived" in out
+
+
+def test_the_mutants_are_listed_or_named(
+    tried: list[tuple[Study, list[str]]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["study", "mutation", "--list"]) == 0
+    assert {line.split()[0] for line in capsys.readouterr().out.splitlines()} == {m.id for m in MUTANTS}
+    main(["study", "mutation", "--mutant", MUTANTS[1].id])
+    assert tried[0][1] == [MUTANTS[1].id]
+    assert main(["study", "mutation", "--mutant", "x"]) == NothingTried.exit_code
+    covered = tmp_path / "covered.json"
+    covered.write_text(json.dumps({"src/lora.hpp": [1]}))
+    capsys.readouterr()
+    assert main(["study", "mutation", "--list", "--covered", str(covered)]) == 0
+    assert capsys.readouterr().out == ""
+    covered.write_text("[]")
+    assert main(["study", "mutation", "--list", "--covered", str(covered)]) == FileInvalid.exit_code
+
+
+@pytest.mark.usefixtures("tried")
+def test_outcomes_are_recorded_and_the_smallest_set_is_chosen_from_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(project, "checkout", lambda: tmp_path)
+    path, cases = tmp_path / "kill-matrix-2026-07.json", tmp_path / "cases.json"
+    monkeypatch.setattr(kill_matrix, "path_of", lambda _: path)
+    assert main(["study", "mutation", "--record", "--count", "2"]) == NOT_NOTICED
+    assert kill_matrix.read(path).possible == len(MUTANTS)
+    monkeypatch.setattr(kill_matrix, "read_all", lambda **_: [kill_matrix.read(path)])
+    written = smallest.write
+    monkeypatch.setattr(smallest, "write", lambda matrices: written(matrices, cases))
+    assert main(["study", "mutation", "--smallest"]) == 0
+    assert proposed.read(cases).cases == ("x/a@auto",)
+    monkeypatch.setattr(kill_matrix, "read_all", lambda **_: [])
+    assert main(["study", "mutation", "--smallest"]) == NothingTried.exit_code
