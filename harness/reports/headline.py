@@ -33,7 +33,7 @@ def headline(table: ReportTable, pairs: Sequence[SidePair]) -> str:
         return _proposal_headline(table, pairs)
     counts, cells = table.statuses, table.records.cells
     total = len(cells)
-    if total == counts.get(Status.SKIPPED, 0):
+    if total == sum(cell.status is Status.SKIPPED and cell.verdict is not Verdict.UNSTABLE for cell in cells):
         return "No case was tested, so there is no result" + (
             f" ({plural(total, 'cell')} skipped)" if total else ""
         )

@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from harness.records.change import ChangeKind
+from harness.records.verdict import Status, Verdict
 from harness.reports import before_after
 from harness.reports.headline import headline
 from harness.reports.table import ReportTable, arrange
@@ -72,3 +74,22 @@ def test_quiet_rows_are_merged_and_the_worst_come_first(broken_table: ReportTabl
     )
     assert lines[-1].texts == ("PASS 0.003", "PASS 0.004", "PASS 0.004")
     assert {line.severity for line in lines[:3]} == {0}
+
+
+def test_unstable_cells_are_neither_fixed_nor_regressed_nor_lost() -> None:
+    found = example()
+    after = [cell for cell in found.cells if cell.side == "2026-05 patched" and cell.verdict is Verdict.PASS][
+        :2
+    ]
+    before = [cell for cell in found.cells if cell.side == "2026-05 pristine"]
+    for number, cell in enumerate(found.cells):
+        both = cell in after or (cell.case, cell.dimensions) == (after[0].case, after[0].dimensions)
+        if both:
+            found.cells[number] = replace(cell, verdict=Verdict.UNSTABLE, status=Status.SKIPPED)
+    table = arrange(found)
+    pair = next(pair for pair in before_after.pairs(table) if pair.label == "2026-05")
+    changes = before_after.changes(table, pair)
+    assert "0 regressed, 2 unstable (1 of them only after the change), " in before_after.tally(changes)
+    whole = sum(cell.verdict is Verdict.PASS for cell in before)
+    assert f"{whole - 2} of {whole - 2} cells that passed still pass" in before_after.still_passing(changes)
+    assert all(change.tried for change in changes if change.kind is ChangeKind.UNSTABLE)

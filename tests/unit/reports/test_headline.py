@@ -78,3 +78,13 @@ def test_nothing_tried_and_not_finished_are_never_good() -> None:
     assert headline(arrange(records_of(cell(), finished="")), []) == (
         "Incomplete run, so far: as expected: 1 of 1 cell passed"
     )
+
+
+def test_unstable_cells_have_a_number_of_their_own() -> None:
+    passing = [cell(case=f"good-{number}") for number in range(2)]
+    shaky = cell(case="a", verdict=Verdict.UNSTABLE, status=Status.SKIPPED)
+    known = cell(case="b", verdict=Verdict.UNSTABLE, status=Status.XFAIL, reason="memory")
+    table = arrange(records_of(*passing, shaky, known))
+    assert headline(table, []) == "As expected: 2 of 4 cells passed, 2 unstable (1 of them as expected)"
+    assert good(table)
+    assert headline(arrange(records_of(shaky)), []) == "As expected: 0 of 1 cell passed, 1 unstable"

@@ -9,7 +9,9 @@ import pytest
 from rich.console import Console
 
 from harness.records.record import Records
+from harness.records.verdict import Status, Verdict
 from harness.reports import terminal
+from harness.reports.table import case_id
 from tests.unit.example_records import example, many
 
 
@@ -83,3 +85,18 @@ def test_brackets_in_names_are_not_markup() -> None:
     dimensions = ({"type": type_, "mode": "[b]"} for type_ in ("[red]x[/red]", "F16"))
     records.cells[:] = [replace(cell, dimensions=each) for each in dimensions]
     assert "[red]x[/red]" in show(records)
+
+
+def test_unstable_cells_are_listed_with_the_reason() -> None:
+    found = example()
+    said = "4 runs of the same build differ: PASS in 3, WRONG in 1"
+    for number, status, reason in ((0, Status.SKIPPED, ""), (1, Status.XFAIL, "uninitialised memory")):
+        found.cells[number] = replace(
+            found.cells[number], verdict=Verdict.UNSTABLE, status=status, evidence=said, reason=reason
+        )
+    shown = show(found)
+    first, second = (found.cells[number] for number in (0, 1))
+    assert f"unstable: {first.side}  {case_id(first)}\n    {said}" in shown
+    assert f"unstable, as expected: {second.side}  {case_id(second)}\n    {said}" in shown
+    assert "    uninitialised memory" in shown
+    assert "expected failure: uninitialised memory" not in shown
