@@ -74,7 +74,7 @@ def _reports(gcov: Path, notes: Path, tree: Path, texts: dict[str, list[str]]) -
         raise LibraryUnusable(
             f"gcov cannot read what was counted: {'; '.join(wrong) or done.errors.strip()}",
             notes,
-            "run the study again with --restart",
+            "run the study again with --restart; the compiler must be gcc, and gcov of the same version",
         )
     report = json.loads(done.output)
     return [line for entry in report["files"] for line in _lines(entry, report, tree, texts)]
@@ -84,8 +84,8 @@ def _lines(
     entry: dict[str, Any], report: dict[str, Any], tree: Path, texts: dict[str, list[str]]
 ) -> Iterator[CountedLine]:
     """Yield the lines of a file in gcov's JSON if it is one of those in ``texts``."""
-    path = os.path.normpath(tree / report["current_working_directory"] / entry["file"])
-    name = os.path.relpath(path, tree) if entry["file"].startswith("..") else entry["file"]
+    # The path is the one that the compiler got; a compiler cache makes it relative to the folder of the objects.
+    name = os.path.relpath(Path(report["current_working_directory"], entry["file"]), tree)
     if name not in texts:
         return
     functions = {function["name"]: function for function in entry["functions"]}

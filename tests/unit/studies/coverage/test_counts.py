@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -89,6 +90,18 @@ def test_lines_have_their_function_and_how_often_they_ran(tree: Path) -> None:
     assert inside.runs > 0
     assert named(lines, "static int never").function == "never"
     assert named(lines, "static int never").runs == 0
+
+
+@pytest.mark.parametrize("absolute", [True, False])
+def test_sources_are_found_from_another_folder(tree: Path, tmp_path: Path, *, absolute: bool) -> None:
+    source = tree / "main.cpp"
+    path = source if absolute else os.path.relpath(source, tmp_path)
+    words = ["g++", "-std=c++17", "--coverage", f"-I{tree}", "-c", path, "-o", "main.o"]
+    assert run(words, cwd=tmp_path, quiet=True).status == 0
+    assert {line.file for line in collect(tmp_path, tree, ["main.cpp", "src/model.hpp"])} == {
+        "main.cpp",
+        "src/model.hpp",
+    }
 
 
 def test_only_the_files_that_are_asked_for_are_read(tree: Path) -> None:
