@@ -36,6 +36,8 @@ output
   report.html with the pictures, junit.xml for CI, records.jsonl with everything and, if a case
   fails, bugs.md with a bug report for each defect. With several --matrix each has a subfolder
   with these files, and records.jsonl has the results of all.
+  A case that is worse, or that is not as expected, is run again, up to three times. If one build
+  gives different results, the case is UNSTABLE: it is listed apart and fails no run.
   Exit status 0: every case did what is expected of it. 1: a case did not. 63: the run cannot be
   judged, because a base model makes no picture without an adapter or because more than a twentieth
   of the cases could not be judged. CONTRIBUTING.md lists the others.
