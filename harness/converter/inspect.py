@@ -17,6 +17,7 @@ from harness.converter.modules import Layout, Module, layout_of, scheme
 from harness.converter.unsupported_kinds import UnsupportedKind, unsupported
 from harness.formats.read import read_tensors
 from harness.formats.tensor import File
+from harness.layers import components
 from harness.models import tiny_models
 from harness.text import listed, plural
 from sdcpp.errors import AdapterUnknown
@@ -26,8 +27,9 @@ from sdcpp.errors import AdapterUnknown
 class ModuleGroup:
     """A group of modules with the same properties. ``count`` is their number.
 
-    ``where`` is "text encoder" or "diffusion model". ``types`` are the types of the factors, separated by slashes.
-    ``alpha_source`` is the part of the metadata that declares alpha, or "" if alpha is a tensor or missing.
+    ``where`` is the component, such as "diffusion model" or "text encoder 1". ``types`` are the types of the factors,
+    separated by slashes. ``alpha_source`` is the part of the metadata that declares alpha, or "" if alpha is a tensor
+    or missing.
     """
 
     count: int
@@ -129,18 +131,18 @@ def _without(adapter: Layout, kinds: Sequence[UnsupportedKind]) -> Layout:
 
 def _conclusion(adapter: Layout, complaints: Sequence[str], base: str | None) -> str:
     """Return what an adapter is, whether it has problems, and whether it fits a base model, in a few words."""
-    kinds = Counter(_KINDS.get(module.kind, "adapter") for module in adapter.modules.values())
+    kinds = Counter(_KINDS.get(module.kind, "an adapter") for module in adapter.modules.values())
     dora = any(module.dora for module in adapter.modules.values())
-    kind = "DoRA" if dora else kinds.most_common(1)[0][0]
+    kind = "a DoRA" if dora else kinds.most_common(1)[0][0]
     families = model_family.of_adapter(adapter)
-    what = f"a {kind} for {' or '.join(families)}" if families else f"a {kind}"
+    what = f"{kind} for {' or '.join(families)}" if families else kind
     if complaints:
         return f"{what}: {plural(len(complaints), 'problem')}"
     return f"{what}: no problems found" + (f"; it fits {base}" if base else "")
 
 
 #: The names of the kinds of modules in a conclusion. Other kinds are called adapters.
-_KINDS = {"lora": "LoRA", "tucker": "LoRA", "loha": "LoHa", "lokr": "LoKr"}
+_KINDS = {"lora": "a LoRA", "tucker": "a LoRA", "loha": "a LoHa", "lokr": "a LoKr"}
 
 
 def require_fit(path: Path, base: str) -> None:
@@ -157,7 +159,7 @@ def _groups(adapter: Layout) -> list[ModuleGroup]:
         ModuleGroup(
             count=0,
             kind=module.kind,
-            where=_where(module.key),
+            where=components.of_adapter(module.key).component,
             rank=module.rank,
             alpha=_alpha(module),
             types="/".join(
@@ -170,12 +172,6 @@ def _groups(adapter: Layout) -> list[ModuleGroup]:
         for module in adapter.modules.values()
     )
     return [ModuleGroup(**{**asdict(group), "count": count}) for group, count in counts.most_common()]
-
-
-def _where(key: str) -> str:
-    """Return the part of the model that a module changes."""
-    prefixes = ("lora_te", "text_encoder", "cond_stage_model", "text_encoders")
-    return "text encoder" if any(prefix in key for prefix in prefixes) else "diffusion model"
 
 
 def _alpha(module: Module) -> float | None:

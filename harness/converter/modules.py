@@ -6,6 +6,7 @@ The names follow kohya-ss/sd-scripts (networks/lora.py), huggingface/peft and di
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -40,6 +41,7 @@ KEY_SUFFIXES = {
     ".dora_scale": "dora",
     ".lora_magnitude_vector.weight": "dora",
     ".lora_magnitude_vector": "dora",
+    ".magnitude": "dora",
     ".diff_b": "diff_b",
     ".diff": "diff",
     ".w_norm": "diff",
@@ -129,8 +131,14 @@ class Layout:
     other_tensors: tuple[Tensor, ...]
 
 
+#: The names of XLabs' x-flux, whose key ends in the number of the stream (src/flux/modules/layers.py).
+_NUMBERED = re.compile(r"(.+_lora[12])\.(down|up)\.weight")
+
+
 def split(name: str) -> tuple[str, str] | None:
     """Return the key and the part of a tensor name, or None if it is not the name of an adapter's tensor."""
+    if numbered := _NUMBERED.fullmatch(name):
+        return numbered[1], numbered[2]
     for suffix, part in KEY_SUFFIXES.items():
         if name.endswith(suffix) and len(name) > len(suffix):
             return name[: -len(suffix)], part

@@ -1,4 +1,4 @@
-"""The layers of Flux.1, Chroma and Flux.2.
+"""The layers of Flux.1, Chroma and Flux.2. HunyuanVideo has the blocks of Flux.1, with ``fc1`` and ``linear`` in names.
 
 The published names are those of Black Forest Labs (src/flux/model.py, src/flux2/model.py). Sources of the other names:
 scripts/convert_flux_to_diffusers.py and loaders/lora_conversion_utils.py of diffusers, comfy/lora.py and
@@ -53,10 +53,14 @@ def _double_blocks(mlp_in: str, mlp_out: str) -> Layers:
             f"double_blocks.{{n}}.processor.proj_lora{number}",
             f"blocks.{{n}}.attn.{letter}_to_out",
         )
-        layers[f"{double}_mlp.0"] = plain(f"{block}.{mlp}.{mlp_in}", f"blocks.{{n}}.ff_{letter}.0")
-        layers[f"{double}_mlp.2"] = plain(f"{block}.{mlp}.{mlp_out}", f"blocks.{{n}}.ff_{letter}.2")
+        layers[f"{double}_mlp.0"] = plain(
+            f"{block}.{mlp}.{mlp_in}", f"blocks.{{n}}.ff_{letter}.0", f"{double}_mlp.fc1"
+        )
+        layers[f"{double}_mlp.2"] = plain(
+            f"{block}.{mlp}.{mlp_out}", f"blocks.{{n}}.ff_{letter}.2", f"{double}_mlp.fc2"
+        )
         layers[f"{double}_mod.lin"] = plain(
-            f"{block}.{modulation}.linear", f"blocks.{{n}}.norm1_{letter}.linear"
+            f"{block}.{modulation}.linear", f"blocks.{{n}}.norm1_{letter}.linear", f"{double}_mod.linear"
         )
         for part, short in (("query", "q"), ("key", "k")):
             layers[f"{double}_attn.norm.{part}_norm"] = plain(f"{block}.attn.{norm}_{short}")
@@ -74,14 +78,16 @@ _FLUX1: Layers = {
         ),
         *pieces(_LINEAR1, *(f"single_blocks.{{n}}.linear1.{i}" for i in range(4))),
         Name(text=f"{_single}.attn.to_qkv", units=_LINEAR1, take=(0, 1, 2)),
-        Name(text="single_blocks.{n}.processor.qkv_lora", units=_LINEAR1, take=(0, 1, 2)),
+        Name(text="single_blocks.{n}.processor.qkv", units=_LINEAR1, take=(0, 1, 2)),
         # DiffSynth trains both under one name.
         *plain("single_blocks.{n}.to_qkv_mlp"),
     ),
     "single_blocks.{n}.linear2": plain(
-        f"{_single}.proj_out", "single_blocks.{n}.proj_out", "single_blocks.{n}.processor.proj_lora"
+        f"{_single}.proj_out", "single_blocks.{n}.proj_out", "single_blocks.{n}.processor.proj"
     ),
-    "single_blocks.{n}.modulation.lin": plain(f"{_single}.norm.linear", "single_blocks.{n}.norm.linear"),
+    "single_blocks.{n}.modulation.lin": plain(
+        f"{_single}.norm.linear", "single_blocks.{n}.norm.linear", "single_blocks.{n}.modulation.linear"
+    ),
     "single_blocks.{n}.norm.query_norm": plain(f"{_single}.attn.norm_q"),
     "single_blocks.{n}.norm.key_norm": plain(f"{_single}.attn.norm_k"),
     "img_in": plain("x_embedder"),

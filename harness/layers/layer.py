@@ -62,7 +62,7 @@ class Family:
     def place(self, name: str) -> Place | None:
         """Return the rows that a name without the prefix of its component stands for, or None if it is unknown."""
         bare = underscored(name)
-        for pattern, layer, known in self._patterns:
+        for pattern, layer, known in self._patterns.get(_word(bare), ()):
             match = pattern.fullmatch(bare)
             if match is not None:
                 return Place(
@@ -78,17 +78,23 @@ class Family:
         return any(pattern.fullmatch(name) for name in names for pattern in self._marks)
 
     @cached_property
-    def _patterns(self) -> list[tuple[re.Pattern[str], str, Name]]:
-        """The pattern of each name, the layer with placeholders, and the name."""
-        return [
-            (_pattern(name.text, self.rest), underscored(layer), name)
-            for layer, names in self.layers.items()
-            for name in (Name(text=layer), *names)
-        ]
+    def _patterns(self) -> dict[str, list[tuple[re.Pattern[str], str, Name]]]:
+        """The pattern of each name, the layer with placeholders, and the name, by the first word of the name."""
+        found: dict[str, list[tuple[re.Pattern[str], str, Name]]] = {}
+        for layer, names in self.layers.items():
+            for name in (Name(text=layer), *names):
+                entry = (_pattern(name.text, self.rest), underscored(layer), name)
+                found.setdefault(_word(underscored(name.text)), []).append(entry)
+        return found
 
     @cached_property
     def _marks(self) -> list[re.Pattern[str]]:
         return [_pattern(mark, ".+") for mark in self.marks]
+
+
+def _word(name: str) -> str:
+    """Return the first word of a name with underscores. No name begins with a placeholder."""
+    return name.partition("_")[0]
 
 
 def _pattern(text: str, rest: str) -> re.Pattern[str]:

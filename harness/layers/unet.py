@@ -82,6 +82,7 @@ UNET = Family(
     rest=_TRANSFORMER,
     marks=(
         "input_blocks.{n}.{rest}",
+        "output_blocks.{n}.{rest}",
         "down_blocks.{n}.{rest}",
         "up_blocks.{n}.{rest}",
         "middle_block.{rest}",

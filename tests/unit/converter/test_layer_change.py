@@ -7,6 +7,7 @@ import pytest
 
 from harness.converter import layer_change
 from harness.converter.modules import Module, layout_of
+from harness.converter.weight_change import Dense
 from harness.formats.read import read_tensors
 from sdcpp.errors import AdapterUnknown
 from tests.unit.converter.lora_files import Arrays, save
@@ -35,7 +36,7 @@ def test_the_bias_of_the_factor_is_scaled_and_added_to_a_stored_difference(tmp_p
     found = layer_change.changes(module_of(tmp_path / "a.safetensors", arrays))
     wanted = 0.5 * arrays[f"{KEY}.lora_B.bias"].astype(np.float64) + arrays[f"{KEY}.diff_b"]
     bias = found["bias"]
-    assert isinstance(bias, layer_change.Dense)
+    assert isinstance(bias, Dense)
     assert np.allclose(bias.value, wanted, rtol=1e-12)
 
 

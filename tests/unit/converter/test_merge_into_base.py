@@ -197,8 +197,8 @@ def test_a_norm_of_a_control_lora_is_replaced(tmp_path: Path) -> None:
     adapter["double_blocks.0.img_attn.norm.query_norm.scale"] = new
     found = changed(tmp_path, base, adapter, multiplier=0.5)
     assert close(found[f"{block}proj.weight"], 0.5 * product(up, down))
-    replaced = new.astype(np.float64) - base[f"{block}norm.query_norm.scale"]
-    assert close(found[f"{block}norm.query_norm.scale"], replaced)
+    replaced = new.astype(np.float64) - base[f"{block}norm.query_norm.scale"].astype(np.float64)
+    assert close(found[f"{block}norm.query_norm.scale"], np.asarray(replaced, np.float64))
     assert changed(tmp_path, base, adapter, multiplier=0.0) == {}
 
 
@@ -224,7 +224,8 @@ def test_alpha_has_no_effect_on_a_lokr_of_whole_matrices(tmp_path: Path) -> None
     adapter = {f"{KOHYA_QUERY}.lokr_w1": first, f"{KOHYA_QUERY}.lokr_w2": second}
     adapter[f"{KOHYA_QUERY}.alpha"] = np.array(3, np.float32)
     found = changed(tmp_path, base, adapter)
-    assert close(found[f"{LDM_QUERY}.weight"], np.kron(first.astype(np.float64), second.astype(np.float64)))
+    wanted = np.kron(first.astype(np.float64), second.astype(np.float64))
+    assert close(found[f"{LDM_QUERY}.weight"], np.asarray(wanted, np.float64))
 
 
 def test_dora_of_a_convolution_as_peft_stores_it_is_merged(tmp_path: Path) -> None:
