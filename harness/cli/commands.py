@@ -43,11 +43,20 @@ class CommandParser(argparse.ArgumentParser):
     def parse_known_args(  # type: ignore[override] # typeshed has several overloads of it
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
-        """Load the command, replace former spellings, then parse as usual."""
+        """Load the command, replace former spellings, then parse as usual.
+
+        Exit with the nearest option if an option is unknown. argparse would leave that to the parser of ``sdcpp``,
+        which does not know the options of a command.
+        """
         words = list(sys.argv[1:] if args is None else args)
         self._load()
         self._require_command(words)
-        return super().parse_known_args(list(_current(words, self._renamed)), namespace)
+        found, unknown = super().parse_known_args(list(_current(words, self._renamed)), namespace)
+        if unknown and not self.commands:
+            near = difflib.get_close_matches(unknown[0].partition("=")[0], self._option_string_actions, 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+        return found, unknown
 
     def _load(self) -> None:
         command, self._command = self._command, None

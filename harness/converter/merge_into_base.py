@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.converter import layer_change, weight_change
+from harness.converter import layer_change, model_family, weight_change
 from harness.converter.base_weights import BaseWeights
 from harness.converter.cast import cast
 from harness.converter.convert import Conversion, check, check_finite, metadata_for, write
@@ -142,9 +142,8 @@ def _merging(base: File, adapters: Sequence[WeightedAdapter]) -> _Merging:
             )
         fitted = fit(found, weights, shapes)
         if fitted.problems:
-            raise AdapterUnknown(
-                listed(fitted.problems, 3), each.path, "check that the adapter is for this model"
-            )
+            problem = model_family.mismatch(found, shapes) or listed(fitted.problems, 3)
+            raise AdapterUnknown(problem, each.path, "check that the adapter is for this model")
         merging.skipped.extend(fitted.elsewhere)
         for change in fitted.changes:
             weighted = _Weighted(change=change, multiplier=each.multiplier)

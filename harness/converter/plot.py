@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from xml.sax.saxutils import escape
 
 from harness.converter.compare import AdapterComparison, ModuleDifference, snr
+from harness.text import xml_text
 from sdcpp.atomic_write import atomic_write
 
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 900, 360, 70, 40, 40
@@ -24,7 +24,7 @@ def svg(comparison: AdapterComparison) -> str:
         f'viewBox="0 0 {_WIDTH} {_HEIGHT}" font-family="sans-serif" font-size="12">',
         f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="white"/>',
         f'<text x="{_LEFT}" y="24" font-size="14">relative error of ΔW, '
-        f"{escape(comparison.b.name)} against {escape(comparison.a.name)}</text>",
+        f"{xml_text(comparison.b.name)} against {xml_text(comparison.a.name)}</text>",
     ]
     for power in range(low, high + 1):
         y = _y(10.0**power, low, high)
@@ -53,7 +53,7 @@ def _dots(differences: Sequence[ModuleDifference], low: int, high: int) -> list[
     span = (_WIDTH - 20 - _LEFT) / max(1, len(differences))
     return [
         f'<circle cx="{_LEFT + (i + 0.5) * span:.1f}" cy="{_y(d.relative, low, high):.1f}" r="3" '
-        f'fill="#36c"><title>{escape(d.key)}: {d.relative:.3%} ({escape(d.types)})</title></circle>'
+        f'fill="#36c"><title>{xml_text(d.key)}: {d.relative:.3%} ({xml_text(d.types)})</title></circle>'
         for i, d in enumerate(differences)
     ]
 

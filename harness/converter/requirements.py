@@ -116,7 +116,7 @@ def _kind(module: Module) -> str:
     if module.kind == "lokr":
         if "lokr_t2" in module.parts:
             return "lokr-tucker"
-        factored = tuple(part in module.parts for part in ("lokr_w1_a", "lokr_w2_a"))
+        factored = "lokr_w1_a" in module.parts, "lokr_w2_a" in module.parts
         return {(True, True): "lokr-both", (True, False): "lokr-w1", (False, True): "lokr-w2"}.get(
             factored, "lokr"
         )

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 from harness.cli.lora import options
-from harness.converter import text, type_choice
+from harness.converter import requirements, short_rows, text, type_choice
 from harness.converter.convert import convert
 from harness.converter.inspect import require_fit
+from harness.converter.modules import layout_of
+from harness.formats.read import read_tensors
 from harness.quantising.package_quantiser import open_quantiser
-from sdcpp import console
 
 RENAMED = {**options.RENAMED, "--anyway": ("--force",)}
 EPILOG = """\
@@ -19,6 +21,10 @@ The suffix of the output decides its container: .safetensors, .gguf or .ckpt. Wi
 tensor keeps its type and its bits. With a quantised type, matrices whose rows are whole blocks get
 that type; scalars, vectors and other matrices stay float. --verbose shows the reason for each
 tensor. The types are those of the built library, or without a build those of the gguf package.
+
+The last lines say which revisions of stable-diffusion.cpp cannot use the file without patches, or
+only in some apply modes, and what to do. They are what expectations.toml predicts for the CPU;
+nothing is run.
 
 examples
   sdcpp lora convert style.safetensors style.gguf --type Q8_0
@@ -54,7 +60,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also convert a LoRA that has NaN or lacks parts, as far as possible",
     )
-    parser.add_argument("--verbose", action="store_true", help="show every tensor's type and why")
+    options.add_no_clobber(parser)
+    options.add_amount(
+        parser,
+        "show every tensor's type and why, and why a revision cannot use the file",
+        "show the sizes only",
+    )
 
 
 def percentage(text: str) -> float:
@@ -73,8 +84,10 @@ def main(arguments: argparse.Namespace) -> int:
     """Run the command."""
     if arguments.pad_rank and not arguments.rebalance:
         arguments.complain("--pad-rank needs --rebalance")
+    options.require_free(arguments.output, arguments)
     if arguments.base_model:
         require_fit(arguments.input, arguments.base_model)
+    choice = None
     with open_quantiser(arguments.build) as quantiser:
         if arguments.max_loss:
             choice = type_choice.convert_within_loss(
@@ -96,11 +109,19 @@ def main(arguments: argparse.Namespace) -> int:
                 rebalance=arguments.rebalance,
                 pad=arguments.pad_rank,
             )
-    console.out.print(text.conversion(done, verbose=arguments.verbose), markup=False)
-    if arguments.max_loss:
-        console.out.print(
+    file = read_tensors(arguments.output)
+    needs = requirements.shortcomings(file) if layout_of(file).modules else []
+    advice = short_rows.advice(done.plans)
+    lines = [text.conversion(done, verbose=arguments.verbose, quiet=arguments.quiet)]
+    data = {**done.as_json(), "advice": advice, "needs": [asdict(each) for each in needs]}
+    if choice:
+        data |= {"predicted_loss": choice.predicted, "measured_loss": choice.measured}
+        lines.append(
             f"relative error of ΔW: predicted {choice.predicted:.3%}, measured {choice.measured:.3%}, "
-            f"allowed {arguments.max_loss:.3%}",
-            markup=False,
+            f"allowed {arguments.max_loss:.3%}"
         )
+    if not arguments.quiet:
+        lines += [advice] if advice else []
+        lines += requirements.described(needs, verbose=arguments.verbose)
+    options.show(lambda: data, lambda: "\n".join(lines), as_json=arguments.json)
     return 0

@@ -9,7 +9,6 @@ from harness.cli.lora import options
 from harness.converter import text
 from harness.converter.merge_into_base import merge, parse_adapter_argument
 from harness.quantising.package_quantiser import open_quantiser
-from sdcpp import console
 
 RENAMED = options.RENAMED
 EPILOG = """\
@@ -25,10 +24,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("adapters", nargs="+", metavar="ADAPTER[@MULTIPLIER]", help="a LoRA")
     parser.add_argument("output", type=Path, metavar="OUT", help="the file to write")
     options.add_types(parser)
+    options.add_no_clobber(parser)
+    options.add_amount(parser, "show every tensor's type and why", "show the sizes only")
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the command."""
+    options.require_free(arguments.output, arguments)
     with open_quantiser(arguments.build) as quantiser:
         done = merge(
             arguments.base,
@@ -37,5 +39,9 @@ def main(arguments: argparse.Namespace) -> int:
             arguments.type,
             quantiser,
         )
-    console.out.print(text.conversion(done), markup=False)
+    options.show(
+        done.as_json,
+        lambda: text.conversion(done, verbose=arguments.verbose, quiet=arguments.quiet),
+        as_json=arguments.json,
+    )
     return 0

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable
 from pathlib import Path
 
+from harness.text import json_text
 from sdcpp import console
+from sdcpp.errors import OutputRefused
 
 #: Former spellings of options.
 RENAMED = {"--base": ("--base-model",), "--library": ("--build",)}
@@ -37,6 +38,25 @@ def add_base_model(parser: argparse.ArgumentParser, words: str) -> None:
     parser.add_argument("--base-model", metavar="MODEL", help=words)
 
 
+def add_no_clobber(parser: argparse.ArgumentParser) -> None:
+    """Add ``--no-clobber``; ``require_free`` does what it says."""
+    parser.add_argument("--no-clobber", action="store_true", help="do not replace a file that exists already")
+
+
+def add_amount(parser: argparse.ArgumentParser, verbose: str, quiet: str) -> None:
+    """Add ``--json``, ``--verbose`` and ``--quiet``; ``verbose`` and ``quiet`` are the help of the latter two."""
+    amount = parser.add_mutually_exclusive_group()
+    amount.add_argument("-v", "--verbose", action="store_true", help=verbose)
+    amount.add_argument("-q", "--quiet", action="store_true", help=quiet)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def require_free(path: Path, arguments: argparse.Namespace) -> None:
+    """Raise OutputRefused if an output file exists already and ``--no-clobber`` was given."""
+    if arguments.no_clobber and path.exists():
+        raise OutputRefused("the file exists already", path, "choose another name, or leave out --no-clobber")
+
+
 def type_names(text: str) -> list[str]:
     """Return the types of a comma-separated list, in capitals."""
     return [name.strip().upper() for name in text.split(",") if name.strip()]
@@ -45,6 +65,6 @@ def type_names(text: str) -> list[str]:
 def show(data: Callable[[], object], text: Callable[[], str], *, as_json: bool) -> None:
     """Print a result as JSON or as text; only the chosen one is made."""
     if as_json:
-        console.out.out(json.dumps(data(), indent=1, ensure_ascii=False), highlight=False)
+        console.out.out(json_text(data()), highlight=False)
     else:
         console.out.print(text(), markup=False)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 
 from harness.cli.lora import options
 from harness.converter import picture_loss, table
 from harness.quantising.package_quantiser import open_quantiser
-from sdcpp import console
 from sdcpp.building.finished import newest_build
 
 RENAMED = {**options.RENAMED, "--types": ("--type",)}
@@ -35,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--pad-rank", action="store_true", help="also show each type with the rank padded to whole blocks"
     )
     options.add_build(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _rows(text: str) -> list[str]:
@@ -50,5 +51,5 @@ def main(arguments: argparse.Namespace) -> int:
         found = table.type_rows(
             arguments.file, quantiser, arguments.type, base, folder, pad=arguments.pad_rank
         )
-    console.out.print(table.text(found), markup=False)
+    options.show(lambda: [asdict(row) for row in found], lambda: table.text(found), as_json=arguments.json)
     return 0

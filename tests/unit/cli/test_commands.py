@@ -87,3 +87,24 @@ def test_defaults_of_a_command_replace_those_of_its_options() -> None:
     assert parser.parse_args(["former"]).side == "patched"
     assert parser.parse_args(["former", "--both"]).side == "both"
     assert parser.parse_args(["build"]).side == "both"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["lora", "inspect", "a", "--base-modle", "b"],
+            "sdcpp lora inspect: error: unrecognized arguments: ",
+        ),
+        (["lora", "inspect", "a", "--base-modle", "b"], "--base-modle b; did you mean --base-model?"),
+        (["lora", "convert", "a", "b", "--noclobber"], "--noclobber; did you mean --no-clobber?"),
+        (["lora", "inspect", "a", "--xyzzy=1"], "unrecognized arguments: --xyzzy=1\n"),
+    ],
+)
+def test_a_mistyped_option_gets_the_nearest(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
