@@ -18,6 +18,7 @@ from harness.records.record import Cell, Records
 from harness.records.verdict import Status
 from harness.reports import html
 from harness.reports.table import arrange
+from sdcpp.printable import printable
 from tests.unit.example_records import HOSTILE, example, many
 
 
@@ -159,7 +160,7 @@ def test_foreign_text_never_becomes_markup(broken_page: Page) -> None:
         assert all(found == {} or found["id"] == "data" for found in each.attributes("script"))
         assert not each.attributes("img")
         assert not [1 for tag, found in each.tags for attribute in found if attribute.startswith("on")]
-    assert hostile.cell(f"{name}/{name}")["evidence"] == HOSTILE
+    assert hostile.cell(f"{name}/{name}")["evidence"] == printable(HOSTILE)
 
 
 def test_the_page_asks_for_nothing_from_elsewhere(broken_page: Page) -> None:
