@@ -91,14 +91,17 @@ def _lines(
     functions = {function["name"]: function for function in entry["functions"]}
     for line in entry["lines"]:
         number = line["line_number"]
+        text = texts[name][number - 1].strip()
         function = functions.get(line.get("function_name", "")) or _around(number, entry["functions"])
+        # A line of brackets alone has no condition. Its branches clean up the temporaries of an initialiser.
+        branches = _decided(line["branches"]) if any(map(str.isalnum, text)) else []
         yield CountedLine(
             file=name,
             number=number,
-            text=texts[name][number - 1].strip(),
+            text=text,
             function=plain_name(function["demangled_name"]),
             runs=line["count"],
-            branches=tuple(branch["count"] for branch in _decided(line["branches"])),
+            branches=tuple(branch["count"] for branch in branches),
         )
 
 

@@ -21,10 +21,12 @@ _INTRODUCTION = f"""\
 # Coverage of the LoRA path
 
 This page shows which lines and branches of stable-diffusion.cpp's LoRA path the cases of `sdcpp verify` run, and which
-they never run. The library is built with gcov and without optimisation. Branches that only an exception takes do not
-count. A function of a header that nothing calls has no code, so it is not in the tables. What a process reached that
-crashed is not counted. A line that runs is not yet a line whose mistakes are noticed: for that see
-[mutants.md](mutants.md).
+they never run. A line that runs is not yet a line whose mistakes are noticed: for that see [mutants.md](mutants.md).
+
+The library is built with gcov and without optimisation. Branches that an exception takes do not count. gcc adds
+branches to lines with temporary objects, which clean up after an exception and which no case can take; they count,
+because gcov does not tell them apart. A function of a header that nothing calls has no code, so it has no row.
+What a process reached that crashed is not counted.
 
 `{COMMAND}` runs the cases and writes [results/coverage.json](../results/coverage.json) and this page.
 With `--recorded` it makes the page again from that file. The reasons are in

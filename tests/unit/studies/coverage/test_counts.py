@@ -57,6 +57,10 @@ int main(int count, char**) {
     }
     std::vector<int> small = {1, 2};
     std::set<int> large = {7};
+    std::vector<std::string> names = {
+        "first",
+        "second",
+    };
     return model.get("a") + (model.sum(small) + model.sum(large) - 6);
 }
 """
@@ -113,6 +117,12 @@ def test_a_branch_that_an_exception_takes_does_not_count(tree: Path) -> None:
     assert named(lines, "values.find(name)").branches == ()
     taken = named(lines, "found == values.end()").branches
     assert sorted(count > 0 for count in taken) == [False, True]
+
+
+def test_a_line_of_brackets_has_no_branches(tree: Path) -> None:
+    lines = [line for line in collect(tree, tree, ["main.cpp"]) if line.text == "};"]
+    assert lines
+    assert not any(line.branches for line in lines)
 
 
 def test_instances_of_a_template_and_lambdas_are_added_to_their_function(tree: Path) -> None:
