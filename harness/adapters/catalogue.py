@@ -27,6 +27,8 @@ _STRIDED = ("lora", "tucker", "lokr-w2")
 #: The kinds, besides lora, that are tested in every scheme that can name their factors: one with a magnitude, one with
 #: a Kronecker product, and one with a single factor.
 _SAMPLES = ("dora", "lokr", "diff")
+#: The schemes whose suffixes are those of another scheme that is tested with these kinds.
+_LORA_ONLY = ("onetrainer", "bare", "comfy", "ldm", "peft-model", "diffusers-flux-attention")
 _TYPES = ("F32", "F16", "BF16")
 
 
@@ -102,8 +104,9 @@ def _all(base: str) -> Iterator[Adapter]:
     for scheme in SCHEMES.values():
         if scheme.name != SCHEME:
             yield from (_variant(lora, KINDS["lora"], g, scheme) for g in GROUPS if g != "strided")
+            samples = () if scheme.name in _LORA_ONLY else _SAMPLES
             yield from (
-                _variant(lora, KINDS[k], "linear", scheme) for k in _SAMPLES if scheme.can_name(KINDS[k])
+                _variant(lora, KINDS[k], "linear", scheme) for k in samples if scheme.can_name(KINDS[k])
             )
     yield replace(lora, name="lora-everything", targets=GROUPS)
 

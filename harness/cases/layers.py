@@ -1,7 +1,7 @@
 """Cases that together change every layer that an adapter can name, under each naming scheme.
 
-Each case has one file for a whole group of layers. A layer that is dropped must still be noticed, so its share of the
-group's effect has to be larger than the tolerance; see ``STRENGTHS``.
+Each case has one file for a whole group of layers. If the library drops a layer, the picture must still change by more
+than the tolerance. ``_STRENGTHS`` is chosen so that it does.
 """
 
 from __future__ import annotations
@@ -18,27 +18,33 @@ from harness.models.layered_models import FLUX_LAYERS, SD1_LAYERS
 
 #: The base model with all layers for each architecture.
 BASES: Mapping[str, Base] = {base.architecture: base for base in (FLUX_LAYERS, SD1_LAYERS)}
-#: The schemes that are tested for each part of each architecture. Those that can name a bias also change the biases.
+#: The schemes of the diffusion model of each architecture, and of the text encoder.
 SCHEMES: Mapping[str, tuple[str, ...]] = {
-    "flux": ("kohya", "comfy", "lycoris", "peft", "diffusers-flux"),
-    "sd1": ("kohya", "ldm", "comfy", "peft"),
-    "text": ("kohya", "comfy", "peft"),
+    "flux": ("kohya", "diffusers-flux", "comfy", "lycoris"),
+    "sd1": ("kohya", "peft", "comfy", "ldm"),
+    "text": ("kohya", "peft", "comfy"),
 }
-WITH_BIAS = frozenset({"kohya", "comfy", "lycoris", "ldm"})
-#: The schemes that give the same values other names. Their cases share the wanted picture of the scheme.
-_SAME_VALUES = {"comfy": "kohya", "ldm": "kohya"}
-#: The strength of the adapters of each group. Adapters as strong as these make the picture depend on every layer.
-STRENGTHS: Mapping[str, float] = {"norms": 4.0, "text-norms": 4.0}
+#: The schemes in which biases and norms are tested, too: one with underscores and one with dots.
+VECTOR_SCHEMES = ("kohya", "comfy")
+#: The schemes that run in both apply modes. The library converts the names in the same way in both, so the other
+#: schemes run in mode at_runtime only.
+_IN_BOTH_MODES = ("kohya", "diffusers-flux")
+#: The schemes that give the values of another scheme other names. Their cases have the same wanted picture.
+_SAME_VALUES = {"comfy": "kohya", "ldm": "kohya", "peft": "kohya"}
+#: The strengths of the adapters by group or kind; ``_STRENGTH`` is that of all others.
+_STRENGTHS: Mapping[str, float] = {"norms": 30.0, "text-norms": 4.0, "last-txt": 3.0, "diff-b": 4.0}
 _STRENGTH = 0.5
 
 
 def every_layer(fixture: Fixture, mode: str) -> Iterator[Case]:
-    """Yield a case for each group of layers and each scheme, on the base model that has all layers."""
+    """Yield a case for each group of layers, kind and scheme, on the base model that has all layers."""
     base = BASES.get(fixture.base.architecture)
     for group in base.groups if base else ():
         for scheme in SCHEMES["text" if group.startswith("text") else fixture.base.architecture]:
-            if scheme in WITH_BIAS or _kind(group) == "lora":
-                yield _case(fixture, mode, group, scheme)
+            if mode == "at_runtime" or scheme in _IN_BOTH_MODES:
+                for kind in _kinds(group):
+                    if kind == "lora" or scheme in VECTOR_SCHEMES:
+                        yield _case(fixture, mode, group, kind, scheme)
 
 
 def text_layers(fixture: Fixture, mode: str) -> Iterator[Case]:
@@ -46,42 +52,45 @@ def text_layers(fixture: Fixture, mode: str) -> Iterator[Case]:
     base = BASES.get(fixture.base.architecture)
     for group in ("txt", "text"):
         if base and group in base.groups:
-            yield _case(fixture, mode, group, "kohya")
+            yield _case(fixture, mode, group, "lora", "kohya")
 
 
-def _case(fixture: Fixture, mode: str, group: str, scheme: str) -> Case:
-    """Return the case of an adapter of a group of layers, named ``layers-GROUP-SCHEME-safetensors-F32``."""
+def _kinds(group: str) -> tuple[str, ...]:
+    """Return the kinds of adapters of a group: differences of norms, and LoRAs and biases of other layers."""
+    if group.endswith("norms"):
+        return ("diff",)
+    # The input of txt_in is zero.
+    return ("diff-b",) if group == "txt-in" else ("lora", "diff-b")
+
+
+def _case(fixture: Fixture, mode: str, group: str, kind: str, scheme: str) -> Case:
+    """Return the case of an adapter of a group of layers, named ``layers-GROUP-SCHEME-safetensors-F32``.
+
+    That of biases is named ``layers-GROUP-biases-SCHEME-safetensors-F32``.
+    """
     base = BASES[fixture.base.architecture]
-    adapter = layered_adapter(base, group, scheme)
     fixture = replace(fixture, base=base)
+    adapter, same = (
+        layered_adapter(base, group, kind, s) for s in (scheme, _SAME_VALUES.get(scheme, scheme))
+    )
     case = single_file_case(fixture, mode, adapter, "safetensors", "F32")
-    same = layered_adapter(base, group, _SAME_VALUES.get(scheme, scheme))
     wanted = single_file_case(fixture, mode, same, "safetensors", "F32").wanted
     return replace(case, name=f"{adapter.name}-{case.name}", wanted=wanted)
 
 
-def _kind(group: str) -> str:
-    """Return the kind of the adapters of a group: differences for norms and for a layer whose input is zero."""
-    if group.endswith("norms"):
-        return "diff"
-    return "diff-b" if group == "txt-in" else "lora"
-
-
-def layered_adapter(base: Base, group: str, scheme: str) -> Adapter:
-    """Return the adapter of a group of layers in a scheme.
-
-    The difference of the bias is added if the scheme can name it.
-    """
-    weights = Adapter(
-        name=f"layers-{group}-{scheme}",
+def layered_adapter(base: Base, group: str, kind: str, scheme: str) -> Adapter:
+    """Return the adapter of a kind for a group of layers in a scheme. That of norms has their biases, too."""
+    vectors = "-biases" if kind == "diff-b" else ""
+    adapter = Adapter(
+        name=f"layers-{group}{vectors}-{scheme}",
         base=base.name,
-        kind=_kind(group),
+        kind=kind,
         scheme=scheme,
         targets=(group,),
         rank=4,
         alpha=2.0,
-        strength=STRENGTHS.get(group, _STRENGTH),
+        strength=_STRENGTHS.get(group, _STRENGTHS.get(kind, _STRENGTH)),
     )
-    if scheme not in WITH_BIAS or weights.kind == "diff-b":
-        return weights
-    return replace(weights, also=(replace(weights, name="biases", kind="diff-b", seed=8),))
+    if kind != "diff":
+        return adapter
+    return replace(adapter, also=(replace(adapter, name="biases", kind="diff-b", seed=8),))

@@ -97,6 +97,8 @@ def _flux_groups() -> dict[str, dict[str, TensorId]]:
             *(f"{name}_in.{end}_layer" for name in ("time", "vector", "guidance") for end in ("in", "out")),
             "final_layer.linear",
         ),
+        # In the group of the whole stream, these layers of the last block have a small share of the effect.
+        "last-txt": group(*(f"{double[-1]}.txt_{part}" for part in parts)),
         # Its input is zero without a T5 encoder, so only its bias changes a picture.
         "txt-in": group("txt_in"),
         "final-modulation": group("final_layer.adaLN_modulation.1"),

@@ -8,7 +8,7 @@ import pytest
 from harness.adapters.adapter import Adapter, target_parts
 from harness.cases.case import Case
 from harness.cases.fixture import NO_BLOCKS, Fixture
-from harness.cases.layers import BASES, SCHEMES, WITH_BIAS, every_layer, text_layers
+from harness.cases.layers import BASES, SCHEMES, VECTOR_SCHEMES, every_layer, text_layers
 from harness.models.base_model import Base, TensorId
 from harness.models.tiny_models import FLUX_THIN, SD1_THIN
 from tests.unit.fake_models import BASE
@@ -71,14 +71,15 @@ def test_every_scheme_names_every_layer_and_those_with_biases_every_vector(base:
         wanted = {
             ("model", name)
             for name in base.files["model"]
-            if not excepted(("model", name)) and (scheme in WITH_BIAS or not is_vector(base, ("model", name)))
+            if not excepted(("model", name))
+            and (scheme in VECTOR_SCHEMES or not is_vector(base, ("model", name)))
         }
         assert wanted - reached(base, scheme) == set(), scheme
     for scheme in SCHEMES["text"]:
         wanted = {
             ("clip_l", name)
             for name in base.files["clip_l"]
-            if scheme in WITH_BIAS or not is_vector(base, ("clip_l", name))
+            if scheme in VECTOR_SCHEMES or not is_vector(base, ("clip_l", name))
         }
         assert wanted - reached(base, scheme) == set(), scheme
 
@@ -92,6 +93,8 @@ def test_every_exception_is_needed() -> None:
 def test_names_are_unique_and_the_base_has_all_layers(base: Base) -> None:
     found = cases(base)
     assert len({case.name for case in found}) == len(found)
+    fixture = Fixture(base=THIN[base.architecture], block_quantiser=NO_BLOCKS)
+    assert {case.name for case in every_layer(fixture, "immediately")} < {case.name for case in found}
     assert (
         {case.shot.base.name for case in found} == {case.dimensions["base"] for case in found} == {base.name}
     )
@@ -114,7 +117,8 @@ def test_the_text_layers_are_cases_of_every_layer(base: Base) -> None:
 def test_cases_of_schemes_that_name_the_same_values_share_a_reference() -> None:
     wanted = {case.name: case.wanted for case in cases(BASES["sd1"])}
     assert wanted["layers-samplers-ldm-safetensors-F32"] == wanted["layers-samplers-kohya-safetensors-F32"]
-    assert wanted["layers-samplers-peft-safetensors-F32"] != wanted["layers-samplers-kohya-safetensors-F32"]
+    split = {case.name: case.wanted for case in cases(BASES["flux"])}
+    assert split["layers-txt-diffusers-flux-safetensors-F32"] != split["layers-txt-kohya-safetensors-F32"]
 
 
 def test_a_base_model_of_another_architecture_has_no_such_cases() -> None:
