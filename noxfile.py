@@ -39,6 +39,13 @@ def idle(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def mutation(session: nox.Session) -> None:
+    """Make mistakes in the library by program and show which cases notice each."""
+    session.install("-e", ".")
+    session.run("sdcpp", "study", "mutation", *session.posargs)
+
+
+@nox.session(default=False)
 def history(session: nox.Session) -> None:
     """Run the core cases on every revision in the registry that has no record yet, newest first."""
     session.install("-e", ".")

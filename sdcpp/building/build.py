@@ -157,10 +157,11 @@ def build_apart(
             backends.require(wanted)
             if not (result / RECORD).exists():
                 shutil.rmtree(folder, ignore_errors=True)
-                result.mkdir(parents=True)
                 with cache.lock(tree.path):
                     skip = shutil.ignore_patterns("sdcpp-objects", "*.lock")
                     shutil.copytree(tree.path, copy.path, symlinks=True, ignore=skip)
+            shutil.rmtree(result, ignore_errors=True)  # a process may still use the library
+            result.mkdir(parents=True)
             record = _make(prepare(copy, patches), objects, result, name=name, options=options, jobs=jobs)
             record |= {"identity": identity, "tools": tools}
             (result / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

@@ -12,7 +12,7 @@ from pathlib import Path
 from harness.cases.build_under_test import BuildUnderTest
 from harness.cases.case import select
 from harness.cli import options
-from harness.studies.mutation import generated, kill_matrix, smallest
+from harness.studies.mutation import generated, kill_matrix, page, smallest
 from harness.studies.mutation.kill_matrix import KillMatrix
 from harness.studies.mutation.outcome import State
 from harness.studies.mutation.study import Study
@@ -35,9 +35,10 @@ output
   constants and conditions, deletes statements, swaps arguments and drops entries of tables. A seed
   chooses some of them. Each is built and put to the cases of a matrix until a case notices it, or
   with --all to all cases. A mutant that does not compile does not count.
-  The output folder keeps a line for each mutant; mutants in it are not tried again. --record
-  writes results/kill-matrix-REVISION.json from it, and --smallest writes from these files
-  harness/cases/proposed_cases.json, the cases that `sdcpp verify` runs on a change.
+  The output folder keeps a line for each mutant; mutants in it are not tried again. At the end it
+  has kill-matrix-REVISION.json, and with --record results/ has this file, too. --smallest writes
+  from those in results/ harness/cases/proposed_cases.json, the cases that `sdcpp verify` runs on a
+  change, and docs/mutants.md.
   Exit status 0: every mutant is noticed. 3: otherwise. A crash alone does not count as noticed.
 
 examples
@@ -46,6 +47,9 @@ examples
   sdcpp study mutation --covered coverage.json              only lines that the cases reach
   sdcpp study mutation --list --count 20                    print mutants, try none
   sdcpp study mutation --smallest                           choose the cases of a change anew
+  on a machine without network, with the file that the first command writes:
+  sdcpp bundle --backend cpu --revision 2026-07 --output mutation.pyz
+  python3 mutation.pyz study mutation --count 300 --builds 32 --output mutation
 """
 
 
@@ -128,7 +132,11 @@ def main(arguments: argparse.Namespace) -> int:
         machine=f"{machine()['processor']}, {plural(cores(), 'core')}",
         outcomes=tuple(outcomes),
     ).with_equivalents(generated.equivalent())
-    return _report(matrix, record=arguments.record)
+    paths = [arguments.output / kill_matrix.path_of(matrix.revision).name]
+    paths += [kill_matrix.path_of(matrix.revision)] if arguments.record else []
+    for path in paths:
+        console.note(f"wrote {kill_matrix.write(matrix, path)}")
+    return _report(matrix)
 
 
 def _chosen(
@@ -156,8 +164,8 @@ def _covered(path: Path) -> dict[str, list[int]]:
         ) from error
 
 
-def _report(matrix: KillMatrix, *, record: bool) -> int:
-    """Print what came of the mutants, write it, and return the exit status."""
+def _report(matrix: KillMatrix) -> int:
+    """Print what came of the mutants and return the exit status."""
     states = Counter(outcome.state for outcome in matrix.outcomes)
     for outcome in matrix.counted:
         if outcome.state is not State.CAUGHT:
@@ -165,9 +173,6 @@ def _report(matrix: KillMatrix, *, record: bool) -> int:
             console.out.print(f"{outcome.state}: {outcome.id} {place}: {outcome.mistake}", markup=False)
     counts = ", ".join(f"{count} {state}" for state, count in states.most_common())
     console.out.print(f"{plural(len(matrix.outcomes), 'mutant')}: {counts}", markup=False)
-    if record:
-        path = kill_matrix.write(matrix, kill_matrix.path_of(matrix.revision))
-        console.note(f"wrote {path}")
     return 0 if all(outcome.state is State.CAUGHT for outcome in matrix.counted) else NOT_NOTICED
 
 
@@ -177,5 +182,6 @@ def _smallest() -> int:
         raise NothingTried(
             "there is no kill matrix", kill_matrix.FOLDER, "run `sdcpp study mutation --record`"
         )
-    console.note(f"wrote {smallest.write(matrices)}")
+    for path in (smallest.write(matrices), *page.write()):
+        console.note(f"wrote {path}")
     return 0

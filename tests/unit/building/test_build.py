@@ -261,3 +261,20 @@ def test_an_incomplete_build_is_unusable(fake_build: Callable[..., Build], tmp_p
     (tmp_path / "build.json").write_text("{}", encoding="utf-8")
     with pytest.raises(LibraryUnusable, match="no build record"):
         build_folder.read(tmp_path)
+
+
+def test_a_build_apart_has_sources_and_objects_of_its_own(tree: Tree, patch: Patch, tmp_path: Path) -> None:
+    folder = cache.root() / "apart" / tmp_path.name
+    made, project = build.build_apart(tree, [patch], folder)
+    assert project.folder.is_relative_to(folder)
+    source = folder / "source" / "fake.c"
+    assert "System Info: patched" in source.read_text(encoding="utf-8")
+    assert made.library.is_file()
+    assert made.identity == build.build(tree, [patch]).identity
+    # The next state is built in the same folder, and a build that is there already is not made again.
+    plain, _ = build.build_apart(tree, [], folder)
+    assert plain.identity != made.identity
+    assert "System Info: fake" in source.read_text(encoding="utf-8")
+    written = (plain.folder / build_folder.RECORD).stat().st_mtime_ns
+    assert build.build_apart(tree, [], folder)[0].identity == plain.identity
+    assert (plain.folder / build_folder.RECORD).stat().st_mtime_ns == written

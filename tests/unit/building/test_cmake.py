@@ -70,6 +70,21 @@ def test_content_is_what_is_compiled_and_how(project: cmake.Project) -> None:
     assert content(project, "int thing(void) { return 1; }\n") == first
 
 
+def test_the_commands_and_the_includers_of_a_header_are_known(project: cmake.Project) -> None:
+    (project.source / "part.h").write_text("int part(void);\n", encoding="utf-8")
+    (project.source / "thing.c").write_text(
+        '#include "part.h"\nint thing(void) { return WHAT; }\n', encoding="utf-8"
+    )
+    project.configure("p", {"WHAT": "7"})
+    project.build(["thing"], jobs=1)
+    compiled, linked = project.commands("thing")[-2:]
+    assert " -c " in compiled
+    assert "thing.c.o" in linked
+    [includer] = project.includers("part.h")
+    assert includer.endswith("thing.c.o")
+    assert project.includers("other.h") == set()
+
+
 def test_the_version_stamp_is_no_content(project: cmake.Project) -> None:
     thing = "int thing(void) { return 1; }\n"
     assert len({content(project, thing, stamp=stamp) for stamp in ("1", "2")}) == 2, (

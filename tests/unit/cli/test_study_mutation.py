@@ -10,7 +10,7 @@ from harness.cases import proposed
 from harness.cases.build_under_test import BuildUnderTest
 from harness.cli.main import main
 from harness.cli.study.mutation import NOT_NOTICED
-from harness.studies.mutation import kill_matrix, smallest
+from harness.studies.mutation import kill_matrix, page, smallest
 from harness.studies.mutation.generated import GeneratedMutant, generate
 from harness.studies.mutation.kill_matrix import MutantOutcome
 from harness.studies.mutation.outcome import State
@@ -49,7 +49,7 @@ def tried(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Study, list[str]]]:
 
 
 def test_what_is_not_noticed_is_printed_and_sets_the_status(
-    tried: list[tuple[Study, list[str]]], capsys: pytest.CaptureFixture[str]
+    tried: list[tuple[Study, list[str]]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = [
         "study",
@@ -64,7 +64,7 @@ def test_what_is_not_noticed_is_printed_and_sets_the_status(
         "quick",
         "--all",
     ]
-    assert main(words) == NOT_NOTICED
+    assert main([*words, "--output", str(tmp_path)]) == NOT_NOTICED
     [(study, ids)] = tried
     assert (study.builds, study.jobs, study.matrix, study.every) == (3, 4, "quick", True)
     assert len(ids) == 2
@@ -78,7 +78,7 @@ def test_the_mutants_are_listed_or_named(
 ) -> None:
     assert main(["study", "mutation", "--list"]) == 0
     assert {line.split()[0] for line in capsys.readouterr().out.splitlines()} == {m.id for m in MUTANTS}
-    main(["study", "mutation", "--mutant", MUTANTS[1].id])
+    main(["study", "mutation", "--mutant", MUTANTS[1].id, "--output", str(tmp_path)])
     assert tried[0][1] == [MUTANTS[1].id]
     assert main(["study", "mutation", "--mutant", "x"]) == NothingTried.exit_code
     covered = tmp_path / "covered.json"
@@ -97,7 +97,10 @@ def test_outcomes_are_recorded_and_the_smallest_set_is_chosen_from_them(
     monkeypatch.setattr(project, "checkout", lambda: tmp_path)
     path, cases = tmp_path / "kill-matrix-2026-07.json", tmp_path / "cases.json"
     monkeypatch.setattr(kill_matrix, "path_of", lambda _: path)
-    assert main(["study", "mutation", "--record", "--count", "2"]) == NOT_NOTICED
+    monkeypatch.setattr(page, "write", lambda: ())
+    output = tmp_path / "output"
+    assert main(["study", "mutation", "--record", "--count", "2", "--output", str(output)]) == NOT_NOTICED
+    assert kill_matrix.read(output / path.name) == kill_matrix.read(path)
     assert kill_matrix.read(path).possible == len(MUTANTS)
     monkeypatch.setattr(kill_matrix, "read_all", lambda **_: [kill_matrix.read(path)])
     written = smallest.write
