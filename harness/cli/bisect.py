@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from harness.cases import core
+from harness.cases import core, layers
 from harness.cases.case import MODES
 from harness.cases.matrix import PROPOSED
 from harness.cli import options, runs
@@ -24,7 +24,9 @@ from sdcpp.source.revision import Revision
 RESUMES = True
 RENAMED = {"--source": ("--repo",), "--patched": ("--side", "patched")}
 #: The base models that ``--base-model`` names.
-BASES = tuple(dict.fromkeys(base.name for bases in PROPOSED.bases.values() for base in bases))
+BASES = tuple(
+    dict.fromkeys(base.name for bases in (*PROPOSED.bases.values(), layers.BASES.values()) for base in bases)
+)
 EPILOG = f"""\
 output
   The command prints the first bad revision, or the first good one if --bad is the older end. The
