@@ -75,7 +75,7 @@ def test_every_flag_of_a_context_has_a_case() -> None:
 def test_guided_steps_have_several_steps_and_two_passes_with_different_prompts() -> None:
     [case] = cases(dimensions=(uses.guided_steps,)).values()
     request = case.shot.request(1)
-    assert request.generation["steps"] == 2
+    assert request.generation["steps"] == 3
     assert request.generation["cfg_scale"] > 1
     assert request.generation["negative_prompt"]
 
