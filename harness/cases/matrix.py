@@ -118,7 +118,7 @@ FULL = Matrix(
 )
 #: ``verify`` on a proposed change: the cases of ``QUICK`` and a LoRA in each key scheme, on every base model. The key
 #: schemes are included because changes of upstream have broken them: see "Does verify notice real regressions?" in
-#: docs/findings.md. Two steps with guidance are included because a change may affect one step or one pass alone.
+#: docs/findings.md. Several steps with guidance are included because a change may affect one step or one pass alone.
 PROPOSED = replace(
     QUICK,
     dimensions=(*QUICK.dimensions, key_schemes, uses.guided_steps, layers.text_layers),
