@@ -29,14 +29,14 @@ REPEATS = 3
 REPEATS_OF_A_CHANGE = 1
 
 
-def repeat_doubtful(
+def judge_with_repeats(
     builds: Sequence[BuildUnderTest], records: Records, writer: Writer, jobs: int | None
-) -> None:
-    """Run the doubtful cases of ``builds`` again, REPEATS times, and add what happens to the records.
+) -> list[Cell]:
+    """Judge the cases of ``builds``, and run the doubtful ones again, up to REPEATS times, until none is doubtful.
 
-    A case is repeated on both sides of a comparison. Each of its pictures, those that it is compared with included, is
-    made by a process of its own. A case that is found to be unstable is not repeated any more. Repeats that the records
-    have are not run again.
+    Returns the cells, and adds to the records what happened. A case is repeated on both sides of a comparison. Each of
+    its pictures, those that it is compared with included, is made by a process of its own. A case that is found to be
+    unstable is not repeated any more. Repeats that the records have are not run again.
 
     Raises FixtureInvalid if the pictures of a base model cannot be compared reliably.
     """
@@ -46,6 +46,8 @@ def repeat_doubtful(
         before = replace(records, repeats=known)
         before.cells = list(judge(builds, before, expected))
         shots = _shots(builds, before, number)
+        if not shots:
+            return before.cells
         missing = {
             identity: [
                 shot for name, shot in of_build.items() if (identity, name, number) not in records.repeats
@@ -54,6 +56,7 @@ def repeat_doubtful(
         }
         if any(missing.values()):
             _run(builds, missing, number, records=records, writer=writer, jobs=jobs)
+    return list(judge(builds, records, expected))
 
 
 def _shots(builds: Sequence[BuildUnderTest], records: Records, number: int) -> dict[str, dict[str, Shot]]:

@@ -17,7 +17,7 @@ from harness.records import record
 from harness.records.record import Records, Run, Writer
 from harness.text import plural
 from harness.verification.observer import Observer
-from harness.verification.repeats import repeat_doubtful
+from harness.verification.repeats import judge_with_repeats
 from sdcpp import atomic_write, console, project
 from sdcpp.errors import FileInvalid, NothingTried
 from sdcpp.machine import devices
@@ -78,9 +78,12 @@ def run_sides(
         )
     with Writer(path, records.pictures) as writer:
         Observer(builds, records, writer, repeats=repeats).run(jobs)
-        if repeats:
-            repeat_doubtful(builds, records, writer, jobs)
-        for cell in judge(builds, records, expectation.load()):
+        cells = (
+            judge_with_repeats(builds, records, writer, jobs)
+            if repeats
+            else judge(builds, records, expectation.load())
+        )
+        for cell in cells:
             writer.cell(cell)
             records.cells.append(cell)
         records.finished = _now()

@@ -13,6 +13,7 @@ from harness.cli import repeat as command
 from harness.cli import runs
 from harness.cli.main import main
 from harness.studies import repeat as study
+from harness.verification import proposal
 from sdcpp.binding.build_folder import Build
 from tests.unit import fake_matrix, killable_repeats, killable_run
 
@@ -82,10 +83,8 @@ def test_a_change_is_compared_in_each_round(
     sides = [side("before", "0"), side("after", turns)]
     monkeypatch.setattr(command, "read", lambda path: path)
     monkeypatch.setattr(command, "open_block_quantiser", lambda *_: nullcontext(BlockQuantiser()))
-    monkeypatch.setattr(command.proposal, "of_patches", lambda *_: None)
-    monkeypatch.setattr(
-        command.proposal, "build_sides", lambda *_: (sides, killable_repeats.PROPOSAL["local"])
-    )
+    monkeypatch.setattr(proposal, "of_patches", lambda *_: None)
+    monkeypatch.setattr(proposal, "build_sides", lambda *_: (sides, killable_repeats.PROPOSAL["local"]))
     words = ["--patch", "idle.patch", "--repeat", "2", "--jobs", "1", "--output", str(tmp_path / "out")]
     assert main(["repeat", *words]) == status
     lines = capsys.readouterr().out.splitlines()

@@ -27,6 +27,28 @@ def test_memory_is_bounded_where_asked_for(fake_build: Callable[..., Build]) -> 
             assert (soft, hard) == (memory, memory) if memory else soft != 4 << 30
 
 
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="this system does not show environments")
+@pytest.mark.parametrize(
+    ("memory", "own", "wanted"), [(4 << 30, "", "165"), (4 << 30, "0", "0"), (None, "", "")]
+)
+def test_allocated_memory_is_filled_where_files_are_malformed(
+    fake_build: Callable[..., Build],
+    monkeypatch: pytest.MonkeyPatch,
+    memory: int | None,
+    own: str,
+    wanted: str,
+) -> None:
+    monkeypatch.delenv("MALLOC_PERTURB_", raising=False)
+    if own:
+        monkeypatch.setenv("MALLOC_PERTURB_", own)
+    with contextlib.closing(WorkerProcess(fake_build("C"), "cpu", 1, memory)) as worker:
+        pid = worker.begin().pid
+        entries = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
+    assert [entry for entry in entries if entry.startswith("MALLOC_PERTURB_=")] == (
+        [f"MALLOC_PERTURB_={wanted}"] if wanted else []
+    )
+
+
 @pytest.fixture
 def worker(fake_build: Callable[..., Build]) -> Iterator[WorkerProcess]:
     """Return a worker of the fake library, whose process is not started yet."""
