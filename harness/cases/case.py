@@ -187,12 +187,19 @@ def plan_digest(parts: Iterable[object]) -> str:
 
 
 def unique_shots(cases: Iterable[AnyCase]) -> list[Shot]:
-    """Return every shot of the cases once, sorted so that shots that share a context are adjacent."""
+    """Return every shot of the cases once, sorted so that shots that share a context are adjacent.
+
+    The contexts are in the order in which the cases need them.
+    """
     shots = {shot.name: shot for case in cases for shot in case.shots}
-    return sorted(
-        shots.values(),
-        key=lambda s: (s.base.name, s.mode, described(s.context), bool(s.merged), s.fresh, s.name),
-    )
+    first: dict[tuple[str, str, str], int] = {}
+    for shot in shots.values():
+        first.setdefault(_context(shot), len(first))
+    return sorted(shots.values(), key=lambda s: (first[_context(s)], bool(s.merged), s.fresh, s.name))
+
+
+def _context(shot: Shot) -> tuple[str, str, str]:
+    return shot.base.name, shot.mode, described(shot.context)
 
 
 #: The seed of the noise that every picture starts from.

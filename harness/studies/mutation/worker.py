@@ -11,6 +11,7 @@ import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from harness.studies.mutation.mutant_build import MutantBuilder, Recipe, read_re
 from harness.studies.mutation.outcome import CATCHING, State, state_of_mistake
 from harness.studies.mutation.trial import cell_id, run_cases
 from harness.verification.sides import RunSpec, build_under_test
+from sdcpp import cache
 from sdcpp.binding import build_folder
 from sdcpp.binding.build_folder import Build
 from sdcpp.building import cmake
@@ -148,11 +150,13 @@ class Worker:
 def main() -> int:
     """Run the worker."""
     with reply_channel() as send:
-        settings = json.loads(sys.stdin.buffer.readline())
-        worker = Worker(Settings(**settings))
-        for line in sys.stdin.buffer:
-            outcome = worker.outcome(GeneratedMutant(**json.loads(line)))
-            send(json.dumps(asdict(outcome), separators=(",", ":")).encode() + b"\n")
+        settings = Settings(**json.loads(sys.stdin.buffer.readline()))
+        # The worker of a study that was killed may still be at its last mutant in the same folder.
+        with cache.lock(Path(settings.own)), suppress(BrokenPipeError):
+            worker = Worker(settings)
+            for line in sys.stdin.buffer:
+                outcome = worker.outcome(GeneratedMutant(**json.loads(line)))
+                send(json.dumps(asdict(outcome), separators=(",", ":")).encode() + b"\n")
     return 0
 
 

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 
 import pytest
 
-from harness.cases.case import MODES, Case, plan_digest, select
+from harness.cases.case import MODES, Case, plan_digest, select, unique_shots
 from harness.cases.fixture import BlockQuantiser
 from harness.cases.matrix import QUICK
 
@@ -21,6 +22,17 @@ def cases(modes: Iterable[str]) -> list[Case]:
 )
 def test_selection_by_name_and_mode(patterns: list[str], count: int) -> None:
     assert len(select(cases(MODES), patterns)) == count
+
+
+def test_shots_that_share_a_context_are_adjacent_and_earlier_cases_come_first() -> None:
+    found = cases(MODES)
+    for ordered in (found, found[::-1]):
+        shots = unique_shots(ordered)
+        assert len({shot.name for shot in shots}) == len(shots)
+        modes = [shot.mode for shot in shots]
+        changes = sum(before != after for before, after in pairwise(modes))
+        assert changes == len(set(modes)) - 1
+        assert modes[0] == ordered[0].shot.mode
 
 
 def test_another_plan_has_another_digest() -> None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
@@ -34,7 +34,7 @@ def test_the_rest_is_not_run_when_enough_is_known(
     monkeypatch.setattr(trial, "FIRST", 2)
     asked: list[int] = []
 
-    def enough(cells: list[Cell]) -> bool:
+    def enough(cells: Sequence[Cell]) -> bool:
         asked.append(len(cells))
         return len(cells) == 3
 

@@ -8,7 +8,7 @@ import pytest
 from harness.cases.build_under_test import BuildUnderTest
 from harness.cases.proposed import case_id
 from harness.records.verdict import Verdict
-from harness.studies.mutation import worker
+from harness.studies.mutation import trial, worker
 from harness.studies.mutation.generated import GeneratedMutant, generate
 from harness.studies.mutation.outcome import State
 from harness.studies.mutation.worker import Settings, Worker
@@ -79,7 +79,7 @@ def test_a_mutant_that_changes_no_verdict_survives(
 def test_the_first_case_that_notices_a_mutant_ends_the_run_unless_every_case_is_wanted(
     made: Callable[..., Worker], under: BuildUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    judge = worker.run_cases
+    judge = trial.run_cases
 
     def wrong(side: BuildUnderTest, **options: object) -> object:
         enough = options.pop("enough")
