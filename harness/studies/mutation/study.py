@@ -81,7 +81,7 @@ class Study:
         """
         under = cases(under_test(prepared.build, self.revision.name, self.matrix))
         shots = unique_shots(under.supported)
-        plan = plan_digest([prepared.build.identity, *(shot.name for shot in shots)])
+        plan = plan_digest([prepared.build.identity, *sorted(shot.name for shot in shots)])
         path = self.folder / PLAIN
         if path.exists():
             entry = json.loads(path.read_text(encoding="utf-8"))
