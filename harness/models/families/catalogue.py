@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.models.families.boogu_image import BOOGU_IMAGE
 from harness.models.families.ernie_image import ERNIE_IMAGE
 from harness.models.families.flux2 import FLUX2_KLEIN
 from harness.models.families.flux_t5 import FLUX_FILL, FLUX_GUIDED
@@ -12,7 +13,17 @@ from harness.models.families.z_image import Z_IMAGE
 
 FAMILIES = {
     base.name: base
-    for base in (MINIT2I, FLUX_GUIDED, FLUX_FILL, FLUX2_KLEIN, OVIS_IMAGE, ERNIE_IMAGE, Z_IMAGE, SD3)
+    for base in (
+        MINIT2I,
+        FLUX_GUIDED,
+        FLUX_FILL,
+        FLUX2_KLEIN,
+        OVIS_IMAGE,
+        ERNIE_IMAGE,
+        Z_IMAGE,
+        BOOGU_IMAGE,
+        SD3,
+    )
 }
 
 #: Families of revision 2026-07 that no model here represents, and the reason. The numbers of parameters follow from the
@@ -27,10 +38,9 @@ WITHOUT_MODEL = {
     "Chroma, Chroma Radiance": "the guidance layer has constant sizes: 262 million parameters",
     "LongCat-Image": "the width of its text encoder is constant: 575 million parameters",
     "SeFi-Image": "the tiny autoencoder does not fit its 36 latent channels",
-    "Boogu-Image": "not tried yet; its sizes are read from the weights",
     "Qwen-Image": "one block and the text encoder: 950 million parameters",
     "Anima": "one block and the text encoder: 390 million parameters",
-    "Krea2": "not tried yet; 71 million parameters",
+    "Krea2": "at least 71 million parameters; no model has been written yet",
     "LingBot-Video, HunyuanVideo 1.5": "the library makes no picture of one frame with a tiny autoencoder",
     "Wan 2.1, Wan 2.2": "only 30 or 40 blocks of constant sizes: 1.4 billion parameters",
     "LTX-AV": "the text encoder has 48 layers of constant sizes",

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.cases.case import MODES
+from harness.cases.families import FAMILIES
 from harness.cases.fixture import BlockQuantiser
 from harness.cases.matrix import FULL
 from harness.judging import expectation
@@ -127,7 +128,11 @@ def test_entries_of_this_project_name_existing_revisions_and_patches() -> None:
 def test_every_entry_of_this_project_matches_a_case() -> None:
     blocks = dict.fromkeys(("Q4_K", "Q6_K", "TQ1_0", "TQ2_0"), 256) | {"NVFP4": 64}
     asked = {
-        name: FULL.cases(generation, MODES, BlockQuantiser(types=blocks))
+        name: [
+            case
+            for matrix in (FULL, FAMILIES)
+            for case in matrix.cases(generation, MODES, BlockQuantiser(types=blocks))
+        ]
         for name, generation in (("2025-12", "B"), ("2026-05", "C"), ("2026-07", "C"))
     }
     for entry in expectation.load():
