@@ -44,6 +44,8 @@ output
 examples
   sdcpp study mutation --count 300 --seed 1 --builds 16     300 mutants of 2026-07, 16 at a time
   sdcpp study mutation --count 300 --matrix full --all      which case notices which mutant?
+  sdcpp study mutation --survivors reports/mutation/kill-matrix-2026-07.json --output reports/more
+                                                            what the full matrix sees of the rest
   sdcpp study mutation --covered coverage.json              only lines that the cases reach
   sdcpp study mutation --list --count 20                    print mutants, try none
   sdcpp study mutation --smallest                           choose the cases of a change anew
@@ -70,6 +72,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--mutant", action="append", default=[], metavar="ID", help="only this mutant; may be repeated"
+    )
+    parser.add_argument(
+        "--survivors",
+        type=Path,
+        metavar="FILE",
+        help="only the mutants that no case notices in this kill matrix, whose other mutants are kept",
     )
     parser.add_argument("--matrix", choices=sorted(MATRICES), default="full", help="default: %(default)s")
     options.add_case(parser)
@@ -108,6 +116,9 @@ def main(arguments: argparse.Namespace) -> int:
         jobs=arguments.jobs or 2,
         every=arguments.all,
     )
+    earlier = kill_matrix.read(arguments.survivors) if arguments.survivors else None
+    if earlier:
+        arguments.mutant += [outcome.id for outcome in earlier.survivors]
     covered = _covered(arguments.covered) if arguments.covered else None
     prepared = study.prepare()
     possible = prepared.mutants(covered)
@@ -132,6 +143,8 @@ def main(arguments: argparse.Namespace) -> int:
         machine=f"{machine()['processor']}, {plural(cores(), 'core')}",
         outcomes=tuple(outcomes),
     ).with_equivalents(generated.equivalent())
+    if earlier:
+        matrix = earlier.continued(matrix)
     paths = [arguments.output / kill_matrix.path_of(matrix.revision).name]
     paths += [kill_matrix.path_of(matrix.revision)] if arguments.record else []
     for path in paths:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from harness.cases import proposed
+from harness.studies.mutation import kill_matrix
 from harness.studies.mutation.kill_matrix import KillMatrix, MutantOutcome
 from harness.studies.mutation.outcome import State
 from harness.text import plural
@@ -50,7 +52,9 @@ def _of_revision(matrix: KillMatrix) -> list[str]:
     caught = states[State.CAUGHT]
     share = f" ({100 * caught / len(counted):.0f} %)" if counted else ""
     how = "all cases ran on each" if matrix.every else "cases ran until one noticed it"
-    command = f"{COMMAND} --revision {matrix.revision} --matrix {matrix.matrix} --seed {matrix.seed}"
+    first, *more = matrix.matrix.split(", then ")
+    command = f"{COMMAND} --revision {matrix.revision} --seed {matrix.seed}"
+    known = kill_matrix.path_of(matrix.revision, Path("results"))
     lines = [
         f"### Revision {matrix.revision}",
         "",
@@ -60,7 +64,8 @@ def _of_revision(matrix: KillMatrix) -> list[str]:
         f" {matrix.matrix} matrix has {plural(matrix.cases, 'case')} that can be compared; {how}. {matrix.machine}.",
         "",
         "```sh",
-        f"{command} --count {len(matrix.outcomes)}{' --all' if matrix.every else ''} --record",
+        f"{command} --count {len(matrix.outcomes)} --matrix {first}{' --all' if matrix.every else ''} --record",
+        *(f"{command} --survivors {known.as_posix()} --matrix {name} --record" for name in more),
         "```",
         "",
         "| kind of mistake | noticed | crashed | survived | equivalent | not compiled |",

@@ -103,6 +103,24 @@ class KillMatrix:
         left_out = (State.UNBUILT, State.EQUIVALENT)
         return [outcome for outcome in self.outcomes if outcome.state not in left_out]
 
+    @property
+    def survivors(self) -> list[MutantOutcome]:
+        """The outcomes of mutants that no case notices, those that show a crash alone included."""
+        return [outcome for outcome in self.counted if outcome.state is not State.CAUGHT]
+
+    def continued(self, later: KillMatrix) -> KillMatrix:
+        """Return this matrix with the outcomes of mutants that were put to more cases later."""
+        again = {outcome.id: outcome for outcome in later.outcomes}
+        outcomes = tuple(again.pop(outcome.id, outcome) for outcome in self.outcomes)
+        names = dict.fromkeys([*self.matrix.split(", then "), later.matrix])
+        return replace(
+            self,
+            matrix=", then ".join(names),
+            every=self.every and later.every,
+            cases=max(self.cases, later.cases),
+            outcomes=(*outcomes, *again.values()),
+        )
+
     def with_equivalents(self, reasons: Mapping[str, str]) -> KillMatrix:
         """Return the matrix in which mutants that no case notices are equivalent where ``reasons`` has their id."""
         survived = (State.SURVIVED, State.EQUIVALENT)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,12 @@ def test_outcomes_are_recorded_and_the_smallest_set_is_chosen_from_them(
     assert main(["study", "mutation", "--record", "--count", "2", "--output", str(output)]) == NOT_NOTICED
     assert kill_matrix.read(output / path.name) == kill_matrix.read(path)
     assert kill_matrix.read(path).possible == len(MUTANTS)
+    known = kill_matrix.read(path)
+    survivor = replace(known.outcomes[1], id=MUTANTS[0].id)
+    kill_matrix.write(replace(known, outcomes=(known.outcomes[0], survivor)), path)
+    words = ["study", "mutation", "--survivors", str(path), "--matrix", "quick", "--output", str(output)]
+    assert main(words) == NOT_NOTICED
+    assert kill_matrix.read(output / path.name).matrix == "full, then quick"
     monkeypatch.setattr(kill_matrix, "read_all", lambda **_: [kill_matrix.read(path)])
     written = smallest.write
     monkeypatch.setattr(smallest, "write", lambda matrices: written(matrices, cases))

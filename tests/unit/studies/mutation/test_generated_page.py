@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from harness.studies.mutation.generated_page import sections
 from harness.studies.mutation.outcome import State
 from tests.unit.studies.mutation.generated_outcomes import matrix, outcome
@@ -26,3 +28,10 @@ def test_the_section_counts_the_states_and_lists_what_is_not_noticed() -> None:
     assert [row.split(":")[1] for row in rows] == ["two", "three", "five"]
     assert "a = b \\| c;" in rows[0]
     assert rows[2].endswith("| why |")
+
+
+def test_each_run_of_a_matrix_has_its_command() -> None:
+    first = matrix(outcome("one", state=State.SURVIVED))
+    text = "\n".join(sections([first.continued(replace(first, matrix="more"))]))
+    assert "sdcpp study mutation --revision 2026-07 --seed 1 --count 1 --matrix full --all --record\n" in text
+    assert "--seed 1 --survivors results/kill-matrix-2026-07.json --matrix more --record\n" in text

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,16 @@ def test_a_survivor_with_a_reason_is_equivalent_and_a_noticed_mutant_is_not() ->
     assert [one.state for one in found.outcomes] == [State.CAUGHT, State.EQUIVALENT, State.UNBUILT]
     assert found.outcomes[1].error == "why"
     assert [one.function for one in found.counted] == ["one"]
+
+
+def test_survivors_that_are_put_to_more_cases_keep_their_place() -> None:
+    assert [one.function for one in MATRIX.survivors] == ["two"]
+    later = replace(matrix(outcome("two", "x/z@auto"), outcome("four")), matrix="more", cases=9, every=False)
+    found = MATRIX.continued(later)
+    assert [one.function for one in found.outcomes] == ["one", "two", "three", "four"]
+    assert found.outcomes[1].killers == ("x/z@auto",)
+    assert (found.matrix, found.cases, found.every) == ("full, then more", 9, False)
+    assert found.continued(later).matrix == "full, then more"
 
 
 def test_another_file_is_refused(tmp_path: Path) -> None:
