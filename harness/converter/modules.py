@@ -215,7 +215,7 @@ def _module(key: str, parts: dict[str, Tensor]) -> Module:
         needed += [{f"lokr_w{i}", f"lokr_w{i}_b"} for i in (1, 2)]
     elif "diff" in names:
         kind, needed = "full", []
-    elif "diff_b" in names:
+    elif "diff_b" in names or names == {"up_bias"}:
         kind, needed = "bias", []
     elif names <= {"new_weight", "new_bias"}:
         kind, needed = "replaced", []

@@ -194,7 +194,7 @@ def _lokr_factor(module: Module, number: int) -> F64:
 
 
 def _full(module: Module) -> Dense:
-    part = next(p for p in ("diff", "diff_b", "new_weight", "new_bias") if p in module.parts)
+    part = next(p for p in ("diff", "diff_b", "up_bias", "new_weight", "new_bias") if p in module.parts)
     value = values(module, part)
     return Dense(value=value, shape=value.shape)
 

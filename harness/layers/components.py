@@ -7,6 +7,7 @@ models follow the published checkpoints and stable-diffusion.cpp.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from harness.layers.layer import underscored
@@ -85,6 +86,9 @@ _CONTENT = (
 _OLD_NAMES = (
     (re.compile(r"_processor_to_([qkv])$"), r"_to_\1"),
     (re.compile(r"_processor_to_out$"), "_to_out_0"),
+)
+#: The same for text encoders.
+_OLD_TEXT_NAMES = (
     (re.compile(r"_self_attn_to_([qkv])$"), r"_self_attn_\1_proj"),
     (re.compile(r"_self_attn_to_out$"), "_self_attn_out_proj"),
 )
@@ -96,7 +100,7 @@ def of_adapter(key: str) -> ComponentName:
         key = key.removeprefix(prefix)
     for prefix, clip in _TEXT_PREFIXES.items():
         if key.startswith(prefix):
-            rest = _layer_name(key[len(prefix) :])
+            rest = _layer_name(key[len(prefix) :], _OLD_TEXT_NAMES)
             content = LANGUAGE_MODEL if re.match(r"layers_\d+_", rest) else _content(rest)
             return _named(clip if content in (SOME_CLIP, "") else content, rest)
     for prefix in _DIFFUSION_PREFIXES:
@@ -141,9 +145,9 @@ def _content(rest: str) -> str:
     return next((sort for pattern, sort in _CONTENT if pattern.match(rest)), "")
 
 
-def _layer_name(rest: str) -> str:
-    """Return a name with underscores in place of dots, as current versions of diffusers name the layer."""
+def _layer_name(rest: str, names: Iterable[tuple[re.Pattern[str], str]] = _OLD_NAMES) -> str:
+    """Return a name with underscores in place of dots, with the current ones in place of old ``names``."""
     rest = underscored(rest)
-    for pattern, text in _OLD_NAMES:
+    for pattern, text in names:
         rest = pattern.sub(text, rest)
     return rest

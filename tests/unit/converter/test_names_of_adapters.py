@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -9,14 +10,18 @@ import pytest
 from harness.adapters.adapter import Adapter, TargetPart, target_parts
 from harness.adapters.key_schemes import SCHEMES
 from harness.adapters.kinds import KINDS
+from harness.cases.families import ALL_SCHEMES
 from harness.converter.base_weights import BaseWeights
 from harness.converter.modules import layout, scheme
 from harness.formats.tensor import Tensor
 from harness.models.base_model import Base
+from harness.models.families.catalogue import FAMILIES
 from harness.models.tiny_models import BASES
 
 #: The parts of a module whose name is not the name of the factor.
 PARTS = {"dora_scale": "dora"}
+#: The parts of a module whose tensor ends in another name.
+PARTS_BY_SUFFIX = {".lora_B.bias": "up_bias"}
 #: The name that the converter uses for each scheme. It depends on prefixes and suffixes only.
 SCHEME_NAMES = {
     "kohya": "kohya",
@@ -28,7 +33,18 @@ SCHEME_NAMES = {
     "diffusers-flux": "peft",
     "diffusers-flux-qv": "peft",
     "diffusers-flux-q": "peft",
+    "diffusers-flux-attention": "peft",
+    "diffusers": "peft",
+    "onetrainer": "kohya",
+    "bare": "peft",
+    "comfy": "dotted",
+    "ldm": "kohya",
+    "peft-model": "peft",
 }
+#: All base models. Those of the families are smaller, and their names are tested with one kind.
+MODELS = {**BASES, **FAMILIES}
+#: The naming conventions that people use for adapters of the families.
+FAMILY_SCHEMES = (*ALL_SCHEMES, "onetrainer", "comfy", "peft-model", "lycoris")
 
 
 def parts(base: Base, scheme: str, kind: str) -> list[TargetPart]:
@@ -52,14 +68,28 @@ CASES = [
     for kind in KINDS
     if SCHEMES[scheme].can_name(KINDS[kind]) and parts(BASES[base], scheme, kind)
 ]
+FAMILY_CASES = [
+    (base, scheme, "lora")
+    for base in FAMILIES
+    for scheme in FAMILY_SCHEMES
+    if parts(FAMILIES[base], scheme, "lora")
+]
 
 
-@pytest.mark.parametrize(("base", "scheme_name", "kind"), CASES)
+@cache
+def weights_of(base: str) -> BaseWeights:
+    """Return the weights of a base model."""
+    return BaseWeights(
+        {name: weight.shape for file in MODELS[base].files.values() for name, weight in file.items()}
+    )
+
+
+@pytest.mark.parametrize(("base", "scheme_name", "kind"), CASES + FAMILY_CASES)
 def test_names_are_read_as_the_weight_and_the_part_that_they_were_made_for(
     base: str, scheme_name: str, kind: str
 ) -> None:
-    model = BASES[base]
-    weights = BaseWeights(name for file in model.files.values() for name in file)
+    model, weights = MODELS[base], weights_of(base)
+    shapes = {name: weight.shape for file in model.files.values() for name, weight in file.items()}
     all_parts = parts(model, scheme_name, kind)
     sources = {name: (part, factor) for part in all_parts for factor, name in names(part).items()}
     assert len(sources) == sum(len(names(part)) for part in all_parts)
@@ -71,17 +101,22 @@ def test_names_are_read_as_the_weight_and_the_part_that_they_were_made_for(
         assert module.kind != "incomplete", module.missing
         [part] = {id(part): part for part, _ in (sources[t.name] for t in module.parts.values())}.values()
         assert {sources[tensor.name][1]: name for name, tensor in module.parts.items()} == {
-            factor: PARTS.get(factor, factor) for factor in names(part)
+            factor: next(
+                (p for end, p in PARTS_BY_SUFFIX.items() if name.endswith(end)), PARTS.get(factor, factor)
+            )
+            for factor, name in names(part).items()
         }
         weight = weights.find(module.key)
         assert weight is not None, module.key
         # The module of a bias has the name of the weight.
         assert weight.name.removesuffix(".weight") == part.tensor[1].rpartition(".")[0]
         assert weight.rows(part.weight.shape) == (part.rows.start, part.rows.stop)
+        starts = [rows.start for rows in weight.slices(shapes)]
+        assert part.rows.swapped == (starts != sorted(starts))
     assert scheme(sources) == SCHEME_NAMES[scheme_name]
 
 
 def test_every_scheme_and_every_kind_is_read_for_some_base_model() -> None:
-    assert {scheme for _, scheme, _ in CASES} == set(SCHEMES)
+    assert {scheme for _, scheme, _ in CASES + FAMILY_CASES} == set(SCHEMES)
     assert {kind for _, _, kind in CASES} == set(KINDS)
     assert {base for base, _, _ in CASES} == set(BASES)
