@@ -9,9 +9,10 @@ from pathlib import Path
 
 import gguf
 
-from harness.cases import core, selection
+from harness.cases import core, proposed, selection
 from harness.cases.build_under_test import BuildUnderTest
 from harness.cases.case import MODES, AnyCase, select
+from harness.cases.families import FAMILIES
 from harness.cases.fixture import NO_BLOCKS, BlockQuantiser
 from harness.cases.matrix import FULL, PROPOSED, QUICK, Matrix
 from harness.cli import options
@@ -20,6 +21,7 @@ from harness.quantising.library_quantiser import LibraryQuantiser
 from harness.records.record import Records
 from harness.records.verdict import Status, Verdict
 from harness.reports import terminal, write
+from harness.text import plural
 from harness.verification.run import run_sides
 from harness.verification.sides import (
     RunSpec,
@@ -39,7 +41,7 @@ from sdcpp.source.revision import Revision
 #: Exit status of a run in which a case did not do what was expected of it.
 NOT_AS_EXPECTED = 1
 #: The values of ``--matrix``.
-MATRICES = ("core", "quick", "full")
+MATRICES = ("core", "quick", "full", "families")
 #: The matrix of a proposed change, unless another is named.
 OF_A_CHANGE = "proposed"
 #: Former spellings of options.
@@ -84,7 +86,13 @@ def matrix(name: str, date: str | None = None) -> Matrix:
     """Return the matrix of that name for a revision of that day; only ``core`` depends on the day."""
     if name == "core":
         return core.matrix(date)
-    return {"quick": QUICK, "full": FULL, OF_A_CHANGE: PROPOSED}[name]
+    return {"quick": QUICK, "full": FULL, "families": FAMILIES, OF_A_CHANGE: PROPOSED}[name]
+
+
+def cases_run(name: str, under: BuildUnderTest) -> str:
+    """Return which set of cases runs on a change and, if the kill matrices tell it, what the set notices."""
+    found = f"{plural(len(under.cases), 'case')} of the {name} set"
+    return f"{found}; {proposed.read().sentence}" if name == OF_A_CHANGE else found
 
 
 def run_and_report(

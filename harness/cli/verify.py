@@ -96,7 +96,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=runs.MATRICES,
         action="append",
         default=[],
-        help="core: a dozen cases that every revision can run; quick: files of the common types; full: everything; "
+        help="core: a dozen cases that every revision can run; quick: files of the common types; full: everything on "
+        "two model families; families: common adapters on small models of other families; "
         "may be repeated (default: quick; for a change with every base model and key scheme)",
     )
     options.add_side(parser, default=None)
@@ -230,7 +231,9 @@ def _compare(
             proposal.build_sides(each, spec, block_quantiser)
             for each, spec in zip(proposals, specs, strict=True)
         ]
-        facts = {sides[0].side.revision: fact for sides, fact in made}
+        facts = {
+            sides[0].side.revision: {**fact, "cases": runs.cases_run(name, sides[0])} for sides, fact in made
+        }
         records = run_sides(
             [side for sides, _ in made for side in sides],
             folder,
