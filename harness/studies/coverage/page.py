@@ -26,7 +26,8 @@ they never run. A line that runs is not yet a line whose mistakes are noticed: f
 The library is built with gcov and without optimisation. Branches that an exception takes do not count. gcc adds
 branches to lines with temporary objects, which clean up after an exception and which no case can take; they count,
 because gcov does not tell them apart. A function of a header that nothing calls has no code, so it has no row.
-What a process reached that crashed is not counted.
+The rows of a table of names are one statement: coverage does not show which of them the cases use. What a process
+reached that crashed is not counted.
 
 `{COMMAND}` runs the cases and writes [results/coverage.json](../results/coverage.json) and this page.
 With `--recorded` it makes the page again from that file. The reasons are in
