@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import argparse
 import shlex
+from typing import cast
 
 import pytest
 
+from harness.cases import proposed
+from harness.cases.build_under_test import BuildUnderTest
 from harness.cli.main import main
-from harness.cli.runs import shell_command
+from harness.cli.runs import cases_run, shell_command
 from sdcpp.errors import NothingTried
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
@@ -63,3 +66,13 @@ def test_the_records_keep_the_command_that_was_typed(words: str, asked: list[str
 def test_former_commands_run_what_they_did(former: str, words: str, asked: list[str]) -> None:
     assert main(shlex.split(former)) == NothingTried.exit_code
     assert asked == [words]  # a whole regress begins with the quick matrix
+
+
+def test_a_run_on_a_change_says_what_its_cases_notice(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = proposed.ProposedCases(cases=("a", "b"), mutants=40, noticed=30, revisions=("2026-07",))
+    monkeypatch.setattr(proposed, "read", lambda: known)
+    under = cast("BuildUnderTest", argparse.Namespace(cases=["a", "b", "c"]))
+    assert cases_run("proposed", under) == (
+        "3 cases of the proposed set; its smallest part, 2 cases, notices 30 of 40 generated mutants (75 %) of 2026-07"
+    )
+    assert cases_run("full", under) == "3 cases of the full set"

@@ -65,6 +65,12 @@ def proposed(*verdicts: tuple[Verdict, Verdict], facts: Mapping[str, Any] = FACT
 GOOD, DEAD, LOST, IDLE = Verdict.PASS, Verdict.ABORT, Verdict.NO_EFFECT, Verdict.MISDIRECTED
 
 
+def test_the_report_says_which_cases_ran_and_what_they_notice() -> None:
+    facts = {**FACTS, "cases": "114 cases of the proposed set; its smallest part notices most"}
+    text = pull_request.render(arrange(proposed((GOOD, GOOD), facts=facts)))
+    assert "- cases: 114 cases of the proposed set; its smallest part notices most\n" in text
+
+
 def test_only_what_changed_stands_in_the_open() -> None:
     text = pull_request.render(arrange(proposed((DEAD, GOOD), (GOOD, GOOD), (LOST, LOST))))
     open_, _, folded = text.partition("<details>")
