@@ -155,3 +155,24 @@ def test_what_passed_without_the_change_and_fails_with_it_is_red(
     assert (cells["times-0"].verdict, cells["times-0"].status) == (Verdict.ABORT, Status.UNEXPECTED)
     assert cells["times-1"].status is Status.UNEXPECTED, "a wrong picture before, no process now"
     assert cells["times-2"].status is Status.XFAIL
+
+
+def test_a_change_between_two_expected_verdicts_of_one_case_is_unstable(
+    before_and_after: list[BuildUnderTest], tmp_path: Path
+) -> None:
+    records = both(run_sides(before_and_after[:1], tmp_path, title="", command="", jobs=2))
+    shot = next(case for case in before_and_after[0].cases if case.name == "times-0").shot.name
+    seen = records.observations["another", shot]
+    records.observations["another", shot] = dataclasses.replace(seen, picture=None, outcome="crashed")
+    several = Expectation(revisions=["fake"], verdicts=[Verdict.PASS, Verdict.ABORT], reason="memory")
+    single = dataclasses.replace(several, verdicts=[Verdict.ABORT])
+    for entry, wanted in (
+        (several, (Verdict.UNSTABLE, Status.XFAIL, "memory")),
+        (single, (Verdict.ABORT, Status.UNEXPECTED, "")),
+    ):
+        [after] = [
+            cell
+            for cell in judge(before_and_after, records, [entry])
+            if (cell.side, cell.case) == ("fake after", "times-0")
+        ]
+        assert (after.verdict, after.status, after.reason) == wanted
