@@ -109,6 +109,8 @@ def _all(base: str) -> Iterator[Adapter]:
                 _variant(lora, KINDS[k], "linear", scheme) for k in samples if scheme.can_name(KINDS[k])
             )
     yield replace(lora, name="lora-everything", targets=GROUPS)
+    pairs = replace(lora, name="lora-factor-bias", scheme="peft", alpha=None)
+    yield replace(pairs, also=(replace(pairs, name="biases", kind="diff-b", seed=8),))
 
 
 def _variant(lora: Adapter, kind: Kind, group: str, scheme: Scheme | None = None) -> Adapter:

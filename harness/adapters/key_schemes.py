@@ -243,8 +243,14 @@ def _pair(down: str, up: str) -> dict[str, str]:
 
 
 #: The suffixes of PEFT (tuners/lora/layer.py, utils/save_and_load.py). DoRA's magnitude is [out]. PEFT stores alpha in
-#: a second file; diffusers reads it from this name (``network_alphas`` in loaders/lora_pipeline.py).
-_PEFT = {**_pair(".lora_A", ".lora_B"), "dora_scale": ".lora_magnitude_vector", "alpha": ".alpha"}
+#: a second file; diffusers reads it from this name (``network_alphas`` in loaders/lora_pipeline.py). With ``lora_bias``
+#: the second factor has a bias, which is scaled like the factors; without an alpha it is a change of the layer's bias.
+_PEFT = {
+    **_pair(".lora_A", ".lora_B"),
+    "diff_b": ".lora_B.bias",
+    "dora_scale": ".lora_magnitude_vector",
+    "alpha": ".alpha",
+}
 _VECTORS = frozenset({"dora_scale"})
 #: LyCORIS has other names for the differences of norms (``train_norm``).
 _NORMS = {"diff": ".w_norm", "diff_b": ".b_norm"}

@@ -218,7 +218,7 @@ def test_a_scheme_knows_which_kinds_it_can_name() -> None:
     for scheme in ("kohya", "lycoris", "onetrainer", "comfy", "ldm"):
         assert named[scheme] == set(KINDS)
     assert named["bare"] == named["peft-model"] == named["peft"]
-    assert named["peft"] == named["diffusers-flux"] == {"lora", "dora", "dora-in"}
+    assert named["peft"] == named["diffusers-flux"] == {"lora", "dora", "dora-in", "diff-b"}
     assert named["peft-default"] == named["processor"] == named["layer"] == {"lora"}
 
 
