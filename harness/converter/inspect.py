@@ -20,7 +20,7 @@ from harness.formats.tensor import File
 from harness.layers import components
 from harness.models import tiny_models
 from harness.text import listed, plural
-from sdcpp.errors import AdapterUnknown
+from sdcpp.errors import AdapterUnknown, TypeUnavailable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,13 +207,16 @@ def _notes(adapter: Layout) -> list[str]:
 
 
 def _not_finite(file: File) -> list[str]:
-    """Return a line for each tensor that has NaN or infinite values."""
+    """Return a line for each tensor that has NaN or infinite values, or whose type cannot be decoded."""
     complaints = []
     for tensor in file.tensors.values():
         nan = infinite = 0
-        for piece in tensor.pieces():
-            nan += int(np.isnan(piece).sum())
-            infinite += int(np.isinf(piece).sum())
+        try:
+            for piece in tensor.pieces():
+                nan += int(np.isnan(piece).sum())
+                infinite += int(np.isinf(piece).sum())
+        except TypeUnavailable as error:
+            complaints.append(f"tensor {tensor.name}: {error.what}: {error.subject}")
         if nan or infinite:
             counts = " and ".join(f"{n} {word}" for n, word in ((nan, "NaN"), (infinite, "infinite")) if n)
             complaints.append(f"tensor {tensor.name} has {counts} of {tensor.size} values")

@@ -86,13 +86,13 @@ def test_names_and_metadata_of_a_file_never_command_the_terminal(
 ) -> None:
     file = hostile_pair(tmp_path / "a.safetensors")
     base = save(tmp_path / "base.safetensors", {"ok.weight": np.zeros((64, 96), np.float32)})
-    words: list[object] = {
+    words: dict[str, list[object]] = {
         "inspect": [file],
         "compare": [file, file, "--plot", tmp_path / "a.svg"],
         "convert": [file, tmp_path / "b.safetensors", "--force"],
         "merge": [base, file, tmp_path / "c.safetensors"],
-    }[command]
-    main(["lora", command, *map(str, words), *amount])
+    }
+    main(["lora", command, *map(str, words[command]), *amount])
     said = "".join(capsys.readouterr())
     assert not set(said) & {"\x1b", "\x07", "\x9b", "\u202e"}
     assert not any(line.startswith("! ok") for line in said.splitlines())

@@ -8,6 +8,7 @@ import pytest
 
 from harness.cli.main import main
 from harness.converter import inspect
+from harness.formats.write import Spec, write_container
 from tests.unit.converter.lora_files import pair, save
 from tests.unit.fake_models import BASE
 
@@ -67,3 +68,13 @@ def test_the_conclusion_says_what_the_file_is(tmp_path: Path) -> None:
     )
     arrays = pair(key=key) | {f"{key}.dora_scale": np.ones((64, 1), np.float32), "x": np.ones(2, np.float32)}
     assert inspect.inspect(save(path, arrays)).conclusion == "a DoRA for FLUX.1: 1 problem"
+
+
+def test_a_type_that_cannot_be_decoded_is_a_problem(tmp_path: Path) -> None:
+    name = "lora_unet_single_blocks_0_linear1.lora_{}.weight"
+    specs = [Spec(name=name.format("up"), shape=(64, 32), kind="Q8_1")]
+    specs += [Spec(name=name.format("down"), shape=(32, 96), kind="F32")]
+    path = tmp_path / "a.gguf"
+    write_container(path, "gguf", specs, {}, lambda spec, _: [np.zeros(spec.nbytes, np.uint8)])
+    [complaint] = inspect.inspect(path).complaints
+    assert complaint.endswith("lora_up.weight: the gguf package cannot decode a type: Q8_1")
