@@ -31,10 +31,10 @@ VECTOR_SCHEMES = ("kohya", "comfy")
 _IN_BOTH_MODES = ("kohya", "diffusers-flux")
 #: The schemes that give the values of another scheme other names. Their cases have the same wanted picture.
 _SAME_VALUES = {"comfy": "kohya", "ldm": "kohya", "peft": "kohya"}
-#: The strengths of the adapters by group or kind; ``_STRENGTH`` is that of all others. The tolerance is 4 %. Measured on
-#: flux-layers (2026-05, CPU, at run time): without one matrix of a block in the middle, of the last block, of the text
-#: encoder or outside the blocks, the picture changes by 7 to 107 % of the effect. In group txt that is only 3 % for a
-#: matrix and 1 % for a bias of the last block; in last-txt it is 12 % or more.
+#: The strengths of the adapters by group or kind; ``_STRENGTH`` is that of all others. The tolerance is 4 %. Measured
+#: on flux-layers (2026-05, CPU, at run time): without one matrix of block 5, of the last block, of layer 5 or 11 of the
+#: text encoder or outside the blocks, the picture changes by 7 to 107 % of the effect. In group txt it is only 3 % for
+#: a matrix and 1 % for a bias of the last block; in last-txt it is 12 % or more. sd1-layers was not measured.
 _STRENGTHS: Mapping[str, float] = {"norms": 30.0, "text-norms": 4.0, "last-txt": 3.0, "diff-b": 4.0}
 _STRENGTH = 0.5
 
