@@ -15,6 +15,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from harness.formats.tensor import File
@@ -65,9 +66,10 @@ class DeclaredScales:
         beside = file.path.parent / PEFT
         self._config: Mapping[str, object] | None = None
         if self._packed is None and beside.is_file():
-            self._config = _json(beside.read_bytes().decode(errors="replace"))
+            with suppress(OSError):
+                self._config = _json(beside.read_bytes().decode(errors="replace"))
             if self._config is None:
-                self._problem = f"the file {PEFT} beside it is no JSON object"
+                self._problem = f"the file {PEFT} beside it cannot be read, or is no JSON object"
 
     def of(self, key: str, names: tuple[str, ...], *, kernel: bool) -> DeclaredScale | None:
         """Return the declared scale of the module ``key`` with tensors of these names, or None if there is none.

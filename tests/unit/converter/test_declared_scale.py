@@ -84,6 +84,9 @@ def test_what_cannot_be_used_is_a_problem(tmp_path: Path, config: dict[str, obje
 def test_a_text_that_is_no_json_is_a_problem(tmp_path: Path) -> None:
     path = save(tmp_path / "a.safetensors", peft(), metadata={"lora_adapter_metadata": "[1"})
     assert "is no JSON object" in input_checks.problem(layout_of(read_tensors(path)).modules[Q])
+    (tmp_path / "adapter_config.json").write_bytes(b"\xff")
+    path = save(tmp_path / "b.safetensors", peft(), metadata={})
+    assert "is no JSON object" in input_checks.problem(layout_of(read_tensors(path)).modules[Q])
 
 
 def test_the_alpha_of_kohya_counts_if_the_tensors_are_missing(tmp_path: Path) -> None:
