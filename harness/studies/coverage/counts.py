@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,14 +37,13 @@ class CountedLine:
     branches: tuple[int, ...] = ()
 
 
-def collect(folder: Path, tree: Path, files: Sequence[str]) -> list[CountedLine]:
-    """Return the lines of ``files`` of the source tree ``tree``, which the .gcno and .gcda files in ``folder`` count.
+def collect(folder: Path, tree: Path, texts: Mapping[str, Sequence[str]]) -> list[CountedLine]:
+    """Return the lines of some files of a source tree, which the .gcno and .gcda files in ``folder`` count.
 
-    The tree must have the content that was compiled. Raises ToolMissing if gcov is not installed, and LibraryUnusable
-    if it cannot read the files.
+    ``tree`` is the folder in which the files were compiled. ``texts`` are their lines at that time, by their paths in
+    the tree. Raises ToolMissing if gcov is not installed, and LibraryUnusable if it cannot read what was counted.
     """
     gcov = require_gcov()
-    texts = {name: (tree / name).read_text(encoding="utf-8", errors="replace").splitlines() for name in files}
     found: dict[tuple[str, int, str], CountedLine] = {}
     with ThreadPoolExecutor(cores()) as pool:
         for reports in pool.map(lambda notes: _reports(gcov, notes, tree, texts), folder.rglob("*.gcno")):
@@ -63,7 +62,7 @@ def require_gcov() -> Path:
     return gcov
 
 
-def _reports(gcov: Path, notes: Path, tree: Path, texts: dict[str, list[str]]) -> list[CountedLine]:
+def _reports(gcov: Path, notes: Path, tree: Path, texts: Mapping[str, Sequence[str]]) -> list[CountedLine]:
     """Return the lines of the files in ``texts`` in one object, a few of them several times."""
     # Relative paths only: system headers are left out.
     words = ["--json-format", "--stdout", "--branch-probabilities", "--relative-only", "--source-prefix"]
@@ -81,7 +80,7 @@ def _reports(gcov: Path, notes: Path, tree: Path, texts: dict[str, list[str]]) -
 
 
 def _lines(
-    entry: dict[str, Any], report: dict[str, Any], tree: Path, texts: dict[str, list[str]]
+    entry: dict[str, Any], report: dict[str, Any], tree: Path, texts: Mapping[str, Sequence[str]]
 ) -> Iterator[CountedLine]:
     """Yield the lines of a file in gcov's JSON if it is one of those in ``texts``."""
     # The path is the one that the compiler got; a compiler cache makes it relative to the folder of the objects.

@@ -17,11 +17,9 @@ from harness.studies.coverage.measurement import Measurement, summarise
 from harness.studies.coverage.parts import PARTS, Part, files
 from harness.verification.run import run_sides
 from harness.verification.sides import RunSpec, build_sides, open_block_quantiser
-from sdcpp import cache
+from sdcpp.binding.build_folder import Build
 from sdcpp.building import coverage
 from sdcpp.patching import series
-from sdcpp.patching.prepared import prepare
-from sdcpp.patching.state import find_states, patches_to_apply
 from sdcpp.process import quoted
 from sdcpp.source import workspace
 from sdcpp.source.revision import Revision
@@ -71,7 +69,7 @@ class CoverageRun:
                     reuse=True,
                 )
         coverage.add_notes(made.build, counters)
-        lines = self._lines(revision, side, counters)
+        lines = self._lines(revision, made.build, counters)
         functions, missed, partly = summarise(lines, self.parts)
         return Measurement(
             label=made.side.label,
@@ -95,11 +93,13 @@ class CoverageRun:
             shutil.rmtree(folder, ignore_errors=True)
         return folder
 
-    def _lines(self, revision: Revision, side: str, counters: Path) -> list[counts.CountedLine]:
-        """Return the counted lines, with the text of the source tree that was built."""
+    def _lines(self, revision: Revision, build: Build, counters: Path) -> list[counts.CountedLine]:
+        """Return the counted lines, with the text of the commit that was built."""
         tree = workspace.workspace(revision)
-        with cache.lock(tree.path):
-            applied = patches_to_apply(find_states(tree, series.load())) if side == "patched" else []
-            prepared = prepare(tree, applied)
-            there = [name for name in files(self.parts) if (prepared.path / name).exists()]
-            return counts.collect(counters, prepared.path, there)
+        commit = build.record["inner_commit"]
+        texts = {}
+        for name in files(self.parts):
+            done = tree.repository.git("show", f"{commit}:{name}")
+            if not done.status:
+                texts[name] = done.output.splitlines()
+        return counts.collect(counters, tree.path, texts)

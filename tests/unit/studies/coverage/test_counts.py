@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.studies.coverage import counts
-from harness.studies.coverage.counts import CountedLine, collect
+from harness.studies.coverage.counts import CountedLine
 from sdcpp.errors import LibraryUnusable, ToolMissing
 from sdcpp.process import run
 
@@ -78,6 +78,12 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert run([*words, "main.o", "-o", "main"], cwd=folder, quiet=True).status == 0
     assert run([folder / "main"], cwd=folder, quiet=True).status == 0
     return folder
+
+
+def collect(folder: Path, tree: Path, files: list[str]) -> list[CountedLine]:
+    """Return the lines of files, whose texts are those in the tree."""
+    texts = {name: (tree / name).read_text(encoding="utf-8").splitlines() for name in files}
+    return counts.collect(folder, tree, texts)
 
 
 def named(lines: list[CountedLine], text: str) -> CountedLine:

@@ -1,8 +1,24 @@
 from __future__ import annotations
 
-from harness.studies.coverage.page import NO_REASON, page
+import pytest
+
+from harness.studies.coverage import measurement as stored
+from harness.studies.coverage import reasons
+from harness.studies.coverage.page import COMMAND, NO_REASON, PAGE, page, write
+from sdcpp import project
+from sdcpp.errors import CheckoutNeeded
 from tests.unit.studies.coverage.example import FILE, LINES, PARTS, measurement
 from tests.unit.studies.coverage.test_reasons import REASON
+
+
+def test_the_page_is_made_from_the_stored_measurements_and_reasons() -> None:
+    assert PAGE.read_text(encoding="utf-8") == page(stored.read(), reasons.load()), f"run `{COMMAND}`"
+
+
+def test_an_installed_sdcpp_writes_no_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(project, "INSTALLED", True)
+    with pytest.raises(CheckoutNeeded, match="clone the project"):
+        write([], [])
 
 
 def test_the_page_says_what_was_run_and_which_goals_it_misses() -> None:
@@ -22,6 +38,8 @@ def test_a_run_that_reaches_its_goals_says_so() -> None:
 
 def test_a_line_that_never_runs_has_its_reason_or_none() -> None:
     text = page([measurement()], [REASON], PARTS)
+    assert "### Lines of the part apply that never run: 1, of which 0 have no reason" in text
+    assert "### Lines of the part rest that never run: 1, of which 1 have no reason\n\n<details>" in text
     assert f"`LoraModel::apply` of `{FILE}`: every case has tensors" in text
     assert "    2  return false;" in text
     assert f"`LoraModel::rank` of `{FILE}`: {NO_REASON}" in text
@@ -30,7 +48,7 @@ def test_a_line_that_never_runs_has_its_reason_or_none() -> None:
 
 def test_a_reason_whose_line_has_changed_is_listed() -> None:
     text = page([measurement(lines=[LINES[1]])], [REASON], PARTS)
-    assert "### 2026-05 patched: reasons without a line" in text
+    assert "### Reasons of 2026-05 patched without a line" in text
     assert "- `return false;`" in text
 
 
