@@ -175,7 +175,7 @@ def test_alpha_does_not_scale_a_lokr_without_a_rank() -> None:
 def test_dora_has_the_stored_magnitudes_and_the_multiplier_scales_the_change(scheme: str) -> None:
     adapter = Adapter(name="x", base="small", rank=4, alpha=2.0, kind="dora", scheme=scheme)
     tensors = adapter.tensors(BASE)
-    stem = {"kohya": f"{KEY}.dora_scale", "peft": "unet.block.proj.lora_magnitude_vector"}[scheme]
+    stem = {"kohya": f"{KEY}.dora_scale", "peft": "diffusion_model.block.proj.lora_magnitude_vector"}[scheme]
     magnitude = tensors[stem]
     assert magnitude.shape == {"kohya": (64, 1), "peft": (64,)}[scheme]
     weight = BASE.weight("block.proj").astype(np.float64)

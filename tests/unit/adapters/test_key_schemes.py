@@ -12,6 +12,7 @@ OUT = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_out.0"
 CONV = "down_blocks.0.resnets.0.conv1"
 TEXT = "text_model.encoder.layers.1.self_attn.q_proj"
 QKV = "double_blocks.0.img_attn.qkv"
+JOINT = "joint_blocks.0.x_block.attn.qkv"
 NORM = "down_blocks.0.attentions.0.norm"
 SHAPES = {
     QUERY: (320, 320),
@@ -19,6 +20,7 @@ SHAPES = {
     CONV: (320, 320, 3, 3),
     TEXT: (768, 768),
     QKV: (768, 256),
+    JOINT: (288, 96),
     NORM: (320,),
 }
 GROUPS = {CONV: "conv3x3", TEXT: "text", NORM: "norms"}
@@ -57,6 +59,7 @@ NAMES = [
     ("sd1", "layer", TEXT, "down", f"{ENCODER}.self_attn.q_proj.lora_linear_layer.down.weight"),
     ("sd1", "lycoris", QUERY, "lokr_w1", f"lycoris_{UNDER}_to_q.lokr_w1"),
     ("flux", "lycoris", QKV, "lokr_w1", "lycoris_transformer_blocks_0_attn_to_q.lokr_w1"),
+    ("sd3", "diffusers", JOINT, "up", "transformer.transformer_blocks.0.attn.to_q.lora_B.weight"),
     ("flux", "diffusers-flux", QKV, "down", "transformer.transformer_blocks.0.attn.to_q.lora_A.weight"),
     ("flux", "onetrainer", QKV, "down", "lora_transformer_transformer_blocks_0_attn_to_q.lora_down.weight"),
     ("flux", "onetrainer", TEXT, "up", "lora_te1_text_model_encoder_layers_1_self_attn_q_proj.lora_up.weight"),
