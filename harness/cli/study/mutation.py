@@ -37,7 +37,7 @@ output
   with --all to all cases. A mutant that does not compile does not count.
   The output folder keeps a line for each mutant; mutants in it are not tried again. At the end it
   has kill-matrix-REVISION.json, and with --record results/ has this file, too. --smallest writes
-  from those in results/ harness/cases/proposed_cases.json, the cases that `sdcpp verify` runs on a
+  from those in results/ harness/cases/proposed_cases.json, the cases that sdcpp verify runs on a
   change, and docs/mutants.md.
   Exit status 0: every mutant is noticed. 3: otherwise. A crash alone does not count as noticed.
 
