@@ -25,7 +25,7 @@ def test_a_model_is_small(base: Base) -> None:
 
 
 #: Layers that adapters do not change: SD3 has 24 blocks, and no picture has a reference picture.
-LEFT_OUT = {"sd3": "joint_blocks.", "boogu-image": ("ref_image_refiner.", "context_refiner.")}
+LEFT_OUT = {"sd3": ("joint_blocks.",), "boogu-image": ("ref_image_refiner.", "context_refiner.")}
 
 
 def test_every_other_layer_of_full_precision_is_a_target(base: Base) -> None:

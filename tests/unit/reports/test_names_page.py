@@ -19,6 +19,6 @@ def test_the_page_has_a_row_for_every_family_scheme_and_state() -> None:
         assert ("sd3", "diffusers") in named
         # MiniT2I is not in diffusers.
         assert ("minit2i", "diffusers") not in named
-    assert "`lora_unet_joint_blocks_0_x_block_attn_qkv.lora_down.weight`" in text
+    assert "`lora_unet_joint_blocks_0_context_block_attn_qkv.lora_down.weight`" in text
     assert all(family in text for family in WITHOUT_MODEL)
     assert text == (project.ROOT / "docs/names.md").read_text(encoding="utf-8")
