@@ -178,11 +178,10 @@ def surprising(path: Path, entries: Sequence[Expectation]) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize(
-    "path",
-    sorted([*project.ROOT.glob("results/*.jsonl*"), *project.ROOT.glob("results/families/*.jsonl*")]),
-    ids=lambda path: path.name,
-)
+RECORDS = sorted([*project.ROOT.glob("results/*.jsonl*"), *project.ROOT.glob("results/families/*.jsonl*")])
+
+
+@pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.name)
 def test_a_recorded_run_is_as_expected(path: Path) -> None:
     assert surprising(path, expectation.load()) == []
 
