@@ -250,12 +250,16 @@ def sequence_case(
         wanted=Shot(base=base, mode="auto", merged=wanted),
         scale=None if wanted else Shot(base=base, mode="auto", merged=(replace(use, multiplier=1.0),)),
         tolerance=FLOAT_TOLERANCE,
-        dimensions={
-            "base": base.name,
-            "mode": mode,
-            "container": use.file.container,
-            "type": use.file.kind,
-            "rank": str(use.file.adapter.rank),
-            **varied,
-        },
+        dimensions={**file_dimensions(use.file, mode), **varied},
     )
+
+
+def file_dimensions(file: AdapterFile, mode: str) -> dict[str, str]:
+    """Return the dimensions of a case with an adapter file that are not varied otherwise."""
+    return {
+        "base": file.base.name,
+        "mode": mode,
+        "container": file.container,
+        "type": file.kind,
+        "rank": str(file.adapter.rank),
+    }

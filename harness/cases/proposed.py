@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from harness.cases.case import AnyCase
+from harness.records.record import Cell
 from sdcpp.errors import FileInvalid
 
 PATH = Path(__file__).with_name("proposed_cases.json")
@@ -46,6 +47,11 @@ class ProposedCases:
 def case_id(case: AnyCase) -> str:
     """Return ``BASE/CASE@MODE``, which names a case of all matrices and modes."""
     return f"{case.dimensions['base']}/{case.name}@{case.dimensions['mode']}"
+
+
+def cell_id(cell: Cell) -> str:
+    """Return the ``case_id`` of a cell's case."""
+    return f"{cell.dimensions['base']}/{cell.case}@{cell.dimensions['mode']}"
 
 
 def read(path: Path = PATH) -> ProposedCases:

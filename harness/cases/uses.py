@@ -14,7 +14,7 @@ from harness.adapters.adapter import Adapter
 from harness.adapters.adapter_file import AdapterFile
 from harness.adapters.use import Use
 from harness.cases.case import Case, Shot
-from harness.cases.dimensions import BASE_TYPE_TOLERANCE, FLOAT_TOLERANCE, sequence_case
+from harness.cases.dimensions import BASE_TYPE_TOLERANCE, FLOAT_TOLERANCE, file_dimensions, sequence_case
 from harness.cases.fixture import Fixture
 from harness.cases.settings import USUAL_CONTEXT, USUAL_GENERATION, ContextSettings, GenerationSettings
 from harness.models.base_model import Base
@@ -109,8 +109,7 @@ def changing_multipliers(fixture: Fixture, mode: str) -> Iterator[Case]:
             wanted=Shot(base=base, mode="auto"),
             scale=Shot(base=base, mode="auto", merged=(use,)),
             tolerance=FLOAT_TOLERANCE if kind == "F32" else BASE_TYPE_TOLERANCE,
-            dimensions=_dimensions(fixture.base, mode, use.file)
-            | {"base type": kind, "sequence": "changing"},
+            dimensions=file_dimensions(use.file, mode) | {"base type": kind, "sequence": "changing"},
         )
 
 
@@ -132,7 +131,7 @@ def _use_case(fixture: Fixture, mode: str, name: str, used: GenerationSettings |
         without=without,
         wanted=replace(without, merged=(use,)),
         tolerance=FLOAT_TOLERANCE,
-        dimensions=_dimensions(fixture.base, mode, use.file) | {"use": name},
+        dimensions=file_dimensions(use.file, mode) | {"use": name},
     )
 
 
@@ -145,13 +144,3 @@ def _file(fixture: Fixture, *, targets: tuple[str, ...] = ("linear", "text"), se
     parts = ("lora-r32", *(("text",) if "text" in targets else ()), *((str(seed),) if seed != 7 else ()))
     adapter = Adapter(name="-".join(parts), base=fixture.base.name, targets=targets, seed=seed)
     return fixture.file(adapter, "safetensors", "F16")
-
-
-def _dimensions(base: Base, mode: str, file: AdapterFile) -> dict[str, str]:
-    return {
-        "base": base.name,
-        "mode": mode,
-        "container": file.container,
-        "type": file.kind,
-        "rank": str(file.adapter.rank),
-    }

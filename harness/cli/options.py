@@ -56,6 +56,19 @@ def add_checkout(parser: argparse._ActionsContainer, more: str = "") -> None:
     )
 
 
+def add_patch(parser: argparse._ActionsContainer, what: str) -> None:
+    """Add ``--patch``, the patch files of a change; ``what`` begins the help."""
+    parser.add_argument(
+        "--patch",
+        type=Path,
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="FILE",
+        help=f"{what} (default revision: the newest)",
+    )
+
+
 def add_upstream(parser: argparse._ActionsContainer) -> None:
     """Add ``--upstream``: a name in upstream's repository, "" for its default branch, or None if it is not given."""
     parser.add_argument(

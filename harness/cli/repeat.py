@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from pathlib import Path
 
 from harness.cli import options, runs
 from harness.judging import unjudged
@@ -52,15 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     runs.add_arguments(parser, "repeat", workers="first one, then two")
     options.add_checkout(parser, ", in place of a revision")
     options.add_side(parser)
-    parser.add_argument(
-        "--patch",
-        type=Path,
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="FILE",
-        help="compare without and with these patches in each round (default revision: the newest)",
-    )
+    options.add_patch(parser, "compare without and with these patches in each round")
     parser.add_argument(
         "--matrix",
         choices=runs.MATRICES,

@@ -82,15 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--merge-base", metavar="REF", help="compare with the merge base with REF, not with upstream's branch"
     )
     options.add_upstream(change)
-    change.add_argument(
-        "--patch",
-        type=Path,
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="FILE",
-        help="compare without and with these patches, in this order (default revision: the newest)",
-    )
+    options.add_patch(change, "compare without and with these patches, in this order")
     parser.add_argument(
         "--matrix",
         choices=runs.MATRICES,

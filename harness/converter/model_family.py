@@ -16,8 +16,6 @@ from harness.layers.unet import UNET
 SD1, SD2, SDXL = "Stable Diffusion 1.x", "Stable Diffusion 2.x", "SDXL"
 #: The names of families in messages, where they are not those of ``harness.layers``.
 _NAMES = {"Flux.1": "FLUX.1", "Flux.2": "FLUX.2", SD3.name: "Stable Diffusion 3"}
-#: All families, the most usual first.
-_ORDER = (FLUX, UNET, SD3, *(f for f in families.FAMILIES if f not in (FLUX, UNET, SD3)))
 #: The models with a UNet, by the width of the text that its cross attention takes.
 _UNETS = {768: SD1, 1024: SD2, 2048: SDXL}
 _CROSS_ATTENTION = re.compile(r".*attn2_to_[kv]")
@@ -48,11 +46,7 @@ def of_adapter(adapter: Layout) -> tuple[str, ...]:
     """
     named = {key: components.of_adapter(key) for key in adapter.modules}
     layers = {key: each.rest for key, each in named.items() if each.component == DIFFUSION}
-    counts = {family: sum(family.place(rest) is not None for rest in layers.values()) for family in _ORDER}
-    most = max(counts.values())
-    if not most:
-        return ()
-    best = [family for family, count in counts.items() if count == most]
+    best = families.with_most_layers(layers.values())
     marked = [family for family in best if family.has_mark(layers.values())] or best
     found: list[str] = []
     for family in marked:

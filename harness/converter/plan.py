@@ -19,7 +19,8 @@ PLAIN = ("F64", "F32", "F16", "BF16")
 class TensorPlan:
     """A tensor, its type in the new file (``kind``), and the reason for that type.
 
-    ``info`` is set if the tensor is quantised. ``padded`` is the new shape if the tensor is padded.
+    ``info`` is set if the tensor is quantised. ``padded`` is the new shape if the tensor is padded. ``unfilled`` is the
+    first wanted type whose blocks the rows do not fill, if the tensor stays float for that reason.
     """
 
     tensor: Tensor
@@ -27,6 +28,7 @@ class TensorPlan:
     why: str
     info: TypeInfo | None = None
     padded: tuple[int, ...] | None = None
+    unfilled: TypeInfo | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -121,11 +123,11 @@ def _plan_tensor(  # noqa: PLR0911 - one return for each rule
     reasons: list[str] = []
     for name in wanted:
         if name in PLAIN:
-            return _as_float(tensor, name, ", ".join(reasons))
+            return _as_float(tensor, name, ", ".join(reasons), types[wanted[0]])
         if tensor.row % types[name].block == 0:
             return TensorPlan(tensor=tensor, kind=name, why="as requested", info=types[name])
         reasons.append(f"rows of {tensor.row} are not whole blocks of {types[name].block} ({name})")
-    return _not_quantised(tensor, kept, ", ".join(reasons))
+    return _not_quantised(tensor, kept, ", ".join(reasons), types[wanted[0]])
 
 
 def _kept_type(kind: str, container: str) -> str:
@@ -135,16 +137,16 @@ def _kept_type(kind: str, container: str) -> str:
     return "F32" if kind not in FLOATS and SIZES[kind][0] > 1 else kind
 
 
-def _as_float(tensor: Tensor, kind: str, why: str) -> TensorPlan:
+def _as_float(tensor: Tensor, kind: str, why: str, unfilled: TypeInfo | None = None) -> TensorPlan:
     """Return the plan of a tensor that becomes ``kind``, or F32 if its values are beyond the range of F16."""
     if kind == "F16" and overflows(tensor):
         return TensorPlan(tensor=tensor, kind="F32", why="values beyond the range of F16")
-    return TensorPlan(tensor=tensor, kind=kind, why=why)
+    return TensorPlan(tensor=tensor, kind=kind, why=why, unfilled=unfilled)
 
 
-def _not_quantised(tensor: Tensor, kept: str, why: str) -> TensorPlan:
+def _not_quantised(tensor: Tensor, kept: str, why: str, unfilled: TypeInfo | None = None) -> TensorPlan:
     """Return the plan of a tensor that is not quantised: F16 in place of F64 and F32 if its values allow it."""
     if kept not in ("F64", "F32"):
-        return TensorPlan(tensor=tensor, kind=kept, why=why)
+        return TensorPlan(tensor=tensor, kind=kept, why=why, unfilled=unfilled)
     kind = "F32" if overflows(tensor) else "F16"
-    return TensorPlan(tensor=tensor, kind=kind, why=why)
+    return TensorPlan(tensor=tensor, kind=kind, why=why, unfilled=unfilled)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from harness.converter.plan import TensorPlan
@@ -11,21 +10,19 @@ from harness.formats.tensor import SIZES
 #: The number of values in a block of the types that short rows can have, and those types from good to small.
 BLOCK = 32
 _TYPES = ("Q8_0", "Q5_0", "Q4_0")
-#: The reason of ``plan`` for such a matrix.
-_REASON = re.compile(r"rows of \d+ are not whole blocks of (\d+) \((\w+)\)")
 
 
 def advice(plans: Sequence[TensorPlan]) -> str:
     """Return a line about the matrices whose rows are no whole blocks and that stay float, or "" if there are none."""
-    short = [planned for planned in plans if planned.info is None and _REASON.search(planned.why)]
+    short = [planned for planned in plans if planned.unfilled]
     total = sum(planned.tensor.size for planned in plans)
     if not short or not total:
         return ""
+    assert short[0].unfilled  # noqa: S101 - for mypy
+    block, kind = short[0].unfilled.block, short[0].unfilled.name
     share = sum(planned.tensor.size for planned in short) / total
     rows = sorted({planned.tensor.row for planned in short})
     listed = ", ".join(map(str, rows[:3])) + (" and other lengths" if len(rows) > 3 else "")
-    found = _REASON.search(short[0].why)
-    block, kind = (int(found[1]), found[2]) if found else (BLOCK, "")
     line = f"{share:.0%} of the values stay float: rows of {listed} are no whole blocks of {block} ({kind})"
     if block > BLOCK and all(row % BLOCK == 0 for row in rows):
         return f"{line}; name a second type for them, for example --type {kind},Q4_0"

@@ -12,7 +12,7 @@ from harness.layers.sd3 import SD3
 from harness.layers.text_encoders import CLIP
 from harness.layers.unet import UNET
 
-__all__ = ["CLIP", "FAMILIES", "of_adapter", "of_model", "place"]
+__all__ = ["CLIP", "FAMILIES", "of_adapter", "of_model", "place", "with_most_layers"]
 
 #: The families of diffusion models. A family comes before those whose layers it has too.
 FAMILIES = (FLUX2, CHROMA, FLUX, SD3, QWEN_IMAGE, Z_IMAGE, WAN, UNET)
@@ -32,18 +32,25 @@ def of_adapter(names: Iterable[str]) -> Family | None:
     first of them in the order Flux.1, SD 1, SD 3 and the others is returned.
     """
     names = [underscored(name) for name in names]
-    counts = {
-        family.name: sum(family.place(name) is not None for name in names) for family in (*_USUAL, *FAMILIES)
-    }
-    most = max(counts.values())
-    if not most:
+    best = with_most_layers(names)
+    if not best:
         return None
-    best = [family for family in (*_USUAL, *FAMILIES) if counts[family.name] == most]
     return next((family for family in FAMILIES if family in best and family.has_mark(names)), best[0])
 
 
-#: The most usual families.
+def with_most_layers(names: Iterable[str]) -> list[Family]:
+    """Return the families that have the most of the layers of an adapter, the most usual first.
+
+    There are none if no family has any of the layers. ``names`` are those of the layers, without prefixes.
+    """
+    names = list(names)
+    counts = {family: sum(family.place(name) is not None for name in names) for family in _MOST_USUAL_FIRST}
+    most = max(counts.values())
+    return [family for family, count in counts.items() if count == most] if most else []
+
+
 _USUAL = (FLUX, UNET, SD3)
+_MOST_USUAL_FIRST = (*_USUAL, *(family for family in FAMILIES if family not in _USUAL))
 
 
 def place(component: str, name: str, family: Family | None) -> Place:

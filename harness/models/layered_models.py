@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from harness.models import architectures
-from harness.models.architectures import prefixed
 from harness.models.base_model import Base, TensorId, Weights
+from harness.models.weights import prefixed
 
 #: The number of blocks of each sort in flux. The numbers of the last blocks have two digits.
 _BLOCKS = 11

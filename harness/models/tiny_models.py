@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from harness.models import architectures
-from harness.models.architectures import prefixed
 from harness.models.base_model import Base, TensorId, Weight, Weights
+from harness.models.weights import prefixed
 
 #: The blocks of the tiny UNet: from the name in diffusers, which adapters use, to the name in LDM.
 _UNET_BLOCKS = {

@@ -10,13 +10,11 @@ from harness.judging.combined import CombinedRecords, CombinedRow
 from harness.models.base_model import Base
 from harness.models.families.catalogue import FAMILIES, WITHOUT_MODEL
 from harness.records.record import Cell
-from harness.records.verdict import Verdict
 from harness.reports import markdown
-from harness.text import number
+from harness.reports.support_matrix import MODES, error_or_verdict
 
 #: The command that writes the page.
 COMMAND = "sdcpp combine results/families/*.jsonl* --names docs/names.md"
-MODES = ("immediately", "at_runtime")
 #: The backend whose records the page shows: names are converted before a backend is used.
 BACKEND = "cpu"
 
@@ -68,7 +66,7 @@ def _table(state: str, cells: Mapping[tuple[str, str, str, str], Cell]) -> Itera
             found = [cells.get((state, base.name, scheme, mode)) for mode in MODES]
             if any(found):
                 yield markdown.row(
-                    [base.name, scheme, markdown.code(_example(base, scheme)), *map(_text, found)]
+                    [base.name, scheme, markdown.code(_example(base, scheme)), *map(error_or_verdict, found)]
                 )
 
 
@@ -76,9 +74,3 @@ def _example(base: Base, scheme: str) -> str:
     """Return the name of the first tensor of a LoRA for a base model."""
     part = next(target_parts(Adapter(name="example", base=base.name, scheme=scheme), base))
     return part.key("down")
-
-
-def _text(cell: Cell | None) -> str:
-    if cell is None:
-        return "–"
-    return f"✓ {number(cell.error or 0)}" if cell.verdict is Verdict.PASS else str(cell.verdict)

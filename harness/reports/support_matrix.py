@@ -101,7 +101,7 @@ def _table(combined_records: CombinedRecords, state: str) -> list[str]:
         texts = [kind]
         for column in used:
             cells = [_worst(rows, kind, mode, column) for mode in MODES]
-            texts += map(_text, cells)
+            texts += map(error_or_verdict, cells)
             if column.backend in DOCUMENTED:
                 texts.append(_documented(DOCUMENTED[column.backend].get(kind), cells))
         lines.append(markdown.row(texts))
@@ -126,7 +126,8 @@ def _worst(rows: Iterable[CombinedRow], kind: str, mode: str, column: CombinedCo
     return max(cells, key=lambda cell: (cell.verdict is not Verdict.PASS, cell.error or 0.0), default=None)
 
 
-def _text(cell: Cell | None) -> str:
+def error_or_verdict(cell: Cell | None) -> str:
+    """Return the effect error of a cell that passes, the verdict of another, or a dash without a cell."""
     if cell is None:
         return "–"
     return f"✓ {number(cell.error or 0)}" if cell.verdict is Verdict.PASS else str(cell.verdict)

@@ -88,5 +88,5 @@ BOOGU_IMAGE = family_base(
     adapted=lambda name: (
         name.startswith(("single_stream_layers.", "noise_refiner.", _DOUBLE)) and ".linear." not in name
     ),
-    autoencoder=tiny_autoencoder(16, brightness=(0.75, 0.98, 0.61)),
+    autoencoder=tiny_autoencoder(16),
 )

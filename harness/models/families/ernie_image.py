@@ -42,5 +42,5 @@ ERNIE_IMAGE = family_base(
     ernie_image(gain=10.0),
     ministral(),
     adapted=lambda name: name.startswith("layers."),
-    autoencoder=tiny_autoencoder(32, brightness=(0.75, 0.98, 0.61)),
+    autoencoder=tiny_autoencoder(32),
 )

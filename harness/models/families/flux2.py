@@ -54,6 +54,6 @@ FLUX2_KLEIN = family_base(
     flux2(gain=10.0),
     qwen3(),
     adapted=lambda name: "_blocks." in name,
-    autoencoder=tiny_autoencoder(32, brightness=(0.75, 0.98, 0.61)),
+    autoencoder=tiny_autoencoder(32),
     needs=(),
 )

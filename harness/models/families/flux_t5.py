@@ -33,7 +33,7 @@ def _base(name: str, inputs: int) -> Base:
         flux(inputs=inputs, gain=10.0),
         t5(),
         adapted=lambda tensor: "_blocks." in tensor and "mod" not in tensor,
-        autoencoder=tiny_autoencoder(16, brightness=(0.75, 0.98, 0.61)),
+        autoencoder=tiny_autoencoder(16),
         architecture="flux",
     )
 

@@ -50,6 +50,6 @@ OVIS_IMAGE = family_base(
     ovis_image(gain=10.0),
     qwen3(),
     adapted=lambda name: "_blocks." in name and "mod" not in name,
-    autoencoder=tiny_autoencoder(16, brightness=(0.75, 0.98, 0.61)),
+    autoencoder=tiny_autoencoder(16),
     needs=(),
 )

@@ -55,5 +55,5 @@ SD3 = family_base(
     mmdit(gain=10.0),
     t5(width=_CONTEXT, mlp=32),
     adapted=_adapted,
-    autoencoder=tiny_autoencoder(16, brightness=(0.75, 0.98, 0.61)),
+    autoencoder=tiny_autoencoder(16),
 )

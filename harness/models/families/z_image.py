@@ -51,5 +51,5 @@ Z_IMAGE = family_base(
     z_image(gain=10.0),
     qwen3(),
     adapted=lambda name: name.startswith(_BLOCKS) and "adaLN" not in name,
-    autoencoder=tiny_autoencoder(16, brightness=(0.75, 0.98, 0.61)),
+    autoencoder=tiny_autoencoder(16),
 )

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from harness.cases.proposed import cell_id
 from harness.records.record import Cell
 from harness.records.verdict import Verdict
 from harness.studies.mutation.outcome import CATCHING, State
@@ -32,7 +33,7 @@ class Notice:
     def of(cell: Cell) -> Notice:
         """Return the notice of a cell."""
         return Notice(
-            case=f"{cell.dimensions['base']}/{cell.case}@{cell.dimensions['mode']}",
+            case=cell_id(cell),
             verdict=cell.verdict.value,
             error=None if cell.error is None else round(cell.error, 4),
             tolerance=None if cell.tolerance is None else round(cell.tolerance, 4),

@@ -22,7 +22,7 @@ from harness.running.preparer import Preparer
 from harness.studies.mutation.generated import GeneratedMutant, generate
 from harness.studies.mutation.kill_matrix import MutantOutcome
 from harness.studies.mutation.mutant_build import SOURCES, MutantBuilder, Recipe
-from harness.studies.mutation.trial import cell_id, run_cases
+from harness.studies.mutation.trial import run_cases
 from harness.studies.mutation.worker import Settings, recipe_of, under_test
 from harness.text import plural
 from sdcpp import atomic_write, cache, console
@@ -94,7 +94,7 @@ class Study:
         with Preparer(shots, min(jobs, cores())) as prepare:
             rounds = [
                 {
-                    cell_id(cell): (cell.verdict.value, cell.pictures.get("got", ""))
+                    proposed.cell_id(cell): (cell.verdict.value, cell.pictures.get("got", ""))
                     for cell in run_cases(under, jobs=jobs, prepare=prepare)
                 }
                 for _ in range(2)

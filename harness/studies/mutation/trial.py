@@ -8,13 +8,14 @@ from contextlib import suppress
 
 from harness.cases.build_under_test import BuildUnderTest
 from harness.cases.case import Case, Shot, unique_shots
-from harness.cases.malformed_file_case import MEMORY, TIMEOUT, MalformedFileCase
-from harness.cases.proposed import case_id
+from harness.cases.malformed_file_case import MalformedFileCase
+from harness.cases.proposed import case_id, cell_id
 from harness.cases.shot_request import ShotRequest
 from harness.judging.judgement import judge_case
 from harness.records.pictures import Pixels, digest
 from harness.records.record import Cell, Observation, Records, Run, Writer
 from harness.running.pool import run_shots
+from harness.verification.batches import batches
 
 #: Seconds that one picture may take. A mutant may never end; an ordinary picture takes less than a second.
 PICTURE_TIMEOUT = 60.0
@@ -37,11 +38,6 @@ class _InMemory(Writer):
 
     def observation(self, observation: Observation, repeat: int = 0) -> None:
         pass
-
-
-def cell_id(cell: Cell) -> str:
-    """Return the ``case_id`` of a cell's case."""
-    return f"{cell.dimensions['base']}/{cell.case}@{cell.dimensions['mode']}"
 
 
 def run_cases(
@@ -92,18 +88,17 @@ class _Trial:
     ) -> None:
         """Run the pictures that a group of cases needs and that no earlier group had; raises _Enough."""
         self._waiting = list(group)
-        malformed = {case.shot.name for case in group if isinstance(case, MalformedFileCase)}
         missing = [shot for shot in unique_shots(group) if shot.name not in self._observed]
-        for limited in (False, True):
+        for batch in batches(self._under, missing):
             run_shots(
                 self._under.build,
                 self._under.side.backend,
-                [shot for shot in missing if (shot.name in malformed) is limited],
+                batch.shots,
                 _InMemory(),
                 jobs=jobs,
                 threads=1,
-                timeout=TIMEOUT if limited else PICTURE_TIMEOUT,
-                memory=MEMORY if limited else None,
+                timeout=min(batch.timeout, PICTURE_TIMEOUT),
+                memory=batch.memory,
                 prepare=prepare,
                 seen=self._add,
             )

@@ -18,7 +18,7 @@ from pathlib import Path
 from harness.cases.build_under_test import BuildUnderTest
 from harness.cases.fixture import BlockQuantiser
 from harness.cases.matrix import FULL, PROPOSED, QUICK
-from harness.cases.proposed import case_id
+from harness.cases.proposed import case_id, cell_id
 from harness.child_process.replies import reply_channel
 from harness.records.record import Cell
 from harness.records.verdict import Verdict
@@ -26,7 +26,7 @@ from harness.studies.mutation.generated import GeneratedMutant
 from harness.studies.mutation.kill_matrix import MutantOutcome, Notice
 from harness.studies.mutation.mutant_build import MutantBuilder, Recipe, read_recipe
 from harness.studies.mutation.outcome import CATCHING, State, state_of_mistake
-from harness.studies.mutation.trial import cell_id, run_cases
+from harness.studies.mutation.trial import run_cases
 from harness.verification.sides import RunSpec, build_under_test
 from sdcpp import cache
 from sdcpp.binding import build_folder

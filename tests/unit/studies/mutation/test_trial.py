@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 
 from harness.cases.build_under_test import BuildUnderTest
-from harness.cases.proposed import case_id
+from harness.cases.proposed import case_id, cell_id
 from harness.records.record import Cell
 from harness.records.verdict import Verdict
 from harness.studies.mutation import trial
-from harness.studies.mutation.trial import cell_id, run_cases
+from harness.studies.mutation.trial import run_cases
 from sdcpp.binding.build_folder import Build
 from tests.unit import fake_matrix
 
