@@ -18,9 +18,9 @@ class Preparer:
     """Makes the requests of ``shots``, and the files they name, in up to ``processes`` forks of this process.
 
     A context manager. Within its block it is a function that several threads may call: it takes a shot and a seed and
-    returns the worker's request (see ``Shot.request``), and it raises what making the files raises. Enter the block
-    while no other thread runs. On systems other than Linux, where forking is unsafe, the calling thread makes the
-    files.
+    returns the worker's request (see ``Shot.request``), and it raises what making the files raises. Shots of one name
+    are one picture, made from the files of one of them. Enter the block while no other thread runs. On systems other
+    than Linux, where forking is unsafe, the calling thread makes the files.
 
     The processes are forks because shots hold functions, which cannot be pickled. Unlike
     ``harness.child_process.fork.in_fork``, which runs one function and is gone, each serves many shots: opening base
@@ -30,7 +30,7 @@ class Preparer:
     """
 
     def __init__(self, shots: Sequence[Shot], processes: int) -> None:
-        self._numbers = {shot: number for number, shot in enumerate(shots)}
+        self._numbers = {shot.name: number for number, shot in enumerate(shots)}
         self._shots = shots
         self._count = min(processes, len(shots)) if sys.platform == "linux" else 0
         self._idle: queue.SimpleQueue[Connection] = queue.SimpleQueue()
@@ -69,7 +69,7 @@ class Preparer:
             return shot.request(seed)
         pipe = self._idle.get()
         try:
-            pipe.send((self._numbers[shot], seed))
+            pipe.send((self._numbers[shot.name], seed))
             made: ShotRequest | Exception = pipe.recv()
         except EOFError as error:
             raise ChildProcessError(f"the process that makes the files of {shot.name} died") from error

@@ -62,11 +62,26 @@ def test_threads_get_the_requests_that_the_shots_themselves_make() -> None:
 
 
 def test_an_error_in_a_process_is_raised_in_the_calling_thread() -> None:
-    with Preparer([shot("error"), shot()], 1) as prepare:
+    broken = shot("error", seed=8)
+    with Preparer([broken, shot()], 1) as prepare:
         with pytest.raises(FileInvalid) as caught:
-            prepare(shot("error"), 1)
+            prepare(broken, 1)
         assert caught.value.remedy == "make another"
         assert prepare(shot(), 1).generation["seed"] == 1
+
+
+def test_a_shot_is_found_by_its_name() -> None:
+    gguf, safetensors = (
+        replace(
+            shot(),
+            merged=(Use(file=AdapterFile(base=BASE, adapter=ADAPTER, container=container, kind="F32")),),
+        )
+        for container in ("gguf", "safetensors")
+    )
+    assert gguf != safetensors
+    assert gguf.name == safetensors.name
+    with Preparer([gguf], 1) as prepare:
+        assert prepare(safetensors, 42).sequence == safetensors.request(42).sequence
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="files are made in this process")
