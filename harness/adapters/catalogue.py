@@ -25,8 +25,8 @@ GROUPS = ("linear", "conv1x1", "conv3x3", "strided", "text")
 #: The kinds that the library may compute as several successive convolutions. With these kinds the stride matters.
 _STRIDED = ("lora", "tucker", "lokr-w2")
 #: The kinds, besides lora, that are tested in every scheme that can name their factors: one with a magnitude, one with
-#: a Kronecker product, and one with a single factor.
-_SAMPLES = ("dora", "lokr", "diff")
+#: an element-wise product, one with a Kronecker product, and one with a single factor.
+_SAMPLES = ("dora", "loha", "lokr", "diff")
 #: The schemes whose suffixes are those of another scheme that is tested with these kinds.
 _LORA_ONLY = ("onetrainer", "bare", "comfy", "ldm", "peft-model", "diffusers-flux-attention")
 _TYPES = ("F32", "F16", "BF16")
