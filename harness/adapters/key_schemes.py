@@ -84,10 +84,12 @@ def _single_part(target: Target, stem: str) -> tuple[NamedRows, ...]:
 
 
 def _kohya(target: Target) -> tuple[NamedRows, ...]:
-    """Return the part of a target in sd-scripts: networks/lora.py for SD1, networks/lora_flux.py for flux."""
+    """Return the part of a target in sd-scripts: networks/lora.py for SD1 and SDXL, networks/lora_flux.py for flux."""
     # CLIP-L is the first of flux's two text encoders.
     text = "lora_te1_" if target.architecture == "flux" else "lora_te_"
     prefix = text if target.in_text_encoder else "lora_unet_"
+    if target.architecture == "sdxl" and not target.in_text_encoder:
+        return _ldm(target)
     return _single_part(target, prefix + target.name.replace(".", "_"))
 
 
@@ -96,7 +98,7 @@ def _dotted(target: Target) -> tuple[NamedRows, ...]:
 
     ComfyUI uses the names of a model's original authors.
     """
-    model = "unet." if target.architecture == "sd1" else "diffusion_model."
+    model = "unet." if target.architecture in ("sd1", "sdxl") else "diffusion_model."
     return _single_part(target, ("text_encoder." if target.in_text_encoder else model) + target.name)
 
 
@@ -159,18 +161,28 @@ def _diffusers_attention(target: Target) -> tuple[NamedRows, ...]:
 
 
 def _onetrainer(target: Target) -> tuple[NamedRows, ...]:
-    """Return the parts of a flux target in OneTrainer's LEGACY format (util/enum/ModelFormat.py)."""
-    if target.architecture != "flux":
+    """Return the parts of a target of flux or SD3 in OneTrainer's LEGACY format (util/enum/ModelFormat.py)."""
+    if target.architecture not in ("flux", "sd3"):
         return ()
     if target.in_text_encoder:
         return _kohya(target)
-    parts = _flux_parts(target, "")
+    parts = _module_parts(target)
     return tuple(replace(part, stem="lora_transformer_" + part.stem.replace(".", "_")) for part in parts)
 
 
 def _original(target: Target) -> str:
     """Return the name of a target's weight in the original checkpoint, without the prefix of the model."""
     return target.tensor.removeprefix("model.diffusion_model.").rpartition(".")[0]
+
+
+def _module_parts(target: Target) -> tuple[NamedRows, ...]:
+    """Return the parts of a target whose stems are the names of diffusers' modules, without a prefix."""
+    if target.architecture == "flux":
+        return _flux_parts(target, "")
+    if target.architecture in diffusers_names.FAMILIES:
+        parts = _family(target)
+        return tuple(replace(part, stem=part.stem.removeprefix("transformer.")) for part in parts)
+    return _single_part(target, target.name)
 
 
 def _family(target: Target) -> tuple[NamedRows, ...]:
@@ -207,24 +219,31 @@ def _ldm(target: Target) -> tuple[NamedRows, ...]:
     return _single_part(target, "lora_unet_" + _original(target).replace(".", "_"))
 
 
+def _kohya_diffusers(target: Target) -> tuple[NamedRows, ...]:
+    """Return the part of an SDXL target in OneTrainer's LEGACY format, ai-toolkit and SimpleTuner.
+
+    The prefix is that of sd-scripts, and the names are those of diffusers.
+    """
+    if target.architecture != "sdxl" or target.in_text_encoder:
+        return ()
+    return _single_part(target, "lora_unet_" + target.name.replace(".", "_"))
+
+
 def _peft_model(target: Target) -> tuple[NamedRows, ...]:
     """Return the parts of a target in files that PEFT saves itself (utils/save_and_load.py)."""
     if target.in_text_encoder:
         return ()
-    prefix = "base_model.model."
-    if target.architecture == "flux":
-        return _flux_parts(target, prefix)
-    return _single_part(target, prefix + target.name)
+    return tuple(replace(part, stem=f"base_model.model.{part.stem}") for part in _module_parts(target))
 
 
 def _lycoris(target: Target) -> tuple[NamedRows, ...]:
     """Return the parts of a target in LyCORIS (wrapper.py, LORA_PREFIX).
 
-    LyCORIS uses the names of the wrapped module. For flux these are the names of diffusers.
+    LyCORIS uses the names of the wrapped module, which are those of diffusers.
     """
     if target.in_text_encoder:
         return ()
-    parts = _flux_parts(target, "") if target.architecture == "flux" else _single_part(target, target.name)
+    parts = _module_parts(target)
     return tuple(replace(part, stem="lycoris_" + part.stem.replace(".", "_")) for part in parts)
 
 
@@ -280,6 +299,7 @@ SCHEMES = {
         Scheme(name="bare", parts=_bare, suffixes=_PEFT, vectors=_VECTORS),
         Scheme(name="comfy", parts=_comfy, suffixes=_KOHYA),
         Scheme(name="ldm", parts=_ldm, suffixes=_KOHYA, group_suffixes=_NORM_GROUPS),
+        Scheme(name="kohya-diffusers", parts=_kohya_diffusers, suffixes=_KOHYA, group_suffixes=_NORM_GROUPS),
         Scheme(name="peft-model", parts=_peft_model, suffixes=_PEFT, vectors=_VECTORS),
     )
 }

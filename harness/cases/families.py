@@ -16,7 +16,10 @@ from harness.models.families.catalogue import FAMILIES as MODELS
 #: Containers and tensor types. The quantised ones are compared with their own dequantised values.
 FILES = (("safetensors", "F32"), ("gguf", "F16"), ("gguf", "Q8_0"), ("gguf", "Q4_0"))
 #: Further key schemes than kohya's. Each is tested as F32 safetensors, and diffusers' also as Q8_0 GGUF.
-SCHEMES = ("peft", "diffusers", "bare")
+SCHEMES = (
+    *("peft", "diffusers", "diffusers-flux", "bare"),
+    *("kohya-diffusers", "onetrainer", "lycoris", "peft-model"),
+)
 #: All key schemes that are tested.
 ALL_SCHEMES = (catalogue.SCHEME, *SCHEMES)
 #: The rank is a multiple of the block sizes of Q8_0 and Q4_0.

@@ -9,6 +9,7 @@ from harness.models.families.flux_t5 import FLUX_FILL, FLUX_GUIDED
 from harness.models.families.minit2i import MINIT2I
 from harness.models.families.ovis_image import OVIS_IMAGE
 from harness.models.families.sd3 import SD3
+from harness.models.families.unet import SD1_INPAINT, SD1_NARROW, SD2, SDXL
 from harness.models.families.z_image import Z_IMAGE
 
 FAMILIES = {
@@ -23,14 +24,16 @@ FAMILIES = {
         Z_IMAGE,
         BOOGU_IMAGE,
         SD3,
+        SD1_NARROW,
+        SD1_INPAINT,
+        SD2,
+        SDXL,
     )
 }
 
 #: Families of revision 2026-07 that no model here represents, and the reason. The numbers of parameters follow from the
 #: constants in its source (src/model, src/conditioning/conditioner.hpp).
 WITHOUT_MODEL = {
-    "SD 2.x, SDXS-09": "their text encoder OpenCLIP-H has constant sizes: 340 million parameters",
-    "SDXL, SSD-1B, Vega": "both text encoders have constant sizes: 818 million parameters together",
     "SVD": "the library builds no text encoder for it and then uses one",
     "Flux.2 dev": "as flux2-klein, with at least 48 blocks",
     "Flux Kontext": "as flux-guided, with a reference picture",

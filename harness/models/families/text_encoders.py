@@ -1,13 +1,30 @@
-"""Text encoders as narrow as the library accepts: T5, Qwen3 and Ministral 3, each with one layer.
+"""Text encoders as narrow as the library accepts: T5, Qwen3 and Ministral 3, each with one layer, and the large CLIPs.
 
 Names and shapes follow google/t5-v1_1 and the models of the Qwen3 and Mistral families as Hugging Face's transformers
-saves them. The library reads the widths from the weights, but fixes the size and the number of attention heads.
+saves them. The library reads the widths from the weights, but fixes the size and the number of attention heads. All
+sizes of a CLIP are constant.
 """
 
 from __future__ import annotations
 
-from harness.models.base_model import Weights
-from harness.models.weights import linear, prefixed, scale, vector
+from dataclasses import dataclass
+
+from harness.models.base_model import Weight, Weights
+from harness.models.weights import linear, norm, prefixed, scale, vector
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipSizes:
+    """The sizes of a CLIP. ``projection`` says whether it has the matrix for the pooled output."""
+
+    width: int
+    layers: int
+    projection: bool = False
+
+
+#: OpenCLIP-ViT/H of SD 2, and OpenCLIP-ViT/bigG of SDXL and SD 3.
+CLIP_H = ClipSizes(width=1024, layers=24)
+CLIP_G = ClipSizes(width=1280, layers=32, projection=True)
 
 #: Revision 2026-07 requires that T5's width is a multiple of 64, the size of a head. The pieces of the prompt are among
 #: the first 2048 of the vocabulary.
@@ -32,6 +49,25 @@ def t5(width: int = T5_WIDTH, mlp: int = 64) -> Weights:
         weights |= scale(f"{name}.layer_norm.weight", width)
     weights |= scale("encoder.final_layer_norm.weight", width)
     return prefixed("text_encoders.t5xxl.transformer.", weights)
+
+
+def clip(sizes: ClipSizes) -> Weights:
+    """Return the tensors of a CLIP under the names of transformers."""
+    text, width = "text_model", sizes.width
+    weights: Weights = {
+        f"{text}.embeddings.token_embedding.weight": Weight(shape=(49408, width), std=0.3),
+        f"{text}.embeddings.position_embedding.weight": Weight(shape=(77, width), std=0.1, dtype="F32"),
+        **norm(f"{text}.final_layer_norm", width),
+    }
+    for number in range(sizes.layers):
+        layer = f"{text}.encoder.layers.{number}"
+        for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
+            weights |= linear(f"{layer}.self_attn.{name}", width, width)
+        weights |= linear(f"{layer}.mlp.fc1", 4 * width, width) | linear(f"{layer}.mlp.fc2", width, 4 * width)
+        weights |= norm(f"{layer}.layer_norm1", width) | norm(f"{layer}.layer_norm2", width)
+    if sizes.projection:
+        weights |= linear("text_projection", width, width, bias=False)
+    return weights
 
 
 def qwen3() -> Weights:

@@ -25,6 +25,7 @@ PARTS_BY_SUFFIX = {".lora_B.bias": "up_bias"}
 #: The name that the converter uses for each scheme. It depends on prefixes and suffixes only.
 SCHEME_NAMES = {
     "kohya": "kohya",
+    "kohya-diffusers": "kohya",
     "lycoris": "lycoris",
     "processor": "diffusers",
     "layer": "diffusers",
@@ -44,7 +45,7 @@ SCHEME_NAMES = {
 #: All base models. Those of the families are smaller, and their names are tested with one kind.
 MODELS = {**BASES, **FAMILIES}
 #: The naming conventions that people use for adapters of the families.
-FAMILY_SCHEMES = (*ALL_SCHEMES, "onetrainer", "comfy", "peft-model", "lycoris")
+FAMILY_SCHEMES = (*ALL_SCHEMES, "comfy")
 
 
 def parts(base: Base, scheme: str, kind: str) -> list[TargetPart]:

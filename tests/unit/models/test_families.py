@@ -21,9 +21,11 @@ def test_adapters_change_matrices_in_full_precision(base: Base) -> None:
 
 def test_a_model_is_small(base: Base) -> None:
     parameters = sum(math.prod(w.shape) for weights in base.files.values() for w in weights.values())
-    assert parameters < 90e6
+    assert parameters < LARGE.get(base.name, 90e6)
 
 
+#: The text encoders of these have constant sizes. No model takes more than 2 GB as F16.
+LARGE = {"sd1-narrow": 140e6, "sd1-inpaint": 140e6, "sd2": 410e6, "sdxl": 930e6}
 #: Layers that adapters do not change: SD3 has 24 blocks, and no picture has a reference picture.
 LEFT_OUT = {"sd3": ("joint_blocks.",), "boogu-image": ("ref_image_refiner.", "context_refiner.")}
 
@@ -31,5 +33,6 @@ LEFT_OUT = {"sd3": ("joint_blocks.",), "boogu-image": ("ref_image_refiner.", "co
 def test_every_other_layer_of_full_precision_is_a_target(base: Base) -> None:
     changed = {tensor for _, tensor in base.targets.values()}
     for name, weight in base.files["model"].items():
-        if weight.dtype == "F32" and len(weight.shape) == 2 and name not in changed:
+        is_layer = name.startswith("model.diffusion_model.") and len(weight.shape) == 2
+        if weight.dtype == "F32" and is_layer and name not in changed:
             assert name.removeprefix("model.diffusion_model.").startswith(LEFT_OUT[base.name])

@@ -1,0 +1,209 @@
+"""The UNets of SD 1, SD 2 and SDXL with all their blocks, as narrow as the library accepts.
+
+Names and shapes follow the published checkpoints (github.com/CompVis/latent-diffusion and
+github.com/Stability-AI/generative-models, ``openaimodel.py``). Group norms have 32 groups, so the number of channels is
+a multiple of 32. The text encoders have constant sizes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from harness.models import architectures
+from harness.models.base_model import Base, TensorId, Weight, Weights
+from harness.models.families.autoencoders import tiny_autoencoder
+from harness.models.families.family import PREFIX
+from harness.models.families.text_encoders import CLIP_G, CLIP_H, clip
+from harness.models.weights import conv, linear, norm, prefixed
+
+#: The layers of a transformer that adapters change.
+_LAYERS = (
+    *(f"attn1.{name}" for name in ("to_q", "to_k", "to_v", "to_out.0")),
+    *(f"attn2.{name}" for name in ("to_k", "to_v")),
+    "ff.net.2",
+)
+#: Blocks that have a transformer in SD 1 and SD 2, and in SDXL: from the name in diffusers to the name in LDM.
+_SD_BLOCKS = {
+    "down_blocks.0.attentions.0": "input_blocks.1.1",
+    "down_blocks.1.attentions.1": "input_blocks.5.1",
+    "mid_block.attentions.0": "middle_block.1",
+    "up_blocks.1.attentions.0": "output_blocks.3.1",
+    "up_blocks.3.attentions.2": "output_blocks.11.1",
+}
+_XL_BLOCKS = {
+    "down_blocks.1.attentions.0": "input_blocks.4.1",
+    "down_blocks.2.attentions.1": "input_blocks.8.1",
+    "mid_block.attentions.0": "middle_block.1",
+    "up_blocks.0.attentions.0": "output_blocks.0.1",
+    "up_blocks.1.attentions.2": "output_blocks.5.1",
+}
+
+
+def unet(
+    *,
+    channels: int,
+    widths: Sequence[int],
+    depths: Sequence[int],
+    context: int,
+    inputs: int = 4,
+    labels: int = 0,
+    linear_projection: bool = False,
+    mean: float = 0.0,
+) -> Weights:
+    """Return the tensors of a UNet.
+
+    ``widths`` are the widths of the levels in units of ``channels``, and ``depths`` the numbers of blocks in the
+    transformers of each level. ``context`` is the width of the text embedding, ``inputs`` the number of input channels
+    and ``labels`` the width of the vector that SDXL adds to the time embedding. ``mean`` is the mean of the output.
+    """
+    time = 4 * channels
+    weights: Weights = {
+        **linear("time_embed.0", time, channels),
+        **linear("time_embed.2", time, time),
+        **conv("input_blocks.0.0", channels, inputs, 3),
+        **norm("out.0", channels),
+        **conv("out.2", 4, channels, 3),
+        "out.2.bias": Weight(shape=(4,), std=0.02, mean=mean, dtype="F32"),
+    }
+    if labels:
+        weights |= linear("label_emb.0.0", time, labels) | linear("label_emb.0.2", time, time)
+
+    def block(name: str, inner: int, level: int) -> Weights:
+        out = widths[level] * channels
+        return _resnet(f"{name}.0", inner, out, time) | transformer(f"{name}.1", level)
+
+    def transformer(name: str, level: int) -> Weights:
+        width = widths[level] * channels
+        return _transformer(name, width, depths[level], context, linear_projection) if depths[level] else {}
+
+    width, index, skips, last = channels, 0, [channels], len(widths) - 1
+    for level, out in enumerate(factor * channels for factor in widths):
+        for _ in range(2):
+            index += 1
+            weights |= block(f"input_blocks.{index}", width, level)
+            width = out
+            skips.append(width)
+        if level < last:
+            index += 1
+            weights |= conv(f"input_blocks.{index}.0.op", width, width, 3)
+            skips.append(width)
+    for number in (0, 2):
+        weights |= _resnet(f"middle_block.{number}", width, width, time)
+    weights |= _transformer("middle_block.1", width, depths[last] or 1, context, linear_projection)
+    index = 0
+    for level in range(last, -1, -1):
+        for number in range(3):
+            weights |= block(f"output_blocks.{index}", width + skips.pop(), level)
+            width = widths[level] * channels
+            if number == 2 and level:
+                # The upsampling follows the transformer, if the block has one.
+                weights |= conv(f"output_blocks.{index}.{2 if depths[level] else 1}.conv", width, width, 3)
+            index += 1
+    return weights
+
+
+def _resnet(name: str, inner: int, out: int, time: int) -> Weights:
+    weights = {
+        **norm(f"{name}.in_layers.0", inner),
+        **conv(f"{name}.in_layers.2", out, inner, 3),
+        **linear(f"{name}.emb_layers.1", out, time),
+        **norm(f"{name}.out_layers.0", out),
+        **conv(f"{name}.out_layers.3", out, out, 3),
+    }
+    return weights | (conv(f"{name}.skip_connection", out, inner, 1) if inner != out else {})
+
+
+def _transformer(name: str, width: int, depth: int, context: int, linear_projection: bool) -> Weights:
+    weights = norm(f"{name}.norm", width)
+    for part in ("proj_in", "proj_out"):
+        projection = f"{name}.{part}"
+        weights |= (
+            linear(projection, width, width) if linear_projection else conv(projection, width, width, 1)
+        )
+    for number in range(depth):
+        block = f"{name}.transformer_blocks.{number}"
+        for attention, inner in (("attn1", width), ("attn2", context)):
+            weights |= linear(f"{block}.{attention}.to_q", width, width, bias=False)
+            weights |= linear(f"{block}.{attention}.to_k", width, inner, bias=False)
+            weights |= linear(f"{block}.{attention}.to_v", width, inner, bias=False)
+            weights |= linear(f"{block}.{attention}.to_out.0", width, width)
+        weights |= linear(f"{block}.ff.net.0.proj", 8 * width, width)
+        weights |= linear(f"{block}.ff.net.2", width, 4 * width)
+        for number_of_norm in (1, 2, 3):
+            weights |= norm(f"{block}.norm{number_of_norm}", width)
+    return weights
+
+
+def _base(
+    name: str,
+    architecture: str,
+    diffusion_model: Weights,
+    text_encoders: Weights,
+    blocks: Mapping[str, str],
+    clip_skip: int = 0,
+) -> Base:
+    targets: dict[str, TensorId] = {
+        f"{diffusers}.transformer_blocks.0.{layer}": (
+            "model",
+            f"{PREFIX}{ldm}.transformer_blocks.0.{layer}.weight",
+        )
+        for diffusers, ldm in blocks.items()
+        for layer in _LAYERS
+    }
+    model = prefixed(PREFIX, diffusion_model) | text_encoders
+    # Merging an adapter into a matrix of F32 loses no precision.
+    model |= {name: replace(model[name], dtype="F32") for _, name in targets.values()}
+    return Base(
+        name=name,
+        architecture=architecture,
+        files={
+            "model": model,
+            "taesd": tiny_autoencoder(4),
+        },
+        targets=targets,
+        clip_skip=clip_skip,
+        needs=("sizes-from-weights",),
+    )
+
+
+def _sd1(name: str, inputs: int) -> Base:
+    model = unet(channels=32, widths=(1, 2, 4, 4), depths=(1, 1, 1, 0), context=768, inputs=inputs)
+    return _base(
+        name, "sd1", model, prefixed("cond_stage_model.transformer.", architectures.clip_l()), _SD_BLOCKS
+    )
+
+
+SD1_NARROW = _sd1("sd1-narrow", 4)
+#: The library makes the mask and the masked picture itself if it gets none.
+SD1_INPAINT = _sd1("sd1-inpaint", 9)
+#: The library takes a model of SD 2 for one of v-prediction if the mean of its output for a constant latent is low.
+SD2 = _base(
+    "sd2",
+    "sd1",
+    unet(
+        channels=64,
+        widths=(1, 2, 4, 4),
+        depths=(1, 1, 1, 0),
+        context=1024,
+        linear_projection=True,
+        mean=-3.0,
+    ),
+    prefixed("cond_stage_model.transformer.", clip(CLIP_H)),
+    _SD_BLOCKS,
+)
+SDXL = _base(
+    "sdxl",
+    "sdxl",
+    unet(
+        channels=32,
+        widths=(1, 2, 4),
+        depths=(0, 2, 10),
+        context=2048,
+        labels=2816,
+        linear_projection=True,
+    ),
+    prefixed("cond_stage_model.transformer.", architectures.clip_l())
+    | prefixed("cond_stage_model.1.transformer.", clip(CLIP_G)),
+    _XL_BLOCKS,
+)
