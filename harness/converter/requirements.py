@@ -95,10 +95,10 @@ def _facts(file: File, adapter: Layout) -> dict[tuple[tuple[str, str], ...], int
         facts = {
             "base": "sd1-tiny" if unet else "flux-small",
             "container": file.container,
-            "kind": _kind(module),
-            "type": _type(module),
+            "kind": kind_of(module),
+            "type": type_of(module),
             "rank": "" if module.rank is None else str(module.rank),
-            "targets": _targets(module),
+            "targets": targets_of(module),
             "scheme": names,
             "multiplier": "1",
         }
@@ -107,7 +107,7 @@ def _facts(file: File, adapter: Layout) -> dict[tuple[tuple[str, str], ...], int
     return counts
 
 
-def _kind(module: Module) -> str:
+def kind_of(module: Module) -> str:
     """Return the kind of a module by the names of ``harness.adapters.kinds``."""
     if module.dora:
         return "dora"
@@ -123,14 +123,14 @@ def _kind(module: Module) -> str:
     return {"full": "diff", "bias": "diff-b"}.get(module.kind, module.kind)
 
 
-def _type(module: Module) -> str:
+def type_of(module: Module) -> str:
     """Return the type of the factors of a module: the quantised one if there are several."""
     kinds = [tensor.kind for tensor in module.parts.values() if tensor.size > 1]
     floats = ("F64", "F32", "F16", "BF16")
     return next((kind for kind in kinds if kind not in floats), kinds[0] if kinds else "F32")
 
 
-def _targets(module: Module) -> str:
+def targets_of(module: Module) -> str:
     """Return what a module changes, by the names of the groups of targets in cases."""
     if components.of_adapter(module.key).component != components.DIFFUSION:
         return "text"
