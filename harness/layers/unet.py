@@ -64,7 +64,7 @@ def _layers() -> Layers:
             layers.update(_attention(f"input_blocks.{number}.1", f"down_blocks.{i}.attentions.{j}"))
         layers[f"input_blocks.{3 * i + 3}.0.op"] = plain(f"down_blocks.{i}.downsamplers.0.conv")
         layers[f"output_blocks.{3 * i + 2}.1.conv"] = plain(
-            f"output_blocks.{3 * i + 2}.2.conv", f"up_blocks.{i}.upsamplers.0.conv"
+            f"up_blocks.{i}.upsamplers.0.conv", f"output_blocks.{3 * i + 2}.2.conv"
         )
         for j in range(3):
             number = 3 * i + j
