@@ -15,17 +15,18 @@ from sdcpp.source.revision import Revision
 
 _CELL, _LEFT, _TOP, _GAP = 20, 230, 120, 26
 #: The letter and the colours (on a light and on a dark background) of each verdict. The letter helps readers who cannot
-#: distinguish the colours.
+#: distinguish the colours. Letter and square, and square and background, have a contrast of at least 4.5.
 LOOKS: Mapping[Verdict, tuple[str, str, str]] = {
-    Verdict.PASS: ("", "#2e9e5b", "#3fb56f"),
-    Verdict.NO_EFFECT: ("N", "#e0a100", "#e8b32a"),
-    Verdict.WRONG: ("W", "#d9660d", "#ef8433"),
+    Verdict.PASS: ("", "#23814a", "#3fb56f"),
+    Verdict.NO_EFFECT: ("N", "#8f6500", "#e8b32a"),
+    Verdict.WRONG: ("W", "#b54d00", "#ef8433"),
     Verdict.ABORT: ("A", "#c62f3b", "#e5535e"),
     Verdict.TIMEOUT: ("T", "#8e4ec6", "#a86fdd"),
-    Verdict.REFUSED: ("R", "#3b7dd8", "#5f9bea"),
-    Verdict.UNJUDGED: ("?", "#8a8f98", "#7b8089"),
-    Verdict.UNSUPPORTED: ("U", "#8a8f98", "#7b8089"),
+    Verdict.REFUSED: ("R", "#2f6fc4", "#5f9bea"),
+    Verdict.UNJUDGED: ("?", "#6b7078", "#8a9099"),
+    Verdict.UNSUPPORTED: ("U", "#6b7078", "#8a9099"),
 }
+_LABEL = "Verdicts of the core cases for each upstream commit, newest first; the page has the same as tables"
 _MODES = (("immediately", "i"), ("at_runtime", "r"))
 _SIDES = (("pristine", "upstream unchanged"), ("patched", "with the patch lora-find-gguf"))
 
@@ -38,7 +39,7 @@ def svg(rows: Mapping[str, HistoryRow], groups: Sequence[Sequence[Revision]]) ->
     height = _TOP + len(groups) * _CELL + 46
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
-        f'height="{height}" font-family="sans-serif" font-size="11">',
+        f'height="{height}" role="img" aria-label="{xml_text(_LABEL)}" font-family="sans-serif" font-size="11">',
         _style(),
         f'<rect class="ground" width="{width}" height="{height}"/>',
     ]
@@ -69,10 +70,10 @@ def _style() -> str:
     return (
         "<style>\n"
         "text { fill: #1f2328 } .ground { fill: #ffffff } .faint { fill: #656d76 } .on { fill: #ffffff }\n"
-        f".empty {{ fill: none; stroke: #d0d7de }} {rules(1)}\n"
+        f".empty {{ fill: none; stroke: #8c959f }} {rules(1)}\n"
         "@media (prefers-color-scheme: dark) {\n"
         "text { fill: #e6edf3 } .ground { fill: #0d1117 } .faint { fill: #8d96a0 } .on { fill: #0d1117 }\n"
-        f".empty {{ stroke: #373e47 }} {rules(2)}\n}}\n</style>"
+        f".empty {{ stroke: #6e7681 }} {rules(2)}\n}}\n</style>"
     )
 
 
