@@ -28,9 +28,13 @@ class ModelFiles:
 
     model: Path | None = None
     diffusion_model: Path | None = None
+    high_noise_diffusion_model: Path | None = None
     clip_l: Path | None = None
     clip_g: Path | None = None
+    clip_vision: Path | None = None
     t5xxl: Path | None = None
+    llm: Path | None = None
+    llm_vision: Path | None = None
     vae: Path | None = None
     taesd: Path | None = None
 
