@@ -6,12 +6,13 @@ Everything that the page shows is computed here. Its script only shows, hides an
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
-from harness.records.record import Cell
-from harness.records.verdict import FAILING, Status
+from harness.records.record import Cell, Side
+from harness.records.verdict import FAILING, NOT_JUDGED, Status
 from harness.reports import before_after, builds, templating
 from harness.reports.before_after import SidePair
 from harness.reports.headline import good, headline
@@ -34,6 +35,8 @@ from sdcpp.printable import printable
 BUDGET = 10_000_000
 #: The largest number of unstable cells in the list above the table.
 UNSTABLE = 100
+#: The largest number of patches of a side that are listed without folding.
+PATCHES = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +46,16 @@ class Filter:
     key: str
     name: str
     values: Sequence[tuple[str, int]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownDefect:
+    """The cells that fail for one known reason, and the cell whose pictures are shown for all of them."""
+
+    reason: str
+    place: str
+    cells: Sequence[Cell]
+    shown: Cell
 
 
 def render(table: ReportTable, budget: int = BUDGET) -> str:
@@ -76,17 +89,17 @@ def render(table: ReportTable, budget: int = BUDGET) -> str:
         legend=[(s, SIGNS[s][0], table.statuses.get(s, 0), STATUSES[s]) for s in SEVERITY],
         builds=builds,
         comparisons=[_comparison(table, pair) for pair in pairs],
-        failing=[(numbers[id(cell)], cell, verdict_text(cell)) for cell in table.failing[:100]],
+        failing=table.failing[:100],
         open_failing=12,
-        unstable=[(numbers[id(cell)], cell) for cell in table.unstable[:UNSTABLE]],
-        expected=[
-            (reason, table.describe(cells), numbers[id(cells[0])])
-            for reason, cells in table.expected_failures.items()
-        ],
+        unstable=table.unstable[:UNSTABLE],
+        expected=_known_defects(table, {id(table.records.cells[number]) for number in pictures}),
+        patches=_patches,
+        plural=plural,
         filters=_filters(values),
         heads=_heads(table),
         rows=sorted(table.rows, key=lambda row: min(severity(row.cells.values()), len(FAILING))),
         number=lambda cell: numbers[id(cell)],
+        link=lambda cell: "#" + quote(keys[numbers[id(cell)]], safe=""),
         case_id=case_id,
         verdict_text=verdict_text,
         signs={status: signs[0] for status, signs in SIGNS.items()},
@@ -104,6 +117,28 @@ def _keys(table: ReportTable) -> list[str]:
         taken[key] += 1
         keys.append(key if taken[key] == 1 else f"{key} {taken[key]}")
     return keys
+
+
+def _known_defects(table: ReportTable, pictured: Collection[int]) -> list[KnownDefect]:
+    """Return the known defects, those last whose cells are not judged. The cell with most pictures represents each.
+
+    ``pictured`` has the ids of the cells whose pictures are in the page.
+    """
+
+    def rank(cell: Cell) -> int:
+        return len(cell.pictures) if id(cell) in pictured else -1
+
+    found = [
+        KnownDefect(reason=reason, place=table.describe(cells), cells=cells, shown=max(cells, key=rank))
+        for reason, cells in table.expected_failures.items()
+    ]
+    return sorted(found, key=lambda defect: defect.shown.verdict in NOT_JUDGED)
+
+
+def _patches(side: Side) -> tuple[str, str]:
+    """Return the number of patches of a side, or "" if they need no folding, and the text that lists them."""
+    names = builds.patches(side)
+    return f"{len(names)} patches" if len(names) > PATCHES else "", builds.patches_text(side)
 
 
 def _before(table: ReportTable, pairs: Sequence[SidePair], numbers: Mapping[int, int]) -> dict[int, int]:
@@ -146,7 +181,7 @@ def _filter_values(table: ReportTable, pairs: Sequence[SidePair]) -> list[dict[s
 
 
 def _filters(values: Sequence[Mapping[str, str]]) -> list[Filter]:
-    """Return a filter for each name with more than one value."""
+    """Return a filter for each name with more than one value. Cells without a value do not count as another one."""
     counts: dict[str, Counter[str]] = {}
     for entry in values:
         for name, value in entry.items():
@@ -154,7 +189,7 @@ def _filters(values: Sequence[Mapping[str, str]]) -> list[Filter]:
     return [
         Filter(key=name, name=name.replace("_", " "), values=list(found.items()))
         for name, found in counts.items()
-        if len(found) > 1
+        if sum(value != "" for value in found) > 1
     ]
 
 

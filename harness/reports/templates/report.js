@@ -13,6 +13,7 @@
       if (!button) return null;
       const number = Number(button.dataset.cell);
       buttons.set(number, button);
+      button.title = `${text(data.cells[number].side)} · ${data.cells[number].name}`;
       return { number, button, column, name: element.cells[0].textContent };
     }),
   }));
@@ -159,6 +160,19 @@
     return make("figure", {}, image, make("figcaption", {}, make("b", {}, title), make("small", {}, note)));
   }
 
+  // The pictures beside a known defect, smaller than in the dialog.
+  for (const link of document.querySelectorAll("[data-strip]")) {
+    const cell = data.cells[link.dataset.strip], pictures = cell.pictures || {};
+    if (!("wanted" in pictures || "without" in pictures)) continue;
+    const name = link.textContent;
+    const missing = { got: text(cell.by[data.names.indexOf("verdict")]) };
+    link.classList.add("pictured");
+    link.replaceChildren(...roles.map(([role, title]) => make("span", {},
+      role in pictures ? make("img", { src: data.pictures[pictures[role]], alt: "" })
+        : make("span", { className: "none" }, missing[role] || "–"),
+      make("small", {}, title))), make("span", { className: "name" }, name));
+  }
+
   function fill(number) {
     const cell = data.cells[number];
     const by = Object.fromEntries(data.names.map((name, index) => [name, text(cell.by[index])]));
@@ -166,7 +180,7 @@
     const at = order.indexOf(number);
     const step = (name, to) => make("button", { type: "button", disabled: to === undefined, onclick: () => open(to) }, name);
     const bar = make("div", { className: `bar ${by.status}` },
-      make("h2", { id: "detail-title" }, `${sign} ${by.verdict} · ${text(cell.side)} · ${cell.name}`),
+      make("h2", { id: "detail-title" }, `${sign} ${by.verdict} · ${text(cell.side)} · `, make("code", {}, cell.name)),
       step("← Previous", at > 0 ? order[at - 1] : undefined),
       step("Next →", at >= 0 ? order[at + 1] : undefined),
       make("button", { type: "button", onclick: () => dialog.close() }, "Close"));
@@ -218,7 +232,7 @@
 
   document.addEventListener("click", (event) => {
     const link = event.target.closest("[data-cell]");
-    if (!link) return;
+    if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
     open(Number(link.dataset.cell));
   });

@@ -9,6 +9,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from io import BytesIO
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from PIL import Image
 from harness.records.record import Cell, Records
 from harness.records.verdict import Status
 from harness.reports import html
-from harness.reports.table import arrange
+from harness.reports.table import arrange, case_id
 from sdcpp.printable import printable
 from tests.unit.example_records import HOSTILE, example, many
 
@@ -140,8 +141,9 @@ def test_each_dimension_with_a_choice_has_a_filter(broken_page: Page) -> None:
     keys = [found["data-key"] for found in broken_page.attributes("details") if "data-key" in found]
     assert keys == [
         *("status", "verdict", "change", "build"),
-        *("base", "mode", "container", "type", "revision", "rank", "multiplier"),
+        *("base", "mode", "container", "type", "revision", "multiplier"),
     ]
+    assert {cell.dimensions.get("rank", "") for cell in example(broken=True).cells} == {"", "32"}
     values = [found["value"] for found in broken_page.attributes("input") if found.get("type") == "checkbox"]
     assert {"UNEXPECTED", "TIMEOUT", "regressed", "pristine", "at_runtime", "gguf", "Q4_K"} <= set(values)
 
@@ -167,9 +169,40 @@ def test_the_page_asks_for_nothing_from_elsewhere(broken_page: Page) -> None:
     for tag, found in broken_page.tags:
         assert tag not in {"link", "iframe", "object"}
         assert "src" not in found
-        assert found.get("href", "#") == "#"
+        assert found.get("href", "#").startswith("#")
     text = html.render(arrange(example()))
     assert not re.search(r"url\(|@import|https?://|fetch\(|XMLHttpRequest", text)
+
+
+def test_a_link_to_a_cell_is_its_address_in_the_page(broken_page: Page) -> None:
+    links = [found for found in broken_page.attributes("a") if "data-cell" in found]
+    assert links
+    for found in links:
+        assert unquote(found["href"]) == "#" + broken_page.json["cells"][int(found["data-cell"])]["key"]
+
+
+def test_a_known_defect_has_the_pictures_of_a_cell_that_it_names() -> None:
+    records = example()
+    text = html.render(arrange(records))
+    strips = re.findall(r'data-strip="(\d+)">([^<]+)</a>', text)
+    cells = [records.cells[int(number)] for number, _ in strips]
+    assert [name for _, name in strips] == [case_id(cell) for cell in cells]
+    assert {cell.reason for cell in cells} == set(arrange(records).expected_failures)
+    assert any(cell.pictures for cell in cells)
+    for cell in cells:
+        assert cell.pictures or not any(c.pictures for c in records.cells if c.reason == cell.reason)
+    assert "27 cells: 2025-12 pristine: gguf-F32, " in text
+
+
+def test_a_long_list_of_patches_is_folded() -> None:
+    records = example()
+    side = records.sides["2026-05 patched"]
+    for count, folded in ((html.PATCHES, False), (html.PATCHES + 1, True)):
+        names = [f"patch-{number}" for number in range(count)]
+        records.sides[side.label] = replace(side, build={**side.build, "patches": names})
+        text = html.render(arrange(records))
+        assert (f"<summary>{count} patches</summary>{', '.join(names)}</details>" in text) == folded
+        assert f"{', '.join(names)}" in text
 
 
 def test_failing_rows_stand_first_in_the_table() -> None:
