@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 from harness.adapters import catalogue
@@ -54,3 +54,9 @@ FAMILIES = Matrix(
     bases={"B": (), "C": tuple(MODELS.values())},
     in_auto=(no_adapter,),
 )
+
+
+def with_bases(names: Collection[str]) -> Matrix:
+    """Return ``FAMILIES`` with the base models of these names only, so that no others are written."""
+    bases = tuple(base for base in MODELS.values() if base.name in names)
+    return replace(FAMILIES, bases={"B": (), "C": bases})

@@ -41,27 +41,26 @@ def _double_blocks(mlp_in: str, mlp_out: str) -> Layers:
         layers[fused] = (
             *pieces(_THIRDS, *(f"{block}.attn.{name}" for name in qkv)),
             # OneTrainer numbers the pieces of the published weight.
-            *pieces(_THIRDS, *(f"{fused}.{i}" for i in range(3))),
-            *plain(
-                f"double_blocks.{{n}}.processor.qkv_lora{number}",
-                f"blocks.{{n}}.attn.{letter}_to_qkv",
-                f"{block}.attn.{'to_qkv' if stream == 'img' else 'to_added_qkv'}",
-            ),
+            *pieces(_THIRDS, *(f"{fused}.{i}" for i in range(3)), by="OneTrainer"),
+            *plain(f"double_blocks.{{n}}.processor.qkv_lora{number}", by="XLabs"),
+            *plain(f"blocks.{{n}}.attn.{letter}_to_qkv", by="DiffSynth"),
+            *plain(f"{block}.attn.{'to_qkv' if stream == 'img' else 'to_added_qkv'}", by="SimpleTuner"),
         )
-        layers[f"{double}_attn.proj"] = plain(
-            f"{block}.attn.{out}",
-            f"double_blocks.{{n}}.processor.proj_lora{number}",
-            f"blocks.{{n}}.attn.{letter}_to_out",
+        layers[f"{double}_attn.proj"] = (
+            *plain(f"{block}.attn.{out}"),
+            *plain(f"double_blocks.{{n}}.processor.proj_lora{number}", by="XLabs"),
+            *plain(f"blocks.{{n}}.attn.{letter}_to_out", by="DiffSynth"),
         )
-        layers[f"{double}_mlp.0"] = plain(
-            f"{block}.{mlp}.{mlp_in}", f"blocks.{{n}}.ff_{letter}.0", f"{double}_mlp.fc1"
-        )
-        layers[f"{double}_mlp.2"] = plain(
-            f"{block}.{mlp}.{mlp_out}", f"blocks.{{n}}.ff_{letter}.2", f"{double}_mlp.fc2"
-        )
-        layers[f"{double}_mod.lin"] = plain(
-            f"{block}.{modulation}.linear", f"blocks.{{n}}.norm1_{letter}.linear", f"{double}_mod.linear"
-        )
+        for leaf, diffusers, diffsynth, tencent in (
+            ("mlp.0", f"{mlp}.{mlp_in}", f"ff_{letter}.0", "mlp.fc1"),
+            ("mlp.2", f"{mlp}.{mlp_out}", f"ff_{letter}.2", "mlp.fc2"),
+            ("mod.lin", f"{modulation}.linear", f"norm1_{letter}.linear", "mod.linear"),
+        ):
+            layers[f"{double}_{leaf}"] = (
+                *plain(f"{block}.{diffusers}"),
+                *plain(f"blocks.{{n}}.{diffsynth}", by="DiffSynth"),
+                *plain(f"{double}_{tencent}", by="Tencent"),
+            )
         for part, short in (("query", "q"), ("key", "k")):
             layers[f"{double}_attn.norm.{part}_norm"] = plain(f"{block}.attn.{norm}_{short}")
     return layers
@@ -76,17 +75,21 @@ _FLUX1: Layers = {
             *(f"{_single}.attn.to_{part}" for part in "qkv"),
             f"{_single}.proj_mlp",
         ),
-        *pieces(_LINEAR1, *(f"single_blocks.{{n}}.linear1.{i}" for i in range(4))),
-        Name(text=f"{_single}.attn.to_qkv", units=_LINEAR1, take=(0, 1, 2)),
-        Name(text="single_blocks.{n}.processor.qkv", units=_LINEAR1, take=(0, 1, 2)),
+        *pieces(_LINEAR1, *(f"single_blocks.{{n}}.linear1.{i}" for i in range(4)), by="OneTrainer"),
+        Name(text=f"{_single}.attn.to_qkv", units=_LINEAR1, take=(0, 1, 2), by="SimpleTuner"),
+        Name(text="single_blocks.{n}.processor.qkv", units=_LINEAR1, take=(0, 1, 2), by="XLabs"),
         # DiffSynth trains both under one name.
-        *plain("single_blocks.{n}.to_qkv_mlp"),
+        *plain("single_blocks.{n}.to_qkv_mlp", by="DiffSynth"),
     ),
-    "single_blocks.{n}.linear2": plain(
-        f"{_single}.proj_out", "single_blocks.{n}.proj_out", "single_blocks.{n}.processor.proj"
+    "single_blocks.{n}.linear2": (
+        *plain(f"{_single}.proj_out"),
+        *plain("single_blocks.{n}.proj_out", by="DiffSynth"),
+        *plain("single_blocks.{n}.processor.proj", by="XLabs"),
     ),
-    "single_blocks.{n}.modulation.lin": plain(
-        f"{_single}.norm.linear", "single_blocks.{n}.norm.linear", "single_blocks.{n}.modulation.linear"
+    "single_blocks.{n}.modulation.lin": (
+        *plain(f"{_single}.norm.linear"),
+        *plain("single_blocks.{n}.norm.linear", by="DiffSynth"),
+        *plain("single_blocks.{n}.modulation.linear", by="Tencent"),
     ),
     "single_blocks.{n}.norm.query_norm": plain(f"{_single}.attn.norm_q"),
     "single_blocks.{n}.norm.key_norm": plain(f"{_single}.attn.norm_k"),

@@ -34,12 +34,16 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Name:
-    """A name of a layer. ``text`` may contain ``{n}``, a number, and ``{rest}``, any text. See ``Place``."""
+    """A name of a layer. ``text`` may contain ``{n}``, a number, and ``{rest}``, any text. See ``Place``.
+
+    ``by`` is the program whose name it is.
+    """
 
     text: str
     units: tuple[int, ...] = ()
     take: tuple[int, ...] = ()
     ratio: int = 0
+    by: str = "diffusers"
 
 
 #: The names of each layer, by its name in the published checkpoint. The latter is not repeated in the names.
@@ -108,9 +112,9 @@ def underscored(name: str) -> str:
     return name.replace(".", "_")
 
 
-def pieces(units: tuple[int, ...], *texts: str) -> tuple[Name, ...]:
-    """Return the names of the pieces of a fused weight, from top to bottom."""
-    return tuple(Name(text=text, units=units, take=(index,)) for index, text in enumerate(texts))
+def pieces(units: tuple[int, ...], *texts: str, by: str = "diffusers") -> tuple[Name, ...]:
+    """Return the names of the pieces of a fused weight, from top to bottom. ``by`` is the program."""
+    return tuple(Name(text=text, units=units, take=(index,), by=by) for index, text in enumerate(texts))
 
 
 def swapped(text: str, ratio: int = 0) -> Name:
@@ -118,6 +122,6 @@ def swapped(text: str, ratio: int = 0) -> Name:
     return Name(text=text, units=(1, 1), take=(1, 0), ratio=ratio)
 
 
-def plain(*texts: str) -> tuple[Name, ...]:
-    """Return names that stand for all rows."""
-    return tuple(Name(text=text) for text in texts)
+def plain(*texts: str, by: str = "diffusers") -> tuple[Name, ...]:
+    """Return names that stand for all rows. ``by`` is the program."""
+    return tuple(Name(text=text, by=by) for text in texts)

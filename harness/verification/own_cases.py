@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from harness.cases.families import with_bases
 from harness.cases.fixture import BlockQuantiser
 from harness.cases.matrix import FULL
 from harness.records.record import Cell
@@ -76,14 +77,17 @@ def _cells(wanted: Revision, fixes: Sequence[Fix], folder: Path) -> Iterator[Cel
     """Yield the cells of cases on a source without patches; cases that it does not have are left out."""
     if not fixes:
         return
-    spec = RunSpec(matrix=FULL, select=[fix.case for fix in fixes], sides=("pristine",), command=COMMAND)
-    (build,) = build_sides(wanted, (), spec, BlockQuantiser())
     named = {(fix.base, fix.case) for fix in fixes}
-    kept = [
-        case
-        for case in build.cases
-        if (case.dimensions["base"], f"{case.name}@{case.dimensions['mode']}") in named
-    ]
+    kept = []
+    for matrix in (FULL, with_bases({fix.base for fix in fixes})):
+        select = [fix.case for fix in fixes]
+        spec = RunSpec(matrix=matrix, select=select, sides=("pristine",), command=COMMAND)
+        (build,) = build_sides(wanted, (), spec, BlockQuantiser())
+        kept += [
+            case
+            for case in build.cases
+            if (case.dimensions["base"], f"{case.name}@{case.dimensions['mode']}") in named
+        ]
     if kept:
         yield from run_sides(
             [replace(build, cases=kept)],

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
-from harness.cases.families import FAMILIES
+from harness.cases.families import with_bases
 from harness.cases.fixture import BlockQuantiser
 from harness.models.families.catalogue import FAMILIES as ALL_MODELS
 from harness.records.record import Cell
@@ -31,8 +29,7 @@ CASES = ["none@immediately", "lora-peft-safetensors-F32@*", "gguf-Q8_0@immediate
 
 @pytest.fixture(scope="module")
 def cells(tmp_path_factory: pytest.TempPathFactory) -> list[Cell]:
-    matrix = replace(FAMILIES, bases={"B": (), "C": tuple(MODELS.values())})
-    spec = RunSpec(matrix=matrix, select=CASES, sides=("patched",))
+    spec = RunSpec(matrix=with_bases(MODELS), select=CASES, sides=("patched",))
     builds = build_sides(revision.find("2026-07"), series.load(), spec, BlockQuantiser())
     return run_sides(
         builds, tmp_path_factory.mktemp("families"), title="families", command="nox -s tests", jobs=None

@@ -10,6 +10,7 @@ import pytest
 
 from harness.cases.build_under_test import BuildUnderTest
 from harness.cases.case import Shot
+from harness.cases.families import with_bases
 from harness.cases.fixture import BlockQuantiser
 from harness.cases.matrix import FULL, QUICK, Matrix
 from harness.models.tiny_models import SD1_TINY
@@ -80,14 +81,18 @@ def fixed_cells(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str
     made = []
     for name in REVISIONS:
         wanted = [defect.fix for defect in defects() if defect.revision == name]
-        for side in sides(name, FULL, [fix.case for fix in wanted]):
-            named = {(fix.base, fix.case) for fix in wanted}
+        named = {(fix.base, fix.case) for fix in wanted}
+        select = [fix.case for fix in wanted]
+        # The base models of the two matrices differ.
+        families = with_bases({fix.base for fix in wanted})
+        for both in zip(sides(name, FULL, select), sides(name, families, select), strict=True):
             kept = [
                 case
+                for side in both
                 for case in side.cases
                 if (case.dimensions["base"], f"{case.name}@{case.dimensions['mode']}") in named
             ]
-            made.append(dataclasses.replace(side, cases=kept))
+            made.append(dataclasses.replace(both[0], cases=kept))
     records = run_sides(
         made, tmp_path_factory.mktemp("fixed"), title="patches", command="nox -s tests", jobs=None
     )

@@ -141,7 +141,6 @@ def _base(
     diffusion_model: Weights,
     text_encoders: Weights,
     blocks: Mapping[str, str],
-    clip_skip: int = 0,
 ) -> Base:
     targets: dict[str, TensorId] = {
         f"{diffusers}.transformer_blocks.0.{layer}": (
@@ -162,7 +161,6 @@ def _base(
             "taesd": tiny_autoencoder(4),
         },
         targets=targets,
-        clip_skip=clip_skip,
         needs=("sizes-from-weights",),
     )
 

@@ -1,0 +1,181 @@
+"""How programs build the names of a LoRA's tensors: a prefix, the names of some program's layers, and a suffix.
+
+Sources: networks/ of sd-scripts and musubi-tuner, util/convert_lora_util.py and ModelFormat.py of OneTrainer,
+loaders/lora_base.py and lora_pipeline.py of diffusers, utils/save_and_load.py of PEFT, toolkit/lora_special.py of
+ai-toolkit, helpers/training/lora_format.py of SimpleTuner, diffusion/training_module.py of DiffSynth-Studio,
+lycoris/wrapper.py of LyCORIS, src/flux/modules of x-flux and of BFL's flux, videox_fun/utils/lora_utils.py of VideoX-Fun.
+To add a trainer, add an entry to ``TRAINERS``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+#: The names of the published checkpoint, as opposed to those of a program (``Name.by``).
+PUBLISHED = "published"
+_K, _P, _PD = ".lora_down.weight", ".lora_A.weight", ".lora_A.default.weight"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trainer:
+    """A naming convention.
+
+    ``names`` is ``PUBLISHED`` or a program of ``Name.by``. ``separator`` stands for the dots of the name. ``suffix`` is
+    that of the first factor. ``families`` are the names of the families that the convention is for, all if it is empty.
+    ``unets_only`` and ``without_unets`` limit it to UNets, or to other models.
+    """
+
+    name: str
+    programs: str
+    prefix: str
+    names: str
+    suffix: str
+    separator: str = "."
+    families: tuple[str, ...] = ()
+    unets_only: bool = False
+    without_unets: bool = False
+
+    def key(self, layer: str) -> str:
+        """Return the name of the first factor's tensor for a layer's name with dots."""
+        return f"{self.prefix}{layer.replace('.', self.separator)}{self.suffix}"
+
+
+#: The families whose layers have names of their own in x-flux and in DiffSynth-Studio.
+_FLUX = ("Flux.1",)
+TRAINERS = (
+    Trainer(
+        name="kohya",
+        programs="sd-scripts, musubi-tuner, OneTrainer (KOHYA)",
+        prefix="lora_unet_",
+        names=PUBLISHED,
+        suffix=_K,
+        separator="_",
+    ),
+    Trainer(
+        name="kohya-diffusers",
+        programs="sd-scripts for SD 1 and SD 2; OneTrainer (LEGACY), ai-toolkit and SimpleTuner for SDXL; musubi-tuner",
+        prefix="lora_unet_",
+        names="diffusers",
+        suffix=_K,
+        separator="_",
+    ),
+    Trainer(
+        name="comfy",
+        programs="ai-toolkit, diffusion-pipe, OneTrainer (COMFY), ComfyUI",
+        prefix="diffusion_model.",
+        names=PUBLISHED,
+        suffix=_P,
+    ),
+    Trainer(
+        name="comfy-diffusers",
+        programs="ai-toolkit for Z-Image and Qwen-Image, SimpleTuner (comfyui)",
+        prefix="diffusion_model.",
+        names="diffusers",
+        suffix=_P,
+        without_unets=True,
+    ),
+    Trainer(
+        name="diffusers",
+        programs="diffusers, SimpleTuner, ai-toolkit",
+        prefix="transformer.",
+        names="diffusers",
+        suffix=_P,
+        without_unets=True,
+    ),
+    Trainer(
+        name="diffusers-unet",
+        programs="diffusers",
+        prefix="unet.",
+        names="diffusers",
+        suffix=_P,
+        unets_only=True,
+    ),
+    Trainer(
+        name="onetrainer",
+        programs="OneTrainer (LEGACY)",
+        prefix="lora_transformer_",
+        names="diffusers",
+        suffix=_K,
+        separator="_",
+        families=("Flux.1", "SD 3", "Chroma", "Chroma Radiance", "HunyuanVideo"),
+    ),
+    Trainer(
+        name="onetrainer-dotted",
+        programs="OneTrainer (LEGACY)",
+        prefix="transformer.",
+        names="diffusers",
+        suffix=_K,
+        families=("Flux.2", "Qwen-Image", "Z-Image"),
+    ),
+    Trainer(
+        name="bare", programs="OneTrainer (ORIGINAL), BFL, lightx2v", prefix="", names=PUBLISHED, suffix=_P
+    ),
+    Trainer(
+        name="diffsynth",
+        programs="DiffSynth-Studio",
+        prefix="",
+        names="diffusers",
+        suffix=_PD,
+        without_unets=True,
+    ),
+    Trainer(name="peft-model", programs="PEFT", prefix="base_model.model.", names="diffusers", suffix=_P),
+    Trainer(
+        name="peft-published",
+        programs="fal",
+        prefix="base_model.model.",
+        names=PUBLISHED,
+        suffix=_P,
+        without_unets=True,
+    ),
+    Trainer(
+        name="lycoris",
+        programs="LyCORIS, SimpleTuner (LyCORIS)",
+        prefix="lycoris_",
+        names="diffusers",
+        suffix=_K,
+        separator="_",
+    ),
+    Trainer(
+        name="videox-fun",
+        programs="VideoX-Fun",
+        prefix="lora_unet__",
+        names=PUBLISHED,
+        suffix=_K,
+        separator="_",
+        families=("Wan", "Qwen-Image", "LTX"),
+    ),
+    Trainer(
+        name="tencent",
+        programs="diffusion-pipe",
+        prefix="diffusion_model.",
+        names="Tencent",
+        suffix=_P,
+        families=("HunyuanVideo",),
+    ),
+    Trainer(
+        name="tencent-kohya",
+        programs="musubi-tuner",
+        prefix="lora_unet_",
+        names="Tencent",
+        suffix=_K,
+        separator="_",
+        families=("HunyuanVideo",),
+    ),
+    Trainer(
+        name="onetrainer-pieces",
+        programs="an older OneTrainer",
+        prefix="transformer.",
+        names="OneTrainer",
+        suffix=_K,
+        families=_FLUX,
+    ),
+    Trainer(name="xlabs", programs="x-flux", prefix="", names="XLabs", suffix=".down.weight", families=_FLUX),
+    Trainer(
+        name="diffsynth-flux",
+        programs="DiffSynth-Studio",
+        prefix="",
+        names="DiffSynth",
+        suffix=_PD,
+        families=_FLUX,
+    ),
+)
