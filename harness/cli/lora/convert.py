@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import argparse
 import re
-from dataclasses import asdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from harness.cli.lora import options
-from harness.converter import requirements, short_rows, text, type_choice
+from harness.converter import naming, requirements, revision_limits, short_rows, text, type_choice
 from harness.converter.convert import convert
 from harness.converter.inspect import require_fit
 from harness.converter.modules import layout_of
+from harness.converter.rewriting import Rewriting
+from harness.converter.rewritten_file import for_limits, with_names
 from harness.formats.read import read_tensors
+from harness.formats.tensor import Tensor
+from harness.models import tiny_models
 from harness.quantising.package_quantiser import open_quantiser
 
 RENAMED = {**options.RENAMED, "--anyway": ("--force",)}
@@ -21,6 +27,14 @@ The suffix of the output decides its container: .safetensors, .gguf or .ckpt. Wi
 tensor keeps its type and its bits. With a quantised type, matrices whose rows are whole blocks get
 that type; scalars, vectors and other matrices stay float. --verbose shows the reason for each
 tensor. The types are those of the built library, or without a build those of the gguf package.
+
+--for REVISION writes the file so that this revision of stable-diffusion.cpp, without patches,
+applies it rightly in every apply mode: names, kinds, ranks and types that it can use, and the same
+ΔW. "unpatched" means all revisions with measurements. What cannot be had is refused with the
+reason. A DoRA needs the base model.
+
+--names SCHEME writes the names of another program: kohya (sd-scripts), diffusers (PEFT), comfy
+(ComfyUI, and the published names of Flux) or onetrainer. Fused layers are put together or divided.
 
 The last lines say which revisions of stable-diffusion.cpp cannot use the file without patches, or
 only in some apply modes, and what to do. They are what expectations.toml predicts for the CPU;
@@ -32,6 +46,9 @@ examples
   sdcpp lora convert style.safetensors style.gguf --max-loss 2%      the smallest such file
   sdcpp lora convert style.safetensors style.gguf --type Q4_0 --rebalance
   sdcpp lora convert style.gguf style.safetensors                    its values, exactly
+  sdcpp lora convert style.safetensors usable.safetensors --for 2026-05
+  sdcpp lora convert dora.safetensors usable.safetensors --for unpatched --base-model model.gguf
+  sdcpp lora convert flux.safetensors comfy.safetensors --names comfy
 """
 
 
@@ -54,7 +71,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pad-rank", action="store_true", help="with --rebalance: pad the rank to whole blocks"
     )
-    options.add_base_model(parser, "refuse a LoRA that does not fit this model; see sdcpp lora inspect")
+    target = parser.add_mutually_exclusive_group()
+    target.add_argument(
+        "--for",
+        dest="revision",
+        metavar="REVISION",
+        help="make it work with this revision without patches: "
+        f"{', '.join((*revision_limits.known_revisions(), revision_limits.UNPATCHED))}",
+    )
+    target.add_argument(
+        "--names",
+        type=scheme,
+        metavar="SCHEME",
+        help=f"write the names of another program: {', '.join((*naming.SCHEMES, *naming.ALIASES))}",
+    )
+    options.add_base_model(
+        parser,
+        "refuse a LoRA that does not fit this model, see sdcpp lora inspect; --for needs it for a DoRA",
+    )
     parser.add_argument(
         "--force",
         action="store_true",
@@ -80,6 +114,15 @@ def percentage(text: str) -> float:
     return value
 
 
+def scheme(text: str) -> str:
+    """Return the name of a scheme in ``naming.SCHEMES``."""
+    found = naming.ALIASES.get(text.lower(), text.lower())
+    if found not in naming.SCHEMES:
+        known = ", ".join((*naming.SCHEMES, *naming.ALIASES))
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {known}")
+    return found
+
+
 def main(arguments: argparse.Namespace) -> int:
     """Run the command."""
     if arguments.pad_rank and not arguments.rebalance:
@@ -88,10 +131,10 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.base_model:
         require_fit(arguments.input, arguments.base_model)
     choice = None
-    with open_quantiser(arguments.build) as quantiser:
+    with _rewritten(arguments) as (source, rewriting), open_quantiser(arguments.build) as quantiser:
         if arguments.max_loss:
             choice = type_choice.convert_within_loss(
-                arguments.input,
+                source,
                 arguments.output,
                 arguments.max_loss,
                 quantiser,
@@ -101,7 +144,7 @@ def main(arguments: argparse.Namespace) -> int:
             done = choice.conversion
         else:
             done = convert(
-                arguments.input,
+                source,
                 arguments.output,
                 arguments.type,
                 quantiser,
@@ -109,11 +152,17 @@ def main(arguments: argparse.Namespace) -> int:
                 rebalance=arguments.rebalance,
                 pad=arguments.pad_rank,
             )
+    if rewriting:
+        done = replace(done, source=arguments.input, before=arguments.input.stat().st_size)
     file = read_tensors(arguments.output)
     needs = requirements.shortcomings(file) if layout_of(file).modules else []
     advice = short_rows.advice(done.plans)
     lines = [text.conversion(done, verbose=arguments.verbose, quiet=arguments.quiet)]
+    if rewriting and not arguments.quiet:
+        lines += [rewriting.summary, *rewriting.left_out]
     data = {**done.as_json(), "advice": advice, "needs": [asdict(each) for each in needs]}
+    if rewriting:
+        data |= {"rewritten": rewriting.done, "left_out": [asdict(each) for each in rewriting.refused]}
     if choice:
         data |= {"predicted_loss": choice.predicted, "measured_loss": choice.measured}
         lines.append(
@@ -125,3 +174,30 @@ def main(arguments: argparse.Namespace) -> int:
         lines += requirements.described(needs, verbose=arguments.verbose)
     options.show(lambda: data, lambda: "\n".join(lines), as_json=arguments.json)
     return 0
+
+
+@contextmanager
+def _rewritten(arguments: argparse.Namespace) -> Iterator[tuple[Path, Rewriting | None]]:
+    """Yield the file to convert and how it was rewritten: the input as it is without --for and --names."""
+    if arguments.names:
+        with with_names(arguments.input, arguments.names, force=arguments.force) as (path, rewriting):
+            yield path, rewriting
+    elif arguments.revision:
+        base = _base_tensors(arguments.base_model) if arguments.base_model else None
+        with for_limits(
+            arguments.input,
+            arguments.output,
+            revision_limits.limits(arguments.revision),
+            types=tuple(arguments.type),
+            base=base,
+            force=arguments.force,
+        ) as (path, rewriting):
+            yield path, rewriting
+    else:
+        yield arguments.input, None
+
+
+def _base_tensors(name: str) -> dict[str, Tensor]:
+    """Return the tensors of a base model by name. ``name`` is a file, or that of a generated base model."""
+    paths = tiny_models.BASES[name].make().values() if name in tiny_models.BASES else [Path(name)]
+    return {key: tensor for path in paths for key, tensor in read_tensors(path).tensors.items()}

@@ -1,0 +1,52 @@
+"""Convert the adapters of all cells that fail without patches, and check that each then passes."""
+
+from __future__ import annotations
+
+import argparse
+
+from harness.cli import runs
+from harness.records.verdict import Verdict
+from harness.studies.conversion import twins
+from harness.verification.run import run_sides
+from sdcpp import console
+
+RESUMES = True
+RENAMED = runs.RENAMED
+EPILOG = """\
+output
+  Each cell of the full matrix that expectations.toml says fails on an unpatched revision gets a
+  twin: the same case with the file that sdcpp lora convert --for REVISION makes of its adapter.
+  The command prints the number of twins that pass, each that does not, and the cells without a
+  twin with the reasons. The output folder keeps the records and the converted files.
+  Exit status 0: every twin passes. 1: otherwise.
+
+examples
+  sdcpp study twins --revision 2026-05
+  sdcpp study twins --revision 2026-07 --where kind=dora*
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    runs.add_arguments(parser, "twins")
+    parser.set_defaults(checkout=None)
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Run the command."""
+    command = ["sdcpp", "study", "twins"]
+    if arguments.list:
+        return runs.list_cases(arguments, ["full"])
+    runs.require_selection(arguments, ["full"])
+    with runs.all_sides(arguments, "full", command, ("pristine",), arguments.output) as made:
+        found = [twins.twins(build, arguments.output / "files") for build in made]
+        records = run_sides(
+            [each.build for each in found],
+            arguments.output,
+            title="converted twins",
+            command=runs.shell_command(arguments, command),
+            jobs=arguments.jobs,
+        )
+    for line in twins.report(found, records.cells):
+        console.out.print(line, markup=False, soft_wrap=True)
+    return 0 if all(cell.verdict is Verdict.PASS for cell in records.cells) else runs.NOT_AS_EXPECTED

@@ -1,0 +1,284 @@
+"""Rewrite an adapter so that an unpatched revision of stable-diffusion.cpp applies it rightly in every apply mode.
+
+``revision_limits`` has what the revision can do. Here every layer gets a name, a kind, a rank and a type within these
+limits, with the same ΔW within the precision of F32.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.converter import layer_change, weight_change
+from harness.converter.base_weights import BaseWeights
+from harness.converter.input_checks import declared_problem
+from harness.converter.layer_groups import LayerGroup, groups, row_change, weight_shape
+from harness.converter.modules import Module, layout_of
+from harness.converter.naming import KOHYA
+from harness.converter.renaming import names_of
+from harness.converter.revision_limits import (
+    FLOATS,
+    IN_PIECES,
+    OUTER_OF_UNET,
+    PIECES,
+    SMALLEST_RANK,
+    Limits,
+)
+from harness.converter.rewriting import Refusal, Rewriting, common_kind
+from harness.converter.weight_change import Dense, LowRank, WeightChange
+from harness.formats.tensor import File, Tensor
+from harness.layers.components import CLIP_2, DIFFUSION
+from harness.layers.layer import Name
+from harness.layers.unet import UNET
+
+F64 = NDArray[np.float64]
+#: The convolutions of a UNet whose kernels have 3 x 3 elements.
+_KERNELS = re.compile(r".*_(in_layers_2|out_layers_3|op|conv)|input_blocks_0_0|out_2")
+_SIDE = 3
+#: Those whose kernels have one element, in some models.
+_CONV1X1 = re.compile(r".*_(skip_connection|proj_in|proj_out)")
+
+
+def rewritten(file: File, limits: Limits, base: Mapping[str, Tensor] | None = None) -> Rewriting:
+    """Return an adapter file as all revisions of ``limits`` apply it rightly.
+
+    ``base`` has the tensors of the base model by name, which the change of a DoRA depends on. Modules that cannot be
+    had are refused in the result, with the reasons. Raises AdapterUnknown if tensors do not fit together.
+    """
+    adapter = layout_of(file)
+    # Readers of some containers refuse a tensor without axes.
+    found = Rewriting(file=file, scalar=(1,))
+    work = _Work(found=found, limits=limits, base=base)
+    for group in groups(adapter):
+        work.add(group)
+    for tensor in adapter.other_tensors:
+        found.refused.append(Refusal(key=tensor.name, reason="the tensor is not understood"))
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Work:
+    """The rewriting of one file."""
+
+    found: Rewriting
+    limits: Limits
+    base: Mapping[str, Tensor] | None
+
+    def add(self, group: LayerGroup) -> None:
+        """Add the tensors for a layer, or refuse its modules."""
+        reason = self.limits.unreachable(group.family, group.component, group.layer)
+        if any(module.kind == "replaced" for module in group.modules):
+            reason = reason or "what it adds depends on the base model: merge it with sdcpp lora merge"
+        targets = () if reason else self._targets(group)
+        if not targets:
+            self.found.refuse(group.modules, reason or "no name of this layer is known to work")
+        before = len(self.found.plans)
+        try:
+            for target in targets:
+                self._write(group, target)
+        except _Impossible as error:
+            self.found.drop_after(before)
+            self.found.refuse(group.modules, str(error))
+
+    def _targets(self, group: LayerGroup) -> tuple[Name, ...]:
+        """Return the names under which a layer is written.
+
+        A fused layer that comes as pieces of LoRAs stays in pieces, which need less space than block-diagonal factors.
+        """
+        if group.family is UNET and group.component == DIFFUSION and OUTER_OF_UNET.fullmatch(group.layer):
+            return (Name(text=f"lora_unet_{group.layer}"),)
+        plain = all(module.kind in ("lora", "bias") and not module.dora for module in group.modules)
+        if group.component == DIFFUSION and group.family in IN_PIECES and plain:
+            names = names_of(group, PIECES)
+            if len(names) > 1 and all(
+                any(place.take == name.take for name in names) for place in group.places
+            ):
+                return names
+        return names_of(group, self.limits.naming(group.family, group.component))
+
+    def _write(self, group: LayerGroup, target: Name) -> None:
+        """Add the tensors for some rows of a layer. Raises _Impossible."""
+        change = partial(row_change, group, target, change=self._change)
+        module = group.exact(target)
+        if module is not None and self._is_usable(module, group):
+            self._store(module, target.text)
+        elif (weight := change("weight")) is not None:
+            self._make(group, target.text, weight, partial(_certain, change))
+        elif self._needs_every_piece(group, target):
+            self._make_zeros(group, target)
+        bias = change("bias")
+        if bias is not None:
+            values = partial(weight_change.rows, bias, 0, bias.shape[0])
+            self.found.make(target.text + KOHYA["diff_b"], bias.shape[:1], values)
+            if module is None or "up_bias" in module.parts:
+                self.found.count("bias as a difference")
+
+    @staticmethod
+    def _needs_every_piece(group: LayerGroup, target: Name) -> bool:
+        """Return whether the other pieces of a target's layer are applied only if the target has factors."""
+        pieces = len(target.take) == 1 and group.changing("weight") is not None
+        fused_clip = group.component == CLIP_2 and group.family in (UNET, None)
+        return pieces and (group.component == DIFFUSION or fused_clip)
+
+    def _store(self, module: Module, key: str) -> None:
+        """Add the factors of a module with their bytes, and its scale as a tensor of alpha."""
+        for part, tensor in module.parts.items():
+            if part not in ("alpha", "scale", "diff_b", "up_bias"):
+                self.found.store(key + KOHYA[part], tensor)
+        if module.rank is not None:
+            self.found.make_alpha(key + KOHYA["alpha"], weight_change.scale(module) * module.rank)
+        self.found.count("as stored" if key == module.key else "renamed")
+
+    def _is_usable(self, module: Module, group: LayerGroup) -> bool:
+        """Return whether the factors of a module can be copied."""
+        change = _CHANGES.get(module.kind)
+        factors = {part: t for part, t in module.parts.items() if part not in ("alpha", "scale", *_BIASES)}
+        if change is None or module.dora or not set(factors) <= _COPIED or declared_problem(module):
+            return False
+        if module.rank is not None and module.rank < SMALLEST_RANK:
+            return False
+        if any(tensor.kind not in FLOATS for tensor in factors.values()):
+            return False
+        shape = weight_shape(module)
+        targets = _targets(group, shape)
+        if change == "LowRank" and targets == "conv3x3" and len(shape) == 2:
+            return False
+        whole = (
+            module.kind == "lokr" and weight_change.scale(module) != 1 and weight_change.alpha_is_used(module)
+        )
+        form = self.limits.form(change, targets, unet=group.family is UNET)[0]
+        return form == {"full": "diff"}.get(module.kind, module.kind) and not whole
+
+    def _make(
+        self, group: LayerGroup, key: str, weight: WeightChange, change: Callable[[], WeightChange]
+    ) -> None:
+        """Add the tensors of a change in the first form that the revisions apply. Raises _Impossible."""
+        targets = _targets(group, weight.shape)
+        if isinstance(weight, LowRank) and targets == "conv3x3":
+            change = partial(_as_kernel, change)
+        form, reason = self.limits.form(type(weight).__name__, targets, unet=group.family is UNET)
+        if not form:
+            raise _Impossible(reason)
+        if form == "diff":
+            change = partial(_as_dense, change)
+        kind = common_kind([module for module in group.modules if module.kind != "bias"])
+        self.found.make_change(key, KOHYA, change, smallest_rank=SMALLEST_RANK, kind=kind)
+        self.found.count(_WORDS[form])
+
+    def _make_zeros(self, group: LayerGroup, target: Name) -> None:
+        """Add factors of zeros for a piece of a fused layer that no module changes."""
+        pieces = group.changing("weight")
+        assert pieces is not None  # noqa: S101 - checked by the caller
+        shape = weight_shape(pieces.modules[0])
+        units, take = pieces.places[0].units, pieces.places[0].take
+        rows = shape[0] // sum(units[unit] for unit in take) * sum(units[unit] for unit in target.take)
+        zeros = LowRank(
+            left=np.zeros((rows, SMALLEST_RANK)),
+            right=np.zeros((SMALLEST_RANK, math.prod(shape[1:]))),
+            shape=(rows, *shape[1:]),
+        )
+        self.found.make_change(target.text, KOHYA, lambda: zeros)
+        self.found.count("filled with zeros")
+
+    def _change(self, module: Module, parameter: str) -> WeightChange:
+        """Return what a module adds to the weight or the bias. Raises _Impossible if the base model is needed."""
+        if problem := declared_problem(module):
+            raise _Impossible(problem)
+        change = layer_change.changes(module)[parameter]
+        if not module.dora or parameter == "bias":
+            return change
+        weight, inputs = self._weight(module)
+        decomposed = layer_change.decomposed(
+            module, weight, weight_change.rows(change, 0, change.shape[0]), inputs
+        )
+        return Dense(value=decomposed.reshape(change.shape), shape=change.shape)
+
+    def _weight(self, module: Module) -> tuple[F64, int]:
+        """Return the weight of the base model that a module changes, as a matrix, and its number of inputs."""
+        if self.base is None:
+            raise _Impossible("the change of a DoRA depends on the base model: add --base-model MODEL")
+        shapes = {name: tensor.shape for name, tensor in self.base.items()}
+        found = BaseWeights(shapes).find(module.key)
+        if found is None:
+            raise _Impossible("the base model has no such layer")
+        parts = [
+            self.base[rows.name]
+            .values()
+            .astype(np.float64)
+            .reshape(shapes[rows.name][0], -1)[rows.start : rows.stop]
+            for rows in found.slices(shapes)
+        ]
+        return np.concatenate(parts), shapes[found.name][1]
+
+
+class _Impossible(Exception):
+    """A layer that cannot be written; the message says why."""
+
+
+#: What is done to get each kind.
+_WORDS = {
+    "lora": "made into a plain pair",
+    "loha": "made into a LoHa",
+    "lokr": "made into a LoKr of two whole matrices",
+    "diff": "made into a full difference",
+}
+
+
+#: The class of the change of each kind whose factors can be copied, and these factors.
+_CHANGES = {"lora": "LowRank", "loha": "Product", "lokr": "Kronecker", "full": "Dense"}
+_COPIED = {
+    "up",
+    "down",
+    "diff",
+    "lokr_w1",
+    "lokr_w2",
+    *(f"hada_w{i}_{side}" for i in (1, 2) for side in "ab"),
+}
+_BIASES = ("diff_b", "up_bias")
+
+
+def _targets(group: LayerGroup, shape: tuple[int, ...]) -> str:
+    """Return what a group changes, by the names of the groups of targets in cases.
+
+    Files may store the kernels of a UNet as matrices. Then the name of the layer tells.
+    """
+    if group.component != DIFFUSION:
+        return "text"
+    if len(shape) > 2:
+        return "conv3x3" if max(shape[2:]) > 1 else "conv1x1"
+    if group.family is UNET and _KERNELS.fullmatch(group.layer):
+        return "conv3x3"
+    return "conv1x1" if group.family is UNET and _CONV1X1.fullmatch(group.layer) else "linear"
+
+
+def _as_kernel(change: Callable[[], WeightChange]) -> LowRank:
+    """Return factors of which the second one has the shape of kernels. Raises _Impossible if it cannot have it."""
+    found = change()
+    assert isinstance(found, LowRank)  # noqa: S101 - checked by the caller
+    if len(found.shape) > 2:
+        return found
+    inputs, rest = divmod(found.shape[1], _SIDE**2)
+    if rest:
+        raise _Impossible(f"rows of {found.shape[1]} are no kernels of {_SIDE} x {_SIDE}")
+    return replace(found, shape=(found.shape[0], inputs, _SIDE, _SIDE))
+
+
+def _as_dense(change: Callable[[], WeightChange]) -> Dense:
+    """Return a change with all its values."""
+    found = change()
+    if isinstance(found, Dense):
+        return found
+    return Dense(value=weight_change.rows(found, 0, found.shape[0]).reshape(found.shape), shape=found.shape)
+
+
+def _certain(change: Callable[[str], WeightChange | None]) -> WeightChange:
+    """Return the change of a weight that is known to exist."""
+    found = change("weight")
+    assert found is not None  # noqa: S101 - checked by the caller
+    return found

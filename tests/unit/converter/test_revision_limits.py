@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from harness.converter import revision_limits
+from harness.converter.revision_limits import UNPATCHED, UNREACHABLE, limits
+from harness.layers.components import DIFFUSION
+from harness.layers.flux import FLUX
+from harness.layers.unet import UNET
+from sdcpp import project
+from sdcpp.errors import UnknownRevision
+
+
+def test_the_revisions_are_those_with_expectations() -> None:
+    assert revision_limits.known_revisions() == ("2025-12", "2026-05", "2026-07")
+    assert limits(UNPATCHED).revisions == revision_limits.known_revisions()
+    with pytest.raises(UnknownRevision, match="no measurements of this revision"):
+        limits("0.4.4")
+
+
+@pytest.mark.parametrize(
+    ("change", "targets", "form"),
+    [
+        ("LowRank", "linear", "lora"),
+        ("LowRank", "conv3x3", "lora"),
+        ("Product", "text", "loha"),
+        ("Kronecker", "linear", "lokr"),
+        # In mode immediately the first factor has too few axes.
+        ("Kronecker", "conv3x3", "diff"),
+        ("Kronecker", "conv1x1", "diff"),
+        ("Dense", "text", "diff"),
+    ],
+)
+def test_the_first_form_that_is_expected_to_work(change: str, targets: str, form: str) -> None:
+    assert limits("2026-05").form(change, targets, unet=targets.startswith("conv")) == (form, "")
+
+
+def test_containers() -> None:
+    assert not limits("2026-05").why_no_container("gguf")
+    assert "A GGUF LoRA is not found" in limits("2025-12").why_no_container("gguf")
+    assert "A GGUF LoRA is not found" in limits(UNPATCHED).why_no_container("gguf")
+    assert limits("2026-05").why_no_container("ckpt")
+
+
+def test_types() -> None:
+    assert not limits("2026-05").why_no_type("BF16")
+    assert "immediately" in limits("2026-05").why_no_type("Q8_0")
+
+
+@pytest.mark.parametrize(
+    ("family", "layer", "reached"),
+    [
+        (UNET, "time_embed_0", False),
+        (UNET, "label_emb_0_2", False),
+        (UNET, "input_blocks_0_0", True),
+        (UNET, "input_blocks_1_1_norm", True),
+        (FLUX, "double_blocks_0_img_attn_norm_query_norm", False),
+        (FLUX, "single_blocks_0_norm_key_norm", False),
+        (FLUX, "final_layer_adaLN_modulation_1", True),
+    ],
+)
+def test_layers_that_no_name_reaches(family: object, layer: str, reached: bool) -> None:
+    assert (not limits("2026-07").unreachable(family, DIFFUSION, layer)) is reached  # type: ignore[arg-type]
+
+
+def test_every_reason_names_a_section_of_the_findings() -> None:
+    headings = (project.ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
+    for each in UNREACHABLE:
+        (section,) = re.findall(r"\(docs/findings\.md: (.+)\)$", each.reason)
+        assert f"{section}\n" in headings
