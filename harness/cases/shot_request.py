@@ -20,6 +20,8 @@ class ShotRequest:
     ``fresh`` asks for a context in which nothing was generated yet. ``sequence`` has the adapters of each generation,
     ``generation`` the other arguments of ``api.Generation``. With ``init_image`` the pictures are img2img. ``flags``
     are flags of the context. So many ``contexts`` are open at the same time, and generate the pictures in turn.
+    ``counters`` is the folder in which a library that counts its lines writes what the generations reach; "" stands for
+    the folder of the environment (``sdcpp.building.coverage``).
     """
 
     files: Mapping[str, Path]
@@ -31,6 +33,7 @@ class ShotRequest:
     init_image: Picture | None = None
     flags: tuple[str, ...] = ()
     contexts: int = 1
+    counters: str = ""
 
     @property
     def options(self) -> dict[str, bool]:
@@ -53,6 +56,7 @@ class ShotRequest:
             "init_image": picture_to_json(self.init_image) if self.init_image else None,
             "flags": self.flags,
             "contexts": self.contexts,
+            "counters": self.counters,
         }
         return json.dumps(content).encode() + b"\n"
 
@@ -76,6 +80,7 @@ class ShotRequest:
             init_image=picture_from_json(content["init_image"]) if content["init_image"] else None,
             flags=tuple(content["flags"]),
             contexts=content["contexts"],
+            counters=content["counters"],
         )
 
 

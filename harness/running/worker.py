@@ -13,7 +13,7 @@ import itertools
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from harness.child_process.replies import reply_channel
 from harness.running.private_files import PrivateFiles
 from harness.running.protocol import CLOSED, CLOSING, OPENED, READY, ShotReply
 from sdcpp.binding import api, build_folder, library
+from sdcpp.building.coverage import counting_in
 from sdcpp.errors import BackendMismatch, Error
 
 #: Log lines kept for one shot: those about adapters, and all warnings and errors.
@@ -65,17 +66,22 @@ class ShotRunner:
         self._send(ShotReply(outcome=OPENED))
         if self._forks:
             try:
-                line = in_fork(lambda: self._guarded(lambda: self._generate(request)).line())
+                line = in_fork(
+                    lambda: self._guarded(lambda: self._generate(request), request.counters).line()
+                )
             except ChildEnded as ended:
                 return ShotReply(outcome="crashed", signal=ended.cause)
             made = ShotReply.from_line(line)
         else:
             self._used = True
-            made = self._guarded(lambda: self._generate(request))
+            made = self._guarded(lambda: self._generate(request), request.counters)
         return replace(made, seconds={**opening.seconds, **made.seconds})
 
-    def _guarded(self, work: Callable[[], ShotReply]) -> ShotReply:
-        """Return the reply of ``work``, or the one that its exception stands for, with the log and the memory."""
+    def _guarded(self, work: Callable[[], ShotReply], counters: str = "") -> ShotReply:
+        """Return the reply of ``work``, or the one that its exception stands for, with the log and the memory.
+
+        ``counters`` is as in ``ShotRequest``.
+        """
         with self._library.record_log() as lines:
             try:
                 reply = work()
@@ -89,7 +95,8 @@ class ShotRunner:
                 # A mistake in this project, or something on this machine: it says nothing about the library.
                 reply = ShotReply(outcome="failed", text=f"{type(error).__name__}: {error}")
         # A copy of this process ends with _exit, which does not write them, and so does a process that is killed.
-        self._library.write_counters()
+        with counting_in(Path(counters)) if counters else nullcontext():
+            self._library.write_counters()
         kept = [line.text for line in lines if line.level in ("warn", "error") or "lora" in line.text.lower()]
         return replace(
             reply,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from pathlib import Path
 
 from harness.cli import options, runs
 from harness.judging import unjudged
@@ -12,6 +14,7 @@ from harness.studies.coverage.run import CoverageRun
 from harness.text import plural
 from sdcpp import console, project
 from sdcpp.errors import NotJudged
+from sdcpp.source.revision import Revision
 
 #: The revisions that are measured unless others are named.
 REVISIONS = ("2026-05", "2026-07")
@@ -32,6 +35,7 @@ examples
   sdcpp study coverage --revision 2026-05 --matrix quick      a minute, and the build
   sdcpp study coverage --matrix full --case 'gguf-*'          some cases
   sdcpp study coverage --recorded --write-docs                the page again, for new reasons
+  sdcpp study coverage --reach --revision 2026-07             which case reaches which line
 """
 
 
@@ -57,6 +61,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--write-docs", action="store_true", help="write results/coverage.json and docs/coverage.md"
     )
+    parser.add_argument(
+        "--reach",
+        action="store_true",
+        help="only write reach-REVISION.json into the output folder: the lines that each case reaches, for"
+        " sdcpp study mutation --reach; pristine or patched",
+    )
     options.add_output(parser, "reports/coverage")
     options.add_workers(parser)
     parser.set_defaults(checkout=None, where=[])
@@ -67,6 +77,10 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.write_docs or arguments.recorded:
         project.checkout()  # before a run of an hour
     problems: list[str] = []
+    if arguments.reach:
+        for path in _reached(arguments):
+            console.note(f"wrote {path}")
+        return 0
     if arguments.recorded:
         found = measurement.read()
     else:
@@ -82,20 +96,35 @@ def main(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _measured(arguments: argparse.Namespace) -> tuple[list[Measurement], list[str]]:
-    """Run the cases on each side of each revision; return the measurements, and why the cells cannot be judged."""
+def _runs(arguments: argparse.Namespace) -> Iterator[tuple[Revision, CoverageRun]]:
+    """Yield each revision and the run on it."""
     counts.require_gcov()  # before a run of an hour
     runs.require_selection(arguments, [arguments.matrix])
-    found, problems = [], []
     for revision in options.revisions(arguments, REVISIONS):
-        study = CoverageRun(
-            matrix=runs.matrix(arguments.matrix, revision.date),
-            select=arguments.case,
-            folder=arguments.output,
-            command=_command(arguments),
-            jobs=arguments.jobs,
-            restart=arguments.restart,
+        yield (
+            revision,
+            CoverageRun(
+                matrix=runs.matrix(arguments.matrix, revision.date),
+                select=arguments.case,
+                folder=arguments.output,
+                command=_command(arguments),
+                jobs=arguments.jobs,
+                restart=arguments.restart,
+            ),
         )
+
+
+def _reached(arguments: argparse.Namespace) -> Iterator[Path]:
+    """Run the cases with counters of their own on the side of each revision; yield the files that were written."""
+    [side] = options.SIDES[arguments.side]
+    for revision, study in _runs(arguments):
+        yield study.reach(revision, side).write(arguments.output / f"reach-{revision.name}.json")
+
+
+def _measured(arguments: argparse.Namespace) -> tuple[list[Measurement], list[str]]:
+    """Run the cases on each side of each revision; return the measurements, and why the cells cannot be judged."""
+    found, problems = [], []
+    for revision, study in _runs(arguments):
         for side in options.SIDES[arguments.side]:
             one, records = study.measure(revision, side)
             found.append(one)

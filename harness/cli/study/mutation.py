@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,15 +11,17 @@ from pathlib import Path
 from harness.cases.build_under_test import BuildUnderTest
 from harness.cases.case import select
 from harness.cli import options
+from harness.studies.coverage import reach
 from harness.studies.mutation import generated, kill_matrix, page, smallest
 from harness.studies.mutation.kill_matrix import KillMatrix
 from harness.studies.mutation.outcome import State
+from harness.studies.mutation.relevance import Relevance
 from harness.studies.mutation.study import Study
 from harness.studies.mutation.worker import MATRICES
 from harness.text import plural
 from harness.verification.run import machine
 from sdcpp import console, project
-from sdcpp.errors import FileInvalid, NothingTried
+from sdcpp.errors import NothingTried
 from sdcpp.process import cores
 from sdcpp.source import revision
 
@@ -46,7 +47,8 @@ examples
   sdcpp study mutation --count 300 --matrix full --all      which case notices which mutant?
   sdcpp study mutation --survivors reports/mutation/kill-matrix-2026-07.json --output reports/more
                                                             what the full matrix sees of the rest
-  sdcpp study mutation --covered coverage.json              only lines that the cases reach
+  sdcpp study coverage --reach --revision 2026-07 --output reports
+  sdcpp study mutation --reach reports/reach-2026-07.json   only cases that reach the mistake
   sdcpp study mutation --list --count 20                    print mutants, try none
   sdcpp study mutation --smallest                           choose the cases of a change anew
   on a machine without network, with the file that the first command writes:
@@ -65,10 +67,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=1, help="chooses the mutants (default: %(default)s)")
     parser.add_argument(
-        "--covered",
+        "--reach",
         type=Path,
         metavar="FILE",
-        help='only mutants of these lines: JSON as {"src/lora.hpp": [12, 13]}',
+        help="only mutants of lines that a case reaches, and on each only these cases, from the file that"
+        " sdcpp study coverage --reach writes for the same cases",
     )
     parser.add_argument(
         "--mutant", action="append", default=[], metavar="ID", help="only this mutant; may be repeated"
@@ -119,20 +122,25 @@ def main(arguments: argparse.Namespace) -> int:
     earlier = kill_matrix.read(arguments.survivors) if arguments.survivors else None
     if earlier:
         arguments.mutant += [outcome.id for outcome in earlier.survivors]
-    covered = _covered(arguments.covered) if arguments.covered else None
     prepared = study.prepare()
-    possible = prepared.mutants(covered)
+
+    def selected(under: BuildUnderTest) -> BuildUnderTest:
+        return replace(under, cases=select(under.cases, arguments.case))
+
+    made = prepared.mutants()
+    relevant = None
+    possible = made
+    if arguments.reach:
+        known = Relevance(selected(study.under_test(prepared)).supported, reach.read(arguments.reach))
+        relevant = known.of
+        possible = [mutant for mutant in made if known.of(mutant)]
     chosen = _chosen(arguments, possible)
     if arguments.list:
         for mutant in chosen:
             console.out.print(f"{mutant.id:72} {mutant.file}:{mutant.line}: {mutant.mistake}", markup=False)
         return 0
-
-    def selected(under: BuildUnderTest) -> BuildUnderTest:
-        return replace(under, cases=select(under.cases, arguments.case))
-
     plain = study.plain(prepared, selected)
-    outcomes = study.run(prepared, plain, chosen)
+    outcomes = study.run(prepared, plain, chosen, relevant)
     matrix = KillMatrix(
         revision=arguments.revision,
         matrix=arguments.matrix,
@@ -142,6 +150,7 @@ def main(arguments: argparse.Namespace) -> int:
         cases=len(plain.seen),
         machine=f"{machine()['processor']}, {plural(cores(), 'core')}",
         outcomes=tuple(outcomes),
+        unreached=len(made) - len(possible),
     ).with_equivalents(generated.equivalent())
     if earlier:
         matrix = earlier.continued(matrix)
@@ -163,18 +172,6 @@ def _chosen(
         missing = set(arguments.mutant) - {mutant.id for mutant in chosen}
         raise NothingTried("no mutant has this id", ", ".join(sorted(missing)), "--list shows the mutants")
     return chosen
-
-
-def _covered(path: Path) -> dict[str, list[int]]:
-    """Return the lines of each file that a JSON file names; raises FileInvalid."""
-    try:
-        return {
-            str(file): [int(line) for line in lines] for file, lines in json.loads(path.read_text()).items()
-        }
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise FileInvalid(
-            f"not a list of lines ({error})", path, 'write it as {"src/lora.hpp": [12, 13]}'
-        ) from error
 
 
 def _report(matrix: KillMatrix) -> int:

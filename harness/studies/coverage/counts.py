@@ -54,6 +54,15 @@ def collect(folder: Path, tree: Path, texts: Mapping[str, Sequence[str]]) -> lis
     return [found[key] for key in sorted(found)]
 
 
+def objects_with(folder: Path, tree: Path, texts: Mapping[str, Sequence[str]]) -> list[Path]:
+    """Return the .gcno files in a folder that have lines of ``texts``, relative to it; raises as ``collect`` does."""
+    gcov = require_gcov()
+    notes = sorted(folder.rglob("*.gcno"))
+    with ThreadPoolExecutor(cores()) as pool:
+        reports = pool.map(lambda path: _reports(gcov, path, tree, texts), notes)
+    return [path.relative_to(folder) for path, lines in zip(notes, reports, strict=True) if lines]
+
+
 def require_gcov() -> Path:
     """Return the path of gcov; raises ToolMissing."""
     gcov = which("gcov")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,9 +13,10 @@ from harness.cases.build_under_test import BuildUnderTest
 from harness.cases.case import plan_digest
 from harness.cases.matrix import Matrix
 from harness.records.record import Records
-from harness.studies.coverage import counts
+from harness.studies.coverage import counts, reach
 from harness.studies.coverage.measurement import Measurement, summarise
 from harness.studies.coverage.parts import PARTS, Part, files
+from harness.studies.coverage.reach import Reach
 from harness.verification.run import run_sides
 from harness.verification.sides import RunSpec, build_sides, open_block_quantiser
 from sdcpp.binding.build_folder import Build
@@ -46,17 +48,7 @@ class CoverageRun:
 
         Raises what fetching, patching, building and running raise, and what ``counts.collect`` raises.
         """
-        spec = RunSpec(
-            matrix=self.matrix,
-            select=self.select,
-            sides=(side,),
-            command=("sdcpp", "study", "coverage"),
-            options=coverage.options(),
-        )
-        with open_block_quantiser(revision, spec) as block_quantiser:
-            [made] = build_sides(revision, series.load(), spec, block_quantiser)
-            again = ["sdcpp", "study", "coverage", "--revision", revision.name, "--side", side, "--case"]
-            made = replace(made, repeat=quoted(again))
+        with self._built(revision, side) as made:
             folder = self._folder(made)
             counters = folder / "counters"
             with coverage.counting_in(counters):
@@ -69,7 +61,7 @@ class CoverageRun:
                     reuse=True,
                 )
         coverage.add_notes(made.build, counters)
-        lines = self._lines(revision, made.build, counters)
+        lines = counts.collect(counters, *self._source(revision, made.build))
         functions, missed, partly = summarise(lines, self.parts)
         return Measurement(
             label=made.side.label,
@@ -84,6 +76,28 @@ class CoverageRun:
             partly=partly,
         ), records
 
+    def reach(self, revision: Revision, side: str) -> Reach:
+        """Return which lines each case on a side of a revision reaches. Raises as ``measure`` does."""
+        with self._built(revision, side) as made:
+            folder = self._folder(made) / "reach"
+            tree, texts = self._source(revision, made.build)
+            return reach.measure(made, revision.name, folder, tree=tree, texts=texts, jobs=self.jobs)
+
+    @contextmanager
+    def _built(self, revision: Revision, side: str) -> Iterator[BuildUnderTest]:
+        """Yield the build of a side with its cases."""
+        spec = RunSpec(
+            matrix=self.matrix,
+            select=self.select,
+            sides=(side,),
+            command=("sdcpp", "study", "coverage"),
+            options=coverage.options(),
+        )
+        with open_block_quantiser(revision, spec) as block_quantiser:
+            [made] = build_sides(revision, series.load(), spec, block_quantiser)
+            again = ["sdcpp", "study", "coverage", "--revision", revision.name, "--side", side, "--case"]
+            yield replace(made, repeat=quoted(again))
+
     def _folder(self, made: BuildUnderTest) -> Path:
         """Return the folder of a build and its cases; counters of others must not be added to theirs."""
         shots = [(shot.name, shot.base.digest) for case in made.cases for shot in case.shots]
@@ -93,8 +107,8 @@ class CoverageRun:
             shutil.rmtree(folder, ignore_errors=True)
         return folder
 
-    def _lines(self, revision: Revision, build: Build, counters: Path) -> list[counts.CountedLine]:
-        """Return the counted lines, with the text of the commit that was built."""
+    def _source(self, revision: Revision, build: Build) -> tuple[Path, dict[str, list[str]]]:
+        """Return the folder in which a build was compiled, and the lines of its files at the commit that was built."""
         tree = workspace.workspace(revision)
         commit = build.record["inner_commit"]
         texts = {}
@@ -102,4 +116,4 @@ class CoverageRun:
             done = tree.repository.git("show", f"{commit}:{name}")
             if not done.status:
                 texts[name] = done.output.splitlines()
-        return counts.collect(counters, tree.path, texts)
+        return tree.path, texts

@@ -12,7 +12,7 @@ import hashlib
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -79,25 +79,17 @@ class GeneratedMutant:
         return source[: self.start] + self.text + source[self.end :]
 
 
-def generate(
-    sources: Mapping[str, str], covered: Mapping[str, Iterable[int]] | None = None
-) -> list[GeneratedMutant]:
-    """Return every mutant of the sources, which are texts by path, in the order of files, kinds and places.
-
-    ``covered`` restricts them to these lines of each file; a file that it does not name has none.
-    """
+def generate(sources: Mapping[str, str]) -> list[GeneratedMutant]:
+    """Return every mutant of the sources, which are texts by path, in the order of files, kinds and places."""
     made: list[GeneratedMutant] = []
     for file, source in sources.items():
         place = next((_PLACES[name] for name in _PLACES if PurePosixPath(file).name == name), None)
         if place:
-            lines = None if covered is None else frozenset(covered.get(file, ()))
-            made += _of_file(file, source, place, lines)
+            made += _of_file(file, source, place)
     return made
 
 
-def _of_file(
-    file: str, source: str, place: tuple[str, str], covered: frozenset[int] | None
-) -> Iterator[GeneratedMutant]:
+def _of_file(file: str, source: str, place: tuple[str, str]) -> Iterator[GeneratedMutant]:
     found = tokens(source)
     names, lines = owners(found, partners(found)), source.split("\n")
     in_function, on_line = (re.compile(pattern) for pattern in place)
@@ -109,8 +101,6 @@ def _of_file(
             continue
         occurrence = seen[name, change.operator, line]
         seen[name, change.operator, line] += 1
-        if covered is not None and token.line not in covered:
-            continue
         digest = hashlib.sha256(line.encode()).hexdigest()[:8]
         short = PurePosixPath(file).name
         yield GeneratedMutant(

@@ -86,7 +86,8 @@ class KillMatrix:
     """The outcomes of the mutants of one revision.
 
     ``every`` tells whether all cases ran on each mutant, or only those up to the first that noticed it. ``possible`` is
-    the number of mutants that the generator can make, of which ``seed`` chose.
+    the number of mutants that the generator can make and that a case can notice, of which ``seed`` chose. ``unreached``
+    is the number of the others: no case reaches their line, or has a name that their row is about.
     """
 
     revision: str
@@ -97,6 +98,7 @@ class KillMatrix:
     cases: int
     machine: str
     outcomes: tuple[MutantOutcome, ...]
+    unreached: int = 0
 
     @property
     def counted(self) -> list[MutantOutcome]:

@@ -6,7 +6,7 @@ import json
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -23,7 +23,7 @@ from harness.studies.mutation.generated import GeneratedMutant, generate
 from harness.studies.mutation.kill_matrix import MutantOutcome
 from harness.studies.mutation.mutant_build import SOURCES, MutantBuilder, Recipe
 from harness.studies.mutation.trial import run_cases
-from harness.studies.mutation.worker import Settings, recipe_of, under_test
+from harness.studies.mutation.worker import Settings, Task, recipe_of, under_test
 from harness.text import plural
 from sdcpp import atomic_write, cache, console
 from sdcpp.binding.build_folder import Build
@@ -74,12 +74,16 @@ class Study:
             done.write_text(original.identity, encoding="utf-8")
         return Prepared(folder=folder, recipe=recipe, build=builder.build(None))
 
+    def under_test(self, prepared: Prepared) -> BuildUnderTest:
+        """Return the library without a mistake with all cases of the matrix."""
+        return under_test(prepared.build, self.revision.name, self.matrix)
+
     def plain(self, prepared: Prepared, cases: Callable[[BuildUnderTest], BuildUnderTest]) -> Plain:
         """Run the cases on the library without a mistake, twice; cases that differ between both are left out.
 
         ``cases`` selects the cases. A finished run of the same build and cases is not repeated.
         """
-        under = cases(under_test(prepared.build, self.revision.name, self.matrix))
+        under = cases(self.under_test(prepared))
         shots = unique_shots(under.supported)
         plan = plan_digest([prepared.build.identity, *sorted(shot.name for shot in shots)])
         path = self.folder / PLAIN
@@ -106,15 +110,24 @@ class Study:
         return Plain(plan=plan, seen=seen)
 
     def run(
-        self, prepared: Prepared, plain: Plain, mutants: Sequence[GeneratedMutant]
+        self,
+        prepared: Prepared,
+        plain: Plain,
+        mutants: Sequence[GeneratedMutant],
+        relevant: Callable[[GeneratedMutant], Collection[str]] | None = None,
     ) -> list[MutantOutcome]:
         """Build the mutants, run the cases on each, and return the outcomes in the order of the mutants.
 
-        Outcomes in the folder's file are not made again if the build and the cases are the same.
+        ``relevant`` returns the ids of the cases to run on a mutant; without it all run. Outcomes in the folder's file
+        are not made again if the build and the cases are the same.
         """
         path = self.folder / OUTCOMES
         outcomes = self._recorded(path, plain)
-        waiting = deque(mutant for mutant in mutants if mutant.id not in outcomes)
+        waiting = deque(
+            Task(mutant=mutant, cases=tuple(relevant(mutant)) if relevant else None)
+            for mutant in mutants
+            if mutant.id not in outcomes
+        )
         if len(waiting) < len(mutants):
             console.note(f"resuming: {len(mutants) - len(waiting)} of {len(mutants)} mutants have been tried")
         settings = Settings(
@@ -162,12 +175,12 @@ class Prepared:
     recipe: Recipe
     build: Build
 
-    def mutants(self, covered: Mapping[str, Sequence[int]] | None = None) -> list[GeneratedMutant]:
-        """Return every mutant of the sources, restricted to the ``covered`` lines of each file."""
+    def mutants(self) -> list[GeneratedMutant]:
+        """Return every mutant of the sources."""
         tree = self.recipe.tree
         files = sorted(path for path in (tree / SOURCES).rglob("*") if path.suffix in (".hpp", ".cpp"))
         sources = {path.relative_to(tree).as_posix(): path.read_text("utf-8", "replace") for path in files}
-        return generate(sources, covered)
+        return generate(sources)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,7 +209,7 @@ def describe(outcome: MutantOutcome) -> str:
 def _work(
     settings: Settings,
     folder: Path,
-    waiting: deque[GeneratedMutant],
+    waiting: deque[Task],
     count: int,
     add: Callable[[MutantOutcome], None],
 ) -> None:
@@ -236,22 +249,22 @@ def _start(settings: Settings) -> ChildProcess:
 
 def _feed(
     child: ChildProcess,
-    waiting: deque[GeneratedMutant],
+    waiting: deque[Task],
     add: Callable[[MutantOutcome], None],
     errors: Sequence[BaseException],
 ) -> None:
     """Give a worker one mutant after another, until none waits; raises LibraryUnusable if the worker dies."""
     while not errors:
         try:
-            mutant = waiting.popleft()
+            task = waiting.popleft()
         except IndexError:
             return
         try:
-            child.send(json.dumps(asdict(mutant)).encode() + b"\n")
+            child.send(task.line())
             add(MutantOutcome.from_entry(json.loads(child.receive())))
         except ChildEnded as ended:
             raise LibraryUnusable(
                 f"the worker ended ({ended.cause}): {child.stderr_tail()[-2000:]}",
-                mutant.id,
+                task.mutant.id,
                 "run the command again; it goes on with this mutant",
             ) from ended

@@ -1,7 +1,7 @@
 """The child process of the study of generated mutants: it builds mutants and runs cases on each, one after another.
 
-``python -m harness.studies.mutation.worker`` reads ``Settings`` from the first line of standard input and a mutant from
-each later line, and replies to each with a line, a ``MutantOutcome``. It ends when standard input does.
+``python -m harness.studies.mutation.worker`` reads ``Settings`` from the first line of standard input and a ``Task``
+from each later line, and replies to each with a line, a ``MutantOutcome``. It ends when standard input does.
 """
 
 from __future__ import annotations
@@ -61,6 +61,25 @@ class Settings:
     every: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A mutant, and the ids of the cases to run on it; None stands for all."""
+
+    mutant: GeneratedMutant
+    cases: tuple[str, ...] | None
+
+    def line(self) -> bytes:
+        """Return the task as one line of JSON."""
+        return json.dumps(asdict(self)).encode() + b"\n"
+
+    @classmethod
+    def from_line(cls, line: bytes) -> Task:
+        """Return the task that ``line`` made."""
+        entry = json.loads(line)
+        cases = entry["cases"]
+        return cls(mutant=GeneratedMutant(**entry["mutant"]), cases=None if cases is None else tuple(cases))
+
+
 def recipe_of(folder: Path, objects: Path, target: str) -> tuple[Build, Recipe]:
     """Return the build in the folder of a study, and how it was built."""
     original = build_folder.read(folder / "build")
@@ -91,8 +110,9 @@ class Worker:
         known = [case for case in under.cases if case_id(case) in place]
         self._under = replace(under, cases=sorted(known, key=lambda case: place[case_id(case)]))
 
-    def outcome(self, mutant: GeneratedMutant) -> MutantOutcome:
+    def outcome(self, task: Task) -> MutantOutcome:
         """Build a mutant, run the cases, and return what came of it."""
+        mutant = task.mutant
         start = time.monotonic()
         try:
             build = self._builder.build(mutant)
@@ -101,7 +121,9 @@ class Worker:
                 mutant, State.UNBUILT, [], built=time.monotonic() - start, error=error.subject
             )
         built = time.monotonic() - start
-        under = replace(self._under, build=build, side=replace(self._under.side, identity=build.identity))
+        cases = [case for case in self._under.cases if task.cases is None or case_id(case) in task.cases]
+        side = replace(self._under.side, identity=build.identity)
+        under = replace(self._under, build=build, side=side, cases=cases)
         cells = run_cases(under, jobs=self._settings.jobs, enough=self._enough)
         state = state_of_mistake(cell.verdict for cell in self._differing(cells))
         seconds = time.monotonic() - start - built
@@ -155,7 +177,7 @@ def main() -> int:
         with cache.lock(Path(settings.own)), suppress(BrokenPipeError):
             worker = Worker(settings)
             for line in sys.stdin.buffer:
-                outcome = worker.outcome(GeneratedMutant(**json.loads(line)))
+                outcome = worker.outcome(Task.from_line(line))
                 send(json.dumps(asdict(outcome), separators=(",", ":")).encode() + b"\n")
     return 0
 

@@ -24,6 +24,7 @@ def test_requests_survive_the_pipe() -> None:
         init_image=Picture(width=2, height=1, channels=1, data=b"\n\xff"),
         flags=("enable_mmap",),
         contexts=2,
+        counters="counters/1",
     )
     line = request.line()
     assert line.index(b"\n") == len(line) - 1

@@ -17,7 +17,9 @@ from harness.studies.mutation.kill_matrix import MutantOutcome
 from harness.studies.mutation.outcome import State
 from harness.studies.mutation.study import Plain, Prepared, Study
 from sdcpp import project
+from sdcpp.binding.build_folder import Build
 from sdcpp.errors import FileInvalid, NothingTried
+from tests.unit import fake_matrix
 from tests.unit.studies.mutation.generated_outcomes import outcome
 
 MUTANTS = generate({"src/lora.hpp": "struct LoraModel {\nint get_rank(int n) {\nreturn n + m - k;\n} };"})
@@ -26,16 +28,18 @@ MUTANTS = generate({"src/lora.hpp": "struct LoraModel {\nint get_rank(int n) {\n
 class FakePrepared:
     """A library whose source has MUTANTS."""
 
-    def mutants(self, covered: dict[str, Sequence[int]] | None = None) -> list[GeneratedMutant]:
-        return [m for m in MUTANTS if covered is None or m.line in covered.get(m.file, ())]
+    def mutants(self) -> list[GeneratedMutant]:
+        return MUTANTS
 
 
 @pytest.fixture
-def tried(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Study, list[str]]]:
+def tried(monkeypatch: pytest.MonkeyPatch, fake_build: Callable[..., Build]) -> list[tuple[Study, list[str]]]:
     """Let each study notice all mutants but the last, and return the studies with the ids of their mutants."""
     asked: list[tuple[Study, list[str]]] = []
 
-    def run(study: Study, _: Prepared, __: Plain, mutants: Sequence[GeneratedMutant]) -> list[MutantOutcome]:
+    def run(
+        study: Study, _: Prepared, __: Plain, mutants: Sequence[GeneratedMutant], ___: object
+    ) -> list[MutantOutcome]:
         asked.append((study, [mutant.id for mutant in mutants]))
         noticed = [outcome(str(number), "x/a@auto") for number in range(len(mutants) - 1)]
         return [*noticed, outcome("last", state=State.SURVIVED)]
@@ -45,6 +49,7 @@ def tried(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Study, list[str]]]:
 
     monkeypatch.setattr(Study, "prepare", lambda _: FakePrepared())
     monkeypatch.setattr(Study, "plain", plain)
+    monkeypatch.setattr(Study, "under_test", lambda *_: fake_matrix.side(fake_build("C"), "x", patched=True))
     monkeypatch.setattr(Study, "run", run)
     return asked
 
@@ -82,13 +87,21 @@ def test_the_mutants_are_listed_or_named(
     main(["study", "mutation", "--mutant", MUTANTS[1].id, "--output", str(tmp_path)])
     assert tried[0][1] == [MUTANTS[1].id]
     assert main(["study", "mutation", "--mutant", "x"]) == NothingTried.exit_code
-    covered = tmp_path / "covered.json"
-    covered.write_text(json.dumps({"src/lora.hpp": [1]}))
-    capsys.readouterr()
-    assert main(["study", "mutation", "--list", "--covered", str(covered)]) == 0
-    assert capsys.readouterr().out == ""
-    covered.write_text("[]")
-    assert main(["study", "mutation", "--list", "--covered", str(covered)]) == FileInvalid.exit_code
+
+
+@pytest.mark.usefixtures("tried")
+def test_mutants_that_no_case_reaches_are_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "reach.json"
+    line = MUTANTS[0].line
+    for cases, expected in (([0], len(MUTANTS)), ([], 0)):
+        reach = {"revision": "2026-07", "cases": ["x/a@auto"], "lines": {"src/lora.hpp": {line: cases}}}
+        path.write_text(json.dumps(reach))
+        assert main(["study", "mutation", "--list", "--reach", str(path)]) == 0
+        assert len(capsys.readouterr().out.splitlines()) == expected
+    path.write_text("[]")
+    assert main(["study", "mutation", "--list", "--reach", str(path)]) == FileInvalid.exit_code
 
 
 @pytest.mark.usefixtures("tried")

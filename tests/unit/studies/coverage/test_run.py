@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.studies.coverage import reach
 from harness.studies.coverage.measurement import Measurement
 from harness.studies.coverage.parts import Part, Source
 from harness.studies.coverage.run import CoverageRun
@@ -95,3 +96,16 @@ def test_a_restart_forgets_the_counters(study: CoverageRun, fake: Revision) -> N
     (folder / "mark").touch()
     replace(study, restart=True).measure(fake, "pristine")
     assert not (folder / "mark").exists()
+
+
+def test_each_case_reaches_lines_of_its_own(study: CoverageRun, fake: Revision, tmp_path: Path) -> None:
+    found = study.reach(fake, "pristine")
+    assert len(found.cases) == 2 * CELLS
+    [file] = found.lines
+    users = {number: len(cases) for number, cases in found.lines[file].items()}
+    # Opening counts for all cases, a generation for those with an adapter, and other lines for none.
+    assert set(users.values()) >= {0, 2 * CELLS}
+    assert any(0 < count < 2 * CELLS for count in users.values())
+    everywhere = next(number for number, count in users.items() if count == 2 * CELLS)
+    assert found.cases_of(file, everywhere) == set(found.cases)
+    assert reach.read(found.write(tmp_path / "reach.json")) == found

@@ -50,14 +50,6 @@ def test_mistakes_on_equal_lines_of_a_function_are_counted() -> None:
     assert len({mutant.id for mutant in found}) == 2
 
 
-def test_covered_lines_restrict_the_mutants() -> None:
-    path = "src/lora.hpp"
-    assert {m.line for m in generate({path: HEADER}, {path: [4]})} == {4}
-    assert not generate({path: HEADER}, {})
-    # An id does not depend on what is covered.
-    assert {m.id for m in generate({path: HEADER}, {path: [4]})} < {m.id for m in generate({path: HEADER})}
-
-
 def test_a_sample_depends_on_the_seed_and_hardly_on_the_list() -> None:
     known = mutants()
     assert sample(known, 2, 1) == sample(known[::-1], 2, 1)

@@ -11,11 +11,11 @@ import pytest
 from harness.cases import proposed
 from harness.cases.build_under_test import BuildUnderTest
 from harness.studies.mutation import study
-from harness.studies.mutation.generated import GeneratedMutant, generate
+from harness.studies.mutation.generated import generate
 from harness.studies.mutation.kill_matrix import MutantOutcome
 from harness.studies.mutation.mutant_build import Recipe
 from harness.studies.mutation.study import OUTCOMES, PLAIN, Plain, Prepared, Study, describe, ordered
-from harness.studies.mutation.worker import Settings
+from harness.studies.mutation.worker import Settings, Task
 from sdcpp.binding.build_folder import Build
 from sdcpp.source import revision
 from tests.unit import fake_matrix
@@ -49,14 +49,14 @@ def tried(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def work(
         _settings: Settings,
         _folder: Path,
-        waiting: deque[GeneratedMutant],
+        waiting: deque[Task],
         _count: int,
         add: Callable[[MutantOutcome], None],
     ) -> None:
         while waiting:
-            mutant = waiting.popleft()
-            given.append(mutant.id)
-            add(MutantOutcome.from_entry({**_entry(outcome("x", "a/b@auto")), "id": mutant.id}))
+            task = waiting.popleft()
+            given.append(" ".join([task.mutant.id, *(task.cases or ())]))
+            add(MutantOutcome.from_entry({**_entry(outcome("x", "a/b@auto")), "id": task.mutant.id}))
 
     monkeypatch.setattr(study, "_work", work)
     return given
@@ -88,9 +88,15 @@ def test_another_plan_begins_anew(subject: Study, prepared: Prepared, tried: lis
     assert len(tried) == 2 * len(MUTANTS)
 
 
+def test_a_mutant_is_put_to_the_cases_that_can_notice_it(
+    subject: Study, prepared: Prepared, tried: list[str]
+) -> None:
+    subject.run(prepared, PLAIN_CASES, MUTANTS[:2], lambda mutant: ["a/b@auto"][: mutant == MUTANTS[0]])
+    assert tried == [f"{MUTANTS[0].id} a/b@auto", MUTANTS[1].id]
+
+
 def test_the_mutants_are_those_of_the_prepared_sources(prepared: Prepared) -> None:
     assert prepared.mutants() == MUTANTS
-    assert prepared.mutants({}) == []
 
 
 def test_the_library_without_a_mistake_runs_once_for_each_plan(

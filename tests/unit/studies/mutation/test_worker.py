@@ -11,7 +11,7 @@ from harness.records.verdict import Verdict
 from harness.studies.mutation import trial, worker
 from harness.studies.mutation.generated import GeneratedMutant, generate
 from harness.studies.mutation.outcome import State
-from harness.studies.mutation.worker import Settings, Worker
+from harness.studies.mutation.worker import Settings, Task, Worker
 from sdcpp.binding.build_folder import Build
 from sdcpp.errors import BuildFailed
 from tests.unit import fake_matrix
@@ -19,6 +19,7 @@ from tests.unit import fake_matrix
 pytestmark = pytest.mark.usefixtures("cache_folder")
 
 [MUTANT] = generate({"src/lora.hpp": "struct LoraModel { int get_rank(int n) { return n + m; } };"})
+TASK = Task(mutant=MUTANT, cases=None)
 
 
 class FakeBuilder:
@@ -64,15 +65,25 @@ def made(under: BuildUnderTest, monkeypatch: pytest.MonkeyPatch) -> Callable[...
 
 
 def test_a_mutant_that_does_not_compile_is_told_apart(made: Callable[..., Worker]) -> None:
-    outcome = made({}, BuildFailed("x", "lora.hpp:1: error", "y"), every=False).outcome(MUTANT)
+    outcome = made({}, BuildFailed("x", "lora.hpp:1: error", "y"), every=False).outcome(TASK)
     assert (outcome.state, outcome.error, outcome.tried) == (State.UNBUILT, "lora.hpp:1: error", 0)
     assert (outcome.id, outcome.mistake) == (MUTANT.id, "`+` becomes `-`")
+
+
+def test_a_task_is_a_line() -> None:
+    some = Task(mutant=MUTANT, cases=("x/a@auto",))
+    assert [Task.from_line(task.line()) for task in (TASK, some)] == [TASK, some]
+
+
+def test_only_the_cases_of_the_task_run(made: Callable[..., Worker], under: BuildUnderTest) -> None:
+    some = Task(mutant=MUTANT, cases=(case_id(under.cases[0]),))
+    assert made({}, under.build, every=False).outcome(some).tried == 1
 
 
 def test_a_mutant_that_changes_no_verdict_survives(
     made: Callable[..., Worker], under: BuildUnderTest
 ) -> None:
-    outcome = made({}, under.build, every=False).outcome(MUTANT)
+    outcome = made({}, under.build, every=False).outcome(TASK)
     assert (outcome.state, outcome.tried, outcome.notices) == (State.SURVIVED, len(under.cases), ())
 
 
@@ -90,14 +101,14 @@ def test_the_first_case_that_notices_a_mutant_ends_the_run_unless_every_case_is_
         )
 
     monkeypatch.setattr(worker, "run_cases", wrong)
-    assert made({}, under.build, every=False).outcome(MUTANT).tried == 1
-    assert made({}, under.build, every=True).outcome(MUTANT).tried == len(under.cases)
+    assert made({}, under.build, every=False).outcome(TASK).tried == 1
+    assert made({}, under.build, every=True).outcome(TASK).tried == len(under.cases)
 
 
 def test_a_difference_is_one_from_the_library_without_the_mistake(
     made: Callable[..., Worker], under: BuildUnderTest
 ) -> None:
     last = max(case_id(case) for case in under.cases)
-    outcome = made({last: Verdict.WRONG}, under.build, every=True).outcome(MUTANT)
+    outcome = made({last: Verdict.WRONG}, under.build, every=True).outcome(TASK)
     assert [notice.case for notice in outcome.notices] == [last]
     assert outcome.state is State.CRASHED  # PASS is no verdict that catches a mistake

@@ -1,0 +1,176 @@
+"""Which lines of the LoRA path each case reaches, from counters that each picture has for itself.
+
+The study of generated mutants reads it: a mistake on a line is put only to the cases that reach the line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+
+from harness.cases.build_under_test import BuildUnderTest
+from harness.cases.case import Shot, unique_shots
+from harness.cases.proposed import case_id
+from harness.cases.shot_request import ShotRequest
+from harness.records.pictures import Pixels
+from harness.records.record import Observation, Writer
+from harness.reports.progress import Progress
+from harness.running.pool import run_shots, worker_count
+from harness.running.preparer import Preparer
+from harness.studies.coverage import counts
+from harness.verification.batches import batches
+from sdcpp import atomic_write
+from sdcpp.building import coverage
+from sdcpp.errors import FileInvalid
+from sdcpp.process import cores
+
+#: A token on a line without code of its own belongs to a statement that has some at most so many lines away.
+_NEAR = 5
+#: The folder with the counters of opening base models.
+_OPENING = "opening"
+
+
+@dataclass(frozen=True)
+class Reach:
+    """The cases that reach each line.
+
+    ``cases`` are ids as ``case_id`` returns them. ``lines`` has for each file, by its path in the source tree, the
+    numbers of the cases that reach a line; a line with code that no case reaches has none. A line that runs while a
+    base model is opened is reached by all cases.
+    """
+
+    revision: str
+    cases: tuple[str, ...]
+    lines: Mapping[str, Mapping[int, frozenset[int]]]
+
+    @cached_property
+    def _numbers(self) -> dict[str, list[int]]:
+        return {file: sorted(lines) for file, lines in self.lines.items()}
+
+    def cases_of(self, file: str, line: int) -> frozenset[str]:
+        """Return the ids of the cases that reach a line, or the statement that a line without code belongs to."""
+        known = self.lines.get(file, {})
+        if line in known:
+            return self._named(known[line])
+        numbers = self._numbers.get(file, [])
+        place = bisect_left(numbers, line)
+        beside = [number for number in numbers[max(0, place - 1) : place + 1] if abs(number - line) <= _NEAR]
+        return self._named(case for number in beside for case in known[number])
+
+    def _named(self, numbers: Iterable[int]) -> frozenset[str]:
+        return frozenset(self.cases[number] for number in numbers)
+
+    def write(self, path: Path) -> Path:
+        """Write the reach to a JSON file and return its path; raises OutputRefused."""
+        lines = {
+            file: {number: sorted(cases) for number, cases in of_file.items()}
+            for file, of_file in self.lines.items()
+        }
+        entry = {"revision": self.revision, "cases": self.cases, "lines": lines}
+        atomic_write.write(path, json.dumps(entry, separators=(",", ":")) + "\n")
+        return path
+
+
+def read(path: Path) -> Reach:
+    """Return the reach that ``Reach.write`` wrote; raises FileInvalid."""
+    try:
+        entry = json.loads(path.read_text(encoding="utf-8"))
+        lines = {
+            file: {int(number): frozenset(map(int, cases)) for number, cases in of_file.items()}
+            for file, of_file in entry["lines"].items()
+        }
+        return Reach(revision=entry["revision"], cases=tuple(entry["cases"]), lines=lines)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise FileInvalid(
+            f"not the reach of cases ({error})", path, "write it with `sdcpp study coverage --reach`"
+        ) from error
+
+
+def measure(
+    made: BuildUnderTest,
+    revision: str,
+    folder: Path,
+    *,
+    tree: Path,
+    texts: Mapping[str, Sequence[str]],
+    jobs: int | None = None,
+) -> Reach:
+    """Run the pictures with an adapter of a build that counts, and return which lines each case reaches.
+
+    ``folder`` gets the counters; what it has is deleted. ``tree`` and ``texts`` are those of ``counts.collect``.
+    Raises what running and ``counts.collect`` raise.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    shots = [shot for shot in unique_shots(made.supported) if any(shot.sequence)]
+    _run(made, shots, folder, jobs)
+    opening = folder / _OPENING
+    coverage.add_notes(made.build, opening)
+    objects = counts.objects_with(opening, tree, texts)
+    cases = tuple(case_id(case) for case in made.supported)
+    found: dict[str, dict[int, set[int]]] = {}
+
+    def add(counted: Iterable[counts.CountedLine], users: Iterable[int]) -> None:
+        for line in counted:
+            reached = found.setdefault(line.file, {}).setdefault(line.number, set())
+            if line.runs:
+                reached.update(users)
+
+    add(counts.collect(opening, tree, texts), range(len(cases)))
+    users: dict[str, set[int]] = {}
+    for number, case in enumerate(made.supported):
+        for shot in case.shots:
+            users.setdefault(shot.name, set()).add(number)
+    for shot in shots:
+        own = folder / _digest(shot)
+        for notes in objects:
+            if (own / notes).parent.is_dir():  # a picture that crashed has no counters
+                os.link(opening / notes, own / notes)
+        add(counts.collect(own, tree, texts), users[shot.name])
+    lines = {
+        file: {number: frozenset(reached) for number, reached in sorted(of_file.items())}
+        for file, of_file in sorted(found.items())
+    }
+    return Reach(revision=revision, cases=cases, lines=lines)
+
+
+def _run(made: BuildUnderTest, shots: Sequence[Shot], folder: Path, jobs: int | None) -> None:
+    """Make the pictures; the counters of each are written to a folder of its own, and those of opening to another."""
+    count, threads = worker_count(cores())
+    with (
+        coverage.counting_in(folder / _OPENING),
+        Writer(folder / "records.jsonl") as writer,
+        Preparer(shots, min(jobs or count, cores())) as prepare,
+        Progress(len(shots)) as progress,
+    ):
+
+        def request(shot: Shot, seed: int) -> ShotRequest:
+            return replace(prepare(shot, seed), counters=str((folder / _digest(shot)).resolve()))
+
+        def seen(observation: Observation, _: Pixels | None) -> None:
+            progress.update(observation.shot, [])
+
+        for batch in batches(made, shots):
+            run_shots(
+                made.build,
+                made.side.backend,
+                batch.shots,
+                writer,
+                jobs=jobs or count,
+                threads=threads,
+                timeout=batch.timeout,
+                memory=batch.memory,
+                prepare=request,
+                seen=seen,
+            )
+
+
+def _digest(shot: Shot) -> str:
+    """Return the name of the folder with the counters of a shot."""
+    return sha256(shot.name.encode()).hexdigest()[:16]

@@ -1,0 +1,80 @@
+"""Which cases can notice a mutant at all: those that reach its line, or those that have a name which its row is about.
+
+Only these are put to the mutant. A mutant that none of the cases can notice says nothing about them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from harness.adapters.adapter import Adapter, target_parts
+from harness.adapters.adapter_file import AdapterFile
+from harness.adapters.kinds import KINDS
+from harness.cases.case import AnyCase
+from harness.cases.proposed import case_id
+from harness.models.base_model import Base
+from harness.studies.coverage.reach import Reach
+from harness.studies.mutation.generated import GeneratedMutant
+
+_STRING = re.compile(r'"([^"]+)"')
+_SEPARATORS = re.compile(r"[._]")
+#: A shorter text is in nearly every name.
+_SHORTEST = 3
+
+
+@dataclass(frozen=True)
+class Relevance:
+    """The cases of a study, and what each reaches."""
+
+    cases: Sequence[AnyCase]
+    reach: Reach
+
+    def of(self, mutant: GeneratedMutant) -> frozenset[str]:
+        """Return the ids of the cases that can notice a mutant.
+
+        The rows of a table are one statement, so the reach does not tell which of them a case uses. A case uses a row
+        only if a text of the row is in a name of its adapter or of its base model. Separators do not count, because
+        the library replaces them.
+        """
+        if mutant.operator != "entry":
+            return self.reach.cases_of(mutant.file, mutant.line)
+        texts = [_SEPARATORS.sub("", text) for text in _STRING.findall(mutant.before)]
+        if any(len(text) < _SHORTEST for text in texts):
+            return frozenset(self._names)
+        return frozenset(case for case, names in self._names.items() if any(text in names for text in texts))
+
+    @cached_property
+    def _names(self) -> dict[str, str]:
+        """The names of the tensors of each case without separators, joined by line breaks."""
+        known: dict[tuple[str, str], str] = {}
+        found = {}
+        for case in self.cases:
+            base = case.shot.base
+            parts = [known.setdefault((base.name, ""), _joined(_base_names(base)))]
+            for use in (use for generation in case.shot.sequence for use in generation):
+                if isinstance(use.file, AdapterFile):
+                    adapter = use.file.adapter
+                    key = (base.name, adapter.digest)
+                    parts.append(known.get(key) or known.setdefault(key, _joined(_keys(adapter, base))))
+            found[case_id(case)] = "\n".join(parts)
+        return found
+
+
+def _joined(names: Iterator[str]) -> str:
+    return "\n".join(_SEPARATORS.sub("", name) for name in names)
+
+
+def _base_names(base: Base) -> Iterator[str]:
+    for weights in base.files.values():
+        yield from weights
+
+
+def _keys(adapter: Adapter, base: Base) -> Iterator[str]:
+    """Yield the names of an adapter's factors."""
+    for part in target_parts(adapter, base):
+        yield from (part.key(factor) for factor in KINDS[adapter.kind].factors)
+    for other in adapter.also:
+        yield from _keys(other, base)

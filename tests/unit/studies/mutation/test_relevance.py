@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+from harness.adapters.adapter_file import AdapterFile
+from harness.adapters.use import Use
+from harness.cases.case import Case, Shot, Tolerance
+from harness.cases.proposed import case_id
+from harness.studies.coverage.reach import Reach
+from harness.studies.mutation.generated import GeneratedMutant, generate
+from harness.studies.mutation.relevance import Relevance
+from tests.unit.fake_models import ADAPTER, BASE
+
+
+def case(name: str, scheme: str) -> Case:
+    adapter = replace(ADAPTER, name=name, scheme=scheme)
+    file = AdapterFile(base=BASE, adapter=adapter, container="gguf", kind="F32")
+    shot = Shot(base=BASE, mode="auto", sequence=((Use(file=file),),))
+    without = replace(shot, sequence=((),))
+    dimensions = {"base": BASE.name, "mode": "auto"}
+    bound = Tolerance(bound=0.1, why="")
+    return Case(name=name, shot=shot, without=without, wanted=without, tolerance=bound, dimensions=dimensions)
+
+
+CASES = (case("one", "kohya"), case("two", "peft"))
+KOHYA, PEFT = map(case_id, CASES)
+
+
+def mutants(source: str) -> list[GeneratedMutant]:
+    return generate({"src/name_conversion.cpp": source})
+
+
+def test_a_mutant_is_for_the_cases_that_reach_its_line() -> None:
+    source = "void convert_tensor_name(int n) {\n    int a = n + 1;\n    int b = n + 2;\n}\n"
+    reach = Reach(
+        revision="",
+        cases=(KOHYA, PEFT),
+        lines={"src/name_conversion.cpp": {2: frozenset({1}), 3: frozenset()}},
+    )
+    found = {mutant.line: Relevance(CASES, reach).of(mutant) for mutant in mutants(source)}
+    assert found == {2: {PEFT}, 3: set()}
+
+
+def test_a_row_is_for_the_cases_that_have_its_names() -> None:
+    rows = ('"lora_unet_", "w.x.y"', '"lora.A", "w.x.y"', '"absent", "missing"', '"z", "absent"')
+    table = ",\n".join(f"{{{row}}}" for row in rows)
+    source = f"std::string convert_tensor_name(std::string n) {{\nstatic const M table = {{\n{table},\n}};\nreturn n;\n}}"
+    entries = [mutant for mutant in mutants(source) if mutant.operator == "entry"]
+    relevance = Relevance(CASES, Reach(revision="", cases=(), lines={}))
+    assert [relevance.of(mutant) for mutant in entries] == [{KOHYA}, {PEFT}, set(), {KOHYA, PEFT}]
