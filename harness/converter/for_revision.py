@@ -55,8 +55,12 @@ def rewritten(file: File, limits: Limits, base: Mapping[str, Tensor] | None = No
     # Readers of some containers refuse a tensor without axes.
     found = Rewriting(file=file, scalar=(1,))
     work = _Work(found=found, limits=limits, base=base)
-    for group in groups(adapter):
+    of_layers = groups(adapter)
+    for group in of_layers:
         work.add(group)
+    # The names of text encoders are the same for every family.
+    diffusion = any(group.component == DIFFUSION for group in of_layers)
+    found.promise = limits.promise(of_layers[0].family if diffusion else UNET)
     for tensor in adapter.other_tensors:
         found.refused.append(Refusal(key=tensor.name, reason="the tensor is not understood"))
     return found

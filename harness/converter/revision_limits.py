@@ -36,6 +36,12 @@ FORMS = {"LowRank": ("lora",), "Product": ("loha", "diff"), "Kronecker": ("lokr"
 #: a defect of the library, so all pieces must be there (docs/findings.md: Split q and v without k spoil the fused
 #: weight).
 IN_PIECES: tuple[Family, ...] = (FLUX, CHROMA, SD3, Z_IMAGE)
+#: The families whose names were measured without patches, by revision (docs/names.md and the full matrix).
+MEASURED: Mapping[str, frozenset[str]] = {
+    "2025-12": frozenset({"SD 1, SD 2 or SDXL"}),
+    "2026-05": frozenset({"SD 1, SD 2 or SDXL", "Flux.1"}),
+    "2026-07": frozenset({"SD 1, SD 2 or SDXL", "Flux.1", "Flux.2", "SD 3", "Z-Image"}),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +80,18 @@ class Limits:
 
     def __init__(self, revisions: Sequence[str]) -> None:
         self.revisions = tuple(revisions)
+
+    def promise(self, family: Family | None) -> str:
+        """Return what the revisions do with a rewritten file, as a sentence.
+
+        ``family`` is that of the diffusion model that the file changes, or None if the tables of layers lack it.
+        """
+        whose = " and ".join(self.revisions)
+        verb = "applies" if len(self.revisions) == 1 else "apply"
+        name = family.name if family else "this model"
+        unknown = [revision for revision in self.revisions if name not in MEASURED.get(revision, ())]
+        note = f"; the names of {name} were not measured on {', '.join(unknown)}" if unknown else ""
+        return f"without patches, {whose} {verb} this file in every mode{note}"
 
     def form(self, change: str, targets: str, *, unet: bool) -> tuple[str, str]:
         """Return the kind in which a change can be stored, or "" and the reason why there is none.

@@ -43,6 +43,7 @@ class Rewriting:
     """The tensors of a new file, what was done to get them, and what cannot be had.
 
     ``scalar`` is the shape of the tensors of alpha. ``done`` has the number of modules for each sort of work.
+    ``promise`` says which revisions apply the file, if it was made for them.
     """
 
     file: File
@@ -51,6 +52,7 @@ class Rewriting:
     computed: dict[str, Callable[[], Bytes]] = field(default_factory=dict)
     done: dict[str, int] = field(default_factory=dict)
     refused: list[Refusal] = field(default_factory=list)
+    promise: str = ""
 
     def count(self, what: str, number: int = 1) -> None:
         """Count modules for which ``what`` was done."""

@@ -127,6 +127,8 @@ def main(arguments: argparse.Namespace) -> int:
     """Run the command."""
     if arguments.pad_rank and not arguments.rebalance:
         arguments.complain("--pad-rank needs --rebalance")
+    if arguments.revision and arguments.max_loss:
+        arguments.complain("--max-loss chooses quantised types, which --for excludes")
     options.require_free(arguments.output, arguments)
     if arguments.base_model:
         require_fit(arguments.input, arguments.base_model)
@@ -160,6 +162,7 @@ def main(arguments: argparse.Namespace) -> int:
     lines = [text.conversion(done, verbose=arguments.verbose, quiet=arguments.quiet)]
     if rewriting and not arguments.quiet:
         lines += [rewriting.summary, *rewriting.left_out]
+        lines += [rewriting.promise] if rewriting.promise else []
     data = {**done.as_json(), "advice": advice, "needs": [asdict(each) for each in needs]}
     if rewriting:
         data |= {"rewritten": rewriting.done, "left_out": [asdict(each) for each in rewriting.refused]}

