@@ -44,7 +44,7 @@ def test_a_mutant_is_for_the_cases_that_reach_its_line() -> None:
 def test_a_row_is_for_the_cases_that_have_its_names() -> None:
     rows = ('"lora_unet_", "w.x.y"', '"lora.A", "w.x.y"', '"absent", "missing"', '"z", "absent"')
     table = ",\n".join(f"{{{row}}}" for row in rows)
-    source = f"std::string convert_tensor_name(std::string n) {{\nstatic const M table = {{\n{table},\n}};\nreturn n;\n}}"
+    source = f"void convert_tensor_name(int n) {{\nstatic const M table = {{\n{table},\n}};\n}}"
     entries = [mutant for mutant in mutants(source) if mutant.operator == "entry"]
     relevance = Relevance(CASES, Reach(revision="", cases=(), lines={}))
     assert [relevance.of(mutant) for mutant in entries] == [{KOHYA}, {PEFT}, set(), {KOHYA, PEFT}]
