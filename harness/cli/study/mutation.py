@@ -151,6 +151,7 @@ def main(arguments: argparse.Namespace) -> int:
         machine=f"{machine()['processor']}, {plural(cores(), 'core')}",
         outcomes=tuple(outcomes),
         unreached=len(made) - len(possible),
+        select=tuple(arguments.case),
     ).with_equivalents(generated.equivalent())
     if earlier:
         matrix = earlier.continued(matrix)

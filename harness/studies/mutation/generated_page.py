@@ -60,11 +60,12 @@ def _of_revision(matrix: KillMatrix) -> list[str]:
         "",
         f"{caught} of {plural(len(counted), 'mutant')}{share} are noticed, {states[State.CRASHED]} show a crash alone,"
         f" and {states[State.SURVIVED]} survive. {plural(states[State.UNBUILT], 'more mutant')} did not compile, and"
-        f" {states[State.EQUIVALENT]} cannot be noticed. The generator can make {matrix.possible} mutants. The"
-        f" {matrix.matrix} matrix has {plural(matrix.cases, 'case')} that can be compared; {how}. {matrix.machine}.",
+        f" {states[State.EQUIVALENT]} cannot be noticed. The mutants are a sample of the {matrix.possible} that the"
+        f" generator can make.{_unreached(matrix)} {_cases(matrix)}; {how}. {matrix.machine}.",
         "",
         "```sh",
-        f"{command} --count {len(matrix.outcomes)} --matrix {first}{' --all' if matrix.every else ''} --record",
+        f"{command} --count {len(matrix.outcomes)} --matrix {first}{' --all' if matrix.every else ''}"
+        f"{' --reach REACH --case PATTERN ...' if matrix.select else ''} --record",
         *(f"{command} --survivors {known.as_posix()} --matrix {name} --record" for name in more),
         "```",
         "",
@@ -84,6 +85,27 @@ def _of_revision(matrix: KillMatrix) -> list[str]:
     lines += _listed("Not noticed", [o for o in counted if o.state in (State.SURVIVED, State.CRASHED)])
     lines += _listed("Equivalent", [o for o in matrix.outcomes if o.state is State.EQUIVALENT])
     return [*lines, ""]
+
+
+def _unreached(matrix: KillMatrix) -> str:
+    """Return a sentence about the mutants that no case can notice, or nothing if there are none."""
+    if not matrix.unreached:
+        return ""
+    return (
+        f" {plural(matrix.unreached, 'other mutant')} were left out, because no case reaches their line or has a name"
+        " that their row is about: [coverage.md](coverage.md) lists such lines with the reasons."
+    )
+
+
+def _cases(matrix: KillMatrix) -> str:
+    """Return what was put to the mutants."""
+    count = plural(matrix.cases, "case")
+    if matrix.select:
+        return (
+            f"They are put to {count} of the {matrix.matrix} matrix that differ in kind, names, layers or use;"
+            f" results/{kill_matrix.path_of(matrix.revision).name} has the patterns"
+        )
+    return f"The {matrix.matrix} matrix has {count} that can be compared"
 
 
 def _kind(outcome: MutantOutcome) -> str:

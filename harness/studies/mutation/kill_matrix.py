@@ -87,7 +87,8 @@ class KillMatrix:
 
     ``every`` tells whether all cases ran on each mutant, or only those up to the first that noticed it. ``possible`` is
     the number of mutants that the generator can make and that a case can notice, of which ``seed`` chose. ``unreached``
-    is the number of the others: no case reaches their line, or has a name that their row is about.
+    is the number of the others: no case reaches their line, or has a name that their row is about. ``select`` has the
+    patterns of the cases that were chosen from the matrix; without patterns it is all of them.
     """
 
     revision: str
@@ -99,6 +100,7 @@ class KillMatrix:
     machine: str
     outcomes: tuple[MutantOutcome, ...]
     unreached: int = 0
+    select: tuple[str, ...] = ()
 
     @property
     def counted(self) -> list[MutantOutcome]:
@@ -170,7 +172,8 @@ def read(path: Path) -> KillMatrix:
         content = json.loads(path.read_text(encoding="utf-8"))
         names: Sequence[str] = content["names"]
         outcomes = tuple(_outcome(entry, names) for entry in content["outcomes"])
-        return KillMatrix(**content["head"], outcomes=outcomes)
+        head = content["head"]
+        return KillMatrix(**{**head, "select": tuple(head.get("select", ()))}, outcomes=outcomes)
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise FileInvalid(
             f"not a kill matrix ({error})", path, "write it with `sdcpp study mutation --record`"
