@@ -7,16 +7,16 @@ limits, with the same ΔW within the precision of F32.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.converter import layer_change, weight_change
+from harness.converter import layer_change, model_family, weight_change
 from harness.converter.base_weights import BaseWeights
+from harness.converter.change_forms import Impossible, as_dense, as_kernel, targets_of
 from harness.converter.input_checks import declared_problem
 from harness.converter.layer_groups import LayerGroup, groups, row_change, weight_shape
 from harness.converter.modules import Module, layout_of
@@ -33,16 +33,11 @@ from harness.converter.revision_limits import (
 from harness.converter.rewriting import Refusal, Rewriting, common_kind
 from harness.converter.weight_change import Dense, LowRank, WeightChange
 from harness.formats.tensor import File, Tensor
-from harness.layers.components import CLIP_2, DIFFUSION
+from harness.layers.components import CLIP_1, CLIP_2, DIFFUSION
 from harness.layers.layer import Name
 from harness.layers.unet import UNET
 
 F64 = NDArray[np.float64]
-#: The convolutions of a UNet whose kernels have 3 x 3 elements.
-_KERNELS = re.compile(r".*_(in_layers_2|out_layers_3|op|conv)|input_blocks_0_0|out_2")
-_SIDE = 3
-#: Those whose kernels have one element, in some models.
-_CONV1X1 = re.compile(r".*_(skip_connection|proj_in|proj_out)")
 
 
 def rewritten(file: File, limits: Limits, base: Mapping[str, Tensor] | None = None) -> Rewriting:
@@ -54,7 +49,9 @@ def rewritten(file: File, limits: Limits, base: Mapping[str, Tensor] | None = No
     adapter = layout_of(file)
     # Readers of some containers refuse a tensor without axes.
     found = Rewriting(file=file, scalar=(1,))
-    work = _Work(found=found, limits=limits, base=base)
+    work = _Work(
+        found=found, limits=limits, base=base, sd2=model_family.of_adapter(adapter) == (model_family.SD2,)
+    )
     of_layers = groups(adapter)
     for group in of_layers:
         work.add(group)
@@ -68,17 +65,21 @@ def rewritten(file: File, limits: Limits, base: Mapping[str, Tensor] | None = No
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Work:
-    """The rewriting of one file."""
+    """The rewriting of one file. ``sd2`` says whether it is for SD 2."""
 
     found: Rewriting
     limits: Limits
     base: Mapping[str, Tensor] | None
+    sd2: bool
 
     def add(self, group: LayerGroup) -> None:
         """Add the tensors for a layer, or refuse its modules."""
         reason = self.limits.unreachable(group.family, group.component, group.layer)
         if any(module.kind == "replaced" for module in group.modules):
             reason = reason or "what it adds depends on the base model: merge it with sdcpp lora merge"
+        if self.sd2 and group.component == CLIP_1 and group.layer.endswith("_attn_in_proj"):
+            # Read in preprocess_lora_tensors of lora.hpp, not measured.
+            reason = "SD 2 has q, k and v of its text encoder in one weight, which no name reaches"
         targets = () if reason else self._targets(group)
         if not targets:
             self.found.refuse(group.modules, reason or "no name of this layer is known to work")
@@ -86,7 +87,7 @@ class _Work:
         try:
             for target in targets:
                 self._write(group, target)
-        except _Impossible as error:
+        except Impossible as error:
             self.found.drop_after(before)
             self.found.refuse(group.modules, str(error))
 
@@ -107,7 +108,7 @@ class _Work:
         return names_of(group, self.limits.naming(group.family, group.component))
 
     def _write(self, group: LayerGroup, target: Name) -> None:
-        """Add the tensors for some rows of a layer. Raises _Impossible."""
+        """Add the tensors for some rows of a layer. Raises Impossible."""
         change = partial(row_change, group, target, change=self._change)
         module = group.exact(target)
         if module is not None and self._is_usable(module, group):
@@ -150,7 +151,7 @@ class _Work:
         if any(tensor.kind not in FLOATS for tensor in factors.values()):
             return False
         shape = weight_shape(module)
-        targets = _targets(group, shape)
+        targets = targets_of(group, shape)
         if change == "LowRank" and targets == "conv3x3" and len(shape) == 2:
             return False
         whole = (
@@ -162,15 +163,15 @@ class _Work:
     def _make(
         self, group: LayerGroup, key: str, weight: WeightChange, change: Callable[[], WeightChange]
     ) -> None:
-        """Add the tensors of a change in the first form that the revisions apply. Raises _Impossible."""
-        targets = _targets(group, weight.shape)
+        """Add the tensors of a change in the first form that the revisions apply. Raises Impossible."""
+        targets = targets_of(group, weight.shape)
         if isinstance(weight, LowRank) and targets == "conv3x3":
-            change = partial(_as_kernel, change)
+            change = partial(as_kernel, change)
         form, reason = self.limits.form(type(weight).__name__, targets, unet=group.family is UNET)
         if not form:
-            raise _Impossible(reason)
+            raise Impossible(reason)
         if form == "diff":
-            change = partial(_as_dense, change)
+            change = partial(as_dense, change)
         kind = common_kind([module for module in group.modules if module.kind != "bias"])
         self.found.make_change(key, KOHYA, change, smallest_rank=SMALLEST_RANK, kind=kind)
         self.found.count(_WORDS[form])
@@ -191,9 +192,9 @@ class _Work:
         self.found.count("filled with zeros")
 
     def _change(self, module: Module, parameter: str) -> WeightChange:
-        """Return what a module adds to the weight or the bias. Raises _Impossible if the base model is needed."""
+        """Return what a module adds to the weight or the bias. Raises Impossible if the base model is needed."""
         if problem := declared_problem(module):
-            raise _Impossible(problem)
+            raise Impossible(problem)
         change = layer_change.changes(module)[parameter]
         if not module.dora or parameter == "bias":
             return change
@@ -206,11 +207,11 @@ class _Work:
     def _weight(self, module: Module) -> tuple[F64, int]:
         """Return the weight of the base model that a module changes, as a matrix, and its number of inputs."""
         if self.base is None:
-            raise _Impossible("the change of a DoRA depends on the base model: add --base-model MODEL")
+            raise Impossible("the change of a DoRA depends on the base model: add --base-model MODEL")
         shapes = {name: tensor.shape for name, tensor in self.base.items()}
         found = BaseWeights(shapes).find(module.key)
         if found is None:
-            raise _Impossible("the base model has no such layer")
+            raise Impossible("the base model has no such layer")
         parts = [
             self.base[rows.name]
             .values()
@@ -219,10 +220,6 @@ class _Work:
             for rows in found.slices(shapes)
         ]
         return np.concatenate(parts), shapes[found.name][1]
-
-
-class _Impossible(Exception):
-    """A layer that cannot be written; the message says why."""
 
 
 #: What is done to get each kind.
@@ -245,40 +242,6 @@ _COPIED = {
     *(f"hada_w{i}_{side}" for i in (1, 2) for side in "ab"),
 }
 _BIASES = ("diff_b", "up_bias")
-
-
-def _targets(group: LayerGroup, shape: tuple[int, ...]) -> str:
-    """Return what a group changes, by the names of the groups of targets in cases.
-
-    Files may store the kernels of a UNet as matrices. Then the name of the layer tells.
-    """
-    if group.component != DIFFUSION:
-        return "text"
-    if len(shape) > 2:
-        return "conv3x3" if max(shape[2:]) > 1 else "conv1x1"
-    if group.family is UNET and _KERNELS.fullmatch(group.layer):
-        return "conv3x3"
-    return "conv1x1" if group.family is UNET and _CONV1X1.fullmatch(group.layer) else "linear"
-
-
-def _as_kernel(change: Callable[[], WeightChange]) -> LowRank:
-    """Return factors of which the second one has the shape of kernels. Raises _Impossible if it cannot have it."""
-    found = change()
-    assert isinstance(found, LowRank)  # noqa: S101 - checked by the caller
-    if len(found.shape) > 2:
-        return found
-    inputs, rest = divmod(found.shape[1], _SIDE**2)
-    if rest:
-        raise _Impossible(f"rows of {found.shape[1]} are no kernels of {_SIDE} x {_SIDE}")
-    return replace(found, shape=(found.shape[0], inputs, _SIDE, _SIDE))
-
-
-def _as_dense(change: Callable[[], WeightChange]) -> Dense:
-    """Return a change with all its values."""
-    found = change()
-    if isinstance(found, Dense):
-        return found
-    return Dense(value=weight_change.rows(found, 0, found.shape[0]).reshape(found.shape), shape=found.shape)
 
 
 def _certain(change: Callable[[str], WeightChange | None]) -> WeightChange:

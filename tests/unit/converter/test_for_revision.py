@@ -207,6 +207,16 @@ def test_the_second_clip_has_one_weight_for_q_k_and_v(tmp_path: Path) -> None:
         assert not delta(tensors, f"{stem}{part}_proj", (16, 16)).any()
 
 
+def test_the_fused_weights_of_the_text_encoder_of_sd2(tmp_path: Path) -> None:
+    text = "lora_te_text_model_encoder_layers_0_self_attn_q_proj"
+    arrays = pair(text, draw(4, 16), draw(16, 4)) | pair(
+        text.replace("q_proj", "out_proj"), draw(4, 16), draw(16, 4)
+    )
+    attention = QUERY.replace("attn1_to_q", "attn2_to_k")
+    found = convert(tmp_path, arrays | pair(attention, draw(4, 1024), draw(16, 4)))
+    assert [refusal.key for refusal in found.refused] == [text]
+
+
 def test_outer_layers_of_a_unet(tmp_path: Path) -> None:
     down, up = draw(4, 4, 3, 3), draw(8, 4, 1, 1)
     time = pair("lora_unet_time_embedding_linear_1", draw(4, 16), draw(24, 4))

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from harness.converter.change_forms import Impossible, as_dense, as_kernel, targets_of
+from harness.converter.layer_groups import LayerGroup
+from harness.converter.weight_change import Kronecker, LowRank
+from harness.layers.components import CLIP_1, DIFFUSION
+from harness.layers.flux import FLUX
+from harness.layers.layer import Family
+from harness.layers.unet import UNET
+
+
+def group(layer: str, family: Family = UNET, component: str = DIFFUSION) -> LayerGroup:
+    return LayerGroup(component=component, layer=layer, family=family, modules=(), places=())
+
+
+@pytest.mark.parametrize(
+    ("of", "shape", "targets"),
+    [
+        (group("input_blocks_1_1_transformer_blocks_0_attn1_to_q"), (8, 8), "linear"),
+        (group("input_blocks_1_0_in_layers_2"), (8, 8, 3, 3), "conv3x3"),
+        (group("input_blocks_1_0_in_layers_2"), (8, 72), "conv3x3"),
+        (group("input_blocks_3_0_op"), (8, 72), "conv3x3"),
+        (group("output_blocks_2_1_conv"), (8, 72), "conv3x3"),
+        (group("input_blocks_1_1_proj_in"), (8, 8), "conv1x1"),
+        (group("input_blocks_4_0_skip_connection"), (8, 8, 1, 1), "conv1x1"),
+        (group("transformer_resblocks_0_mlp_c_fc", component=CLIP_1), (8, 8), "text"),
+        (group("double_blocks_0_img_attn_proj", FLUX), (8, 8), "linear"),
+    ],
+)
+def test_what_a_group_changes(of: LayerGroup, shape: tuple[int, ...], targets: str) -> None:
+    assert targets_of(of, shape) == targets
+
+
+def test_the_axes_of_a_kernel() -> None:
+    left, right = np.ones((4, 2)), np.arange(36.0).reshape(2, 18)
+    found = as_kernel(lambda: LowRank(left=left, right=right, shape=(4, 18)))
+    assert found.shape == (4, 2, 3, 3)
+    assert found.right is right
+    with pytest.raises(Impossible, match="rows of 17 are no kernels of 3 x 3"):
+        as_kernel(lambda: LowRank(left=left, right=right[:, :17], shape=(4, 17)))
+
+
+def test_all_values() -> None:
+    first, second = np.arange(4.0).reshape(2, 2), np.arange(6.0).reshape(2, 3)
+    found = as_dense(lambda: Kronecker(first=first, second=second, shape=(4, 6)))
+    assert np.array_equal(found.value, np.kron(first, second))
