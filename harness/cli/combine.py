@@ -7,7 +7,8 @@ from pathlib import Path
 
 from harness.cli import options
 from harness.judging import combined, expectation
-from harness.reports import combined_report, names_page, support_matrix
+from harness.records import understood_names
+from harness.reports import combined_report, names_page, support_by_family, support_matrix
 from harness.text import plural
 from sdcpp import atomic_write, console
 from sdcpp.errors import NotComparable, NotJudged
@@ -26,7 +27,7 @@ output
 
 examples
   sdcpp combine results/*.jsonl*                            the records that the project keeps
-  sdcpp combine results/*.jsonl* --support docs/support.md
+  sdcpp combine results/*.jsonl* --families results/families/*.jsonl* --support docs/support.md
   sdcpp combine results/families/*.jsonl* --names docs/names.md
   sdcpp combine reports/*/records.jsonl --output combined   your own records
 """
@@ -43,6 +44,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write the support matrix, which docs/support.md is, to this file",
     )
     parser.add_argument(
+        "--families",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="records of the matrix families, for a section of the support matrix; they are not combined",
+    )
+    parser.add_argument(
         "--names",
         type=Path,
         metavar="FILE",
@@ -56,10 +65,12 @@ def main(arguments: argparse.Namespace) -> int:
     for path in combined_report.write(combined_records, arguments.output):
         console.note(f"wrote {path}")
     if arguments.support:
-        atomic_write.write(arguments.support, support_matrix.page(combined_records))
+        families = combined.combine(combined.read(arguments.families), expectation.load())
+        section = support_by_family.section(families)
+        atomic_write.write(arguments.support, support_matrix.page(combined_records, section))
         console.note(f"wrote {arguments.support}")
     if arguments.names:
-        atomic_write.write(arguments.names, names_page.page(combined_records))
+        atomic_write.write(arguments.names, names_page.page(combined_records, understood_names.read()))
         console.note(f"wrote {arguments.names}")
     groups = combined_report.group_disagreements(combined_records)
     for group in groups[: combined_report.LINES]:

@@ -16,12 +16,12 @@ from harness.layers.layer import Family, Layers, Name, pieces, plain, swapped
 _THIRDS = (1, 1, 1)
 
 
-def _same(*names: str) -> Layers:
+def _same(*names: str) -> dict[str, tuple[Name, ...]]:
     """Return layers that have one name."""
     return dict.fromkeys(names, ())
 
 
-def _renamed(names: Iterable[tuple[str, str]]) -> Layers:
+def _renamed(names: Iterable[tuple[str, str]]) -> dict[str, tuple[Name, ...]]:
     """Return layers that have another name in diffusers, given as pairs."""
     return {ours: plain(theirs) for ours, theirs in names}
 

@@ -3,8 +3,8 @@
 Sources: networks/ of sd-scripts and musubi-tuner, util/convert_lora_util.py and ModelFormat.py of OneTrainer,
 loaders/lora_base.py and lora_pipeline.py of diffusers, utils/save_and_load.py of PEFT, toolkit/lora_special.py of
 ai-toolkit, helpers/training/lora_format.py of SimpleTuner, diffusion/training_module.py of DiffSynth-Studio,
-lycoris/wrapper.py of LyCORIS, src/flux/modules of x-flux and of BFL's flux, videox_fun/utils/lora_utils.py of VideoX-Fun.
-To add a trainer, add an entry to ``TRAINERS``.
+lycoris/wrapper.py of LyCORIS, src/flux/modules of x-flux and of BFL's flux, and videox_fun/utils/lora_utils.py of
+VideoX-Fun. To add a trainer, add an entry to ``TRAINERS``.
 """
 
 from __future__ import annotations

@@ -46,6 +46,11 @@ _UNET_LEAVES = (
         "transformer_blocks.0.ff.net.2",
     ),
 )
+#: Layers that every UNet has: some of those outside blocks, of its first blocks and of its middle.
+_IN_EVERY_UNET = (
+    *("input_blocks.0.", "input_blocks.1.0.", "input_blocks.3.0.op", "input_blocks.4.0.", "middle_block.0."),
+    *("output_blocks.0.0.", "time_embed", "out.2", "label_emb", "input_blocks.1.1.time"),
+)
 _PREFIX = "model.diffusion_model."
 
 
@@ -91,18 +96,8 @@ class Version:
                 yield layer, names
 
     def _is_in_unet(self, layer: str) -> bool:
-        """Return whether a UNet of this version has a layer; its table has those of all UNets."""
-        # Only layers that every UNet has in its first blocks, in the middle and outside.
-        return layer.startswith(
-            (
-                "input_blocks.0.",
-                "input_blocks.1.0.",
-                "input_blocks.3.0.op",
-                "input_blocks.4.0.",
-                "middle_block.0.",
-            )
-            + ("output_blocks.0.0.", "time_embed", "out.2", "label_emb", "input_blocks.1.1.time")
-        )
+        """Return whether every UNet has a layer; its table has those of all UNets."""
+        return layer.startswith(_IN_EVERY_UNET)
 
 
 def _is_norm(layer: str) -> bool:
@@ -222,5 +217,7 @@ CHROMA_VERSION = Version(
     last=_FLUX_BLOCKS,
     without=("guidance_in", "vector_in", "time_in"),
 )
+#: All versions with rows of their own in docs/names.md.
+ROWS = (*VERSIONS, CHROMA_VERSION)
 #: What is no base model of a LoRA.
 NOT_A_BASE = ("ESRGAN",)

@@ -2,33 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from harness.adapters.adapter import Adapter, target_parts
 from harness.cases.families import ALL_SCHEMES
-from harness.judging.combined import CombinedRecords, CombinedRow
+from harness.judging.combined import CombinedRecords
+from harness.layers.trainers import TRAINERS, Trainer
+from harness.layers.versions import ROWS
 from harness.models.base_model import Base
-from harness.models.families.catalogue import FAMILIES, WITHOUT_MODEL
+from harness.models.families.catalogue import FAMILIES, OF_VERSION, WITHOUT_MODEL
 from harness.records.record import Cell
+from harness.records.understood_names import NamesOfBuild, Row
 from harness.reports import markdown
+from harness.reports.family_cells import family_cells
 from harness.reports.support_matrix import MODES, error_or_verdict
 
 #: The command that writes the page.
 COMMAND = "sdcpp combine results/families/*.jsonl* --names docs/names.md"
-#: The backend whose records the page shows: names are converted before a backend is used.
-BACKEND = "cpu"
 
 
-def page(combined_records: CombinedRecords) -> str:
-    """Return docs/names.md as Markdown."""
-    cells = _cells(combined_records)
+def page(combined_records: CombinedRecords, names: Sequence[NamesOfBuild]) -> str:
+    """Return docs/names.md as Markdown. ``names`` are the results of ``sdcpp study names``."""
+    cells = {
+        key: cell
+        for key, cell in family_cells(combined_records).items()
+        if cell.dimensions.get("type") == "F32"
+    }
     lines = [
         "# Which names of LoRA tensors the library understands",
         "",
         "Trainers call the same layer of a model by different names. A LoRA whose names the library does not",
-        "understand does nothing (NO_EFFECT), or only part of it works (WRONG). Each row is a LoRA of the layers in",
-        "the blocks of a small random model of the family, with rank 32, as F32 safetensors, on the CPU. The example",
-        "is the first tensor of the file.",
+        "understand does nothing, or only part of it works. This page has every version of models that the library",
+        "distinguishes: first by names alone, then, where a small model of the family exists, by pictures.",
+        "",
+        "## The names of each trainer",
+        "",
+        "The library was asked for each layer to which tensor of the model the trainer's name leads. A cell has",
+        "the number of layers whose name leads to the right tensor, of those that were asked for: the layers of the",
+        "first and the last block, and those outside blocks.",
+        "",
+        "- **✓**: all names are understood.",
+        "- **0**: none is understood. Such a LoRA does nothing.",
+        "- **5/9**: five of nine are understood. The rest of such a LoRA is ignored.",
+        "- **–**: the trainer has no names of its own for the version.",
+        "",
+        *_trainers(names),
+    ]
+    for build in names:
+        lines += ["", f"### {build.revision} {build.state}", "", *_names(build)]
+    lines += [
+        "",
+        "`sdcpp study names --write-docs` measures this again, and `sdcpp study names --version 'Wan*'` shows what",
+        "the library makes of a name that it does not understand.",
+        "",
+        "## By pictures",
+        "",
+        "Each row is a LoRA of the layers in the blocks of a small random model of the family, with rank 32, as F32",
+        "safetensors, on the CPU. The example is the first tensor of the file.",
         "",
         "- **✓** and a number: the names are understood. The number is the effect error: 0 if the adapter is applied",
         "  exactly, 1 if it is ignored.",
@@ -38,36 +68,67 @@ def page(combined_records: CombinedRecords) -> str:
         "`sdcpp verify --matrix families` for records of your own.",
     ]
     for state in dict.fromkeys(state for state, *_ in cells):
-        lines += ["", f"## {state}", "", *_table(state, cells)]
-    lines += ["", "## Families without a small model", ""]
-    lines += ["The library cannot open a model of these families that is small enough for the tests.", ""]
-    lines += [*markdown.head(["family", "reason"]), *map(markdown.row, WITHOUT_MODEL.items())]
+        lines += ["", f"### {state}", "", *_pictures(state, cells)]
+    lines += ["", "## The versions, and the models that stand for them", ""]
+    lines += ["Versions without a model are tested by names only.", ""]
+    lines += [*markdown.head(["version", "in the source", "model, or why there is none"])]
+    for version in ROWS:
+        base = OF_VERSION.get(version.title)
+        model = markdown.code(base.name) if base else WITHOUT_MODEL[version.title]
+        lines.append(markdown.row([version.title, markdown.code(f"VERSION_{version.name}"), model]))
     return "\n".join(lines) + "\n"
 
 
-def _cells(combined_records: CombinedRecords) -> Mapping[tuple[str, str, str, str], Cell]:
-    """Return the cells of the LoRAs of the families by state, base model, scheme and mode."""
-    found = {}
-    for row in combined_records.rows:
-        cell = _of_backend(row)
-        if cell and row.base in FAMILIES and cell.dimensions.get("type") == "F32":
-            found[row.state, row.base, cell.dimensions.get("scheme", ""), row.mode] = cell
-    return found
+def _used(names: Sequence[NamesOfBuild]) -> list[Trainer]:
+    known = {row.trainer for build in names for row in build.rows}
+    return [trainer for trainer in TRAINERS if trainer.name in known]
 
 
-def _of_backend(row: CombinedRow) -> Cell | None:
-    return next((cell for column, cell in row.cells.items() if column.backend == BACKEND), None)
+def _trainers(names: Sequence[NamesOfBuild]) -> Iterable[str]:
+    """Yield the table of the trainers, with a name as an example."""
+    yield from markdown.head(["names", "written by", "example"])
+    for trainer in _used(names):
+        rows = [row for build in names for row in build.rows if row.trainer == trainer.name]
+        example = next((row for row in rows if row.version == "Flux.1, Kontext"), rows[0]).example
+        yield markdown.row([trainer.name, trainer.programs, markdown.code(example)])
 
 
-def _table(state: str, cells: Mapping[tuple[str, str, str, str], Cell]) -> Iterable[str]:
+def _names(build: NamesOfBuild) -> Iterable[str]:
+    """Yield the table of a build: a row for each version, a column for each trainer."""
+    trainers = [trainer.name for trainer in _used([build])]
+    rows = {(row.version, row.trainer): row for row in build.rows}
+    yield from markdown.head(["version", *trainers])
+    for version in ROWS:
+        if version.title in build.absent:
+            yield markdown.row([version.title, *["not in this revision"], *[""] * (len(trainers) - 1)])
+        else:
+            yield markdown.row(
+                [version.title, *(_count(rows.get((version.title, name))) for name in trainers)]
+            )
+
+
+def _count(row: Row | None) -> str:
+    if row is None:
+        return "–"
+    if row.right == row.total:
+        return "✓"
+    return f"{row.right}/{row.total}" if row.right else "0"
+
+
+def _pictures(state: str, cells: Mapping[tuple[str, str, str, str], Cell]) -> Iterable[str]:
     yield from markdown.head(["family", "names", "example", *MODES])
     for base in FAMILIES.values():
         for scheme in ALL_SCHEMES:
-            found = [cells.get((state, base.name, scheme, mode)) for mode in MODES]
+            found = [cells.get((state, base.name, _case(scheme), mode)) for mode in MODES]
             if any(found):
                 yield markdown.row(
                     [base.name, scheme, markdown.code(_example(base, scheme)), *map(error_or_verdict, found)]
                 )
+
+
+def _case(scheme: str) -> str:
+    """Return the name of the case of a LoRA with a scheme's names, as F32 safetensors."""
+    return "safetensors-F32" if scheme == "kohya" else f"lora-{scheme}-safetensors-F32"
 
 
 def _example(base: Base, scheme: str) -> str:

@@ -13,7 +13,7 @@ from harness.text import number
 from sdcpp.machine.backends import BACKENDS
 
 #: The command that writes the page.
-COMMAND = "sdcpp combine results/*.jsonl* --support docs/support.md"
+COMMAND = "sdcpp combine results/*.jsonl* --families results/families/*.jsonl* --support docs/support.md"
 #: The columns of a backend. Mode auto means one of these two, depending on the type of the base model.
 MODES = ("immediately", "at_runtime")
 _PLAIN = ("F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0")
@@ -27,8 +27,8 @@ DOCUMENTED: Mapping[str, Mapping[str, bool]] = {
 }
 
 
-def page(combined_records: CombinedRecords) -> str:
-    """Return docs/support.md as Markdown."""
+def page(combined_records: CombinedRecords, families: Iterable[str] = ()) -> str:
+    """Return docs/support.md as Markdown. ``families`` are the lines of the section about model families."""
     lines = [
         "# Which GGUF LoRA types work on which backend",
         "",
@@ -42,13 +42,15 @@ def page(combined_records: CombinedRecords) -> str:
         "- *doc*: what upstream's docs/lora.md said from 2025-09-08 to 2025-11-13: yes, no or nothing. Upstream",
         "  derived it from the source code and has removed it since. **≠** marks a difference from the measurement.",
         "",
-        f"`{COMMAND}` generates this page from the records in",
-        "`results/`. The base models are in [harness/models/tiny_models.py](../harness/models/tiny_models.py).",
+        f"`{COMMAND}`",
+        "generates this page from the records in `results/`. The base models are in",
+        "[harness/models/tiny_models.py](../harness/models/tiny_models.py).",
     ]
     for state in combined_records.states:
         table = _table(combined_records, state)
         if table:
             lines += ["", f"## {state}", "", *table]
+    lines += families
     lines += ["", "## Devices", "", *_devices(combined_records), "", "## Backends without records", ""]
     absent = [column.backend for column in combined_records.columns if not column.device]
     lines += [f"- {name}: {why_empty(CombinedColumn(backend=name))}." for name in absent]

@@ -9,6 +9,7 @@ examples
   sdcpp study sample half.safetensors --modules 640 --rank 64 --type F16
   sdcpp study converters half.safetensors Q8_0 --skip-loss
   sdcpp study premerged --type Q4_0 --strength 0.05
+  sdcpp study names --version 'Flux*'
   sdcpp study coverage --revision 2026-05
   sdcpp study mutation --count 300 --seed 1
 """
@@ -23,6 +24,10 @@ COMMANDS = {
     "mutation": Command(
         module="harness.cli.study.mutation",
         summary="make mistakes in the library by program, and see which cases notice each",
+    ),
+    "names": Command(
+        module="harness.cli.study.names",
+        summary="see which layer the names of each trainer lead to, for every family of models",
     ),
     "premerged": Command(
         module="harness.cli.study.premerged",

@@ -11,6 +11,7 @@ from harness.models.families.ovis_image import OVIS_IMAGE
 from harness.models.families.sd3 import SD3
 from harness.models.families.unet import SD1_INPAINT, SD1_NARROW, SD2, SDXL
 from harness.models.families.z_image import Z_IMAGE
+from harness.models.tiny_models import SD1_TINY
 
 FAMILIES = {
     base.name: base
@@ -31,23 +32,56 @@ FAMILIES = {
     )
 }
 
-#: Families of revision 2026-07 that no model here represents, and the reason. The numbers of parameters follow from the
+#: The base models by the versions of ``harness.layers.versions`` that they represent.
+OF_VERSION = {
+    "SD 1": SD1_NARROW,
+    "SD 1 inpainting": SD1_INPAINT,
+    "SD 1 tiny": SD1_TINY,
+    "SD 2": SD2,
+    "SDXL": SDXL,
+    "SD 3, SD 3.5": SD3,
+    "Flux.1, Kontext": FLUX_GUIDED,
+    "Flux Fill": FLUX_FILL,
+    "Flux.2 klein": FLUX2_KLEIN,
+    "Z-Image": Z_IMAGE,
+    "Boogu-Image": BOOGU_IMAGE,
+    "Ovis-Image": OVIS_IMAGE,
+    "Ernie-Image": ERNIE_IMAGE,
+    "MiniT2I": MINIT2I,
+}
+#: Versions of revision 2026-07 that no model here represents, and the reason. The numbers of parameters follow from the
 #: constants in its source (src/model, src/conditioning/conditioner.hpp).
 WITHOUT_MODEL = {
+    "InstructPix2Pix": "needs a picture to edit; otherwise as sd1-narrow, with 8 input channels",
+    "SD 2 inpainting": "as sd2, with 9 input channels",
+    "SD 2 tiny": "as sd2, with the blocks of SD 1 tiny",
+    "SDXS-512": "as SD 1 tiny, with fewer transformers",
+    "SDXS-09": "as SD 2 tiny, with other attention heads",
+    "SDXL inpainting": "as sdxl, with 9 input channels",
+    "SDXL edit": "as sdxl, with 8 input channels and a picture to edit",
+    "Segmind Vega": "as sdxl, with fewer blocks",
+    "SSD-1B": "as sdxl, with fewer blocks",
     "SVD": "the library builds no text encoder for it and then uses one",
     "Flux.2 dev": "as flux2-klein, with at least 48 blocks",
-    "Flux Kontext": "as flux-guided, with a reference picture",
-    "Flux Controls, Flex.2": "as flux-fill, with another number of input channels",
-    "Chroma, Chroma Radiance": "the guidance layer has constant sizes: 262 million parameters",
+    "Flux Controls": "as flux-fill, with another number of input channels",
+    "Flex.2": "as flux-fill, with another number of input channels",
+    "Chroma": "the guidance layer has constant sizes: 262 million parameters",
+    "Chroma Radiance": "the guidance layer has constant sizes: 262 million parameters",
     "LongCat-Image": "the width of its text encoder is constant: 575 million parameters",
     "SeFi-Image": "the tiny autoencoder does not fit its 36 latent channels",
     "Qwen-Image": "one block and the text encoder: 950 million parameters",
+    "Qwen-Image Layered": "one block and the text encoder: 950 million parameters",
     "Anima": "one block and the text encoder: 390 million parameters",
-    "Krea2": "at least 71 million parameters; no model has been written yet",
-    "LingBot-Video, HunyuanVideo 1.5": "the library makes no picture of one frame with a tiny autoencoder",
+    "Krea 2": "at least 71 million parameters; no model has been written yet",
+    "LingBot-Video": "the library makes no picture of one frame with a tiny autoencoder",
+    "HunyuanVideo 1.5": "the library makes no picture of one frame with a tiny autoencoder",
     "Wan 2.1, Wan 2.2": "only 30 or 40 blocks of constant sizes: 1.4 billion parameters",
-    "LTX-AV": "the text encoder has 48 layers of constant sizes",
+    "Wan 2.2 I2V": "only 40 blocks of constant sizes: 14 billion parameters",
+    "Wan 2.2 TI2V": "only 30 blocks of constant sizes: 5 billion parameters",
+    "LTX-2": "the text encoder has 48 layers of constant sizes",
     "Lens": "the text encoder has constant sizes: about 620 million parameters",
     "Ideogram 4": "constant sizes: about 2.6 billion parameters",
-    "Mage-Flow, HiDream-O1, PiD": "constant sizes of billions of parameters",
+    "Mage-Flow": "constant sizes of billions of parameters",
+    "HiDream-O1": "constant sizes of billions of parameters",
+    "PiD": "constant sizes of billions of parameters",
 }

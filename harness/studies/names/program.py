@@ -41,7 +41,7 @@ def convert(build: Build, lines: Sequence[tuple[int, str]]) -> list[str]:
     """
     with tempfile.TemporaryDirectory() as folder:
         program = Path(folder) / "print-names"
-        argv = [toolchain.compiler(), "-std=c++17", _SOURCE, build.library, "-o", program]
+        argv: list[str | Path] = [toolchain.compiler(), "-std=c++17", _SOURCE, build.library, "-o", program]
         done = run([*argv, f"-Wl,-rpath,{build.folder}"], quiet=True)
         if done.status:
             raise BuildFailed(

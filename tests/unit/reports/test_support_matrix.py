@@ -7,19 +7,21 @@ import pytest
 
 from harness.judging import combined, expectation
 from harness.records.verdict import Verdict
-from harness.reports import support_matrix
+from harness.reports import support_by_family, support_matrix
 from sdcpp import project
 from tests.unit.combined_records import combine_runs, machine, with_cell
 
 FILES = sorted(project.ROOT.glob("results/*.jsonl*"))
+FAMILIES = sorted(project.ROOT.glob("results/families/*.jsonl*"))
 
 
 def test_the_page_is_what_the_records_say() -> None:
     found = combined.combine(
         combined.read([path.relative_to(project.ROOT) for path in FILES]), expectation.load()
     )
+    families = combined.combine(combined.read(FAMILIES), expectation.load())
     page = (project.ROOT / "docs" / "support.md").read_text(encoding="utf-8")
-    assert page == support_matrix.page(found), f"run {support_matrix.COMMAND}"
+    assert page == support_matrix.page(found, support_by_family.section(families)), f"run {support_matrix.COMMAND}"
 
 
 @pytest.fixture(autouse=True)

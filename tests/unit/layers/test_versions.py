@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import pytest
+
+from harness.layers.versions import ROWS, VERSIONS, Version
+from harness.models.families.catalogue import FAMILIES, OF_VERSION, WITHOUT_MODEL
+
+BY_TITLE = {version.title: version for version in ROWS}
+
+
+@pytest.mark.parametrize("version", ROWS, ids=lambda version: version.title)
+def test_every_layer_is_filled_in(version: Version) -> None:
+    layers = dict(version.layers())
+    assert len(layers) >= 11
+    for layer, names in layers.items():
+        assert "{" not in layer
+        assert not any("{" in name.text for name in names)
+
+
+def test_the_first_and_the_last_block_are_asked_for() -> None:
+    layers = {layer for layer, _ in BY_TITLE["Flux.2 dev"].layers()}
+    assert {"single_blocks.0.linear1", "single_blocks.47.linear1"} <= layers
+    assert "single_blocks.1.linear1" not in layers
+
+
+def test_a_unet_has_the_transformers_of_its_version() -> None:
+    vega = {layer for layer, _ in BY_TITLE["Segmind Vega"].layers()}
+    assert "input_blocks.4.1.transformer_blocks.0.attn1.to_q" in vega
+    assert not any(layer.startswith(("middle_block.1", "input_blocks.1.1")) for layer in vega)
+    assert "label_emb.0.0" in vega
+    assert not any(layer.startswith("label_emb") for layer, _ in BY_TITLE["SD 1"].layers())
+
+
+def test_every_version_has_a_model_or_a_reason() -> None:
+    assert {version.title for version in ROWS} == set(OF_VERSION) | set(WITHOUT_MODEL)
+    assert not set(OF_VERSION) & set(WITHOUT_MODEL)
+    assert {base.name for base in OF_VERSION.values()} == set(FAMILIES) | {"sd1-tiny"}
+    assert len({version.name for version in VERSIONS}) == len(VERSIONS) == 45
