@@ -174,7 +174,8 @@ class _Work:
             change = partial(as_dense, change)
         kind = common_kind([module for module in group.modules if module.kind != "bias"])
         self.found.make_change(key, KOHYA, change, smallest_rank=SMALLEST_RANK, kind=kind)
-        self.found.count(_WORDS[form])
+        padded = form == "lora" and all((module.rank or 0) < SMALLEST_RANK for module in group.modules)
+        self.found.count(f"padded to rank {SMALLEST_RANK}" if padded else _WORDS[form])
 
     def _make_zeros(self, group: LayerGroup, target: Name) -> None:
         """Add factors of zeros for a piece of a fused layer that no module changes."""

@@ -82,13 +82,13 @@ class Twins:
 def twins(build: BuildUnderTest, folder: Path) -> Twins:
     """Return the twins of the cells that fail on an unpatched build. ``folder`` gets the converted files."""
     revision = build.side.revision
-    found: list[Case] = []
+    found: list[Case | MalformedFileCase] = []
     without: list[NotConvertible] = []
     converter = _Converter(limits(revision), folder / revision)
     expected = expectation.load()
     for case, entry in _failing(build, expected):
         reason = _why_not(case, entry)
-        if not reason and isinstance(case, Case):
+        if not reason:
             try:
                 found.append(converter.twin(case))
             except Error as error:
@@ -118,8 +118,8 @@ def _failing(
 
 def _why_not(case: Case | MalformedFileCase, entry: Expectation) -> str:
     """Return why another file cannot change the outcome of a case, or "" if it may."""
-    if isinstance(case, MalformedFileCase):
-        return "a malformed or unusual file, which convert refuses or reads as it is"
+    if isinstance(case, MalformedFileCase) and not case.name.startswith(_VALID):
+        return "a malformed file"
     if entry.without_patch in NOT_THE_FILE:
         return f"the defect does not depend on the file: {NOT_THE_FILE[entry.without_patch]}"
     if "base type" in entry.where and "type" not in entry.where and "container" not in entry.where:
@@ -127,6 +127,10 @@ def _why_not(case: Case | MalformedFileCase, entry: Expectation) -> str:
     if "changing-multipliers" in case.name:
         return "the defect does not depend on the file: the changes of the multiplier"
     return ""
+
+
+#: The names of cases of unusual files that are valid begin like this (harness/malformed/unusual.py).
+_VALID = "variant-"
 
 
 class _Converter:
@@ -137,34 +141,35 @@ class _Converter:
         self._bases: dict[str, Mapping[str, Tensor]] = {}
         self._done: dict[Path, Path] = {}
 
-    def twin(self, case: Case) -> Case:
+    def twin(self, case: Case | MalformedFileCase) -> Case | MalformedFileCase:
         """Return a case with converted files. Raises the errors of the converter."""
         sequence = tuple(tuple(self._use(use) for use in uses) for uses in case.shot.sequence)
-        return replace(
-            case,
-            name=f"{PREFIX}{case.name.replace('-', '_')}",
-            shot=replace(case.shot, sequence=sequence),
-            equal=None,
-            dimensions={"base": case.dimensions["base"], "mode": case.dimensions["mode"]},
-        )
+        shot = replace(case.shot, sequence=sequence)
+        name = f"{PREFIX}{case.name.replace('-', '_')}"
+        dimensions = {"base": case.dimensions["base"], "mode": case.dimensions["mode"]}
+        if isinstance(case, MalformedFileCase):
+            return replace(case, recipe=replace(case.recipe, name=name), shot=shot, dimensions=dimensions)
+        return replace(case, name=name, shot=shot, equal=None, dimensions=dimensions)
 
     def _use(self, use: Use[AnyFile]) -> Use[AnyFile]:
-        assert isinstance(use.file, AdapterFile)  # noqa: S101 - other files are malformed
+        file = use.file
+        base: Mapping[str, Tensor] | None = None
+        if isinstance(file, AdapterFile) and file.adapter.kind.startswith("dora"):
+            # Only the change of a DoRA depends on the base model.
+            base = self._tensors(file.base)
+        converted = self._converted(file, base, force=not isinstance(file, AdapterFile))
         return Use(
-            file=ConvertedFile(path=self._converted(use.file)),
-            multiplier=use.multiplier,
-            is_high_noise=use.is_high_noise,
+            file=ConvertedFile(path=converted), multiplier=use.multiplier, is_high_noise=use.is_high_noise
         )
 
-    def _converted(self, file: AdapterFile) -> Path:
+    def _converted(self, file: AnyFile, base: Mapping[str, Tensor] | None, *, force: bool) -> Path:
+        """Return the converted file. ``force`` leaves out tensors that are not understood."""
         source = file.make()
         if source not in self._done:
             target = self._folder / file.folder.name / f"{source.stem}.safetensors"
             target.parent.mkdir(parents=True, exist_ok=True)
-            # Only the change of a DoRA depends on the base model.
-            base = self._tensors(file.base) if file.adapter.kind.startswith("dora") else None
-            with for_limits(source, target, self._limits, base=base) as (path, _):
-                convert(path, target)
+            with for_limits(source, target, self._limits, base=base, force=force) as (path, _):
+                convert(path, target, force=force)
             self._done[source] = target
         return self._done[source]
 

@@ -27,7 +27,7 @@ def test_a_file_for_a_revision(source: Path, capsys: pytest.CaptureFixture[str],
     target = source.with_name("b.safetensors")
     assert convert(source, target, "--for", "2026-05") == 0
     said = capsys.readouterr().out
-    assert "1 module made into a plain pair" in said
+    assert "1 module padded to rank 2" in said
     assert said.splitlines()[-1] == "without patches, 2026-05 applies this file in every mode"
     tensors = stored(source)
     wanted = 0.5 * product(tensors[f"{KEY}.lora_up.weight"], tensors[f"{KEY}.lora_down.weight"])
@@ -39,7 +39,7 @@ def test_the_result_as_json(source: Path, capsys: pytest.CaptureFixture[str], ca
     assert convert(source, source.with_name("b.safetensors"), "--for", "unpatched", "--json") == 0
     data = json.loads(capsys.readouterr().out)
     assert data["source"] == "a.safetensors"
-    assert data["rewritten"] == {"made into a plain pair": 1}
+    assert data["rewritten"] == {"padded to rank 2": 1}
     assert data["left_out"] == []
 
 

@@ -11,6 +11,8 @@ from harness.cases.build_under_test import BuildUnderTest
 from harness.cases.case import Case
 from harness.cases.dimensions import base_types, no_adapter, sequences, single_file_case
 from harness.cases.fixture import NO_BLOCKS, Fixture
+from harness.cases.malformed_file_case import MalformedFileCase, malformed_file_cases
+from harness.malformed import corpus, unusual
 from harness.models.tiny_models import FLUX_SMALL
 from harness.records.record import Side
 from harness.records.verdict import Verdict
@@ -40,7 +42,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def build(*cases: Case) -> BuildUnderTest:
+def build(*cases: Case | MalformedFileCase) -> BuildUnderTest:
     made = Build(
         identity="x",
         folder=Path(),
@@ -85,6 +87,19 @@ def test_cells_that_do_not_depend_on_the_file_have_none(folder: Path) -> None:
         "flux-small/base-Q8_0-safetensors-F16@immediately": "the defect does not depend on the file: the type of the "
         "base model",
     }
+
+
+def test_a_valid_unusual_file_has_a_twin_and_a_malformed_one_has_none(folder: Path) -> None:
+    recipes = [
+        recipe
+        for recipe in (*unusual.variants(FLUX_SMALL), *corpus.corpus(FLUX_SMALL))
+        if recipe.name in ("variant-safetensors-unknown-tensor-of-bool", "gguf-up-empty")
+    ]
+    assert len(recipes) == 2
+    cases = malformed_file_cases(FLUX_SMALL, ["at_runtime"], recipes, any_suffix=True)
+    found = twins.twins(build(*cases), folder / "files")
+    assert [case.name for case in found.build.cases] == ["twin of variant_safetensors_unknown_tensor_of_bool"]
+    assert [each.reason for each in found.without] == ["a malformed file"]
 
 
 def test_the_report_counts_twins_and_reasons(folder: Path) -> None:
