@@ -36,6 +36,10 @@ COMMANDS = {
     "sample": Command(
         module="harness.cli.study.sample", summary="write a LoRA that is like a trained one, to measure with"
     ),
+    "twins": Command(
+        module="harness.cli.study.twins",
+        summary="check that what fails without patches passes with the converted file",
+    ),
 }
 
 
