@@ -7,6 +7,7 @@ from harness.layers.components import CLIP_1, CLIP_2, DIFFUSION, LANGUAGE_MODEL,
 from harness.layers.flux import FLUX, FLUX2
 from harness.layers.other_transformers import WAN, Z_IMAGE
 from harness.layers.sd3 import SD3
+from harness.layers.trainers import TRAINERS
 from harness.layers.unet import UNET
 
 T5_LAYER = "encoder_block_0_layer_1_DenseReluDense_wo"
@@ -74,3 +75,13 @@ def test_a_component_or_a_layer_without_a_name() -> None:
 
 def test_other_names_of_the_schemes() -> None:
     assert set(ALIASES.values()) <= set(SCHEMES)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_the_keys_are_those_that_the_programs_write(scheme: str) -> None:
+    """``harness.layers.trainers`` is another reading of the same sources."""
+    (trainer,) = (each for each in TRAINERS if each.name == scheme)
+    published, diffusers = "double_blocks.0.img_mlp.0", "transformer_blocks.0.ff.net.0.proj"
+    text = diffusers if naming(scheme, FLUX).diffusers else published
+    (key,) = keys(scheme, DIFFUSION, published.replace(".", "_"), FLUX)
+    assert key + naming(scheme, FLUX).suffixes["down"] == trainer.key(text)
