@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from harness.converter import layer_change, model_family, weight_change
 from harness.converter.base_weights import BaseWeights
-from harness.converter.cast import cast
+from harness.converter.cast import cast, overflows
 from harness.converter.convert import Conversion, check, check_finite, metadata_for, write
 from harness.converter.fitting import LayerChange, fit
 from harness.converter.modules import layout_of
@@ -70,10 +70,13 @@ def merge(
     target: Path,
     wanted: Sequence[str] = (),
     quantiser: Quantiser | None = None,
+    *,
+    exact: bool = False,
 ) -> Conversion:
     """Merge adapters into the file ``base`` and write the result to the file ``target``.
 
-    ``wanted`` are the types in order of preference (see ``plan``). Without them every tensor keeps its type.
+    ``wanted`` are the types in order of preference (see ``plan``). Without them every tensor keeps its type. With
+    ``exact`` a changed tensor of a type coarser than F16 becomes F16, so that rounding does not hide a small change.
 
     Modules for a component that ``base`` does not have, such as a text encoder, are left out and named in the result.
     A module that replaces a weight does so with every multiplier but 0, as in src/flux/model.py and in ComfyUI.
@@ -87,14 +90,15 @@ def merge(
     merging = _merging(file, adapters)
     changes = merging.changes
     # A changed weight that keeps its quantised type must be quantised again.
-    quantises = any(name not in PLAIN for name in (*wanted, *(file.tensors[name].kind for name in changes)))
+    kept = () if exact else tuple(file.tensors[name].kind for name in changes)
+    quantises = any(name not in PLAIN for name in (*wanted, *kept))
     types: Mapping[str, TypeInfo] = quantiser.types() if quantiser is not None and quantises else {}
     plans = plan(list(file.tensors.values()), container, wanted, types)
     computed = {}
     for index, planned in enumerate(plans):
         name = planned.tensor.name
         if name in changes:
-            plans[index] = _requantised(planned, types)
+            plans[index] = _exact(planned) if exact else _requantised(planned, types)
             computed[name] = partial(_merged, plans[index], changes[name], file.tensors, quantiser)
     inputs = [base, *(adapter.path for adapter in adapters)]
     metadata = metadata_for(file, container, plans)
@@ -122,6 +126,14 @@ def _requantised(planned: TensorPlan, types: Mapping[str, TypeInfo]) -> TensorPl
             f"run sdcpp build first, or choose a --type of {', '.join((*PLAIN, *types))}",
         )
     return TensorPlan(tensor=planned.tensor, kind=planned.kind, why="type kept, quantised again", info=info)
+
+
+def _exact(planned: TensorPlan) -> TensorPlan:
+    """Return the plan of a changed tensor that is stored as F16 or, if that is too narrow, as F32."""
+    if planned.kind in ("F64", "F32", "F16"):
+        return planned
+    kind = "F32" if overflows(planned.tensor) else "F16"
+    return TensorPlan(tensor=planned.tensor, kind=kind, why="changed, so it is stored as a float")
 
 
 def _merging(base: File, adapters: Sequence[WeightedAdapter]) -> _Merging:

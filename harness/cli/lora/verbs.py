@@ -15,6 +15,10 @@ examples
   sdcpp lora merge model.safetensors style.gguf@0.8 merged.gguf --type Q8_0
 """
 COMMANDS = {
+    "try": Command(
+        module="harness.cli.lora.try_adapter",
+        summary="say whether a LoRA works with a model, why not, and what to do",
+    ),
     "convert": Command(
         module="harness.cli.lora.convert", summary="write a LoRA in another container or type"
     ),

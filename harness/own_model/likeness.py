@@ -1,0 +1,254 @@
+"""Find the cases of the harness that a module of an adapter is like: their names and dimensions decide what to expect.
+
+An adapter of a user is not one of the harness's cases, but the library treats each of its modules as it treats the
+modules of a case with the same kind, tensor type, layer and key scheme.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from harness.converter import model_family, requirements
+from harness.converter.modules import Layout, Module
+from harness.formats.tensor import FLOATS
+from harness.layers import components, families
+from harness.layers.components import DIFFUSION
+from harness.layers.flux import FLUX as FLUX_FAMILY
+from harness.layers.unet import UNET
+from harness.own_model.scheme import FLUX, scheme_of
+
+#: The base models of the harness by family: the one of all kinds, and the one of all layers.
+BASES: Mapping[str, tuple[str, str]] = {
+    FLUX: ("flux-small", "flux-layers"),
+    "Stable Diffusion 3": ("sd3", ""),
+    "FLUX.2": ("flux2-klein", ""),
+    "Z-Image": ("z-image", ""),
+    "Ernie-Image": ("ernie-image", ""),
+    "MiniT2I": ("minit2i", ""),
+    "Ovis-Image": ("ovis-image", ""),
+    "Boogu-Image": ("boogu-image", ""),
+}
+_UNET_BASES = ("sd1-tiny", "sd1-layers")
+#: The groups of layers in ``harness.models.layered_models``, by the names of the layers in the published checkpoint.
+_FLUX_GROUPS = (
+    (re.compile(r".*_(query|key)_norm"), "norms"),
+    (re.compile(r"double_blocks_\d+_img_.*"), "img"),
+    (re.compile(r"double_blocks_\d+_txt_.*"), "txt"),
+    (re.compile(r"single_blocks_.*"), "single"),
+    (re.compile(r"txt_in"), "txt-in"),
+    (re.compile(r"final_layer_adaLN_modulation_1"), "final-modulation"),
+    (re.compile(r"img_in|(time|vector|guidance)_in_.*|final_layer_linear"), "outer"),
+)
+_UNET_GROUPS = (
+    (re.compile(r".*_norm\d?|.*_(in|out)_layers_0|out_0"), "norms"),
+    (re.compile(r"input_blocks_0_0|time_embed_\d|label_emb_.*|out_2"), "outer"),
+    (re.compile(r"input_blocks_\d+_0_op|output_blocks_\d+_[12]_conv"), "samplers"),
+    (re.compile(r".*_\d+_1_.*|middle_block_1_.*"), "attentions"),
+    (re.compile(r".*_\d+_0_.*|middle_block_[02]_.*"), "resnets"),
+)
+_TEXT_NORM = re.compile(r".*layer_norm.?|.*_ln_\d|ln_final")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LikeCase:
+    """A case that a module is like: its name, and its dimensions but the mode.
+
+    ``about_names`` is true for the cases of all layers. A library that does not know the name of a layer ignores the
+    module, whatever else is wrong with it.
+    """
+
+    name: str
+    dimensions: Mapping[str, str]
+    about_names: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModuleGroup:
+    """Modules that are like the same cases: their number, the key of one of them, and the cases."""
+
+    count: int
+    example: str
+    base: str
+    scheme: str
+    cases: tuple[LikeCase, ...]
+
+
+def groups(adapter: Layout, container: str, family: str, base_kinds: Mapping[str, str]) -> list[ModuleGroup]:
+    """Return the modules of an adapter in groups, the largest first.
+
+    ``family`` is that of the model, or of the adapter if there is no model. ``base_kinds`` has the tensor type of the
+    weight that a module changes, by key; without a model it is empty.
+    """
+    parts = _parts_of_fused(adapter)
+    found: dict[tuple[object, ...], ModuleGroup] = {}
+    for module in adapter.modules.values():
+        place = _Placed.of(module, family)
+        cases = (
+            *_of_layers(module, place),
+            *_plain(module, container, place),
+            *_fused(module, container, place, parts),
+            *_base_type(module, container, place, base_kinds.get(module.key, "")),
+        )
+        key = tuple((case.name, *sorted(case.dimensions.items())) for case in cases)
+        before = found.get(key)
+        found[key] = ModuleGroup(
+            count=(before.count if before else 0) + 1,
+            example=before.example if before else module.key,
+            base=place.bases[0],
+            scheme=place.scheme,
+            cases=cases,
+        )
+    return sorted(found.values(), key=lambda group: -group.count)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Placed:
+    """Where a module belongs: the component, the name of the layer, the base models and the key scheme."""
+
+    component: str
+    layer: str
+    bases: tuple[str, str]
+    scheme: str
+
+    @property
+    def text(self) -> bool:
+        return self.component != DIFFUSION
+
+    @classmethod
+    def of(cls, module: Module, family: str) -> _Placed:
+        named = components.of_adapter(module.key)
+        unet = model_family.has_unet(family)
+        if named.component != DIFFUSION:
+            place = families.CLIP.place(named.rest)
+        else:
+            place = (UNET if unet else FLUX_FAMILY).place(named.rest)
+        return cls(
+            component=named.component,
+            layer=place.layer if place else named.rest,
+            bases=_UNET_BASES if unet else BASES.get(family, ("", "")),
+            scheme=scheme_of(module, named.component, named.rest, family=family, unet=unet),
+        )
+
+    @property
+    def group(self) -> str:
+        """The group of layers that the layer belongs to, or ""."""
+        if self.text:
+            return "text-norms" if _TEXT_NORM.fullmatch(self.layer) else "text"
+        known = _FLUX_GROUPS if self.bases[0] == "flux-small" else _UNET_GROUPS
+        return next((group for pattern, group in known if pattern.fullmatch(self.layer)), "")
+
+
+def _of_layers(module: Module, place: _Placed) -> Iterator[LikeCase]:
+    """Yield the case of all layers of the module's group, if there is one."""
+    if not place.bases[1] or not place.group or module.kind not in ("lora", "full", "bias"):
+        return
+    vectors = "-biases" if module.kind == "bias" and not place.group.endswith("norms") else ""
+    yield LikeCase(
+        name=f"layers-{place.group}{vectors}-{place.scheme}-safetensors-F32",
+        dimensions={
+            "base": place.bases[1],
+            "container": "safetensors",
+            "type": "F32",
+            "kind": _kind(module),
+            "scheme": place.scheme,
+            "targets": place.group,
+            "rank": "4",
+            "multiplier": "1",
+        },
+        about_names=True,
+    )
+
+
+def _plain(module: Module, container: str, place: _Placed) -> Iterator[LikeCase]:
+    """Yield the cases of the module's kind, type and rank."""
+    for kind in dict.fromkeys((requirements.type_of(module), _usual_type(module))):
+        yield _case(module, container, kind, place, place.scheme)
+    if "up_bias" in module.parts:
+        yield _named("lora-factor-bias", module, container, place)
+    if (alpha := module.parts.get("alpha")) and alpha.kind == "BF16":
+        yield _named("lora-alpha-bf16", module, container, place)
+
+
+def _named(name: str, module: Module, container: str, place: _Placed) -> LikeCase:
+    kind = requirements.type_of(module)
+    case = _case(module, container, kind, place, place.scheme)
+    return LikeCase(name=f"{name}-{container}-{kind}", dimensions=case.dimensions)
+
+
+def _case(module: Module, container: str, kind: str, place: _Placed, scheme: str) -> LikeCase:
+    """Return the case of a module with factors of this type, under this scheme."""
+    targets = requirements.targets_of(module)
+    where = "" if targets == "linear" else f"{targets}-"
+    rank = "r1-" if module.rank == 1 else ""
+    named = _kind(module)
+    return LikeCase(
+        name=f"{named}-{where}{rank}{container}-{kind}",
+        dimensions={
+            "base": place.bases[0],
+            "container": container,
+            "type": kind,
+            "kind": named,
+            "scheme": scheme,
+            "targets": targets,
+            "rank": "" if module.rank is None else str(module.rank),
+            "multiplier": "1",
+        },
+    )
+
+
+def _kind(module: Module) -> str:
+    """Return the kind of a module in cases. Magnitudes for each input are a kind of their own."""
+    kind = requirements.kind_of(module)
+    return "dora-in" if kind == "dora" and not module.dora_per_output else kind
+
+
+def _usual_type(module: Module) -> str:
+    """Return Q8_0 for a quantised module: the cases of most kinds have no other quantised type."""
+    kind = requirements.type_of(module)
+    return kind if kind in FLOATS else "Q8_0"
+
+
+def _parts_of_fused(adapter: Layout) -> Mapping[str, frozenset[int]]:
+    """Return which pieces of each fused layer of Flux the modules of an adapter have, by the name of the layer."""
+    found: dict[str, frozenset[int]] = {}
+    for key in adapter.modules:
+        named = components.of_adapter(key)
+        place = FLUX_FAMILY.place(named.rest) if named.component == DIFFUSION else None
+        if place and place.take and len(place.units) > 2:
+            found[place.layer] = found.get(place.layer, frozenset()) | set(place.take)
+    return found
+
+
+def _fused(
+    module: Module, container: str, place: _Placed, parts: Mapping[str, frozenset[int]]
+) -> Iterator[LikeCase]:
+    """Yield the case of an adapter that has some pieces of a fused layer of Flux, if the module is such a piece."""
+    have = parts.get(place.layer) if place.bases[0] == "flux-small" else None
+    number = 4 if "linear1" in place.layer else 3
+    if have is None or len(have) == number:
+        return
+    leading = have == frozenset(range(len(have)))
+    scheme = "diffusers-flux-qv"
+    if leading:
+        scheme = "diffusers-flux-q" if len(have) == 1 else "diffusers-flux-attention"
+    for kind in dict.fromkeys((requirements.type_of(module), _usual_type(module))):
+        yield _case(module, container, kind, place, scheme)
+
+
+def _base_type(module: Module, container: str, place: _Placed, base_kind: str) -> Iterator[LikeCase]:
+    """Yield the case of an adapter on a base model whose weights have a tensor type other than F32 and F16."""
+    if not base_kind or base_kind in ("F32", "F16", "F64") or base_kind.startswith("F8"):
+        return
+    kind = _usual_type(module)
+    yield LikeCase(
+        name=f"base-{base_kind}-{container}-{kind}",
+        dimensions={
+            "base": place.bases[0],
+            "base type": base_kind,
+            "container": container,
+            "type": kind,
+            "rank": "32",
+        },
+    )

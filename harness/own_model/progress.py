@@ -1,0 +1,79 @@
+"""Show how far long steps are and how much time is left: on a terminal in one line, in a log from time to time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.markup import escape
+
+from sdcpp import console
+
+#: A line is printed in a log after this many seconds.
+SECONDS = 10.0
+
+
+def duration(seconds: float) -> str:
+    """Return a time in seconds, minutes or hours."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+class Steps:
+    """Counts steps of about the same length, and says how much time is left after each but the last."""
+
+    def __init__(self, total: int) -> None:
+        self._total, self._done, self._began = total, 0, time.monotonic()
+
+    def done(self, what: str) -> None:
+        """Print that a step has ended."""
+        self._done += 1
+        passed = time.monotonic() - self._began
+        left = passed / self._done * (self._total - self._done)
+        rest = f", about {duration(left)} left" if self._done < self._total else ""
+        console.note(f"{self._done}/{self._total} {what} after {duration(passed)}{rest}")
+
+
+@contextmanager
+def growing(folder: Path, total: int, what: str) -> Iterator[None]:
+    """Show the size of the files in a folder, of about ``total`` bytes in the end, while the block writes them."""
+    ended = threading.Event()
+    watcher = threading.Thread(target=_watch, args=(folder, total, what, ended), daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
+
+
+def _watch(folder: Path, total: int, what: str, ended: threading.Event) -> None:
+    """Show progress until ``ended`` is set. What takes less than two seconds shows nothing."""
+    began = time.monotonic()
+    if ended.wait(2):
+        return
+    if not console.err.is_terminal:
+        while not ended.wait(SECONDS):
+            console.note(_line(folder, total, what, began))
+        return
+    with console.err.status(escape(what)) as status:
+        while not ended.wait(0.5):
+            status.update(escape(_line(folder, total, what, began)))
+
+
+def _line(folder: Path, total: int, what: str, began: float) -> str:
+    written = min(total, sum(_size(path) for path in folder.rglob("*")))
+    passed = time.monotonic() - began
+    left = f", about {duration(passed * (total - written) / written)} left" if written else ""
+    return f"{what}: {written / 1e9:.1f} of {total / 1e9:.1f} GB{left}"
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # a temporary file was renamed meanwhile
+        return 0

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from harness.own_model import advice
+from harness.own_model.examination import Examination, examine
+from harness.own_model.model import read_model
+from tests.unit.converter.lora_files import pair, save
+from tests.unit.own_model.own_files import KOHYA, flux, lora, model, peft, revisions
+
+
+def examined(path: Path, folder: Path, *names: str) -> Examination:
+    return examine(path, model(folder), revisions(*names))
+
+
+def test_a_file_that_works(tmp_path: Path) -> None:
+    found = examined(lora(tmp_path / "a.safetensors"), tmp_path, "2026-05", "2026-07")
+    said = "a LoRA for FLUX.1: it fits the model; without patches, 2026-05 and 2026-07 apply it"
+    assert advice.conclusion(found) == said
+    assert advice.works(found)
+    assert advice.remedies(found) == []
+
+
+def test_a_file_that_one_mode_applies(tmp_path: Path) -> None:
+    prefix = "transformer.single_transformer_blocks.0.attn.to_"
+    found = examined(peft(tmp_path / "a.safetensors", f"{prefix}q"), tmp_path, "2026-05")
+    assert advice.conclusion(found).endswith(
+        "without patches, 2026-05 applies it in mode immediately and applies it wrongly in mode at_runtime"
+    )
+    remedies = advice.remedies(found)
+    assert remedies[0] == "use --lora-apply-mode immediately with 2026-05 (auto chooses it for this model)"
+    assert "sdcpp build --side patched --revision 2026-05" in remedies[1]
+    assert remedies[2].endswith("a-2026-05.safetensors --for 2026-05")
+    assert "sdcpp lora merge" in remedies[3]
+
+
+def test_a_file_for_another_family(tmp_path: Path) -> None:
+    key = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"
+    found = examined(lora(tmp_path / "a.safetensors", key=key, out=64), tmp_path)
+    assert advice.conclusion(found).endswith("the model is FLUX.1: no build can apply it")
+    assert advice.remedies(found) == ["use it with a model of the family Stable Diffusion 1.x, 2.x or SDXL"]
+
+
+def test_a_part_of_a_file_fits(tmp_path: Path) -> None:
+    both = pair(out=192, inner=64, key=KOHYA) | pair(out=64, inner=48, key="lora_unet_img_in")
+    found = examined(save(tmp_path / "a.safetensors", both), tmp_path, "2026-05")
+    assert "1 of 2 modules does not fit the model" in advice.conclusion(found)
+    assert not advice.works(found)
+
+
+def test_the_files_of_a_text_encoder_are_missing(tmp_path: Path) -> None:
+    path = peft(tmp_path / "a.safetensors", "text_encoder_2.text_model.encoder.layers.0.mlp.fc1")
+    found = examined(path, tmp_path)
+    assert "have no place for any of its 1 module" in advice.conclusion(found)
+    assert "--clip_l" in advice.remedies(found)[0]
+
+
+def test_a_model_in_place_of_an_adapter(tmp_path: Path) -> None:
+    path = flux(tmp_path / "a.safetensors")
+    found = examine(path, read_model({"model": path}), revisions())
+    assert advice.conclusion(found) == "this is a model (FLUX.1), not an adapter"
+
+
+def test_alpha_of_the_metadata(tmp_path: Path) -> None:
+    declared = {"lora_adapter_metadata": json.dumps({"transformer.r": 8, "transformer.lora_alpha": 4})}
+    path = peft(
+        tmp_path / "a.safetensors", "transformer.transformer_blocks.0.attn.to_out.0", metadata=declared
+    )
+    assert advice.remedies(examined(path, tmp_path, "2026-05"))[0].startswith("write alpha as tensors")
+
+
+def test_what_was_never_tried_can_be_tried(tmp_path: Path) -> None:
+    found = examined(lora(tmp_path / "a.safetensors"), tmp_path, "2025-12")
+    assert "2025-12 was never tried with such a file" in advice.conclusion(found)
+    assert advice.remedies(found) == ["try it with pictures: add --revision 2025-12"]
+
+
+def test_an_older_revision_finds_a_file_under_another_name(tmp_path: Path) -> None:
+    key = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"
+    found = examine(lora(tmp_path / "b.gguf", key=key, out=64), None, revisions("2025-12"))
+    assert advice.remedies(found)[0].startswith("for 2025-12, name the file b.safetensors: ")
