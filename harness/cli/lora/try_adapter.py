@@ -1,4 +1,4 @@
-"""Say whether LoRAs work with a model, why not, and what to do: from known results or real pictures."""
+"""Say whether LoRAs work with a model, why not, and what to do, from known results or pictures."""
 
 from __future__ import annotations
 
