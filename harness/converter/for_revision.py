@@ -30,12 +30,13 @@ from harness.converter.revision_limits import (
     SMALLEST_RANK,
     Limits,
 )
-from harness.converter.rewriting import Refusal, Rewriting, common_kind
+from harness.converter.rewriting import Refusal, Rewriting, storage
 from harness.converter.weight_change import Dense, LowRank, WeightChange
 from harness.formats.tensor import File, Tensor
 from harness.layers.components import CLIP_1, CLIP_2, DIFFUSION
 from harness.layers.layer import Name
 from harness.layers.unet import UNET
+from sdcpp.errors import AdapterUnknown
 
 F64 = NDArray[np.float64]
 
@@ -44,13 +45,17 @@ def rewritten(file: File, limits: Limits, base: Mapping[str, Tensor] | None = No
     """Return an adapter file as all revisions of ``limits`` apply it rightly.
 
     ``base`` has the tensors of the base model by name, which the change of a DoRA depends on. Modules that cannot be
-    had are refused in the result, with the reasons. Raises AdapterUnknown if tensors do not fit together.
+    had are refused in the result, with the reasons.
     """
     adapter = layout_of(file)
     # Readers of some containers refuse a tensor without axes.
     found = Rewriting(file=file, scalar=(1,))
     work = _Work(
-        found=found, limits=limits, base=base, sd2=model_family.of_adapter(adapter) == (model_family.SD2,)
+        found=found,
+        limits=limits,
+        base=base or {},
+        weights=BaseWeights({name: tensor.shape for name, tensor in base.items()}) if base else None,
+        sd2=model_family.of_adapter(adapter) == (model_family.SD2,),
     )
     of_layers = groups(adapter)
     for group in of_layers:
@@ -69,7 +74,8 @@ class _Work:
 
     found: Rewriting
     limits: Limits
-    base: Mapping[str, Tensor] | None
+    base: Mapping[str, Tensor]
+    weights: BaseWeights | None
     sd2: bool
 
     def add(self, group: LayerGroup) -> None:
@@ -87,9 +93,9 @@ class _Work:
         try:
             for target in targets:
                 self._write(group, target)
-        except Impossible as error:
+        except (Impossible, AdapterUnknown) as error:
             self.found.drop_after(before)
-            self.found.refuse(group.modules, str(error))
+            self.found.refuse(group.modules, error.what if isinstance(error, AdapterUnknown) else str(error))
 
     def _targets(self, group: LayerGroup) -> tuple[Name, ...]:
         """Return the names under which a layer is written.
@@ -172,8 +178,8 @@ class _Work:
             raise Impossible(reason)
         if form == "diff":
             change = partial(as_dense, change)
-        kind = common_kind([module for module in group.modules if module.kind != "bias"])
-        self.found.make_change(key, KOHYA, change, smallest_rank=SMALLEST_RANK, kind=kind)
+        stored = storage([module for module in group.modules if module.kind != "bias"])
+        self.found.make_change(key, KOHYA, change, smallest_rank=SMALLEST_RANK, stored=stored)
         padded = form == "lora" and all((module.rank or 0) < SMALLEST_RANK for module in group.modules)
         self.found.count(f"padded to rank {SMALLEST_RANK}" if padded else _WORDS[form])
 
@@ -207,10 +213,10 @@ class _Work:
 
     def _weight(self, module: Module) -> tuple[F64, int]:
         """Return the weight of the base model that a module changes, as a matrix, and its number of inputs."""
-        if self.base is None:
+        if self.weights is None:
             raise Impossible("the change of a DoRA depends on the base model: add --base-model MODEL")
         shapes = {name: tensor.shape for name, tensor in self.base.items()}
-        found = BaseWeights(shapes).find(module.key)
+        found = self.weights.find(module.key)
         if found is None:
             raise Impossible("the base model has no such layer")
         parts = [

@@ -7,7 +7,7 @@ has, or cut out of them, without an error: factors become block-diagonal, and ro
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -110,10 +110,25 @@ def weight_shape(module: Module) -> tuple[int, ...]:
             return (parts["hada_w1_a"][1], parts["hada_w1_b"][1], *parts["hada_t1"][2:])
         return (parts["hada_w1_a"][0], parts["hada_w1_b"][1])
     if module.kind == "lokr":
-        return weight_change.weight_change(module).shape
+        return _shape_of_lokr(parts)
     return next(
         (parts[part] for part in ("diff", "diff_b", "up_bias", "new_weight", "new_bias") if part in parts), ()
     )
+
+
+def _shape_of_lokr(parts: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
+    """Return the shape of the Kronecker product of two matrices, each of which may be stored as factors."""
+    factors = []
+    for number in (1, 2):
+        a, b = parts.get(f"lokr_w{number}_a", ()), parts.get(f"lokr_w{number}_b", ())
+        if f"lokr_w{number}" in parts:
+            factors.append(parts[f"lokr_w{number}"])
+        elif number == 2 and "lokr_t2" in parts:
+            factors.append((a[1], b[1], *parts["lokr_t2"][2:]))
+        else:
+            factors.append((a[0], *b[1:]))
+    first, second = factors
+    return (first[0] * second[0], first[1] * second[1], *second[2:])
 
 
 def row_change(

@@ -13,12 +13,13 @@ from harness.converter import layer_change, weight_change
 from harness.converter.layer_groups import LayerGroup, groups, is_sdxl, row_change, weight_shape
 from harness.converter.modules import Module, layout_of
 from harness.converter.naming import KOHYA, Naming, naming
-from harness.converter.rewriting import PLAIN, Refusal, Rewriting, common_kind
+from harness.converter.rewriting import PLAIN, Refusal, Rewriting, storage
 from harness.converter.weight_change import LowRank, WeightChange
 from harness.formats.tensor import File, Tensor
 from harness.layers import components
 from harness.layers.components import DIFFUSION
 from harness.layers.layer import Name, Place
+from sdcpp.errors import AdapterUnknown
 
 F64 = NDArray[np.float64]
 
@@ -27,7 +28,7 @@ def renamed(file: File, scheme: str) -> Rewriting:
     """Return an adapter file with the names of a scheme of ``naming.SCHEMES``.
 
     ΔW stays the same. The bytes of tensors whose modules need only another name are copied. Modules that the scheme
-    cannot name are refused in the result. Raises AdapterUnknown if tensors do not fit together.
+    cannot name, or whose tensors do not fit together, are refused in the result.
     """
     adapter = layout_of(file)
     found = Rewriting(file=file)
@@ -42,8 +43,13 @@ def renamed(file: File, scheme: str) -> Rewriting:
         if special and any(group.exact(each) is None and group.touching(each) for each in targets):
             found.refuse(special, "a DoRA or a replaced weight cannot be divided or put together")
             continue
-        for target in targets:
-            _write(found, group, target, names)
+        before = len(found.plans)
+        try:
+            for target in targets:
+                _write(found, group, target, names)
+        except AdapterUnknown as error:
+            found.drop_after(before)
+            found.refuse(group.modules, error.what)
     for tensor in adapter.other_tensors:
         found.refused.append(Refusal(key=tensor.name, reason="the tensor is not understood"))
     return found
@@ -88,8 +94,14 @@ def _write(found: Rewriting, group: LayerGroup, target: Name, names: Naming) -> 
     change = partial(row_change, group, target, change=_change)
     weight, bias = change("weight"), change("bias")
     if weight is not None:
-        kind = common_kind(group.modules)
-        found.make_change(target.text, names.suffixes, partial(_certain, change), kind=kind)
+        modules = [module for module in group.modules if module.kind != "bias"]
+        found.make_change(
+            target.text,
+            names.suffixes,
+            partial(_certain, change),
+            stored=storage(modules, folded=names.folded),
+            folded=names.folded,
+        )
     if bias is not None:
         part = "up_bias" if names.folded and isinstance(weight, LowRank) else "diff_b"
         values = partial(weight_change.rows, bias, 0, bias.shape[0])
@@ -132,7 +144,7 @@ def move(found: Rewriting, module: Module, key: str, names: Naming) -> None:
         elif (fold and part == "up" and scale != 1) or (
             part == "lokr_w1" and scale != 1 and module.rank is None
         ):
-            kind = tensor.kind if common_kind([module]) == tensor.kind else "F32"
+            kind = storage([module], folded=True).kind
             found.make(key + names.suffixes[part], tensor.shape, partial(_scaled, tensor, scale), kind)
         else:
             found.store(key + names.suffixes[part], tensor)

@@ -26,8 +26,6 @@ from sdcpp.errors import AdapterUnknown
 F64 = NDArray[np.float64]
 #: The kinds whose second factor can be multiplied by the scale.
 PLAIN = ("lora", "tucker")
-#: The scales that change no bit of a factor but its exponent, for values that are not tiny.
-_EXACT_SCALES = frozenset(2.0**-power for power in range(7))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +34,18 @@ class Refusal:
 
     key: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Storage:
+    """The type of the factors of a plain pair, and the scale that alpha expresses. The rest of the scale is in them."""
+
+    kind: str = "F32"
+    scale: float = 1.0
+
+
+#: The storage of factors that have no narrower type in common.
+WIDE = Storage()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -122,21 +132,25 @@ class Rewriting:
         change: Callable[[], WeightChange],
         *,
         smallest_rank: int = 1,
-        kind: str = "F32",
+        stored: Storage = WIDE,
+        folded: bool = False,
     ) -> None:
         """Add the tensors of a change under the key of a module. The function returns it whenever it is needed.
 
-        Factors have a rank of at least ``smallest_rank``; they are filled with zeros. Alpha equals the rank. ``kind``
-        is the type of the factors of a plain pair; all others are F32.
+        Factors have a rank of at least ``smallest_rank``; they are filled with zeros. ``stored`` is for a plain pair;
+        all others have F32 and a scale of 1. With ``folded`` a plain pair has no alpha.
         """
         now = change()
         if isinstance(now, LowRank):
             rank = max(smallest_rank, now.left.shape[1])
             ones = (1,) * (len(now.shape) - 2)
             down, up = (key + suffixes[part] for part in ("down", "up"))
-            self.make(down, (rank, *now.shape[1:]), partial(_factor, change, 0, rank, "right"), kind)
-            self.make(up, (now.shape[0], rank, *ones), partial(_factor, change, 0, rank, "left"), kind)
-            self.make_alpha(key + suffixes["alpha"], rank)
+            right = partial(_factor, change, 0, rank, "right")
+            left = partial(_factor, change, 0, rank, "left", stored.scale)
+            self.make(down, (rank, *now.shape[1:]), right, stored.kind)
+            self.make(up, (now.shape[0], rank, *ones), left, stored.kind)
+            if not folded:
+                self.make_alpha(key + suffixes["alpha"], stored.scale * rank)
         elif isinstance(now, Product):
             rank = max(smallest_rank, now.a.left.shape[1], now.b.left.shape[1])
             for index in (0, 1):
@@ -170,31 +184,41 @@ class Rewriting:
         )
 
 
-def common_kind(modules: Sequence[Module]) -> str:
-    """Return the type in which the factors of plain LoRAs can be stored together without an error.
+def storage(modules: Sequence[Module], *, folded: bool = False) -> Storage:
+    """Return how the factors of plain LoRAs are stored together without rounding them to a narrower type.
 
-    It is the type of all of them if the scales are powers of two that are not large, and F32 otherwise.
+    They keep F16 or BF16 if all of them have it, and if one alpha can express the scale. With ``folded`` there is no
+    alpha, so the scale must be 1 or, for BF16, a power of two.
     """
-    kinds = {
-        tensor.kind for module in modules for part, tensor in module.parts.items() if part in ("up", "down")
-    }
-    plain = all(module.kind == "lora" and weight_change.scale(module) in _EXACT_SCALES for module in modules)
-    return kinds.pop() if plain and len(kinds) == 1 and kinds <= {"F16", "BF16"} else "F32"
+    kinds = {tensor.kind for each in modules for part, tensor in each.parts.items() if part in ("up", "down")}
+    scales = {weight_change.scale(module) for module in modules}
+    if any(module.kind != "lora" for module in modules) or len(kinds) != 1 or len(scales) != 1:
+        return WIDE
+    (kind,), (scale,) = kinds, scales
+    if kind not in ("F16", "BF16"):
+        return WIDE
+    if not folded:
+        return Storage(kind=kind, scale=scale)
+    exact = scale == 1 or (kind == "BF16" and math.frexp(scale)[0] == 0.5)
+    return Storage(kind=kind) if exact else WIDE
 
 
 def _bytes(values: Callable[[], F64], kind: str) -> Bytes:
     return cast(values(), kind)
 
 
-def _factor(change: Callable[[], WeightChange], index: int, rank: int, side: str) -> F64:
-    """Return a factor of a change, or of the factors number ``index`` of a product, filled with zeros to a rank."""
+def _factor(change: Callable[[], WeightChange], index: int, rank: int, side: str, scale: float = 1.0) -> F64:
+    """Return a factor of a change, or of the factors number ``index`` of a product, filled with zeros to a rank.
+
+    The first one is divided by ``scale``.
+    """
     found = change()
     if isinstance(found, Product):
         found = (found.a, found.b)[index]
     assert isinstance(found, LowRank)  # noqa: S101 - the caller has looked
     missing = rank - found.left.shape[1]
     if side == "left":
-        return np.pad(found.left, ((0, 0), (0, missing)))
+        return np.pad(found.left / scale, ((0, 0), (0, missing)))
     return np.pad(found.right, ((0, missing), (0, 0)))
 
 

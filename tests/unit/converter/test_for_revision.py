@@ -286,3 +286,13 @@ def _of_flux(tensors: dict[str, F64], name: str, shape: tuple[int, ...]) -> F64:
         names = ("add_q_proj", "add_k_proj", "add_v_proj") if "txt" in layer else ("to_q", "to_k", "to_v")
         leaves = {f"attn.{leaf}": shape[1] for leaf in names}
     return np.concatenate([delta(tensors, f"{stem}.{leaf}", (n, shape[1])) for leaf, n in leaves.items()])
+
+
+def test_modules_that_do_not_fit_together_are_refused(tmp_path: Path) -> None:
+    stem = "transformer.transformer_blocks.0.attn"
+    arrays = pair(f"{stem}.to_q", draw(1, 8), draw(8, 1)) | pair(f"{stem}.to_v", draw(1, 8), draw(16, 1))
+    found = convert(tmp_path, arrays | pair(PROJ, draw(4, 16), draw(24, 4)))
+    assert [refusal.key for refusal in found.refused] == [f"{stem}.to_q", f"{stem}.to_v"]
+    assert set(stored(tmp_path / "out.safetensors")) == {
+        f"{SAFE_PROJ}{end}" for end in (".lora_down.weight", ".lora_up.weight", ".alpha")
+    }

@@ -93,6 +93,17 @@ def test_pieces_of_different_widths_are_refused(tmp_path: Path) -> None:
         ),
         ({f"k.hada_w{i}_{s}": draw(*((6, 2) if s == "a" else (2, 8))) for i in (1, 2) for s in "ab"}, (6, 8)),
         ({"k.lokr_w1": draw(2, 4), "k.lokr_w2": draw(3, 2, 3, 3)}, (6, 8, 3, 3)),
+        ({"k.lokr_w1_a": draw(2, 1), "k.lokr_w1_b": draw(1, 4), "k.lokr_w2": draw(3, 2)}, (6, 8)),
+        ({"k.lokr_w1": draw(2, 4), "k.lokr_w2_a": draw(3, 2), "k.lokr_w2_b": draw(2, 18)}, (6, 72)),
+        (
+            {
+                "k.lokr_w1": draw(2, 4),
+                "k.lokr_t2": draw(2, 2, 3, 3),
+                "k.lokr_w2_a": draw(2, 3),
+                "k.lokr_w2_b": draw(2, 2),
+            },
+            (6, 8, 3, 3),
+        ),
         ({"k.diff_b": draw(6)}, (6,)),
     ],
 )

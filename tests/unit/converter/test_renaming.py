@@ -137,16 +137,29 @@ def test_the_bytes_of_a_pair_are_kept_if_only_its_name_changes(tmp_path: Path) -
 
 
 def test_diffusers_has_no_alpha_so_the_second_factor_is_scaled(tmp_path: Path) -> None:
-    arrays, wanted = pair(UNET["kohya"], 24)
+    arrays, _ = pair(UNET["kohya"], 24)
     halves = {name: value.astype(np.float16) for name, value in arrays.items()}
     rename(tmp_path, halves, "diffusers")
     tensors = read_tensors(tmp_path / "out.safetensors").tensors
     assert set(tensors) == {f"{UNET['diffusers']}.lora_A.weight", f"{UNET['diffusers']}.lora_B.weight"}
-    # The scale 1/4 changes no digit of an F16.
-    assert tensors[f"{UNET['diffusers']}.lora_B.weight"].kind == "F16"
     up = halves[f"{UNET['kohya']}.lora_up.weight"].astype(np.float64)
     assert np.array_equal(tensors[f"{UNET['diffusers']}.lora_B.weight"].values(), up / 4)
-    assert wanted.shape == (24, 8)
+
+
+def test_the_factors_of_pieces_with_one_scale_keep_their_type_and_values(tmp_path: Path) -> None:
+    arrays: Arrays = {}
+    for key in QKV["onetrainer"]:
+        arrays |= {name: value.astype(np.float16) for name, value in pair(key, 8, 3)[0].items()}
+    rename(tmp_path, arrays, "kohya")
+    (key,) = QKV["kohya"]
+    tensors = read_tensors(tmp_path / "out.safetensors").tensors
+    up = tensors[f"{key}.lora_up.weight"]
+    assert up.kind == "F16"
+    for index, piece in enumerate(QKV["onetrainer"]):
+        own = slice(8 * index, 8 * index + 8), slice(3 * index, 3 * index + 3)
+        assert np.array_equal(up.values()[own], arrays[f"{piece}.lora_up.weight"])
+    # The scale is 1/3, and the rank 9.
+    assert tensors[f"{key}.alpha"].values() == 3
 
 
 @pytest.mark.parametrize(("old", "new"), list(permutations(SCHEMES, 2)))
