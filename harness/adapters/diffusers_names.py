@@ -1,7 +1,7 @@
 """Diffusers' names for the layers of model families whose original names differ; those of flux are in ``flux_names``.
 
 Sources: diffusers, src/diffusers/models/transformers (transformer_sd3.py, transformer_flux2.py,
-transformer_z_image.py) and loaders/single_file_utils.py.
+transformer_z_image.py, transformer_krea2.py, transformer_anima.py) and loaders/single_file_utils.py.
 """
 
 from __future__ import annotations
@@ -71,4 +71,24 @@ FAMILIES = {
         },
     ),
     "ernie-image": Names(),
+    "krea2": Names(
+        blocks={"blocks": "transformer_blocks"},
+        layers={
+            **{f"attn.w{part}": (f"attn.to_{part}",) for part in "qkv"},
+            "attn.wo": ("attn.to_out.0",),
+            "attn.gate": ("attn.to_gate",),
+            **{f"mlp.{part}": (f"ff.{part}",) for part in ("gate", "up", "down")},
+        },
+    ),
+    "anima": Names(
+        blocks={"blocks": "transformer_blocks"},
+        layers={
+            f"{ours}.{name}": (f"{theirs}.{other}",)
+            for ours, theirs in (("self_attn", "attn1"), ("cross_attn", "attn2"))
+            for name, other in (
+                *((f"{part}_proj", f"to_{part}") for part in "qkv"),
+                ("output_proj", "to_out.0"),
+            )
+        },
+    ),
 }

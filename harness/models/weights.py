@@ -39,6 +39,11 @@ def scale(name: str, width: int) -> Weights:
     return {name: Weight(shape=(width,), std=0.05, mean=1.0, dtype="F32")}
 
 
+def zero_centred_scale(name: str, width: int) -> Weights:
+    """Return the one tensor of an RMS norm to whose scale the model adds 1; ``name`` is its whole name."""
+    return {name: Weight(shape=(width,), std=0.05, dtype="F32")}
+
+
 def vector(name: str, *shape: int) -> Weights:
     """Return a learned vector, in F32, or a table of embeddings, in F16; ``name`` is its whole name."""
     return {name: Weight(shape=shape, std=0.3, dtype="F32" if len(shape) == 1 else "F16")}

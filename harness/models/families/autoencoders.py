@@ -1,12 +1,13 @@
-"""The tiny autoencoders of the families: TAESD, and TAEF2 for families with 32 latent channels.
+"""The tiny autoencoders of the families: TAESD, TAEF2 for families with 32 latent channels, and TAEHV for video.
 
-Names and shapes follow github.com/madebyollin/taesd. The library requires the encoder, although no test encodes.
+Names and shapes follow github.com/madebyollin/taesd and github.com/madebyollin/taehv. The library requires the encoder,
+although no test encodes.
 """
 
 from __future__ import annotations
 
 from harness.models.architectures import taesd, taesd_encoder
-from harness.models.base_model import Weights
+from harness.models.base_model import Weight, Weights
 from harness.models.weights import conv, norm
 
 _WIDTH, _POOLED = 64, 256
@@ -25,3 +26,48 @@ def tiny_autoencoder(channels: int) -> Weights:
             weights |= norm(f"{block}.pool.1", _POOLED)
             weights |= conv(f"{block}.pool.3", _WIDTH, _POOLED, 1, bias=False)
     return weights
+
+
+#: The widths of TAEHV's decoder from the latent to the picture, and by how much each stage multiplies the frames. The
+#: encoder divides them by ``_FEWER``.
+_VIDEO_WIDTHS, _MORE, _FEWER = (256, 128, 64, 64), (1, 2, 2), (2, 2, 1)
+_VIDEO_BLOCKS = 3
+#: As ``_CONTRAST`` and ``_BRIGHTNESS``.
+_VIDEO_CONTRAST, _VIDEO_BRIGHTNESS = 0.02, (0.5, 0.5, 0.5)
+
+
+def tiny_video_autoencoder(channels: int = 16) -> Weights:
+    """Return the tensors of TAEHV for latents of ``channels`` channels."""
+    weights = conv("decoder.1", _VIDEO_WIDTHS[0], channels, 3, gain=1.4)
+    index = 3
+    for stage, more in enumerate(_MORE):
+        width = _VIDEO_WIDTHS[stage]
+        for _ in range(_VIDEO_BLOCKS):
+            weights |= _memory_block(f"decoder.{index}", width)
+            index += 1
+        index += 1  # the upsampling layer has no weights
+        weights |= conv(f"decoder.{index}.conv", width * more, width, 1, gain=1.4, bias=False)
+        weights |= conv(f"decoder.{index + 1}", _VIDEO_WIDTHS[stage + 1], width, 3, gain=1.4, bias=False)
+        index += 2
+    last = f"decoder.{index + 1}"
+    weights |= conv(last, 3, _VIDEO_WIDTHS[-1], 3, gain=_VIDEO_CONTRAST, bias=False)
+    weights[f"{last}.bias"] = Weight(shape=(3,), std=0.0, mean=_VIDEO_BRIGHTNESS, dtype="F32")
+    weights |= conv("encoder.0", _WIDTH, 3, 3)
+    index = 2
+    for fewer in _FEWER:
+        weights |= conv(f"encoder.{index}.conv", _WIDTH, _WIDTH * fewer, 1, bias=False)
+        weights |= conv(f"encoder.{index + 1}", _WIDTH, _WIDTH, 3, bias=False)
+        index += 2
+        for _ in range(_VIDEO_BLOCKS):
+            weights |= _memory_block(f"encoder.{index}", _WIDTH)
+            index += 1
+    return weights | conv(f"encoder.{index}", channels, _WIDTH, 3)
+
+
+def _memory_block(name: str, width: int) -> Weights:
+    """Return a block that also sees the frame before, so that its first convolution has twice the inputs."""
+    return {
+        **conv(f"{name}.conv.0", width, 2 * width, 3),
+        **conv(f"{name}.conv.2", width, width, 3),
+        **conv(f"{name}.conv.4", width, width, 3),
+    }

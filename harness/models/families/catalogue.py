@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from harness.models.families.anima import ANIMA
 from harness.models.families.boogu_image import BOOGU_IMAGE
+from harness.models.families.chroma import CHROMA
 from harness.models.families.ernie_image import ERNIE_IMAGE
 from harness.models.families.flux2 import FLUX2_KLEIN
 from harness.models.families.flux_t5 import FLUX_FILL, FLUX_GUIDED
+from harness.models.families.krea2 import KREA2
 from harness.models.families.minit2i import MINIT2I
 from harness.models.families.ovis_image import OVIS_IMAGE
 from harness.models.families.sd3 import SD3
@@ -29,6 +32,9 @@ FAMILIES = {
         SD1_INPAINT,
         SD2,
         SDXL,
+        KREA2,
+        CHROMA,
+        ANIMA,
     )
 }
 
@@ -48,6 +54,9 @@ OF_VERSION = {
     "Ovis-Image": OVIS_IMAGE,
     "Ernie-Image": ERNIE_IMAGE,
     "MiniT2I": MINIT2I,
+    "Krea 2": KREA2,
+    "Chroma": CHROMA,
+    "Anima": ANIMA,
 }
 #: Versions of revision 2026-07 that no model here represents, and the reason. The numbers of parameters follow from the
 #: constants in its source (src/model, src/conditioning/conditioner.hpp).
@@ -65,14 +74,11 @@ WITHOUT_MODEL = {
     "Flux.2 dev": "as flux2-klein, with at least 48 blocks",
     "Flux Controls": "as flux-fill, with another number of input channels",
     "Flex.2": "as flux-fill, with another number of input channels",
-    "Chroma": "the guidance layer has constant sizes: 262 million parameters",
-    "Chroma Radiance": "the guidance layer has constant sizes: 262 million parameters",
+    "Chroma Radiance": "as chroma, with pixels in place of latents; no model has been written yet",
     "LongCat-Image": "the width of its text encoder is constant: 575 million parameters",
     "SeFi-Image": "the tiny autoencoder does not fit its 36 latent channels",
     "Qwen-Image": "one block and the text encoder: 950 million parameters",
     "Qwen-Image Layered": "one block and the text encoder: 950 million parameters",
-    "Anima": "one block and the text encoder: 390 million parameters",
-    "Krea 2": "at least 71 million parameters; no model has been written yet",
     "LingBot-Video": "the library makes no picture of one frame with a tiny autoencoder",
     "HunyuanVideo 1.5": "the library makes no picture of one frame with a tiny autoencoder",
     "Wan 2.1, Wan 2.2": "only 30 or 40 blocks of constant sizes: 1.4 billion parameters",

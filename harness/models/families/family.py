@@ -20,29 +20,32 @@ def family_base(
     architecture: str = "",
     needs: tuple[str, ...] = ("sizes-from-weights",),
     calibration: Calibration | None = None,
+    full_merged_file: bool = True,
+    module: str = "",
 ) -> Base:
     """Return the base model of the family ``name``, whose one file of role model has all but the autoencoder.
 
     ``adapted`` tells by its name, without prefix, whether a tensor belongs to the layers that adapters change; these
     are the layers with matrices. ``autoencoder`` is None for a family that computes pixels. ``architecture`` decides
-    how the layers are called in adapters, and is ``name`` by default. ``needs`` and ``calibration`` are those of
-    ``Base``.
+    how the layers are called in adapters, and is ``name`` by default. ``needs``, ``calibration`` and
+    ``full_merged_file`` are those of ``Base``; a large model needs no complete file. ``module`` is what the names in
+    checkpoints begin with, and those in adapters do not.
     """
     model = prefixed(PREFIX, diffusion_model) | text_encoder
     return Base(
         name=name,
         architecture=architecture or name,
         files={"model": model} | ({"taesd": autoencoder} if autoencoder else {}),
-        targets=_targets(diffusion_model, adapted),
+        targets=_targets(diffusion_model, adapted, module),
         needs=needs,
         calibration=calibration or Calibration(),
-        full_merged_file=True,
+        full_merged_file=full_merged_file,
     )
 
 
-def _targets(weights: Weights, adapted: Callable[[str], bool]) -> dict[str, TensorId]:
+def _targets(weights: Weights, adapted: Callable[[str], bool], module: str) -> dict[str, TensorId]:
     return {
-        name.removesuffix(".weight"): ("model", PREFIX + name)
+        name.removeprefix(module).removesuffix(".weight"): ("model", PREFIX + name)
         for name, weight in weights.items()
         if name.endswith(".weight") and len(weight.shape) == 2 and adapted(name)
     }

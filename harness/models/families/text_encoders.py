@@ -31,6 +31,7 @@ CLIP_G = ClipSizes(width=1280, layers=32, projection=True)
 T5_WIDTH, T5_VOCABULARY = 64, 2048
 #: The width of Qwen3 and Ministral here, which is also that of the text embedding.
 LLM_WIDTH = 32
+_LLM_MLP = 32
 #: The vocabularies contain the special tokens of the prompt templates.
 _QWEN3_VOCABULARY, _MINISTRAL_VOCABULARY = 151936, 131072
 _HEAD, _HEADS, _KEY_HEADS = 128, 32, 8
@@ -70,11 +71,13 @@ def clip(sizes: ClipSizes) -> Weights:
     return weights
 
 
-def qwen3() -> Weights:
-    """Return the tensors of Qwen3 and of the language part of Qwen3-VL."""
-    attention = "text_encoders.llm.model.layers.0.self_attn"
-    norms = {name: w for part in "qk" for name, w in scale(f"{attention}.{part}_norm.weight", _HEAD).items()}
-    return _llm(_QWEN3_VOCABULARY) | norms
+def qwen3(width: int = LLM_WIDTH, layers: int = 1) -> Weights:
+    """Return the tensors of Qwen3 and of the language part of Qwen3-VL, with a text embedding of this width."""
+    weights = _llm(_QWEN3_VOCABULARY, width, layers)
+    for number in range(layers):
+        for part in "qk":
+            weights |= scale(f"text_encoders.llm.model.layers.{number}.self_attn.{part}_norm.weight", _HEAD)
+    return weights
 
 
 def ministral() -> Weights:
@@ -82,14 +85,16 @@ def ministral() -> Weights:
     return _llm(_MINISTRAL_VOCABULARY)
 
 
-def _llm(vocabulary: int) -> Weights:
-    width, layer = LLM_WIDTH, "layers.0"
+def _llm(vocabulary: int, width: int = LLM_WIDTH, layers: int = 1) -> Weights:
     weights = vector("embed_tokens.weight", vocabulary, width) | scale("norm.weight", width)
-    for name, heads in (("q_proj", _HEADS), ("k_proj", _KEY_HEADS), ("v_proj", _KEY_HEADS)):
-        weights |= linear(f"{layer}.self_attn.{name}", heads * _HEAD, width, bias=False)
-    weights |= linear(f"{layer}.self_attn.o_proj", width, _HEADS * _HEAD, bias=False)
-    for name in ("gate_proj", "up_proj", "down_proj"):
-        weights |= linear(f"{layer}.mlp.{name}", width, width, bias=False)
-    for name in ("input_layernorm", "post_attention_layernorm"):
-        weights |= scale(f"{layer}.{name}.weight", width)
+    for number in range(layers):
+        layer = f"layers.{number}"
+        for name, heads in (("q_proj", _HEADS), ("k_proj", _KEY_HEADS), ("v_proj", _KEY_HEADS)):
+            weights |= linear(f"{layer}.self_attn.{name}", heads * _HEAD, width, bias=False)
+        weights |= linear(f"{layer}.self_attn.o_proj", width, _HEADS * _HEAD, bias=False)
+        weights |= linear(f"{layer}.mlp.gate_proj", _LLM_MLP, width, bias=False)
+        weights |= linear(f"{layer}.mlp.up_proj", _LLM_MLP, width, bias=False)
+        weights |= linear(f"{layer}.mlp.down_proj", width, _LLM_MLP, bias=False)
+        for name in ("input_layernorm", "post_attention_layernorm"):
+            weights |= scale(f"{layer}.{name}.weight", width)
     return prefixed("text_encoders.llm.model.", weights)

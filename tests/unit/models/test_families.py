@@ -25,7 +25,14 @@ def test_a_model_is_small(base: Base) -> None:
 
 
 #: The text encoders of these have constant sizes. No model takes more than 2 GB as F16.
-LARGE = {"sd1-narrow": 140e6, "sd1-inpaint": 140e6, "sd2": 410e6, "sdxl": 930e6}
+LARGE = {
+    "sd1-narrow": 140e6,
+    "sd1-inpaint": 140e6,
+    "sd2": 410e6,
+    "sdxl": 930e6,
+    "chroma": 280e6,
+    "anima": 410e6,
+}
 #: Layers that adapters do not change: SD3 has 24 blocks, and no picture has a reference picture.
 LEFT_OUT = {"sd3": ("joint_blocks.",), "boogu-image": ("ref_image_refiner.", "context_refiner.")}
 
