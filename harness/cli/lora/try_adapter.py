@@ -41,9 +41,9 @@ RENAMED = {
     "--source": ("--original",),
 }
 EPILOG = """\
-The first line of a file is the answer. Without --revision, --checkout or --build nothing is built or
-run: the answer is what the named revisions are expected to do, from the expected verdicts of this
-project's own cases (expectations.toml).
+The first line of a file is the answer. Without --revision, --checkout or --build nothing is built
+or run: the answer is what the named revisions are expected to do, from the expected verdicts of
+this project's own cases (expectations.toml).
 
 With one of these options the library makes pictures of the model: without the LoRA, with it in each
 apply mode, and with the LoRA merged beforehand, as by sdcpp lora merge. The merged model takes as
