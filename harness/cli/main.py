@@ -45,6 +45,9 @@ COMMANDS = {
     "patch": Command(
         module="harness.cli.patch.verbs", summary="show, edit, export and check the patch series"
     ),
+    "ci": Command(
+        module="harness.cli.ci.verbs", summary="report a run of verify to GitHub Actions and pull requests"
+    ),
     "lora": Command(
         module="harness.cli.lora.verbs", summary="convert, inspect, compare and merge LoRA files"
     ),

@@ -1,0 +1,1 @@
+"""The subcommands of ``sdcpp ci``: a module for each."""
