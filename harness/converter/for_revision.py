@@ -127,8 +127,8 @@ class _Work:
         if bias is not None:
             values = partial(weight_change.rows, bias, 0, bias.shape[0])
             self.found.make(target.text + KOHYA["diff_b"], bias.shape[:1], values)
-            if module is None or "up_bias" in module.parts:
-                self.found.count("bias as a difference")
+            if module is None or module.kind == "bias" or "up_bias" in module.parts:
+                self.found.count("with a difference of the bias")
 
     @staticmethod
     def _needs_every_piece(group: LayerGroup, target: Name) -> bool:
