@@ -50,12 +50,14 @@ def unet(
     labels: int = 0,
     linear_projection: bool = False,
     mean: float = 0.0,
+    gain: float = 1.0,
 ) -> Weights:
     """Return the tensors of a UNet.
 
     ``widths`` are the widths of the levels in units of ``channels``, and ``depths`` the numbers of blocks in the
     transformers of each level. ``context`` is the width of the text embedding, ``inputs`` the number of input channels
-    and ``labels`` the width of the vector that SDXL adds to the time embedding. ``mean`` is the mean of the output.
+    and ``labels`` the width of the vector that SDXL adds to the time embedding. ``mean`` is the mean of the output,
+    and ``gain`` scales the last matrix.
     """
     time = 4 * channels
     weights: Weights = {
@@ -63,7 +65,7 @@ def unet(
         **linear("time_embed.2", time, time),
         **conv("input_blocks.0.0", channels, inputs, 3),
         **norm("out.0", channels),
-        **conv("out.2", 4, channels, 3),
+        **conv("out.2", 4, channels, 3, gain=gain),
         "out.2.bias": Weight(shape=(4,), std=0.02, mean=mean, dtype="F32"),
     }
     if labels:
@@ -175,7 +177,8 @@ def _sd1(name: str, inputs: int) -> Base:
 SD1_NARROW = _sd1("sd1-narrow", 4)
 #: The library makes the mask and the masked picture itself if it gets none.
 SD1_INPAINT = _sd1("sd1-inpaint", 9)
-#: The library takes a model of SD 2 for one of v-prediction if the mean of its output for a constant latent is low.
+#: The library takes a model of SD 2 for one of v-prediction if the mean of its output for a constant latent is low. The
+#: output is then not multiplied with the noise level, so that it must be larger.
 SD2 = _base(
     "sd2",
     "sd1",
@@ -185,7 +188,8 @@ SD2 = _base(
         depths=(1, 1, 1, 0),
         context=1024,
         linear_projection=True,
-        mean=-3.0,
+        mean=-1.5,
+        gain=5.0,
     ),
     prefixed("cond_stage_model.transformer.", clip(CLIP_H)),
     _SD_BLOCKS,
