@@ -48,7 +48,7 @@ MEASURED: Mapping[str, frozenset[str]] = {
 class Unreachable:
     """Layers that no name or no mode of an unpatched revision reaches. ``layers`` is a regular expression.
 
-    ``unet`` says whether they belong to a model with a UNet. A change of the bias may still work.
+    ``unet`` says whether they belong to a model with a UNet. A file of text encoders alone may be for such a model.
     """
 
     component: str
@@ -64,6 +64,16 @@ UNREACHABLE = (
         layers=r"time_embed_\d|label_emb_\d_\d",
         reason="the library turns time_embed and label_emb into time.embed and label.emb under every name "
         "(docs/findings.md: time_embed of a UNet is not found)",
+    ),
+    *(
+        Unreachable(
+            component=clip,
+            unet=True,
+            layers=r"transformer_resblocks_\d+_ln_[12]|ln_final",
+            reason="the library turns layer_norm into layer.norm in every name for a model with a UNet, and a file of "
+            "text encoders alone may be for one (sdcpp study twins --case 'layers-text-norms-*')",
+        )
+        for clip in (CLIP_1, CLIP_2)
     ),
     Unreachable(
         component=DIFFUSION,
@@ -148,11 +158,11 @@ class Limits:
 
         - A UNet: those of sd-scripts. The library reads published and diffusers' names of blocks under this prefix.
         - Other diffusion models: the published names behind "diffusion_model.".
-        - Text encoders: those of sd-scripts or, of SD 3, the library's own.
+        - Text encoders: the library's own names. A model with a UNet understands those of sd-scripts only.
         """
         if component == DIFFUSION:
             return _UNET if family is UNET else _TRANSFORMER
-        return _OWN_TEXT if family is SD3 else _TEXT
+        return _TEXT if family in (UNET, None) else _OWN_TEXT
 
     @staticmethod
     def unreachable(family: Family | None, component: str, layer: str) -> str:
@@ -162,7 +172,7 @@ class Limits:
                 each.reason
                 for each in UNREACHABLE
                 if each.component == component
-                and each.unet == (family is UNET)
+                and each.unet == (family is UNET or (family is None and component != DIFFUSION))
                 and re.fullmatch(each.layers, layer)
             ),
             "",

@@ -197,6 +197,17 @@ def test_names_of_text_encoders(tmp_path: Path) -> None:
         assert close(delta(tensors, key, (24, 16)), product(up, down))
 
 
+def test_names_of_text_encoders_beside_a_transformer(tmp_path: Path) -> None:
+    down, up, norm = draw(4, 16), draw(24, 4), draw(24)
+    stem = "lora_te1_text_model_encoder_layers_3"
+    arrays = pair(f"{stem}_mlp_fc1", down, up) | {f"{stem}_layer_norm1.w_norm": norm}
+    convert(tmp_path, arrays | pair(PROJ, down, up))
+    tensors = stored(tmp_path / "out.safetensors")
+    own = "text_encoders.clip_l.transformer.text_model.encoder.layers.3"
+    assert close(delta(tensors, f"{own}.mlp.fc1", (24, 16)), product(up, down))
+    assert close(tensors[f"{own}.layer_norm1.diff"], norm.astype(np.float64))
+
+
 def test_the_second_clip_has_one_weight_for_q_k_and_v(tmp_path: Path) -> None:
     down, up = draw(4, 16), draw(16, 4)
     stem = "lora_te2_text_model_encoder_layers_0_self_attn_"
