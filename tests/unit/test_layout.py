@@ -23,7 +23,7 @@ EXCEPTIONS = {
     "studies/conversion/premerged": "it measures a real library, which tests/regress has",
 }
 #: Packages whose modules are small and tested together, in a file of the package's name.
-TESTED_TOGETHER = ("models/families", "cli/lora", "cli/patch", "cli/study")
+TESTED_TOGETHER = ("models/families", "cli/ci", "cli/lora", "cli/patch", "cli/study")
 
 
 def modules() -> list[tuple[Path, Path]]:

@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _address(text: str) -> str:
-    if not _ADDRESS.fullmatch(text):
+    if text and not _ADDRESS.fullmatch(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not the address of a page")
     return text
 

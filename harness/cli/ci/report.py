@@ -18,7 +18,7 @@ from harness.reports.change_verdict import ChangeVerdict, Outcome
 from harness.reports.table import ReportTable, arrange
 from harness.verification.run import RECORDS
 from sdcpp import atomic_write, console, git
-from sdcpp.errors import NothingTried
+from sdcpp.errors import Error, NothingTried
 from sdcpp.source import checkout
 
 #: The name of the file with the verdict.
@@ -81,6 +81,8 @@ def _is_unchanged(arguments: argparse.Namespace) -> bool:
         checkout.compare(arguments.checkout, arguments.merge_base)
     except NothingTried:
         return True
+    except Error:  # verify has said it
+        return False
     return False
 
 
