@@ -40,6 +40,14 @@ from sdcpp.binding.build_folder import Build
 TOLERANCE = Tolerance(
     bound=0.12, why="a published model has many layers, and rounding in each of them adds up over the steps"
 )
+#: For a merged model whose weights had to be rounded to a quantised type again. Rounding hides small changes.
+ROUNDED_TOLERANCE = Tolerance(
+    bound=0.5, why="the weights of the merged model are rounded to the quantised type of the model again"
+)
+#: The largest share of the memory that a merged model may take. A larger one is rounded.
+LARGEST_SHARE = 0.6
+#: A model that takes a larger share of the memory than this is not copied for each picture.
+COPIED_SHARE = 0.25
 #: The smallest change of the picture by an adapter that can be judged, in grey levels RMS.
 LEAST_EFFECT = 2.0
 
@@ -132,6 +140,13 @@ class Trial:
         return bool(self.tried) and all(each.comparison.verdict is Verdict.PASS for each in self.tried)
 
 
+def total_memory() -> int:
+    """Return the bytes of memory of this machine, or a usual number if the system does not tell."""
+    if not hasattr(os, "sysconf"):
+        return 16 << 30
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
 def modes_of(build: Build) -> tuple[str, ...]:
     """Return the apply modes of a library but auto, which is one of the others."""
     return tuple(mode for mode in apply_modes(header.read(build.header)) if mode != "auto")
@@ -171,11 +186,12 @@ def try_adapter(
 
     no_reference = reference.why_not(adapter.path, model)
     coarse = reference.coarse(model)
-    exact = None if no_reference else merged(adapter.path, rounded=False)
+    narrow = coarse and reference.exact_bytes(adapter.path, model) > LARGEST_SHARE * total_memory()
+    exact = None if no_reference else merged(adapter.path, rounded=narrow)
     rounded = merged(adapter.path, rounded=True) if exact and coarse and _merges(modes, model) else exact
     float_picture = None
     if source is not None and exact is not None:
-        float_picture = merged(source, rounded=False)
+        float_picture = merged(source, rounded=narrow)
     without = picture(base, plain)
     with tempfile.TemporaryDirectory(prefix="sdcpp-try-") as folder:
         link = Path(folder) / f"adapter{adapter.path.suffix}"
@@ -187,7 +203,7 @@ def try_adapter(
                 shot=picture(base, mode, (use,)),
                 without=without,
                 wanted=rounded if _merges((mode,), model) else exact,
-                tolerance=TOLERANCE,
+                tolerance=ROUNDED_TOLERANCE if narrow else TOLERANCE,
                 source=float_picture,
                 dimensions={"base": name, "mode": mode},
             )

@@ -6,6 +6,7 @@ The files are written tensor by tensor, kept in the cache, and used again for th
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +20,12 @@ from harness.own_model.progress import growing
 from harness.quantising.quantiser import Quantiser
 from harness.text import listed
 from sdcpp import cache
-from sdcpp.errors import AdapterUnknown
+from sdcpp.errors import AdapterUnknown, OutputRefused
 
 #: The folder of the cache.
 FOLDER = "references"
 #: The number of bytes of merged models that the cache keeps.
-KEPT = 40 << 30
+KEPT = 30 << 30
 #: Increment this number when the same model and adapter give other files.
 CACHE_VERSION = 1
 #: The suffix of the merged file for each container. Not every revision reads a ckpt, so none is written.
@@ -58,6 +59,17 @@ def coarse(model: UserModel) -> bool:
     return model.quantised or model.kind == "BF16"
 
 
+def exact_bytes(adapter: Path, model: UserModel) -> int:
+    """Return about how many bytes the files of a model take with an adapter merged and changed tensors as F16."""
+    changed = fit(layout_of(read_tensors(adapter)), model).kinds
+    coarse_kinds = {kind for kind in changed.values() if kind not in ("F64", "F32", "F16")}
+    return sum(
+        2 * tensor.size if part.adapted and tensor.kind in coarse_kinds else tensor.nbytes
+        for part in model.parts
+        for tensor in part.file.tensors.values()
+    )
+
+
 def make(
     adapter: Adapter, model: UserModel, quantiser: Quantiser | None, *, rounded: bool
 ) -> dict[str, Path]:
@@ -74,6 +86,7 @@ def make(
 
     def write(partial: Path) -> None:
         total = sum(part.path.stat().st_size for part in changed)
+        _require_space(partial, max(total, 0 if rounded else exact_bytes(adapter.path, model)))
         with growing(partial, total, f"merging {adapter.path.name} into the model"):
             for index, part in enumerate(changed):
                 target = partial / f"{index}{_SUFFIXES[part.file.container]}"
@@ -86,6 +99,17 @@ def make(
         part.path: folder / f"{index}{_SUFFIXES[part.file.container]}" for index, part in enumerate(changed)
     }
     return {role: _with_merged(path, model, merged, folder) for role, path in model.files.items()}
+
+
+def _require_space(folder: Path, needed: int) -> None:
+    """Raise OutputRefused if the disk of a folder has less free space than ``needed`` bytes."""
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise OutputRefused(
+            f"the merged model takes {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free",
+            folder.parent,
+            f"free some space, or use another cache with {cache.VARIABLE}=FOLDER",
+        )
 
 
 def _with_merged(path: Path, model: UserModel, merged: Mapping[Path, Path], folder: Path) -> Path:

@@ -22,7 +22,7 @@ from harness.quantising.package_quantiser import open_quantiser
 from harness.text import json_text
 from sdcpp import atomic_write, console
 from sdcpp.binding.build_folder import Build
-from sdcpp.errors import Error
+from sdcpp.errors import Error, FileInvalid
 from sdcpp.source import revision
 
 #: Exit status if a file is not expected to work everywhere, or does not.
@@ -141,6 +141,10 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.original and len(arguments.files) > 1:
         arguments.complain("--original is for a single FILE")
     model = read_model(named) if named else None
+    if runs and model is not None and model.unreadable:
+        raise FileInvalid(
+            model.unreadable[0], next(iter(named.values())), "leave out --revision, --checkout and --build"
+        )
     adapters = [_adapter(text) for text in arguments.files]
     libraries = _libraries(arguments) if runs else []
     printed: list[object] = []

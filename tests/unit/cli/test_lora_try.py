@@ -62,6 +62,16 @@ def test_pictures_need_a_model(tmp_path: Path) -> None:
         main(["lora", "try", "a", "b", "--source", "c", "-m", "d"])
 
 
+def test_what_the_library_cannot_read_is_refused_before_a_build(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(lora(tmp_path / "a.safetensors"))
+    model = str(flux(tmp_path / "m-00001-of-00001.safetensors"))
+    assert main(["lora", "try", path, "-m", model, "--revision", "2026-05"]) == 51
+    assert "the library reads no model in several files; join them first" in capsys.readouterr().err
+    assert main(["lora", "try", path, "-m", model, "-q"]) == 1
+
+
 def test_the_answer_with_pictures(
     tmp_path: Path, model: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from harness.formats.read import read_tensors
 from harness.own_model import reference
 from harness.own_model.model import UserModel, read_model
 from harness.own_model.reference import Adapter, make, why_not
-from sdcpp.errors import AdapterUnknown
+from sdcpp.errors import AdapterUnknown, OutputRefused
 from tests.unit.converter.lora_files import pair, save
 from tests.unit.own_model.own_files import KOHYA, PREFIX, QKV, flux, lora, model, peft, zeros
 
@@ -80,3 +82,22 @@ def test_why_an_adapter_cannot_be_merged(tmp_path: Path, cache_folder: Path) -> 
     assert why_not(other, model(tmp_path)) == "no module of it fits the model"
     with pytest.raises(AdapterUnknown, match="no module fits the model"):
         make(Adapter(path=other), model(tmp_path), None, rounded=False)
+
+
+def test_a_disk_without_space_is_refused_before_anything_is_written(
+    tmp_path: Path, cache_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cache_folder
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+    with pytest.raises(OutputRefused, match=r"takes 0.0 GB, and 0.0 GB are free.*SDCPP_CACHE"):
+        make(Adapter(path=lora(tmp_path / "a.safetensors")), model(tmp_path), None, rounded=False)
+
+
+def test_the_size_with_changed_tensors_as_floats(tmp_path: Path) -> None:
+    path = lora(tmp_path / "a.safetensors")
+    plain = model(tmp_path)
+    assert reference.exact_bytes(path, plain) == plain.bytes
+    stored = {name: zeros(*shape).astype("<u1") for name, shape in plain.parts[0].shapes.items()}
+    f8 = save(tmp_path / "f8.safetensors", stored, dict.fromkeys(stored, "F8_E4M3"))
+    narrow = read_model({"model": f8})
+    assert reference.exact_bytes(path, narrow) == 2 * narrow.bytes
