@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from harness.cases.case import MODES, Case
-from harness.cases.families import FAMILIES
+from harness.cases.families import FAMILIES, with_bases
 from harness.cases.fixture import BlockQuantiser
 from harness.models.families.catalogue import FAMILIES as MODELS
 
@@ -22,10 +22,15 @@ def test_every_family_is_tried_with_float_and_quantised_files_in_both_modes() ->
             assert {"none", "safetensors-F32", "gguf-F16", "gguf-Q8_0", "gguf-Q4_0"} <= names
             assert "lora-peft-safetensors-F32" in names
     with_diffusers = {c.dimensions["base"] for c in found if c.dimensions.get("scheme") == "diffusers"}
-    assert with_diffusers == {"sd3", "flux2-klein", "z-image", "ernie-image"}
+    assert with_diffusers == {"sd3", "flux2-klein", "z-image", "ernie-image", "krea2", "anima"}
 
 
 def test_the_ids_of_cases_are_unique() -> None:
     found = FAMILIES.cases("C", MODES, BlockQuantiser())
     ids = [(c.name, c.dimensions["base"], c.dimensions["mode"]) for c in found]
     assert len(set(ids)) == len(ids)
+
+
+def test_the_base_models_can_be_limited() -> None:
+    cases = with_bases({"sd3", "flux-small"}).cases("C", MODES, BlockQuantiser())
+    assert {case.dimensions["base"] for case in cases} == {"sd3"}
