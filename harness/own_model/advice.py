@@ -164,7 +164,9 @@ def _patches(examined: Examination) -> list[str]:
 
 def _conversion(examined: Examination) -> list[str]:
     """Return the conversion for a revision that fails in a mode."""
-    failing = [each.revision for each in unpatched(examined) if each.verdict not in (Verdict.PASS, None)]
+    failing = [
+        each.revision for each in unpatched(examined) if any(not cause.about_model for cause in each.causes)
+    ]
     if not failing:
         return []
     return [f"write it in a form that an unpatched revision applies: {_convert(examined.path, failing[-1])}"]

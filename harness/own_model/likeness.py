@@ -56,12 +56,14 @@ class LikeCase:
     """A case that a module is like: its name, and its dimensions but the mode.
 
     ``about_names`` is true for the cases of all layers. A library that does not know the name of a layer ignores the
-    module, whatever else is wrong with it.
+    module, whatever else is wrong with it. ``about_model`` is true for the cases of other types of the base model: such
+    a failure has nothing to do with the adapter.
     """
 
     name: str
     dimensions: Mapping[str, str]
     about_names: bool = False
+    about_model: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,4 +253,5 @@ def _base_type(module: Module, container: str, place: _Placed, base_kind: str) -
             "type": kind,
             "rank": "32",
         },
+        about_model=True,
     )

@@ -29,7 +29,7 @@ _SEVERITY = (Verdict.ABORT, Verdict.TIMEOUT, Verdict.REFUSED, Verdict.NO_EFFECT,
 class Cause:
     """Why modules fail: the verdict on them, the reason, the patch that fixes it or "", and their number.
 
-    ``example`` is the key of one of these modules.
+    ``example`` is the key of one of these modules. ``about_model`` is true if the adapter is not the reason.
     """
 
     verdict: Verdict
@@ -37,6 +37,7 @@ class Cause:
     patch: str
     modules: int
     example: str
+    about_model: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +119,7 @@ def _prediction(question: Question, revision: Revision, mode: str, patches: froz
         tried = tried and (found is not None or measured.tried(revision.name, question.backend, group.base))
         tried = tried and (found is not None or group.scheme in SCHEMES)
         if found is not None:
-            entry, verdict = found
+            case, entry, verdict = found
             causes.append(
                 Cause(
                     verdict=verdict,
@@ -126,6 +127,7 @@ def _prediction(question: Question, revision: Revision, mode: str, patches: froz
                     patch=entry.without_patch,
                     modules=group.count,
                     example=group.example,
+                    about_model=case.about_model,
                 )
             )
     if question.ignored_scale and not lacking:
@@ -157,19 +159,22 @@ def _all_patches() -> frozenset[str]:
 
 def _of_group(
     group: ModuleGroup, revision: str, mode: str, backend: str, patches: frozenset[str]
-) -> tuple[Expectation, Verdict] | None:
-    """Return the failure to expect of the modules of a group and its verdict, or None."""
-    found: list[tuple[bool, Expectation, Verdict]] = []
+) -> tuple[LikeCase, Expectation, Verdict] | None:
+    """Return the failure to expect of the modules of a group, the case that has it, and its verdict, or None."""
+    found: list[tuple[LikeCase, Expectation, Verdict]] = []
     for case in group.cases:
         entry = _entry(case, revision, mode, backend, patches)
         verdict = next((v for v in entry.verdicts if v is not Verdict.PASS), None) if entry else None
         if entry is not None and verdict in _SEVERITY:
-            ignored = case.about_names and verdict is Verdict.NO_EFFECT
-            found.append((ignored, entry, verdict))
-    if not found:
-        return None
-    _, entry, worst = min(found, key=lambda each: (not each[0], _SEVERITY.index(each[2])))
-    return entry, worst
+            found.append((case, entry, verdict))
+    return min(found, key=_precedence) if found else None
+
+
+def _precedence(found: tuple[LikeCase, Expectation, Verdict]) -> tuple[bool, int]:
+    """Return a key that is smaller for what happens first: names that are not found, then the worst."""
+    case, _, verdict = found
+    ignored = case.about_names and verdict is Verdict.NO_EFFECT
+    return not ignored, _SEVERITY.index(verdict)
 
 
 def _entry(
@@ -202,6 +207,7 @@ def _merged(causes: Iterable[Cause]) -> tuple[Cause, ...]:
             patch=cause.patch,
             modules=cause.modules + (before.modules if before else 0),
             example=before.example if before else cause.example,
+            about_model=cause.about_model,
         )
     return tuple(sorted(found.values(), key=lambda cause: -cause.modules))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import gguf
 import numpy as np
 
 from harness.own_model.model import UserModel, read_model
@@ -30,6 +31,18 @@ def flux(path: Path, kinds: dict[str, str] | None = None) -> Path:
         "text_encoders.clip_l.transformer.text_model.encoder.layers.0.self_attn.q_proj.weight": zeros(64, 64),
     }
     return save(path, names, kinds)
+
+
+def quantised_flux(path: Path) -> Path:
+    """Write a model with one tensor of type Q8_0."""
+    writer = gguf.GGUFWriter(path, "flux")
+    kind = gguf.GGMLQuantizationType.Q8_0
+    writer.add_tensor(f"{QKV}.weight", gguf.quants.quantize(zeros(192, 64), kind), raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
 
 
 def model(folder: Path) -> UserModel:

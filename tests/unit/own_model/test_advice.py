@@ -7,7 +7,7 @@ from harness.own_model import advice
 from harness.own_model.examination import Examination, examine
 from harness.own_model.model import read_model
 from tests.unit.converter.lora_files import pair, save
-from tests.unit.own_model.own_files import KOHYA, flux, lora, model, peft, revisions
+from tests.unit.own_model.own_files import KOHYA, flux, lora, model, peft, quantised_flux, revisions
 
 
 def examined(path: Path, folder: Path, *names: str) -> Examination:
@@ -80,3 +80,12 @@ def test_an_older_revision_finds_a_file_under_another_name(tmp_path: Path) -> No
     key = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"
     found = examine(lora(tmp_path / "b.gguf", key=key, out=64), None, revisions("2025-12"))
     assert advice.remedies(found)[0].startswith("for 2025-12, name the file b.safetensors: ")
+
+
+def test_a_conversion_does_not_help_against_the_type_of_the_model(tmp_path: Path) -> None:
+    path = lora(tmp_path / "a.safetensors")
+    quantised = quantised_flux(tmp_path / "q.gguf")
+    found = examine(path, read_model({"diffusion_model": quantised}), revisions("2026-05"))
+    said = advice.remedies(found)
+    assert said[0] == "use --lora-apply-mode at_runtime with 2026-05 (auto chooses it for this model)"
+    assert not any("--for" in line for line in said)

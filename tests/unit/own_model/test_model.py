@@ -3,14 +3,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import gguf
 import numpy as np
 import pytest
 
 from harness.own_model.model import read_model
 from sdcpp.errors import FileInvalid
 from tests.unit.converter.lora_files import save
-from tests.unit.own_model.own_files import flux, lora, model, zeros
+from tests.unit.own_model.own_files import flux, lora, model, quantised_flux, zeros
 
 UNET = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q.weight"
 
@@ -21,14 +20,7 @@ def test_a_model_of_one_file(tmp_path: Path) -> None:
 
 
 def test_a_quantised_model(tmp_path: Path) -> None:
-    writer = gguf.GGUFWriter(tmp_path / "q.gguf", "flux")
-    blocks = gguf.quants.quantize(zeros(192, 64), gguf.GGMLQuantizationType.Q8_0)
-    writer.add_tensor("double_blocks.0.img_attn.qkv.weight", blocks, raw_dtype=gguf.GGMLQuantizationType.Q8_0)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    read = read_model({"diffusion_model": tmp_path / "q.gguf"})
+    read = read_model({"diffusion_model": quantised_flux(tmp_path / "q.gguf")})
     assert (read.kind, read.quantised, set(read.containers)) == ("Q8_0", True, {"gguf"})
 
 
