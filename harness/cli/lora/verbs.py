@@ -25,6 +25,9 @@ COMMANDS = {
     "inspect": Command(
         module="harness.cli.lora.inspect", summary="show the kind, names, rank and types, and what is wrong"
     ),
+    "info": Command(
+        module="harness.cli.lora.info", summary="show metadata, tensors, ranks and hashes, or set metadata"
+    ),
     "compare": Command(
         module="harness.cli.lora.compare", summary="show the relative error of ΔW, module by module"
     ),
