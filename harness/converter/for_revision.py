@@ -7,14 +7,14 @@ limits, with the same ΔW within the precision of F32.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.converter import layer_change, model_family, weight_change
+from harness.converter import family_choice, layer_change, model_family, weight_change
 from harness.converter.base_weights import BaseWeights
 from harness.converter.change_forms import Impossible, as_dense, as_kernel, targets_of
 from harness.converter.input_checks import declared_problem
@@ -34,7 +34,7 @@ from harness.converter.rewriting import Refusal, Rewriting, storage
 from harness.converter.weight_change import Dense, LowRank, WeightChange
 from harness.formats.tensor import File, Tensor
 from harness.layers.components import CLIP_1, CLIP_2, DIFFUSION
-from harness.layers.layer import Name
+from harness.layers.layer import Family, Name
 from harness.layers.unet import UNET
 from sdcpp.errors import AdapterUnknown
 
@@ -44,20 +44,23 @@ F64 = NDArray[np.float64]
 def rewritten(file: File, limits: Limits, base: Mapping[str, Tensor] | None = None) -> Rewriting:
     """Return an adapter file as all revisions of ``limits`` apply it rightly.
 
-    ``base`` has the tensors of the base model by name, which the change of a DoRA depends on. Modules that cannot be
-    had are refused in the result, with the reasons.
+    ``base`` has the tensors of the base model by name. The change of a DoRA depends on it, and it tells families apart
+    whose layers have the same names. Modules that cannot be had are refused in the result, with the reasons.
     """
     adapter = layout_of(file)
     # Readers of some containers refuse a tensor without axes.
     found = Rewriting(file=file, scalar=(1,))
+    weights = BaseWeights({name: tensor.shape for name, tensor in base.items()}) if base else None
+    of = (weights.family,) if weights and weights.family else family_choice.candidates(adapter)
     work = _Work(
         found=found,
         limits=limits,
         base=base or {},
-        weights=BaseWeights({name: tensor.shape for name, tensor in base.items()}) if base else None,
+        weights=weights,
         sd2=model_family.of_adapter(adapter) == (model_family.SD2,),
+        families=of,
     )
-    of_layers = groups(adapter)
+    of_layers = groups(adapter, of[0] if of else None)
     for group in of_layers:
         work.add(group)
     # The names of text encoders are the same for every family.
@@ -70,13 +73,14 @@ def rewritten(file: File, limits: Limits, base: Mapping[str, Tensor] | None = No
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Work:
-    """The rewriting of one file. ``sd2`` says whether it is for SD 2."""
+    """The rewriting of one file. ``sd2`` says whether it is for SD 2, ``families`` for which families it may be."""
 
     found: Rewriting
     limits: Limits
     base: Mapping[str, Tensor]
     weights: BaseWeights | None
     sd2: bool
+    families: Sequence[Family]
 
     def add(self, group: LayerGroup) -> None:
         """Add the tensors for a layer, or refuse its modules."""
@@ -88,7 +92,8 @@ class _Work:
             reason = "SD 2 has q, k and v of its text encoder in one weight, which no name reaches"
         targets = () if reason else self._targets(group)
         if not targets:
-            self.found.refuse(group.modules, reason or "no name of this layer is known to work")
+            several = family_choice.unclear(self.families) if len(self.families) > 1 else ""
+            self.found.refuse(group.modules, reason or several or "no name of this layer is known to work")
         before = len(self.found.plans)
         try:
             for target in targets:
@@ -105,6 +110,10 @@ class _Work:
         if group.family is UNET and group.component == DIFFUSION and OUTER_OF_UNET.fullmatch(group.layer):
             return (Name(text=f"lora_unet_{group.layer}"),)
         plain = all(module.kind in ("lora", "bias") and not module.dora for module in group.modules)
+        if group.component == DIFFUSION and len(self.families) > 1:
+            # The library finds these names in each of the families, but not in one weight for other kinds.
+            names = family_choice.shared_names(group.modules[0], self.families) if plain else ()
+            return tuple(replace(name, text=PIECES.prefixes[DIFFUSION] + name.text) for name in names)
         if group.component == DIFFUSION and group.family in IN_PIECES and plain:
             names = names_of(group, PIECES)
             if len(names) > 1 and all(

@@ -18,7 +18,7 @@ from harness.converter.base_weights import changed_rows
 from harness.converter.modules import Layout, Module
 from harness.converter.weight_change import Dense, LowRank, Product, WeightChange
 from harness.layers import components, families
-from harness.layers.components import CLIP_1, DIFFUSION, SOME_CLIP
+from harness.layers.components import CLIP_1, SOME_CLIP
 from harness.layers.layer import Family, Name, Place
 from sdcpp.errors import AdapterUnknown
 
@@ -76,10 +76,12 @@ def _changes(module: Module, parameter: str) -> bool:
     return module.kind not in ("bias", "replaced")
 
 
-def groups(adapter: Layout) -> list[LayerGroup]:
-    """Return the groups of an adapter's modules, in the order of their first modules. Raises AdapterUnknown."""
+def groups(adapter: Layout, family: Family | None) -> list[LayerGroup]:
+    """Return the groups of an adapter's modules, in the order of their first modules.
+
+    ``family`` is that of the diffusion model, or None if the tables of layers lack it. Raises AdapterUnknown.
+    """
     located = {key: components.of_adapter(key) for key in adapter.modules}
-    family = families.of_adapter(each.rest for each in located.values() if each.component == DIFFUSION)
     found: dict[tuple[str, str], tuple[list[Module], list[Place]]] = {}
     for key, module in adapter.modules.items():
         component = CLIP_1 if located[key].component == SOME_CLIP else located[key].component

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.converter import layer_change, weight_change
+from harness.converter import family_choice, layer_change, weight_change
 from harness.converter.layer_groups import LayerGroup, groups, is_sdxl, row_change, weight_shape
 from harness.converter.modules import Module, layout_of
 from harness.converter.naming import KOHYA, Naming, naming
@@ -18,14 +18,16 @@ from harness.converter.weight_change import LowRank, WeightChange
 from harness.formats.tensor import File, Tensor
 from harness.layers import components
 from harness.layers.components import DIFFUSION
-from harness.layers.layer import Name, Place
+from harness.layers.layer import Family, Name, Place
 from sdcpp.errors import AdapterUnknown
 
 F64 = NDArray[np.float64]
 
 
-def renamed(file: File, scheme: str) -> Rewriting:
+def renamed(file: File, scheme: str, family: Family | None = None) -> Rewriting:
     """Return an adapter file with the names of a scheme of ``naming.SCHEMES``.
+
+    ``family`` is that of the diffusion model; without it the names of the file tell it.
 
     ΔW stays the same. The bytes of tensors whose modules need only another name are copied. Modules that the scheme
     cannot name, or whose tensors do not fit together, are refused in the result.
@@ -33,8 +35,12 @@ def renamed(file: File, scheme: str) -> Rewriting:
     adapter = layout_of(file)
     found = Rewriting(file=file)
     sdxl = is_sdxl(adapter)
-    for group in groups(adapter):
+    of = [family] if family else family_choice.candidates(adapter)
+    for group in groups(adapter, of[0] if of else None):
         names = naming(scheme, group.family, sdxl=sdxl)
+        if len(of) > 1 and group.component == DIFFUSION and not names.diffusers:
+            found.refuse(group.modules, family_choice.unclear(of))
+            continue
         targets = names_of(group, names)
         if not targets:
             found.refuse(group.modules, f"{scheme} has no name for this layer, or its dots are not known")

@@ -78,6 +78,13 @@ UNREACHABLE = (
     Unreachable(
         component=DIFFUSION,
         unet=False,
+        layers=r".*_processor_.*",
+        reason="the library removes the word processor from names "
+        "(docs/findings.md: Boogu-Image's joint attention has no effect)",
+    ),
+    Unreachable(
+        component=DIFFUSION,
+        unet=False,
         layers=r".*(norm|norm[123]|(query|key|q|k)_norm|norm_(added_)?[qk]|norm_k_img|ln_[qk])(_\d+)?",
         reason="norms of a transformer do not ask the adapters for their weight at run time "
         "(docs/findings.md: Differences of norms have no effect)",

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from harness.converter.base_weights import BaseWeights
 from harness.converter.convert import check
 from harness.converter.for_revision import rewritten
 from harness.converter.renaming import renamed
@@ -19,15 +20,20 @@ from sdcpp.errors import TypeUnavailable
 
 
 @contextmanager
-def with_names(source: Path, scheme: str, *, force: bool = False) -> Iterator[tuple[Path, Rewriting]]:
+def with_names(
+    source: Path, scheme: str, *, base: Mapping[str, Tensor] | None = None, force: bool = False
+) -> Iterator[tuple[Path, Rewriting]]:
     """Yield a file with the names of a scheme (see ``renamed``), and what was done.
+
+    ``base`` has the tensors of the base model by name, which tells families apart whose layers have the same names.
 
     Raises AdapterUnknown if a module cannot be named, unless ``force`` leaves it out, and FileInvalid.
     """
     file = read_tensors(source)
     if not force:
         check(file)
-    found = renamed(file, scheme)
+    family = BaseWeights({name: tensor.shape for name, tensor in base.items()}).family if base else None
+    found = renamed(file, scheme, family)
     if not force:
         found.require_complete(f"with the names of {scheme}")
     with _written(found, force=force) as path:

@@ -182,11 +182,14 @@ def main(arguments: argparse.Namespace) -> int:
 @contextmanager
 def _rewritten(arguments: argparse.Namespace) -> Iterator[tuple[Path, Rewriting | None]]:
     """Yield the file to convert and how it was rewritten: the input as it is without --for and --names."""
+    base = _base_tensors(arguments.base_model) if arguments.base_model else None
     if arguments.names:
-        with with_names(arguments.input, arguments.names, force=arguments.force) as (path, rewriting):
+        with with_names(arguments.input, arguments.names, base=base, force=arguments.force) as (
+            path,
+            rewriting,
+        ):
             yield path, rewriting
     elif arguments.revision:
-        base = _base_tensors(arguments.base_model) if arguments.base_model else None
         with for_limits(
             arguments.input,
             arguments.output,

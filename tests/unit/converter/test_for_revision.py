@@ -164,14 +164,30 @@ def test_missing_pieces_of_a_fused_layer_are_filled_with_zeros(tmp_path: Path) -
 def test_other_kinds_of_pieces_become_one_layer(tmp_path: Path) -> None:
     stem, fused = "lycoris_transformer_blocks_0_attn_to_", "diffusion_model.double_blocks.0.img_attn.qkv"
     q, v = draw(8, 8), draw(8, 8)
-    convert(tmp_path, {f"{stem}q.diff": q, f"{stem}v.diff": v})
+    single = pair("lycoris_single_transformer_blocks_0_proj_out", draw(4, 8), draw(8, 4))
+    convert(tmp_path, {f"{stem}q.diff": q, f"{stem}v.diff": v} | single)
     found = stored(tmp_path / "out.safetensors")[f"{fused}.diff"]
     assert close(found, np.concatenate([q, np.zeros((8, 8)), v]).astype(np.float64))
 
 
+def test_names_that_fit_several_families_stay(tmp_path: Path) -> None:
+    stem = "transformer.transformer_blocks.0"
+    down, up = draw(4, 8), draw(8, 4)
+    bare = pair(f"{stem}.attn.to_q", down, up) | pair(f"{stem}.ff.net.2", down, up)
+    found = convert(tmp_path, bare | pair("transformer.norm_out.linear", down, up))
+    tensors = stored(tmp_path / "out.safetensors")
+    for leaf in ("attn.to_q", "ff.net.2"):
+        assert close(delta(tensors, f"{stem}.{leaf}", (8, 8)), product(up, down))
+    for leaf in ("attn.to_k", "attn.to_v"):
+        assert not delta(tensors, f"{stem}.{leaf}", (8, 8)).any()
+    (refusal,) = found.refused
+    assert (refusal.key, "--base-model" in refusal.reason) == ("transformer.norm_out.linear", True)
+
+
 def test_the_halves_of_the_last_modulation_are_exchanged(tmp_path: Path) -> None:
     down, up = draw(4, 8), draw(16, 4)
-    convert(tmp_path, pair("transformer.norm_out.linear", down, up))
+    single = pair("transformer.single_transformer_blocks.0.proj_out", draw(4, 8), draw(8, 4))
+    convert(tmp_path, pair("transformer.norm_out.linear", down, up) | single)
     found = delta(
         stored(tmp_path / "out.safetensors"), "diffusion_model.final_layer.adaLN_modulation.1", (16, 8)
     )

@@ -10,6 +10,7 @@ from harness.converter.layer_groups import LayerGroup, dense, groups, row_change
 from harness.converter.modules import Module, layout_of
 from harness.converter.weight_change import LowRank, WeightChange
 from harness.formats.read import read_tensors
+from harness.layers.flux import FLUX
 from harness.layers.layer import Name
 from sdcpp.errors import AdapterUnknown
 from tests.unit.converter.lora_files import Arrays, save
@@ -24,7 +25,7 @@ def lora(key: str, rows: int, rank: int = 2) -> Arrays:
 
 
 def grouped(folder: Path, arrays: Arrays) -> list[LayerGroup]:
-    return groups(layout_of(read_tensors(save(folder / "a.safetensors", arrays))))
+    return groups(layout_of(read_tensors(save(folder / "a.safetensors", arrays))), FLUX)
 
 
 def change(module: Module, parameter: str) -> WeightChange:

@@ -10,6 +10,9 @@ from harness.converter.naming import SCHEMES
 from harness.converter.renaming import renamed
 from harness.converter.rewriting import Rewriting
 from harness.formats.read import read_tensors
+from harness.layers.flux import FLUX
+from harness.layers.layer import Family
+from harness.layers.sd3 import SD3
 from tests.unit.converter.lora_files import Arrays, save
 from tests.unit.converter.rewritten_tensors import F64, close, delta, draw, product, stored
 
@@ -57,9 +60,9 @@ UNET = {
 }
 
 
-def rename(folder: Path, arrays: Arrays, scheme: str) -> Rewriting:
+def rename(folder: Path, arrays: Arrays, scheme: str, family: Family | None = None) -> Rewriting:
     """Give arrays the names of a scheme and write the file out.safetensors."""
-    found = renamed(read_tensors(save(folder / "in.safetensors", arrays)), scheme)
+    found = renamed(read_tensors(save(folder / "in.safetensors", arrays)), scheme, family)
     found.write(folder / "out.safetensors")
     return found
 
@@ -106,7 +109,7 @@ def test_the_pieces_of_a_fused_lora_share_the_second_factor_when_they_are_fused_
     again = stored(tmp_path / "out.safetensors")
     for piece in QKV["diffusers"]:
         assert np.array_equal(again[f"{piece}.lora_A.weight"], arrays[f"{key}.lora_down.weight"])
-    rename(tmp_path, {name: value.astype(np.float32) for name, value in again.items()}, "kohya")
+    rename(tmp_path, {name: value.astype(np.float32) for name, value in again.items()}, "kohya", FLUX)
     back = stored(tmp_path / "out.safetensors")
     assert back[f"{key}.lora_down.weight"].shape == (4, 8)
     assert close(delta(back, key, (24, 8)), wanted)
@@ -116,7 +119,7 @@ def test_different_factors_of_pieces_become_block_diagonal(tmp_path: Path) -> No
     parts = [
         pair(key, rows, rank) for (key, rows), rank in zip(QKV["diffusers"].items(), (2, 3, 4), strict=True)
     ]
-    rename(tmp_path, parts[0][0] | parts[1][0] | parts[2][0], "comfy")
+    rename(tmp_path, parts[0][0] | parts[1][0] | parts[2][0], "comfy", FLUX)
     tensors = stored(tmp_path / "out.safetensors")
     (key,) = QKV["comfy"]
     up = tensors[f"{key}.lora_B.weight"]
@@ -150,7 +153,7 @@ def test_the_factors_of_pieces_with_one_scale_keep_their_type_and_values(tmp_pat
     arrays: Arrays = {}
     for key in QKV["onetrainer"]:
         arrays |= {name: value.astype(np.float16) for name, value in pair(key, 8, 3)[0].items()}
-    rename(tmp_path, arrays, "kohya")
+    rename(tmp_path, arrays, "kohya", FLUX)
     (key,) = QKV["kohya"]
     tensors = read_tensors(tmp_path / "out.safetensors").tensors
     up = tensors[f"{key}.lora_up.weight"]
@@ -205,8 +208,19 @@ def test_a_dora_is_renamed_with_its_magnitudes(tmp_path: Path) -> None:
     tensors = stored(tmp_path / "out.safetensors")
     assert np.array_equal(tensors[f"{new}.lora_magnitude_vector"], magnitudes[:, 0])
     assert close(delta(tensors, new, (24, 8)), wanted)
-    rename(tmp_path, {name: value.astype(np.float32) for name, value in tensors.items()}, "kohya")
+    rename(tmp_path, {name: value.astype(np.float32) for name, value in tensors.items()}, "kohya", FLUX)
     assert np.array_equal(stored(tmp_path / "out.safetensors")[f"{old}.dora_scale"], magnitudes)
+
+
+def test_the_base_model_tells_families_with_the_same_names_apart(tmp_path: Path) -> None:
+    old = "transformer.transformer_blocks.0.ff.net.2"
+    arrays, wanted = pair(old, 24)
+    (refusal,) = rename(tmp_path, arrays, "comfy").refused
+    assert refusal.reason == "its names fit Flux.1 and SD 3: add --base-model MODEL"
+    assert not rename(tmp_path, arrays, "onetrainer").refused
+    for family, new in ((FLUX, "double_blocks.0.img_mlp.2"), (SD3, "joint_blocks.0.x_block.mlp.fc2")):
+        rename(tmp_path, arrays, "comfy", family)
+        assert close(delta(stored(tmp_path / "out.safetensors"), f"diffusion_model.{new}", (24, 8)), wanted)
 
 
 def test_a_dora_cannot_be_divided(tmp_path: Path) -> None:
