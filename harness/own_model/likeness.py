@@ -14,7 +14,7 @@ from harness.converter import model_family, requirements
 from harness.converter.modules import Layout, Module
 from harness.formats.tensor import FLOATS
 from harness.layers import components, families
-from harness.layers.components import DIFFUSION
+from harness.layers.components import CLIP_1, CLIP_2, DIFFUSION, SOME_CLIP
 from harness.layers.flux import FLUX as FLUX_FAMILY
 from harness.layers.unet import UNET
 from harness.own_model.scheme import FLUX, scheme_of
@@ -129,7 +129,7 @@ class _Placed:
         return cls(
             component=named.component,
             layer=place.layer if place else named.rest,
-            bases=_UNET_BASES if unet else BASES.get(family, ("", "")),
+            bases=_bases(named.component, family, unet=unet),
             scheme=scheme_of(module, named.component, named.rest, family=family, unet=unet),
         )
 
@@ -140,6 +140,13 @@ class _Placed:
             return "text-norms" if _TEXT_NORM.fullmatch(self.layer) else "text"
         known = _FLUX_GROUPS if self.bases[0] == "flux-small" else _UNET_GROUPS
         return next((group for pattern, group in known if pattern.fullmatch(self.layer)), "")
+
+
+def _bases(component: str, family: str, *, unet: bool) -> tuple[str, str]:
+    """Return the base models of a component. Only SDXL's has a second CLIP, and none a T5 that adapters change."""
+    if component not in (DIFFUSION, CLIP_1, SOME_CLIP):
+        return ("sdxl", "") if component == CLIP_2 else ("", "")
+    return _UNET_BASES if unet else BASES.get(family, ("", ""))
 
 
 def _of_layers(module: Module, place: _Placed) -> Iterator[LikeCase]:

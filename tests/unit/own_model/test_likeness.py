@@ -87,3 +87,10 @@ def test_a_lora_of_a_unet(tmp_path: Path) -> None:
 def test_a_family_without_cases_has_no_base_model(tmp_path: Path) -> None:
     [group] = of(peft(tmp_path / "a.safetensors", "transformer.transformer_blocks.0.attn.to_q"), "Wan")
     assert group.base == ""
+
+
+def test_a_second_text_encoder_is_that_of_sdxl(tmp_path: Path) -> None:
+    [second] = of(peft(tmp_path / "a.safetensors", "text_encoder_2.text_model.encoder.layers.0.mlp.fc1"))
+    assert second.base == "sdxl"
+    [t5] = of(peft(tmp_path / "a.safetensors", "lora_te3_encoder_block_0_layer_0_SelfAttention_q"))
+    assert t5.base == ""
