@@ -48,6 +48,8 @@ ROUNDED_TOLERANCE = Tolerance(
 LARGEST_SHARE = 0.6
 #: A model that takes a larger share of the memory than this is not copied for each picture.
 COPIED_SHARE = 0.25
+#: What the names of merged models contain.
+_MERGED = "-merged-"
 #: The smallest change of the picture by an adapter that can be judged, in grey levels RMS.
 LEAST_EFFECT = 2.0
 
@@ -181,7 +183,7 @@ def try_adapter(
         files = reference.make(
             Adapter(path=path, multiplier=adapter.multiplier), model, quantiser, rounded=rounded
         )
-        label = f"{name}-merged-{path.name}{'-rounded' if rounded else ''}"
+        label = f"{name}{_MERGED}{path.name}{'-rounded' if rounded else ''}"
         return picture(settings.base(label, files), plain)
 
     no_reference = reference.why_not(adapter.path, model)
@@ -263,7 +265,7 @@ def _record(build: Build, cases: Sequence[Case], settings: Settings, folder: Pat
     steps = Steps(len(ordered))
 
     def seen(observation: Observation, _: Pixels | None) -> None:
-        steps.done(f"{observation.shot}: {observation.outcome}")
+        steps.done(f"{_what(shots[observation.shot])}: {observation.outcome}")
 
     with record.Writer(path) as writer:
         writer.run(record.Run(plan="", title="", command="", machine={}, started="", project=""))
@@ -278,6 +280,13 @@ def _record(build: Build, cases: Sequence[Case], settings: Settings, folder: Pat
             seen=seen,
         )
     return record.read(path)
+
+
+def _what(shot: Shot) -> str:
+    """Return what a shot shows, in few words."""
+    if any(shot.sequence):
+        return f"with the adapter in mode {shot.mode}"
+    return "with the adapter merged beforehand" if _MERGED in shot.base.name else "without the adapter"
 
 
 def _tried(case: Case, observed: Mapping[str, Observation], records: Records, no_reference: str) -> Tried:

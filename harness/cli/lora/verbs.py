@@ -8,6 +8,7 @@ EPILOG = """\
 The suffix of the output decides its container: .safetensors, .gguf or .ckpt.
 
 examples
+  sdcpp lora try style.gguf --model sd15.safetensors           does it work, and if not, why?
   sdcpp lora convert style.safetensors style.gguf --type Q8_0
   sdcpp lora convert style.gguf style.safetensors              its values, exactly
   sdcpp lora inspect style.gguf --base-model flux1-schnell.safetensors
