@@ -6,7 +6,7 @@ import argparse
 from dataclasses import replace
 
 from harness.cases.matrix import FULL
-from harness.cli import options
+from harness.cli import bench_apply, options
 from harness.studies import benchmark
 from harness.verification.sides import RunSpec, build_sides, open_block_quantiser
 from sdcpp import console, project
@@ -37,6 +37,7 @@ output
 examples
   sdcpp bench                            three rounds on the small flux model, about five minutes
   sdcpp bench --repeat 5 --write-docs    five rounds; docs/benchmark.md is written
+  sdcpp bench --apply --backend cuda --revision 2026-07 --output cost.json
 """
 
 
@@ -46,10 +47,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_case(parser, "only cases of the small base model")
     options.add_repeat(parser, "rounds")
     parser.add_argument("--write-docs", action="store_true", help="write docs/benchmark.md")
+    parser.add_argument(
+        "--apply",
+        action="store_true",
+        help="measure what applying an adapter costs with models of the size that people have",
+    )
+    bench_apply.add_arguments(parser)
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the command."""
+    if arguments.apply:
+        return bench_apply.main(arguments)
     if arguments.write_docs:
         project.checkout()  # before a run of minutes
     wanted = revision.find(arguments.revision)

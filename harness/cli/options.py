@@ -90,12 +90,12 @@ def revisions(arguments: argparse.Namespace, default: Sequence[str] = REVISIONS)
     return [revision.from_folder(arguments.checkout)] if arguments.checkout else named
 
 
-def add_backend(parser: argparse.ArgumentParser) -> None:
+def add_backend(parser: argparse._ActionsContainer) -> None:
     """Add ``--backend``; the default is the CPU."""
     parser.add_argument("--backend", default="cpu", choices=sorted(backends.BACKENDS), help="default: cpu")
 
 
-def add_side(parser: argparse.ArgumentParser, default: str | None = "both", more: str = "") -> None:
+def add_side(parser: argparse._ActionsContainer, default: str | None = "both", more: str = "") -> None:
     """Add ``--side``; ``SIDES`` has what a value means, ``more`` is added to the help."""
     parser.add_argument(
         "--side",
@@ -116,7 +116,7 @@ def add_case(parser: argparse._ActionsContainer, words: str = "only cases") -> N
     )
 
 
-def add_cmake_entries(parser: argparse.ArgumentParser, words: str) -> None:
+def add_cmake_entries(parser: argparse._ActionsContainer, words: str) -> None:
     """Add ``-D``, which may be repeated, as (name, value) in ``options``; ``words`` are its help."""
     parser.add_argument(
         "-D",

@@ -18,6 +18,8 @@ CLOSING, CLOSED, OPENED = "closing", "closed", "opened"
 STAGES = frozenset({CLOSING, CLOSED, OPENED})
 #: The outcome of the reply to no request: the library is loaded.
 READY = "ready"
+#: The argument of a worker that makes all pictures in its own process.
+KEEPS_STATE = "--keeps-state"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,10 +1,10 @@
 """The child process that holds one library. It makes pictures and never judges them.
 
-``python -m harness.running.worker BUILD_FOLDER BACKEND THREADS`` replies to each line of standard input, a
-``ShotRequest``, with lines of standard output, each a ``ShotReply``. What the library itself prints goes to standard
-error. The library is loaded before any module that brings another C++ runtime (numpy does): a library that is linked
-with a static C++ runtime crashes if it is loaded second. A worker is started for every crash, so this module imports
-little.
+``python -m harness.running.worker BUILD_FOLDER BACKEND THREADS [--keeps-state]`` replies to each line of standard
+input, a ``ShotRequest``, with lines of standard output, each a ``ShotReply``. What the library itself prints goes to
+standard error. The library is loaded before any module that brings another C++ runtime (numpy does): a library that is
+linked with a static C++ runtime crashes if it is loaded second. A worker is started for every crash, so this module
+imports little.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from harness.child_process.fork import in_fork
 from harness.child_process.memory import peak_memory
 from harness.child_process.replies import reply_channel
 from harness.running.private_files import PrivateFiles
-from harness.running.protocol import CLOSED, CLOSING, OPENED, READY, ShotReply
+from harness.running.protocol import CLOSED, CLOSING, KEEPS_STATE, OPENED, READY, ShotReply
 from sdcpp.binding import api, build_folder, library
 from sdcpp.building.coverage import counting_in
 from sdcpp.errors import BackendMismatch, Error
@@ -163,8 +163,8 @@ class ShotRunner:
 
 def main(argv: list[str]) -> int:
     """Run the worker."""
-    folder, backend, threads = argv
-    forks = backend == "cpu" and sys.platform == "linux"
+    folder, backend, threads, *options = argv
+    forks = backend == "cpu" and sys.platform == "linux" and KEEPS_STATE not in options
     with reply_channel() as send_line:
 
         def send(reply: ShotReply) -> None:

@@ -12,7 +12,7 @@ from harness.child_process.driver import ChildProcess
 from harness.child_process.ended import ChildEnded
 from harness.child_process.memory import limit_address_space
 from harness.running.crash_report import crash_report
-from harness.running.protocol import CLOSING, OPENED, READY, STAGES, ShotReply
+from harness.running.protocol import CLOSING, KEEPS_STATE, OPENED, READY, STAGES, ShotReply
 from sdcpp.binding.build_folder import Build
 from sdcpp.building import sanitizer
 from sdcpp.machine.backends import get as get_backend
@@ -31,9 +31,21 @@ class WorkerProcess:
     for builds without sanitizers, which reserve terabytes of it. It is for malformed files, which make a library read
     what it has not written, so the memory is also filled (see PERTURB_BYTE), unless the environment says otherwise.
     That takes a third of a second for a picture, so other workers do without.
+
+    With ``keeps_state`` the worker makes all pictures in one process and never forks, so a picture starts from what the
+    picture before left in the context.
     """
 
-    def __init__(self, build: Build, backend: str, threads: int, memory: int | None = None) -> None:
+    def __init__(
+        self,
+        build: Build,
+        backend: str,
+        threads: int,
+        memory: int | None = None,
+        *,
+        keeps_state: bool = False,
+    ) -> None:
+        self._options = (KEEPS_STATE,) if keeps_state else ()
         self._build, self._backend, self._threads = build, backend, threads
         self._memory = None if sanitizer.is_sanitized(build) else memory
         self._child: ChildProcess | None = None
@@ -54,6 +66,7 @@ class WorkerProcess:
                 self._build.folder,
                 self._backend,
                 str(self._threads),
+                *self._options,
             ],
             env={
                 **get_backend(self._backend).environment(),

@@ -1,0 +1,1 @@
+"""What applying an adapter costs with models of the size that people have."""

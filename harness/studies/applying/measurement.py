@@ -1,0 +1,184 @@
+"""Measure what applying an adapter costs: one process for each build and mode, and one context for all its pictures."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from harness.cases.case import SEED
+from harness.cases.shot_request import ShotRequest
+from harness.models.base_model import Base
+from harness.running.worker_process import WorkerProcess
+from sdcpp import console
+from sdcpp.binding.api.interface import Lora
+from sdcpp.binding.build_folder import Build
+from sdcpp.errors import NothingTried
+from sdcpp.process import cores
+
+#: The seconds after which a picture counts as hanging.
+TIMEOUT = 600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdapterFile:
+    """An adapter of all linear layers: its rank, its type, its size in bytes and its path."""
+
+    rank: int
+    kind: str
+    size: int
+    path: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What an adapter costs with one build in one mode: medians over the rounds, in seconds.
+
+    - ``plain`` is a picture of one step without an adapter, and ``step`` is one more step of it.
+    - ``first`` is what the adapter adds to the first picture of one step with it, and ``again`` to the next one.
+    - ``changed`` is what the same adapter with another multiplier adds.
+    - ``step_more`` is what the adapter adds to each further step.
+    - ``away`` is what taking it away adds to the first picture without it.
+
+    ``memory`` is the peak memory of the process in bytes after the first pictures without the adapter, and
+    ``memory_with`` after those with it. They leave out the memory of a GPU. ``failure`` says why there is no
+    measurement; all figures are then 0.
+    """
+
+    side: str
+    mode: str
+    rank: int
+    kind: str
+    size: int
+    plain: float = 0.0
+    step: float = 0.0
+    first: float = 0.0
+    again: float = 0.0
+    changed: float = 0.0
+    step_more: float = 0.0
+    away: float = 0.0
+    memory: int = 0
+    memory_with: int = 0
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """The size of the pictures in pixels, their steps, and the rounds of the measurement."""
+
+    size: int
+    steps: int
+    rounds: int
+
+
+class _Session:
+    """A worker process that makes pictures of a base model in one context, in one apply mode."""
+
+    def __init__(self, worker: WorkerProcess, base: Base, mode: str, picture: Picture) -> None:
+        self._worker, self._base, self._mode, self.picture = worker, base, mode, picture
+        self.memory = 0
+
+    def seconds(self, steps: int, *loras: Lora) -> float:
+        """Return the seconds of the call that makes a picture; raises NothingTried if it makes none."""
+        generation = {**self._base.generation, "seed": SEED, "steps": steps}
+        generation |= {"width": self.picture.size, "height": self.picture.size}
+        reply = self._worker.request(
+            ShotRequest(
+                files={role: self._base.path(role) for role in self._base.files},
+                mode=self._mode,
+                lora_dir=Path(tempfile.gettempdir()),
+                fresh=False,
+                sequence=(loras,),
+                generation=generation,
+            ),
+            TIMEOUT,
+        )
+        if reply.outcome != "picture":
+            raise NothingTried(
+                f"no picture was made: {reply.outcome}", reply.text[:300], "read the log above"
+            )
+        self.memory = reply.memory
+        return reply.seconds["generate"]
+
+
+def measure(
+    builds: Mapping[str, Build],
+    *,
+    backend: str,
+    base: Base,
+    modes: Sequence[str],
+    adapters: Sequence[AdapterFile],
+    picture: Picture,
+) -> list[Cost]:
+    """Measure each adapter in each mode with each build, and return the costs in that order.
+
+    ``builds`` maps labels of sides to builds. The files of ``base`` exist.
+    """
+    costs = []
+    for side, build in builds.items():
+        for mode in modes:
+            for adapter in adapters:
+                # A process for each adapter, so that the peak memory is that of one adapter.
+                worker = WorkerProcess(build, backend, cores(), keeps_state=True)
+                about = Cost(side=side, mode=mode, rank=adapter.rank, kind=adapter.kind, size=adapter.size)
+                try:
+                    cost = _cost(about, _Session(worker, base, mode, picture), adapter.path)
+                except NothingTried as error:
+                    cost = replace(about, failure=str(error))
+                finally:
+                    worker.close()
+                costs.append(cost)
+                console.note(
+                    f"   {side}, {mode}, rank {cost.rank} {cost.kind}: "
+                    + (
+                        cost.failure
+                        or f"first {cost.first:.3f} s, again {cost.again:.3f} s, changed {cost.changed:.3f} s, step "
+                        f"{cost.step:.4f} + {cost.step_more:.4f} s, away {cost.away:.3f} s"
+                    )
+                )
+    return costs
+
+
+def _cost(about: Cost, session: _Session, path: Path) -> Cost:
+    """Return ``about`` with the figures."""
+    whole, weak = Lora(path=path), Lora(path=path, multiplier=0.5)
+    steps = session.picture.steps
+    session.seconds(1)  # the first picture also starts the device
+    session.seconds(1)
+    memory = session.memory
+    rounds: list[dict[str, float]] = []
+    for _ in range(session.picture.rounds):
+        plain, all_plain = session.seconds(1), session.seconds(steps)
+        first, again = session.seconds(1, whole), session.seconds(1, whole)
+        all_steps, changed = session.seconds(steps, whole), session.seconds(1, weak)
+        away = session.seconds(1)
+        step = (all_plain - plain) / (steps - 1)
+        rounds.append(
+            {
+                "plain": plain,
+                "step": step,
+                "first": first - plain,
+                "again": again - plain,
+                "changed": changed - plain,
+                "step_more": (all_steps - again) / (steps - 1) - step,
+                "away": away - plain,
+            }
+        )
+
+    def median(name: str) -> float:
+        return round(statistics.median(timed[name] for timed in rounds), 5)
+
+    return replace(
+        about,
+        plain=median("plain"),
+        step=median("step"),
+        first=median("first"),
+        again=median("again"),
+        changed=median("changed"),
+        step_more=median("step_more"),
+        away=median("away"),
+        memory=memory,
+        memory_with=session.memory,
+    )

@@ -1,0 +1,89 @@
+"""Base models of real size with random weights, and adapters of all their linear layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.formats.tensor import Bytes
+from harness.formats.write import Spec, as_bytes, write_container
+from harness.models import architectures
+from harness.models.base_model import Base, Weights
+from harness.models.tiny_models import FLUX_SMALL, SD1
+from harness.models.weights import prefixed
+
+_PREFIX = "model.diffusion_model."
+#: The standard deviation of the values of both factors.
+_STD = 0.01
+#: Returns the blocks, uint8 [rows, bytes of a row], of float values [rows, row] in a type.
+Quantise = Callable[[NDArray[np.float32], str], NDArray[np.uint8]]
+
+
+def _halved(weights: Weights) -> Weights:
+    """Return the tensors with matrices in F16, as published checkpoints have them."""
+    return {
+        name: replace(weight, dtype="F16") if len(weight.shape) > 1 else weight
+        for name, weight in weights.items()
+    }
+
+
+def _flux(name: str, double: int, single: int) -> Base:
+    weights = architectures.flux(hidden=3072, double=double, single=single)
+    text = prefixed("text_encoders.clip_l.transformer.", architectures.clip_l())
+    return Base(
+        name=name,
+        architecture="flux",
+        files={
+            "model": _halved(prefixed(_PREFIX, weights) | text),
+            "taesd": FLUX_SMALL.files["taesd"],
+        },
+        targets={},
+    )
+
+
+#: The models by name: Stable Diffusion 1 (860 million parameters in the UNet), Flux (12 billion parameters), and a
+#: quarter of the blocks of Flux.
+MODELS = {
+    "sd1": replace(SD1, name="sd1-F16", files={role: _halved(w) for role, w in SD1.files.items()}),
+    "flux": _flux("flux-F16", 19, 38),
+    "flux-quarter": _flux("flux-quarter-F16", 5, 10),
+}
+
+
+def linear_layers(base: Base) -> dict[str, tuple[int, int]]:
+    """Return the shape [outputs, inputs] of each linear layer in the blocks of the diffusion model, by its name."""
+    return {
+        name.removeprefix(_PREFIX).removesuffix(".weight"): (weight.shape[0], weight.shape[1])
+        for name, weight in base.files["model"].items()
+        if name.startswith(_PREFIX)
+        and "block" in name
+        and len(weight.shape) == 2
+        and "emb_layers" not in name
+    }
+
+
+def write_adapter(path: Path, base: Base, *, rank: int, kind: str, quantise: Quantise, block: int) -> int:
+    """Write an adapter of all linear layers and return its size in bytes.
+
+    F16 is written as safetensors, another ``kind`` as GGUF, with F16 for rows that are not whole blocks of ``block``
+    values. The names are those of ComfyUI.
+    """
+    random = np.random.default_rng(1)
+    pool = random.standard_normal(1 << 22, dtype=np.float32) * np.float32(_STD)
+    specs = []
+    for name, (out, inner) in linear_layers(base).items():
+        for suffix, shape in (("down", (rank, inner)), ("up", (out, rank))):
+            used = kind if kind != "F16" and shape[1] % block == 0 else "F16"
+            specs.append(Spec(name=f"diffusion_model.{name}.lora_{suffix}.weight", shape=shape, kind=used))
+
+    def fill(spec: Spec, _: int | None) -> list[Bytes]:
+        count, start = spec.shape[0] * spec.shape[1], int(random.integers(1 << 20))
+        values = np.resize(pool[start:], count).reshape(spec.shape)
+        return [as_bytes(values.astype(np.float16)) if spec.kind == "F16" else quantise(values, spec.kind)]
+
+    write_container(path, "safetensors" if kind == "F16" else "gguf", specs, {}, fill)
+    return path.stat().st_size

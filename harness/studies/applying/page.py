@@ -1,0 +1,71 @@
+"""The page about what applying an adapter costs, from its records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from harness.studies.applying.measurement import Cost
+from harness.studies.applying.study import ApplyStudy
+from sdcpp import project
+
+PAGE = project.ROOT / "docs" / "cost.md"
+#: The measurements from which the page is made.
+RESULTS = project.ROOT / "results" / "cost.json"
+
+
+def page(studies: Sequence[ApplyStudy]) -> str:
+    """Return the page as Markdown."""
+    lines = [
+        "# What applying an adapter costs",
+        "",
+        "Seconds that an adapter of all linear layers adds to a picture. The base models have the size that people"
+        " use, and random weights. Each figure is the median over the rounds of the times of single calls of the"
+        " library.",
+        "",
+        "- *first*: the first picture with the adapter, which loads it.",
+        "- *again*: the next picture with the same adapter.",
+        "- *changed*: a picture with the same file and another multiplier.",
+        "- *step*: each further step, with the share of a step without the adapter.",
+        "- *away*: the first picture without the adapter.",
+        "- *memory*: what the adapter adds to the peak memory of the process, without that of a GPU.",
+    ]
+    for study in studies:
+        lines += ["", *_section(study)]
+    lines += ["", "This page is made from [results/cost.json](../results/cost.json)."]
+    return "\n".join(lines) + "\n"
+
+
+def _section(study: ApplyStudy) -> Iterator[str]:
+    yield f"## {study.base} on {study.backend}, {study.revision}"
+    yield ""
+    yield f"    {study.command}"
+    yield ""
+    size, steps = study.picture.size, study.picture.steps
+    yield (
+        f"{study.device}, {study.cores} cores, {study.date}. {study.layers} layers, pictures of {size} by {size},"
+        f" {steps} steps, {study.picture.rounds} rounds."
+    )
+    yield ""
+    yield "| adapter | MB | mode | side | first | again | changed | step | away | memory, MB |"
+    yield "|---|---|---|---|---|---|---|---|---|---|"
+    for cost in sorted(study.costs, key=lambda c: (c.mode, c.rank, c.kind)):
+        yield _row(cost)
+    if study.floors:
+        yield ""
+        yield "The least that PyTorch takes for the F16 file on the same device, in seconds:"
+        yield ""
+        yield "| rank | read the file onto the device | add the product to the weights, in place |"
+        yield "|---|---|---|"
+        for rank, seconds in study.floors.items():
+            yield f"| {rank} | {seconds['load']:.3f} | {seconds['merge']:.3f} |"
+
+
+def _row(cost: Cost) -> str:
+    adapter = f"| rank {cost.rank}, {cost.kind} | {cost.size / 1e6:.0f} | {cost.mode} | {cost.side} |"
+    if cost.failure:
+        return f"{adapter} {cost.failure.splitlines()[0]} | | | | | |"
+    share = f"{cost.step_more:.4f} (+{100 * cost.step_more / cost.step:.0f} %)" if cost.step > 0 else "?"
+    return (
+        f"{adapter} {cost.first:.3f} | {cost.again:.3f} | {cost.changed:.3f} | {share} | {cost.away:.3f}"
+        f" | {(cost.memory_with - cost.memory) / 1e6:.0f} |"
+    )

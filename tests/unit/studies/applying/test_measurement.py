@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.cases.shot_request import ShotRequest
+from harness.models.tiny_models import FLUX_SMALL
+from harness.running.protocol import ShotReply
+from harness.studies.applying import measurement
+from harness.studies.applying.measurement import AdapterFile, Picture, measure
+from sdcpp.binding.build_folder import Build
+
+
+class _Worker:
+    """Loading takes 4 s if the adapters change, a step 1 s, and 0.5 s more with an adapter."""
+
+    def __init__(self, *_: object, keeps_state: bool) -> None:
+        assert keeps_state
+        self._loras: object = ()
+
+    def request(self, request: ShotRequest, _: float) -> ShotReply:
+        [loras] = request.sequence
+        if any(lora.path.name == "bad" for lora in loras):
+            return ShotReply(outcome="crashed", text="ended by SIGABRT")
+        loading = 4.0 if loras != self._loras else 0.0
+        self._loras = loras
+        seconds = 2 + loading + request.generation["steps"] * (1.5 if loras else 1.0)
+        return ShotReply(outcome="picture", seconds={"generate": seconds}, memory=len(loras) + 1)
+
+    def close(self) -> None:
+        pass
+
+
+def test_costs_are_derived_from_pictures(
+    fake_build: Callable[..., Build], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measurement, "WorkerProcess", _Worker)
+    files = [AdapterFile(rank=4, kind="F16", size=9, path=Path(name)) for name in ("good", "bad")]
+    good, bad = measure(
+        {"patched": fake_build("C")},
+        backend="cpu",
+        base=FLUX_SMALL,
+        modes=["at_runtime"],
+        adapters=files,
+        picture=Picture(size=64, steps=5, rounds=2),
+    )
+    assert (good.plain, good.step, good.step_more) == (3, 1, 0.5)
+    assert (good.first, good.again, good.changed, good.away) == (4.5, 0.5, 4.5, 4)
+    assert "SIGABRT" in bad.failure
