@@ -46,7 +46,7 @@ ROUNDED_TOLERANCE = Tolerance(
 )
 #: The largest share of the memory that a merged model may take. A larger one is rounded.
 LARGEST_SHARE = 0.6
-#: A model that takes a larger share of the memory than this is not copied for each picture.
+#: A model that takes a larger share of the memory than this is not copied when the library merges an adapter into it.
 COPIED_SHARE = 0.25
 #: What the names of merged models contain.
 _MERGED = "-merged-"
@@ -211,7 +211,8 @@ def try_adapter(
             )
             for mode in modes
         ]
-        records = _record(build, cases, settings, Path(folder))
+        large = model.bytes > COPIED_SHARE * total_memory()
+        records = _record(build, cases, settings, Path(folder), keeps_state=large)
     observed = records.of(build.identity)
     seen = observed[without.name]
     revision = str(build.record["revision"])
@@ -256,11 +257,20 @@ def _merges(modes: Sequence[str], model: UserModel) -> bool:
     return any(mode == "immediately" or (mode == "auto" and not model.quantised) for mode in modes)
 
 
-def _record(build: Build, cases: Sequence[Case], settings: Settings, folder: Path) -> Records:
-    """Make all pictures of cases in one worker process, and return the records."""
+def _record(
+    build: Build, cases: Sequence[Case], settings: Settings, folder: Path, *, keeps_state: bool
+) -> Records:
+    """Make all pictures of cases in one worker process, and return the records.
+
+    Usually each picture is made in a fork of that process. A fork in which the library changes the weights needs memory
+    for both copies, so with ``keeps_state`` there are no forks.
+    """
     shots = {shot.name: shot for case in cases for shot in case.shots}
-    # Pictures of one context one after the other: opening a large model takes time.
-    ordered = sorted(shots.values(), key=lambda shot: (shot.base.name, shot.mode, shot.fresh))
+    # Pictures of one context come one after the other, because opening a large model takes time, and those without an
+    # adapter come first.
+    ordered = sorted(
+        shots.values(), key=lambda shot: (shot.base.name, shot.mode, shot.fresh, any(shot.sequence))
+    )
     path = folder / "records.jsonl"
     steps = Steps(len(ordered))
 
@@ -277,6 +287,7 @@ def _record(build: Build, cases: Sequence[Case], settings: Settings, folder: Pat
             jobs=1,
             threads=settings.threads,
             timeout=settings.timeout,
+            keeps_state=keeps_state,
             seen=seen,
         )
     return record.read(path)

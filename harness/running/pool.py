@@ -40,6 +40,7 @@ def run_shots(
     timeout: float = TIMEOUT,
     memory: int | None = None,
     repeat: int = 0,
+    keeps_state: bool = False,
     prepare: Callable[[Shot, int], ShotRequest] = Shot.request,
     seen: Callable[[record.Observation, Pixels | None], None] = lambda *_: None,
 ) -> None:
@@ -49,15 +50,17 @@ def run_shots(
     worker goes on with the next shot. ``timeout`` is the seconds for one picture. ``memory`` limits a worker's address
     space to so many bytes where the system can do that, for files that make a library allocate all there is.
     ``repeat`` is the number of the repeat if the shots have been run before; each is then made by a process of its own.
-    ``prepare`` makes a shot's files and returns its request for a seed. ``seen`` is called with each observation and
-    its picture, by several threads.
+    ``keeps_state`` is explained in ``WorkerProcess``. ``prepare`` makes a shot's files and returns its request for a
+    seed. ``seen`` is called with each observation and its picture, by several threads.
     """
     waiting = deque(shots)
     errors: list[BaseException] = []
 
     def work() -> None:
         try:
-            with contextlib.closing(WorkerProcess(build, backend, threads, memory)) as worker:
+            with contextlib.closing(
+                WorkerProcess(build, backend, threads, memory, keeps_state=keeps_state)
+            ) as worker:
                 while not errors:
                     try:
                         shot = waiting.popleft()

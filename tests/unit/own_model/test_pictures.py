@@ -20,6 +20,8 @@ from tests.unit.own_model.own_files import KOHYA, lora, model, zeros
 
 PLAIN, WANTED = 100, 120
 Outcome = int | str
+#: The options of the last call of ``run_shots``.
+OPTIONS: dict[str, Any] = {}
 
 
 def fake_build(folder: Path) -> Build:
@@ -44,8 +46,9 @@ def _trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache_folder: Path) 
         got: dict[str, Outcome], path: Path | None = None, without: Outcome = PLAIN, **more: Any
     ) -> Trial:
         def run_shots(
-            build: Build, _backend: str, shots: Sequence[Shot], writer: Writer, seen: Any, **_: Any
+            build: Build, _backend: str, shots: Sequence[Shot], writer: Writer, seen: Any, **rest: Any
         ) -> None:
+            OPTIONS.update(rest)
             for shot in shots:
                 level: Outcome = WANTED if "-merged-" in shot.base.name else without
                 if any(shot.sequence):
@@ -80,6 +83,7 @@ def verdicts(trial: Trial) -> list[Verdict]:
 def test_right_pictures_pass(trial: Callable[..., Trial]) -> None:
     found = trial({"immediately": WANTED, "at_runtime": WANTED - 1})
     assert found.works
+    assert not OPTIONS["keeps_state"]
     assert [each.comparison.error for each in found.tried] == [0.0, pytest.approx(0.05)]
     assert (found.label, found.revision, found.patched) == ("2026-05 pristine", "2026-05", False)
 
@@ -115,6 +119,12 @@ def test_the_loss_against_a_source(trial: Callable[..., Trial], tmp_path: Path) 
 def test_a_weak_adapter_is_not_judged(trial: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.unit.own_model.test_pictures.WANTED", PLAIN + 1)
     assert verdicts(trial({"immediately": PLAIN, "at_runtime": PLAIN})) == [Verdict.UNJUDGED] * 2
+
+
+def test_a_large_model_is_not_copied(trial: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "total_memory", lambda: 400_000)
+    assert trial({"immediately": WANTED, "at_runtime": WANTED}).tried
+    assert OPTIONS["keeps_state"]
 
 
 def test_the_modes_of_a_library(tmp_path: Path) -> None:
