@@ -195,7 +195,7 @@ def report(found: Sequence[Twins], cells: Iterable[Cell]) -> Iterator[str]:
         passed = [cell for cell in own if cell.verdict is Verdict.PASS]
         yield (
             f"{each.build.side.label}: {plural(len(own), 'twin')}, {len(passed)} passed, "
-            f"{len(each.without)} failing cells without a twin"
+            f"{plural(len(each.without), 'failing cell')} without a twin"
         )
         for cell in own:
             if cell.verdict is not Verdict.PASS:
