@@ -151,9 +151,11 @@ def _bases(component: str, family: str, *, unet: bool) -> tuple[str, str]:
 
 def _of_layers(module: Module, place: _Placed) -> Iterator[LikeCase]:
     """Yield the case of all layers of the module's group, if there is one."""
+    norms = place.group.endswith("norms")
     if not place.bases[1] or not place.group or module.kind not in ("lora", "full", "bias"):
         return
-    vectors = "-biases" if module.kind == "bias" and not place.group.endswith("norms") else ""
+    # No case has a LoRA of txt_in, but the name of the layer is that of its bias.
+    vectors = "-biases" if place.group == "txt-in" or (module.kind == "bias" and not norms) else ""
     yield LikeCase(
         name=f"layers-{place.group}{vectors}-{place.scheme}-safetensors-F32",
         dimensions={

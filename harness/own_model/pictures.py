@@ -9,7 +9,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -50,6 +50,8 @@ LARGEST_SHARE = 0.6
 COPIED_SHARE = 0.25
 #: What the names of merged models contain.
 _MERGED = "-merged-"
+#: A change of the picture by less than this could come from rounding, in grey levels RMS.
+VISIBLE = 1.0
 #: The smallest change of the picture by an adapter that can be judged, in grey levels RMS.
 LEAST_EFFECT = 2.0
 
@@ -304,10 +306,22 @@ def _tried(case: Case, observed: Mapping[str, Observation], records: Records, no
     """Return the judgement of an apply mode. Without a merged model, only what needs none is judged."""
     own = observed[case.shot.name]
     if not no_reference or own.outcome != "picture":
-        comparison = oracle.judge(case, observed, records.pictures)
+        comparison = _certain(oracle.judge(case, observed, records.pictures), own.log)
     else:
         comparison = _without_reference(case, observed, records, no_reference)
     return Tried(mode=case.dimensions["mode"], comparison=comparison, log=own.log)
+
+
+def _certain(found: Comparison, log: Sequence[str]) -> Comparison:
+    """Return NO_EFFECT in place of UNJUDGED if the picture is that without the adapter, and the wanted one is not.
+
+    An adapter that changes the picture too little for an effect error is still ignored if it changes no pixel.
+    """
+    of = found.pictures
+    weak = found.verdict is Verdict.UNJUDGED and found.effect is not None and found.effect >= VISIBLE
+    if not weak or "got" not in of or of["got"] != of.get("without"):
+        return found
+    return replace(found, verdict=Verdict.NO_EFFECT, evidence="\n".join(log[:3]))
 
 
 def _without_reference(

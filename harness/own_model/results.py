@@ -49,6 +49,8 @@ def lines(examined: Examination, trials: Sequence[Trial], *, verbose: bool = Fal
             yield f"    {tried.mode:12} {tried.comparison.verdict:10} {numbers(tried)}{expected}"
             if tried.comparison.evidence and not trial.base_failure:
                 yield from (f"      {line}" for line in tried.comparison.evidence.splitlines())
+            if tried.comparison.verdict is Verdict.UNJUDGED and tried.comparison.effect is not None:
+                yield "      try more --steps, another --prompt, or a larger multiplier: FILE@2"
             if verbose:
                 yield from (f"      log: {line}" for line in tried.log)
 

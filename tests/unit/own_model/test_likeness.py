@@ -41,6 +41,7 @@ def test_groups_of_layers(tmp_path: Path) -> None:
         for key in (
             "transformer.norm_out.linear",
             "diffusion_model.img_in",
+            "diffusion_model.txt_in",
             "transformer.single_transformer_blocks.0.proj_out",
             "text_encoder.text_model.encoder.layers.0.mlp.fc1",
         )
@@ -48,6 +49,7 @@ def test_groups_of_layers(tmp_path: Path) -> None:
     assert list(found.values()) == [
         "layers-final-modulation-diffusers-flux-safetensors-F32",
         "layers-outer-comfy-safetensors-F32",
+        "layers-txt-in-biases-comfy-safetensors-F32",
         "layers-single-diffusers-flux-safetensors-F32",
         "layers-text-peft-safetensors-F32",
     ]

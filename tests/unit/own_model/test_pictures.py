@@ -116,9 +116,12 @@ def test_the_loss_against_a_source(trial: Callable[..., Trial], tmp_path: Path) 
     assert [each.comparison.loss for each in found.tried] == [0.0, pytest.approx(0.25)]
 
 
-def test_a_weak_adapter_is_not_judged(trial: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_weak_adapter_is_judged_only_if_it_changes_nothing(
+    trial: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("tests.unit.own_model.test_pictures.WANTED", PLAIN + 1)
-    assert verdicts(trial({"immediately": PLAIN, "at_runtime": PLAIN})) == [Verdict.UNJUDGED] * 2
+    found = trial({"immediately": PLAIN, "at_runtime": PLAIN + 1})
+    assert verdicts(found) == [Verdict.NO_EFFECT, Verdict.UNJUDGED]
 
 
 def test_a_large_model_is_not_copied(trial: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch) -> None:

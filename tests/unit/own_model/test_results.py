@@ -83,6 +83,11 @@ def test_lines_have_the_numbers_and_what_was_not_expected(tmp_path: Path) -> Non
     assert "log: lora" not in "\n".join(results.lines(examined(tmp_path), [found]))
 
 
+def test_what_to_change_if_the_effect_is_too_small(tmp_path: Path) -> None:
+    found = trial(Verdict.UNJUDGED, Verdict.PASS)
+    assert "FILE@2" in "\n".join(results.lines(examined(tmp_path), [found]))
+
+
 def test_json() -> None:
     [data] = json.loads(json_text(results.as_json([trial(Verdict.PASS, Verdict.WRONG)])))
     assert [each["verdict"] for each in data["modes"]] == ["PASS", "WRONG"]
