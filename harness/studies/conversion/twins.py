@@ -86,34 +86,40 @@ def twins(build: BuildUnderTest, folder: Path) -> Twins:
     without: list[NotConvertible] = []
     converter = _Converter(limits(revision), folder / revision)
     expected = expectation.load()
-    for case, entry in _failing(build, expected):
-        reason = _why_not(case, entry)
+    for case, entries in _failing(build, expected):
+        reason = next((found for entry in entries if (found := _why_not(case, entry))), "")
         if not reason:
             try:
                 found.append(converter.twin(case))
             except Error as error:
                 reason = error.what
         if reason:
-            verdict = next(verdict for verdict in entry.verdicts if verdict in FAILURES)
+            verdict = next(verdict for verdict in entries[0].verdicts if verdict in FAILURES)
             without.append(NotConvertible(case=_id(case), verdict=verdict, reason=reason))
     return Twins(build=replace(build, cases=found), without=without)
 
 
 def _failing(
     build: BuildUnderTest, expected: Sequence[Expectation]
-) -> Iterator[tuple[Case | MalformedFileCase, Expectation]]:
-    """Yield the cases of a build that an expectation says fail, with the expectation."""
+) -> Iterator[tuple[Case | MalformedFileCase, Sequence[Expectation]]]:
+    """Yield the cases of a build that an expectation says fail, with all expectations that match, the first one first.
+
+    The first one decides the verdict. Others say what goes wrong, too, and shows once the first defect is gone.
+    """
     for case in build.supported:
-        entry = expectation.first_match(
-            expected,
-            patches=build.patches,
-            revision=build.side.revision,
-            backend=build.side.backend,
-            case=case.name,
-            dimensions=case.dimensions,
-        )
-        if entry is not None and set(entry.verdicts) & set(FAILURES):
-            yield case, entry
+        entries = [
+            entry
+            for entry in expected
+            if entry.matches(
+                patches=build.patches,
+                revision=build.side.revision,
+                backend=build.side.backend,
+                case=case.name,
+                dimensions=case.dimensions,
+            )
+        ]
+        if entries and set(entries[0].verdicts) & set(FAILURES):
+            yield case, entries
 
 
 def _why_not(case: Case | MalformedFileCase, entry: Expectation) -> str:

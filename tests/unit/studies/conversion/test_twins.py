@@ -84,8 +84,11 @@ def test_cells_that_do_not_depend_on_the_file_have_none(folder: Path) -> None:
     assert {each.case: each.reason for each in found.without} == {
         "flux-small/A-twice@at_runtime": "the defect does not depend on the file: the list of adapters names a file "
         "twice",
-        "flux-small/base-Q8_0-safetensors-F16@immediately": "the defect does not depend on the file: the type of the "
-        "base model",
+        **{
+            f"flux-small/base-Q8_0-{file}@immediately": "the defect does not depend on the file: the type of the "
+            "base model"
+            for file in ("safetensors-F16", "gguf-Q8_0")
+        },
     }
 
 
