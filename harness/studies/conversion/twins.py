@@ -87,7 +87,7 @@ def twins(build: BuildUnderTest, folder: Path) -> Twins:
     converter = _Converter(limits(revision), folder / revision)
     expected = expectation.load()
     for case, entries in _failing(build, expected):
-        reason = next((found for entry in entries if (found := _why_not(case, entry))), "")
+        reason = next((why for entry in entries if (why := _why_not(case, entry))), "")
         if not reason:
             try:
                 found.append(converter.twin(case))
