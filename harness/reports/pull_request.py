@@ -31,6 +31,8 @@ COMMITS, SEARCHES = 100, 8
 FOLDED = 400
 #: Times below this many seconds are noise: their ratio is not printed.
 NOISE = 0.05
+#: The smallest number of cases whose medians are shown.
+MEASURED = 3
 #: The costs of applying an adapter: the key in ``Cell.applying``, and the heading of the column.
 COSTS = {
     "seconds": "wall time",
@@ -178,7 +180,10 @@ def _result(cell: Cell | None, evidence: dict[str, int]) -> str:
 
 
 def _costs(changes: Sequence[Change]) -> Lines:
-    """Return the table of the cost of applying an adapter: medians of the cases with a picture on both sides."""
+    """Return the table of the cost of applying an adapter: medians of the cases with a picture on both sides.
+
+    Fewer than ``MEASURED`` cases have no row.
+    """
     groups: dict[tuple[str, str], list[tuple[Cell, Cell]]] = {}
     for change in changes:
         if change.before and change.after and change.before.applying and change.after.applying:
@@ -187,6 +192,7 @@ def _costs(changes: Sequence[Change]) -> Lines:
     rows = [
         row([escape(f"{base} {mode}".strip()), *(_cost(cells, name) for name in COSTS), str(len(cells))])
         for (base, mode), cells in groups.items()
+        if len(cells) >= MEASURED
     ]
     if not rows:
         return []

@@ -86,9 +86,15 @@ def test_only_what_changed_stands_in_the_open() -> None:
 
 
 def test_medians_of_time_and_memory_with_their_ratio() -> None:
-    text = pull_request.render(arrange(proposed((GOOD, GOOD), (GOOD, GOOD))))
-    costs = "| 100 -> 200 ms, ×2.00 | 100 -> 100 ms, ×1.00 | 10 -> 10 ms | 1 -> 1 MiB, ×1.00 | 2 |"
+    text = pull_request.render(arrange(proposed(*[(GOOD, GOOD)] * 3)))
+    costs = "| 100 -> 200 ms, ×2.00 | 100 -> 100 ms, ×1.00 | 10 -> 10 ms | 1 -> 1 MiB, ×1.00 | 3 |"
     assert f"| flux-small auto {costs}" in text
+
+
+def test_fewer_than_three_cases_have_no_times() -> None:
+    text = pull_request.render(arrange(proposed((GOOD, GOOD), (GOOD, GOOD))))
+    assert "wall time" not in text
+    assert "Medians" not in text
 
 
 def test_a_regression_is_said_first_and_stands_first() -> None:
