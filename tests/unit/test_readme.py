@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections import Counter
 
 import pytest
 
 from harness.cli.main import main
+from harness.records import record
+from harness.records.verdict import Verdict
 from sdcpp import project
 
 README = (project.ROOT / "README.md").read_text(encoding="utf-8")
@@ -65,3 +68,31 @@ def test_each_door_has_a_command() -> None:
         "verify --upstream",
     ):
         assert any(command.startswith(start) for command in shown), start
+
+
+def answer() -> list[str]:
+    """Return the rows of the first table: passing cells of ``gguf-TYPE``; backends with equal numbers share a row."""
+    cells: dict[tuple[str, str, bool, bool], dict[tuple[str, str, str], bool]] = {}
+    for path in sorted((project.ROOT / "results").glob("20*.jsonl*")):
+        records = record.read(path)
+        for cell in records.cells:
+            if re.fullmatch(r"gguf-(F32|F16|BF16|[QTIMN][A-Z0-9_]+)", cell.case):
+                side = records.sides[cell.side]
+                quantised = cell.case not in {"gguf-F32", "gguf-F16", "gguf-BF16"}
+                name = cell.case, cell.dimensions["base"], cell.dimensions["mode"]
+                key = side.revision, side.backend, side.patched, quantised
+                cells.setdefault(key, {})[name] = cell.verdict is Verdict.PASS
+    rows: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for revision, backend in sorted({key[:2] for key in cells}):
+        columns = [(patched, quantised) for patched in (False, True) for quantised in (False, True)]
+        counts = [Counter(cells[revision, backend, *column].values()) for column in columns]
+        texts = tuple(f"{count[True]} of {count.total()}" for count in counts)
+        rows.setdefault((revision, texts), []).append(backend)
+    return [
+        f"| {revision} | {', '.join(backends)} | {' | '.join(texts)} |"
+        for (revision, texts), backends in rows.items()
+    ]
+
+
+def test_the_answer_is_that_of_the_records() -> None:
+    assert "\n".join(answer()) + "\n\n" in README.partition("```")[0]
