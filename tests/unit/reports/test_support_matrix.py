@@ -21,7 +21,9 @@ def test_the_page_is_what_the_records_say() -> None:
     )
     families = combined.combine(combined.read(FAMILIES), expectation.load())
     page = (project.ROOT / "docs" / "support.md").read_text(encoding="utf-8")
-    assert page == support_matrix.page(found, support_by_family.section(families)), f"run {support_matrix.COMMAND}"
+    assert page == support_matrix.page(found, support_by_family.section(families)), (
+        f"run {support_matrix.COMMAND}"
+    )
 
 
 @pytest.fixture(autouse=True)
