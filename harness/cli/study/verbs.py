@@ -33,6 +33,10 @@ COMMANDS = {
         module="harness.cli.study.premerged",
         summary="compare a LoRA merged before quantising with one that the library applies",
     ),
+    "promises": Command(
+        module="harness.cli.study.promises",
+        summary="show what the project promises, and what was measured last",
+    ),
     "sample": Command(
         module="harness.cli.study.sample", summary="write a LoRA that is like a trained one, to measure with"
     ),
