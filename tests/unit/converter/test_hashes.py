@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from safetensors.numpy import save as serialised
 from safetensors.numpy import save_file
 
@@ -28,7 +29,7 @@ def test_hashes_of_known_bytes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("metadata", [{"ss_tag": "ein Wört", "modelspec.title": "t" * 99, "sshs_x": "1"}, {}])
 def test_the_legacy_hash_is_that_of_sd_scripts(tmp_path: Path, metadata: dict[str, str]) -> None:
     generator = np.random.default_rng(1)
-    tensors = {
+    tensors: dict[str, NDArray[np.generic]] = {
         "b.lora_up.weight": generator.standard_normal((700, 400)).astype(np.float16),
         "b.lora_down.weight": generator.standard_normal((300, 700)).astype(np.float32),
         "a.lora_up.weight": generator.standard_normal((300, 700)).astype(np.float16),
