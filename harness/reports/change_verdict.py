@@ -97,8 +97,8 @@ def _changed_case(change: before_after.Change) -> ChangedCase:
         kind=change.kind,
         case=case_id(cell),
         base=cell.dimensions.get("base", ""),
-        before=change.before and change.before.verdict,
-        after=change.after and change.after.verdict,
+        before=change.before.verdict if change.before else None,
+        after=change.after.verdict if change.after else None,
     )
 
 

@@ -1,7 +1,7 @@
 """Print the comment on a pull request, from the verdict.json that its job has written.
 
-The job of a pull request runs foreign code, so the file is read as hostile: anything that `sdcpp ci
-report` cannot have written is refused, and no text of the file but names of cases and verdicts is
+The job of a pull request runs foreign code, so the file is read as hostile: anything that sdcpp ci
+report cannot have written is refused, and no text of the file but names of cases and verdicts is
 shown.
 """
 
@@ -33,7 +33,7 @@ examples
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    parser.add_argument("file", type=Path, metavar="FILE", help="a verdict.json of `sdcpp ci report`")
+    parser.add_argument("file", type=Path, metavar="FILE", help="a verdict.json of sdcpp ci report")
     parser.add_argument(
         "--address", default="", type=_address, metavar="URL", help="the page that has the whole report"
     )

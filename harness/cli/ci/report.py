@@ -1,7 +1,7 @@
 """Report what sdcpp verify found about a checkout to GitHub Actions.
 
-The command reads the output folder of `sdcpp verify --checkout` and writes verdict.json beside its
-records: a small file for `sdcpp ci comment`.
+The command reads the output folder of sdcpp verify --checkout and writes verdict.json beside its
+records: a small file for sdcpp ci comment.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ examples
   sdcpp patch port ~/clone              a branch in your clone of upstream, one commit per patch
   sdcpp patch start 2026-05 ~/series    a working tree of the revision, with one commit per patch
   sdcpp patch export ~/series           write the commits back into patches/
+  sdcpp patch send lora-rank-one        the text and the evidence of a pull request; sends nothing
   sdcpp patch check                     check the rules, and whether every patch still applies
 """
 COMMANDS = {
@@ -25,6 +26,9 @@ COMMANDS = {
     ),
     "export": Command(
         module="harness.cli.patch.export", summary="write the commits of a working tree into patches/"
+    ),
+    "send": Command(
+        module="harness.cli.patch.send", summary="write what a pull request for one patch needs into a folder"
     ),
     "lint": Command(
         module="harness.cli.patch.lint", summary="check the rules of CONTRIBUTING.md; needs no source"

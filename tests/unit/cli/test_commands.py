@@ -20,7 +20,7 @@ from sdcpp import project
         ),
         (
             ["patch", "xyzzy"],
-            "there is no command 'xyzzy'; the commands are state, port, start, export, lint, check",
+            "there is no command 'xyzzy'; the commands are state, port, start, export, send, lint, check",
         ),
         (["mtrix"], "there is no command 'mtrix'; the commands are verify, "),
     ],
