@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,6 +56,15 @@ def require_free(path: Path, arguments: argparse.Namespace) -> None:
     """Raise OutputRefused if an output file exists already and ``--no-clobber`` was given."""
     if arguments.no_clobber and path.exists():
         raise OutputRefused("the file exists already", path, "choose another name, or leave out --no-clobber")
+
+
+def share(text: str) -> float:
+    """Return "2%" or "0.02" as 0.02."""
+    found = re.fullmatch(r"(\d*\.?\d+)\s*(%?)", text)
+    value = float(found.group(1)) / (100 if found.group(2) else 1) if found else 0.0
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share between 0 and 1: write 2% or 0.02")
+    return value
 
 
 def type_names(text: str) -> list[str]:

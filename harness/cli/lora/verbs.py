@@ -32,6 +32,9 @@ COMMANDS = {
     "compare": Command(
         module="harness.cli.lora.compare", summary="show the relative error of ΔW, module by module"
     ),
+    "resize": Command(
+        module="harness.cli.lora.resize", summary="write a LoRA with a smaller rank, by number or by loss"
+    ),
     "table": Command(module="harness.cli.lora.table", summary="show the size and the loss for each type"),
     "merge": Command(module="harness.cli.lora.merge", summary="merge adapters into a base model"),
 }

@@ -1,0 +1,62 @@
+"""Write a LoRA with a smaller rank: the best approximation of each ΔW."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+
+from harness.cli import options as run_options
+from harness.cli.lora import options
+from harness.cli.lora.progress import counted
+from harness.converter.low_rank import RankChoice
+from harness.converter.resize import resize
+
+RENAMED: dict[str, tuple[str, ...]] = {}
+EPILOG = """\
+The rank is chosen for each module: --rank takes the same number for all, --loss the smallest rank
+whose ΔW differs by at most this share (in the Frobenius norm), and --keep the smallest rank that
+keeps this share of the energy ‖ΔW‖². --keep 0.99 is the same as --loss 0.1. The scale stays, because
+alpha changes with the rank. A rank is never raised.
+
+LoHa, LoKr and stored differences become plain LoRAs under sd-scripts' names. Biases, norms, replaced
+tensors and the magnitudes of DoRA are copied. Quantised factors become F16; quantise the result with
+sdcpp lora convert. Only one module is in memory at a time.
+
+examples
+  sdcpp lora resize style.safetensors small.safetensors --rank 16
+  sdcpp lora resize style.safetensors small.safetensors --loss 5%
+  sdcpp lora resize lokr.safetensors lora.gguf --keep 99%
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    parser.add_argument("input", type=Path, metavar="IN", help="a .safetensors, .gguf or .ckpt file")
+    parser.add_argument("output", type=Path, metavar="OUT", help="the file to write")
+    chosen = parser.add_mutually_exclusive_group(required=True)
+    chosen.add_argument("--rank", type=run_options.positive, metavar="N", help="the rank of all modules")
+    chosen.add_argument(
+        "--loss", type=options.share, metavar="SHARE", help="the largest relative error: 5%% or 0.05"
+    )
+    chosen.add_argument(
+        "--keep", type=options.share, metavar="SHARE", help="the smallest share of the energy: 99%% or 0.99"
+    )
+    options.add_no_clobber(parser)
+    options.add_amount(parser, "show the rank and the error of each module", "show one line")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Run the command."""
+    options.require_free(arguments.output, arguments)
+    error = math.sqrt(1 - arguments.keep) if arguments.keep else arguments.loss
+    with counted("resizing") as progress:
+        found = resize(
+            arguments.input, arguments.output, RankChoice(rank=arguments.rank, error=error), progress
+        )
+    options.show(
+        found.as_json,
+        lambda: found.text(verbose=arguments.verbose, quiet=arguments.quiet),
+        as_json=arguments.json,
+    )
+    return 0
