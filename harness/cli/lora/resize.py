@@ -16,12 +16,12 @@ RENAMED: dict[str, tuple[str, ...]] = {}
 EPILOG = """\
 The rank is chosen for each module: --rank takes the same number for all, --loss the smallest rank
 whose ΔW differs by at most this share (in the Frobenius norm), and --keep the smallest rank that
-keeps this share of the energy ‖ΔW‖². --keep 0.99 is the same as --loss 0.1. The scale stays, because
-alpha changes with the rank. A rank is never raised.
+keeps this share of the energy ‖ΔW‖². --keep 0.99 is the same as --loss 0.1. A rank is never raised.
+The scale stays, because alpha changes with the rank.
 
-LoHa, LoKr and stored differences become plain LoRAs under sd-scripts' names. Biases, norms, replaced
-tensors and the magnitudes of DoRA are copied. Quantised factors become F16; quantise the result with
-sdcpp lora convert. Only one module is in memory at a time.
+LoHa, LoKr and stored differences become plain LoRAs under sd-scripts' names. Biases, norms,
+replaced tensors and the magnitudes of DoRA are copied. Quantised factors become F16; quantise the
+result with sdcpp lora convert. Only one module is in memory at a time.
 
 examples
   sdcpp lora resize style.safetensors small.safetensors --rank 16

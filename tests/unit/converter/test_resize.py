@@ -12,7 +12,7 @@ from harness.converter.low_rank import RankChoice
 from harness.converter.resize import resize
 from harness.formats.read import read_tensors
 from harness.quantising.package_quantiser import PackageQuantiser
-from tests.unit.converter.lora_files import KEY, dense, pair, save
+from tests.unit.converter.lora_files import KEY, Arrays, dense, pair, save
 
 
 @pytest.mark.parametrize("suffix", ["safetensors", "gguf", "ckpt"])
@@ -55,7 +55,7 @@ def test_other_kinds_become_plain_loras_and_the_rest_is_copied(tmp_path: Path) -
     def random(*shape: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
         return generator.standard_normal(shape).astype(np.float32)
 
-    arrays = {
+    arrays: Arrays = {
         "lora_unet_a.hada_w1_a": random(12, 2),
         "lora_unet_a.hada_w1_b": random(2, 10),
         "lora_unet_a.hada_w2_a": random(12, 2),
