@@ -69,6 +69,13 @@ CASES = [
     for kind in KINDS
     if SCHEMES[scheme].can_name(KINDS[kind]) and parts(BASES[base], scheme, kind)
 ]
+#: Names of families that the converter does not know yet.
+UNKNOWN = {
+    ("krea2", "diffusers"),
+    ("krea2", "lycoris"),
+    ("krea2", "peft-model"),
+    *(("anima", scheme) for scheme in ("kohya", "peft", "diffusers", "lycoris", "peft-model")),
+}
 FAMILY_CASES = [
     (base, scheme, "lora")
     for base in FAMILIES
@@ -85,7 +92,22 @@ def weights_of(base: str) -> BaseWeights:
     )
 
 
-@pytest.mark.parametrize(("base", "scheme_name", "kind"), CASES + FAMILY_CASES)
+@pytest.mark.parametrize(
+    ("base", "scheme_name", "kind"),
+    [
+        *(case for case in CASES + FAMILY_CASES if case[:2] not in UNKNOWN),
+        *(
+            pytest.param(
+                *case,
+                marks=pytest.mark.xfail(
+                    strict=True, reason="harness/layers/families.py does not have these names"
+                ),
+            )
+            for case in FAMILY_CASES
+            if case[:2] in UNKNOWN
+        ),
+    ],
+)
 def test_names_are_read_as_the_weight_and_the_part_that_they_were_made_for(
     base: str, scheme_name: str, kind: str
 ) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import os
 import resource
 import signal
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -43,7 +44,10 @@ def test_allocated_memory_is_filled_where_files_are_malformed(
         monkeypatch.setenv("MALLOC_PERTURB_", own)
     with contextlib.closing(WorkerProcess(fake_build("C"), "cpu", 1, memory)) as worker:
         pid = worker.begin().pid
-        entries = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
+        # The file is empty while the system starts the program.
+        while not (content := Path(f"/proc/{pid}/environ").read_bytes()):
+            time.sleep(0.01)
+    entries = content.decode().split("\0")
     assert [entry for entry in entries if entry.startswith("MALLOC_PERTURB_=")] == (
         [f"MALLOC_PERTURB_={wanted}"] if wanted else []
     )
