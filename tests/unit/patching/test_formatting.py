@@ -66,7 +66,7 @@ def test_without_a_style_nothing_is_formatted(upstream: Upstream, program: Path)
 
 
 def test_a_program_that_fails_changes_nothing(upstream: Upstream, program: Path) -> None:
-    program.write_text("#!/bin/sh\nexit 1\n")
+    program.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
     assert not formatting.format_head(upstream.clone, program)
 
 

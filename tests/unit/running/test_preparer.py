@@ -103,7 +103,9 @@ def test_the_processes_end_with_their_parent() -> None:
     os.kill(parent, signal.SIGKILL)
     os.waitpid(parent, 0)
     for _ in range(100):
-        if not Path(f"/proc/{maker}").exists() or ") Z " in Path(f"/proc/{maker}/stat").read_text():
+        if not Path(f"/proc/{maker}").exists() or ") Z " in Path(f"/proc/{maker}/stat").read_text(
+            encoding="utf-8"
+        ):
             break
         time.sleep(0.1)
     else:
