@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -59,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_types(parser)
     parser.add_argument(
         "--max-loss",
-        type=percentage,
+        type=options.share,
         metavar="SHARE",
         help="choose the smallest types with a relative error of ΔW below this: 2%% or 0.02",
     )
@@ -100,18 +99,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "show every tensor's type and why, and why a revision cannot use the file",
         "show the sizes only",
     )
-
-
-def percentage(text: str) -> float:
-    """Return "2%" or "0.02" as 0.02."""
-    found = re.fullmatch(r"([0-9.]+)\s*(%?)", text)
-    try:
-        value = float(found.group(1)) / (100 if found.group(2) else 1) if found else 0.0
-    except ValueError:
-        value = 0.0
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a share between 0 and 1: write 2% or 0.02")
-    return value
 
 
 def scheme(text: str) -> str:

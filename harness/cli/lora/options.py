@@ -60,8 +60,11 @@ def require_free(path: Path, arguments: argparse.Namespace) -> None:
 
 def share(text: str) -> float:
     """Return "2%" or "0.02" as 0.02."""
-    found = re.fullmatch(r"(\d*\.?\d+)\s*(%?)", text)
-    value = float(found.group(1)) / (100 if found.group(2) else 1) if found else 0.0
+    found = re.fullmatch(r"([0-9.]+)\s*(%?)", text)
+    try:
+        value = float(found.group(1)) / (100 if found.group(2) else 1) if found else 0.0
+    except ValueError:
+        value = 0.0
     if not 0 < value < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a share between 0 and 1: write 2% or 0.02")
     return value
