@@ -15,8 +15,7 @@ def candidates(adapter: Layout) -> tuple[Family, ...]:
 
     There are several only if the names do not tell which of them is meant.
     """
-    located = [components.of_adapter(key) for key in adapter.modules]
-    rests = [each.rest for each in located if each.component == DIFFUSION]
+    rests = _rests(adapter)
     best = families.with_most_layers(rests)
     marked = [family for family in best if family.has_mark(rests)] or best
     distinct: dict[tuple[Place | None, ...], Family] = {}
@@ -25,9 +24,21 @@ def candidates(adapter: Layout) -> tuple[Family, ...]:
     return tuple(distinct.values())
 
 
+def fitting(adapter: Layout) -> list[Family]:
+    """Return all families that have the most of the layers of an adapter, also those with the same meaning."""
+    return families.with_most_layers(_rests(adapter))
+
+
+def _rests(adapter: Layout) -> list[str]:
+    """Return the names of the layers of the diffusion model, without prefixes."""
+    located = [components.of_adapter(key) for key in adapter.modules]
+    return [each.rest for each in located if each.component == DIFFUSION]
+
+
 def unclear(found: Sequence[Family]) -> str:
     """Return what to do if an adapter may be for several families."""
-    return f"its names fit {' and '.join(family.name for family in found)}: add --base-model MODEL"
+    *others, last = (family.name for family in found)
+    return f"its names fit {', '.join(others)} and {last}: add --base-model MODEL"
 
 
 def shared_names(module: Module, found: Sequence[Family]) -> tuple[Name, ...]:

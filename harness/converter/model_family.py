@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
+from harness.converter import family_choice
 from harness.converter.base_weights import BaseWeights
 from harness.converter.modules import Layout, Module
-from harness.layers import components, families
+from harness.layers import components
 from harness.layers.components import CLIP_2, DIFFUSION
-from harness.layers.flux import CHROMA, FLUX
+from harness.layers.layer import Family
 from harness.layers.sd3 import SD3
 from harness.layers.unet import UNET
 
@@ -42,14 +43,18 @@ def of_model(shapes: Mapping[str, tuple[int, ...]]) -> str:
 def of_adapter(adapter: Layout) -> tuple[str, ...]:
     """Return the families of models that have the layers of an adapter, or nothing if they are not known.
 
-    There are several if the names are those of several families, or if the file has too few layers to tell.
+    There are several if the names are those of several families, or if the file has too few layers to tell. Families
+    in which the names have the same meaning are not repeated.
     """
+    return _names(adapter, family_choice.candidates(adapter))
+
+
+def _names(adapter: Layout, of: Iterable[Family]) -> tuple[str, ...]:
+    """Return the names in messages of families that have the layers of an adapter."""
     named = {key: components.of_adapter(key) for key in adapter.modules}
     layers = {key: each.rest for key, each in named.items() if each.component == DIFFUSION}
-    best = families.with_most_layers(layers.values())
-    marked = [family for family in best if family.has_mark(layers.values())] or best
     found: list[str] = []
-    for family in marked:
+    for family in of:
         if family is UNET:
             widths = {
                 _inputs(adapter.modules[key])
@@ -87,10 +92,11 @@ def mismatch(adapter: Layout, shapes: Mapping[str, tuple[int, ...]]) -> str:
 
     The answer is "" if one of the families is not known.
     """
-    candidates, model = of_adapter(adapter), of_model(shapes)
-    if not candidates or not model or any(fits(each, model) for each in candidates):
+    model = of_model(shapes)
+    fitting = _names(adapter, family_choice.fitting(adapter))
+    if not fitting or not model or any(fits(each, model) for each in fitting):
         return ""
-    return f"a LoRA for {' or '.join(candidates)}; the model is {model}"
+    return f"a LoRA for {' or '.join(of_adapter(adapter))}; the model is {model}"
 
 
 def has_unet(family: str) -> bool:
@@ -99,8 +105,8 @@ def has_unet(family: str) -> bool:
 
 
 def fits(adapter: str, model: str) -> bool:
-    """Return whether an adapter for one family may be for a model of another."""
+    """Return whether an adapter for one family may be for a model of another: some UNets cannot be told apart."""
     unclear = _unet((), (), second_clip=False)
-    some_unet = unclear in (adapter, model) and {adapter, model} <= {*_UNETS.values(), unclear}
-    # An adapter of Chroma has the names of Flux.1 without the modulation.
-    return adapter == model or some_unet or (adapter, model) == (_NAMES[FLUX.name], CHROMA.name)
+    return adapter == model or (
+        unclear in (adapter, model) and {adapter, model} <= {*_UNETS.values(), unclear}
+    )

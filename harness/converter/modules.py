@@ -131,14 +131,14 @@ class Layout:
     other_tensors: tuple[Tensor, ...]
 
 
-#: The names of XLabs' x-flux, whose key ends in the number of the stream (src/flux/modules/layers.py).
-_NUMBERED = re.compile(r"(.+_lora[12])\.(down|up)\.weight")
+#: The names of XLabs' x-flux. In a double block the key ends in the number of the stream (src/flux/modules/layers.py).
+_XLABS = re.compile(r"(.+\.processor\.(?:qkv|proj)_lora[12]?)\.(down|up)\.weight")
 
 
 def split(name: str) -> tuple[str, str] | None:
     """Return the key and the part of a tensor name, or None if it is not the name of an adapter's tensor."""
-    if numbered := _NUMBERED.fullmatch(name):
-        return numbered[1], numbered[2]
+    if xlabs := _XLABS.fullmatch(name):
+        return xlabs[1], xlabs[2]
     for suffix, part in KEY_SUFFIXES.items():
         if name.endswith(suffix) and len(name) > len(suffix):
             return name[: -len(suffix)], part

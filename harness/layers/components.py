@@ -48,16 +48,22 @@ _DIFFUSION_PREFIXES = (
     "lora_unet_",
     "lora_transformer_",
     "oft_unet_",
+    "model.diffusion_model.net.",
     "model.diffusion_model.",
+    "diffusion_model.net.",
     "diffusion_model.",
     "pipe.dit.",
     "unet.",
     "transformer.",
+    "net.",
 )
 #: The prefixes that any component may have.
 _GENERAL_PREFIXES = ("base_model.model.", "lycoris_")
 #: The prefixes of tensor names in models.
 _MODEL_PREFIXES = {
+    # Anima and PiD have one more part, which adapters mostly omit.
+    "model.diffusion_model.net.": DIFFUSION,
+    "net.": DIFFUSION,
     "model.diffusion_model.": DIFFUSION,
     "diffusion_model.": DIFFUSION,
     "cond_stage_model.1.transformer.": CLIP_2,

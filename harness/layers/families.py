@@ -8,14 +8,31 @@ from harness.layers.components import CLIP_1, CLIP_2, SOME_CLIP
 from harness.layers.flux import CHROMA, FLUX, FLUX2
 from harness.layers.layer import Family, Place, underscored
 from harness.layers.other_transformers import QWEN_IMAGE, WAN, Z_IMAGE
+from harness.layers.rare_transformers import IDEOGRAM4, LENS, LINGBOT_VIDEO, PID
+from harness.layers.recent_transformers import (
+    ANIMA,
+    BOOGU_IMAGE,
+    ERNIE_IMAGE,
+    HUNYUAN_VIDEO,
+    KREA2,
+    LONGCAT_IMAGE,
+    LTX,
+    MINIT2I,
+    OVIS_IMAGE,
+)
 from harness.layers.sd3 import SD3
 from harness.layers.text_encoders import CLIP
 from harness.layers.unet import UNET
 
 __all__ = ["CLIP", "FAMILIES", "of_adapter", "of_model", "place", "with_most_layers"]
 
-#: The families of diffusion models. A family comes before those whose layers it has too.
-FAMILIES = (FLUX2, CHROMA, FLUX, SD3, QWEN_IMAGE, Z_IMAGE, WAN, UNET)
+#: The families of diffusion models. A family comes before those whose layers it has too. SVD, Chroma Radiance,
+#: SeFi-Image and Mage-Flow are left out: each has the names of one of these, and own layers with one name.
+FAMILIES = (
+    *(FLUX2, CHROMA, HUNYUAN_VIDEO, OVIS_IMAGE, FLUX, LONGCAT_IMAGE, SD3),
+    *(LENS, QWEN_IMAGE, BOOGU_IMAGE, IDEOGRAM4, Z_IMAGE, ERNIE_IMAGE),
+    *(ANIMA, KREA2, LINGBOT_VIDEO, WAN, LTX, MINIT2I, PID, UNET),
+)
 
 
 def of_model(names: Iterable[str]) -> Family | None:

@@ -77,14 +77,14 @@ _FLUX1: Layers = {
         ),
         *pieces(_LINEAR1, *(f"single_blocks.{{n}}.linear1.{i}" for i in range(4)), by="OneTrainer"),
         Name(text=f"{_single}.attn.to_qkv", units=_LINEAR1, take=(0, 1, 2), by="SimpleTuner"),
-        Name(text="single_blocks.{n}.processor.qkv", units=_LINEAR1, take=(0, 1, 2), by="XLabs"),
+        Name(text="single_blocks.{n}.processor.qkv_lora", units=_LINEAR1, take=(0, 1, 2), by="XLabs"),
         # DiffSynth trains both under one name.
         *plain("single_blocks.{n}.to_qkv_mlp", by="DiffSynth"),
     ),
     "single_blocks.{n}.linear2": (
         *plain(f"{_single}.proj_out"),
         *plain("single_blocks.{n}.proj_out", by="DiffSynth"),
-        *plain("single_blocks.{n}.processor.proj", by="XLabs"),
+        *plain("single_blocks.{n}.processor.proj_lora", by="XLabs"),
     ),
     "single_blocks.{n}.modulation.lin": (
         *plain(f"{_single}.norm.linear"),

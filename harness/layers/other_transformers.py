@@ -99,8 +99,7 @@ WAN = Family(
     name="Wan",
     layers=_wan(),
     marks=(
-        "blocks.{n}.self_attn.q",
-        "blocks.{n}.cross_attn.{rest}",
+        *(f"blocks.{{n}}.{attention}_attn.{part}" for attention in ("self", "cross") for part in "qkvo"),
         "blocks.{n}.attn1.to_q",
         "blocks.{n}.attn2.{rest}",
         "condition_embedder.{rest}",

@@ -14,10 +14,12 @@ from harness.layers.other_transformers import QWEN_IMAGE
 from harness.layers.unet import UNET
 
 
-def _family(name: str, blocks: dict[str, Iterable[str]], outer: Iterable[str]) -> Family:
+def _family(
+    name: str, blocks: dict[str, Iterable[str]], outer: Iterable[str], marks: tuple[str, ...] = ()
+) -> Family:
     """Return a family whose layers have one name. ``blocks`` has the layers of each list of blocks."""
     names = [f"{block}.{{n}}.{leaf}" for block, leaves in blocks.items() for leaf in leaves]
-    return Family(name=name, layers=dict.fromkeys((*names, *outer), ()))
+    return Family(name=name, layers=dict.fromkeys((*names, *outer), ()), marks=marks)
 
 
 _QKV = ("to_q", "to_k", "to_v")
@@ -30,6 +32,7 @@ LINGBOT_VIDEO = _family(
         )
     },
     ("patch_embedder", "text_embedder.linear_1", "time_modulation.1", "norm_out_modulation.1", "proj_out"),
+    ("blocks.{n}.ffn.gate_proj", "time_modulation.1", "norm_out_modulation.1"),
 )
 LENS = _family(
     "Lens",
@@ -41,6 +44,7 @@ LENS = _family(
         )
     },
     ("img_in", "txt_in", "time_text_embed.timestep_embedder.linear_1", "norm_out.linear", "proj_out"),
+    ("transformer_blocks.{n}.attn.img_qkv", "transformer_blocks.{n}.img_mlp.w1"),
 )
 IDEOGRAM4 = _family(
     "Ideogram 4",
@@ -51,6 +55,7 @@ IDEOGRAM4 = _family(
         )
     },
     ("input_proj", "llm_cond_proj", "t_embedding.mlp_in", "adaln_proj", "final_layer.linear"),
+    ("layers.{n}.attention.o", "layers.{n}.adaln_modulation", "llm_cond_proj"),
 )
 HIDREAM_O1 = _family(
     "HiDream-O1",
@@ -75,6 +80,7 @@ PID = _family(
         ),
     },
     ("pixel_embedder.proj", "y_embedder.proj", "t_embedder.mlp.0", "final_layer.linear"),
+    ("patch_blocks.{n}.{rest}", "pixel_blocks.{n}.{rest}"),
 )
 #: Mage-Flow has the layers of Qwen-Image.
 MAGE_FLOW = Family(name="Mage-Flow", layers=QWEN_IMAGE.layers)

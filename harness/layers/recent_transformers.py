@@ -58,7 +58,16 @@ def _anima() -> Layers:
 
 
 #: Checkpoints have ``net.`` before each name, and adapters usually do not.
-ANIMA = Family(name="Anima", layers=_anima(), marks=("llm_adapter.{rest}",))
+ANIMA = Family(
+    name="Anima",
+    layers=_anima(),
+    marks=(
+        "llm_adapter.{rest}",
+        "blocks.{n}.self_attn.q_proj",
+        "blocks.{n}.cross_attn.q_proj",
+        "blocks.{n}.adaln_modulation_{rest}",
+    ),
+)
 
 
 def _krea2() -> Layers:
@@ -88,11 +97,22 @@ def _krea2() -> Layers:
     )
 
 
-KREA2 = Family(name="Krea 2", layers=_krea2(), marks=("txtfusion.{rest}", "text_fusion.{rest}"))
+KREA2 = Family(
+    name="Krea 2",
+    layers=_krea2(),
+    marks=(
+        "txtfusion.{rest}",
+        "text_fusion.{rest}",
+        "blocks.{n}.attn.wq",
+        "blocks.{n}.mlp.gate",
+        "transformer_blocks.{n}.attn.to_gate",
+        "transformer_blocks.{n}.ff.gate",
+    ),
+)
 
 
 def _hunyuan_video() -> Layers:
-    """Return the layers of ComfyUI's checkpoints. The first of the other names are those of Tencent."""
+    """Return the layers of ComfyUI's checkpoints."""
     layers: dict[str, tuple[Name, ...]] = {}
     for stream, qkv, out, mlp, modulation in (
         ("img", ("to_q", "to_k", "to_v"), "to_out.0", "ff", "norm1"),
@@ -100,33 +120,33 @@ def _hunyuan_video() -> Layers:
     ):
         double, block = f"double_blocks.{{n}}.{stream}", "transformer_blocks.{n}"
         layers[f"{double}_attn.qkv"] = (
-            *plain(f"{double}_attn_qkv", by="Tencent"),
             *pieces(_THIRDS, *(f"{block}.attn.{name}" for name in qkv)),
+            *plain(f"{double}_attn_qkv", by="Tencent"),
         )
         layers[f"{double}_attn.proj"] = (
-            *plain(f"{double}_attn_proj", by="Tencent"),
             *plain(f"{block}.attn.{out}"),
+            *plain(f"{double}_attn_proj", by="Tencent"),
         )
         for number, theirs in ((0, "net.0.proj"), (2, "net.2")):
             layers[f"{double}_mlp.{number}"] = (
-                *plain(f"{double}_mlp.fc{number // 2 + 1}", by="Tencent"),
                 *plain(f"{block}.{mlp}.{theirs}"),
+                *plain(f"{double}_mlp.fc{number // 2 + 1}", by="Tencent"),
             )
         layers[f"{double}_mod.lin"] = (
-            *plain(f"{double}_mod.linear", by="Tencent"),
             *plain(f"{block}.{modulation}.linear"),
+            *plain(f"{double}_mod.linear", by="Tencent"),
         )
     refiner, block = (
         "txt_in.individual_token_refiner.blocks.{n}",
         "context_embedder.token_refiner.refiner_blocks.{n}",
     )
     layers[f"{refiner}.self_attn.qkv"] = (
-        *plain(f"{refiner}.self_attn_qkv", by="Tencent"),
         *pieces(_THIRDS, *(f"{block}.attn.to_{part}" for part in "qkv")),
+        *plain(f"{refiner}.self_attn_qkv", by="Tencent"),
     )
     layers[f"{refiner}.self_attn.proj"] = (
-        *plain(f"{refiner}.self_attn_proj", by="Tencent"),
         *plain(f"{block}.attn.to_out.0"),
+        *plain(f"{refiner}.self_attn_proj", by="Tencent"),
     )
     layers |= _renamed(
         (
@@ -137,12 +157,12 @@ def _hunyuan_video() -> Layers:
         )
     )
     layers["time_in.in_layer"] = (
-        *plain("time_in.mlp.0", by="Tencent"),
         *plain("time_embed.timestep_embedder.linear_1"),
+        *plain("time_in.mlp.0", by="Tencent"),
     )
     layers["time_in.out_layer"] = (
-        *plain("time_in.mlp.2", by="Tencent"),
         *plain("time_embed.timestep_embedder.linear_2"),
+        *plain("time_in.mlp.2", by="Tencent"),
     )
     # The published weight makes shift and scale, that of diffusers makes scale and shift.
     layers["final_layer.adaLN_modulation.1"] = (swapped("norm_out.linear"),)

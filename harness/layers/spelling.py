@@ -58,7 +58,7 @@ def _find(family: Family, layer: str) -> tuple[str, tuple[Name, ...]] | None:
             values = match.groupdict()
             if "rest" in values:
                 values["rest"] = _dotted(values["rest"])
-            theirs = _first(names) or (Name(text=text),)
+            theirs = _diffusers(names) if names else (Name(text=text),)
             return text.format(**values), tuple(
                 Name(text=name.text.format(**values), units=name.units, take=name.take, ratio=name.ratio)
                 for name in theirs
@@ -66,8 +66,12 @@ def _find(family: Family, layer: str) -> tuple[str, tuple[Name, ...]] | None:
     return None
 
 
-def _first(names: tuple[Name, ...]) -> tuple[Name, ...]:
-    """Return the first name or, if it is that of a piece, the names of all pieces. They are those of diffusers."""
+def _diffusers(names: tuple[Name, ...]) -> tuple[Name, ...]:
+    """Return the first name that diffusers gives a layer or, if it is that of a piece, the names of all pieces.
+
+    There are none if only other programs have a name.
+    """
+    names = tuple(name for name in names if name.by == "diffusers")
     if not names or len(names[0].take) != 1:
         return names[:1]
     return names[: len(names[0].units)]

@@ -23,8 +23,8 @@ def layout(folder: Path, *keys: str) -> Layout:
 @pytest.mark.parametrize(
     ("keys", "names"),
     [
-        ((f"{BLOCK}.attn.to_q",), ["Flux.1", "SD 3", "Qwen-Image"]),
-        ((f"{BLOCK}.attn.to_q", f"{BLOCK}.ff.net.2"), ["Flux.1", "SD 3"]),
+        ((f"{BLOCK}.attn.to_q",), ["Flux.1", "SD 3", "Qwen-Image", "Krea 2"]),
+        ((f"{BLOCK}.attn.to_q", f"{BLOCK}.ff.net.2"), ["Flux.1", "SD 3", "Ovis-Image"]),
         ((f"{BLOCK}.attn.to_q", "transformer.single_transformer_blocks.0.proj_mlp"), ["Flux.1"]),
         ((f"{BLOCK}.attn.to_q", "transformer.pos_embed.proj"), ["SD 3"]),
         (("lora_unet_double_blocks_0_img_attn_proj",), ["Flux.1"]),

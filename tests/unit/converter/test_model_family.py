@@ -84,6 +84,16 @@ def test_a_mismatch_is_told_if_both_are_known(tmp_path: Path, adapter: str, mode
     assert model_family.mismatch(layout_of(file), MODELS[model]) == said
 
 
-def test_an_adapter_of_flux_may_be_for_chroma() -> None:
-    assert model_family.fits("FLUX.1", "Chroma")
-    assert not model_family.fits("Chroma", "FLUX.1")
+def test_an_adapter_of_flux_may_be_for_its_relatives(tmp_path: Path) -> None:
+    """The names of a Flux LoRA are layers of Chroma and HunyuanVideo too; Chroma's own layers are in no other."""
+    flux = {f"{U}double_blocks.0.img_attn.qkv.weight": (192, 64)}
+    chroma = {**flux, f"{U}distilled_guidance_layer.in_proj.weight": (64, 64)}
+    video = {**flux, f"{U}txt_in.individual_token_refiner.blocks.0.self_attn.qkv.weight": (192, 64)}
+    qkv, guidance = (
+        layout_of(read_tensors(save(tmp_path / f"{index}.safetensors", peft(f"diffusion_model.{layer}"))))
+        for index, layer in enumerate(("double_blocks.0.img_attn.qkv", "distilled_guidance_layer.in_proj"))
+    )
+    assert not any(model_family.mismatch(qkv, model) for model in (flux, chroma, video))
+    assert not model_family.mismatch(guidance, chroma)
+    assert model_family.mismatch(guidance, flux) == "a LoRA for Chroma; the model is FLUX.1"
+    assert model_family.mismatch(guidance, video) == "a LoRA for Chroma; the model is HunyuanVideo"

@@ -17,7 +17,7 @@ from harness.formats.tensor import Tensor
         ("a.processor.to_q_lora.down.weight", ("a.processor.to_q", "down")),
         ("x.lokr_w2_b", ("x", "lokr_w2_b")),
         ("double_blocks.0.processor.qkv_lora1.down.weight", ("double_blocks.0.processor.qkv_lora1", "down")),
-        ("single_blocks.0.processor.qkv_lora.up.weight", ("single_blocks.0.processor.qkv", "up")),
+        ("single_blocks.0.processor.qkv_lora.up.weight", ("single_blocks.0.processor.qkv_lora", "up")),
         ("x.lora_B.bias", ("x", "up_bias")),
         ("x.w_norm", ("x", "diff")),
         ("x.b_norm", ("x", "diff_b")),

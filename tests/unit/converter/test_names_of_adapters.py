@@ -12,11 +12,14 @@ from harness.adapters.key_schemes import SCHEMES
 from harness.adapters.kinds import KINDS
 from harness.cases.families import ALL_SCHEMES
 from harness.converter.base_weights import BaseWeights
-from harness.converter.modules import layout, scheme
+from harness.converter.modules import layout, scheme, split
 from harness.formats.tensor import Tensor
+from harness.layers import components, families
+from harness.layers.versions import ROWS, Version
 from harness.models.base_model import Base
 from harness.models.families.catalogue import FAMILIES
 from harness.models.tiny_models import BASES
+from harness.studies.names.verdict import questions
 
 #: The parts of a module whose name is not the name of the factor.
 PARTS = {"dora_scale": "dora"}
@@ -69,13 +72,6 @@ CASES = [
     for kind in KINDS
     if SCHEMES[scheme].can_name(KINDS[kind]) and parts(BASES[base], scheme, kind)
 ]
-#: Names of families that the converter does not know yet.
-UNKNOWN = {
-    ("krea2", "diffusers"),
-    ("krea2", "lycoris"),
-    ("krea2", "peft-model"),
-    *(("anima", scheme) for scheme in ("kohya", "peft", "diffusers", "lycoris", "peft-model")),
-}
 FAMILY_CASES = [
     (base, scheme, "lora")
     for base in FAMILIES
@@ -92,22 +88,7 @@ def weights_of(base: str) -> BaseWeights:
     )
 
 
-@pytest.mark.parametrize(
-    ("base", "scheme_name", "kind"),
-    [
-        *(case for case in CASES + FAMILY_CASES if case[:2] not in UNKNOWN),
-        *(
-            pytest.param(
-                *case,
-                marks=pytest.mark.xfail(
-                    strict=True, reason="harness/layers/families.py does not have these names"
-                ),
-            )
-            for case in FAMILY_CASES
-            if case[:2] in UNKNOWN
-        ),
-    ],
-)
+@pytest.mark.parametrize(("base", "scheme_name", "kind"), [*CASES, *FAMILY_CASES])
 def test_names_are_read_as_the_weight_and_the_part_that_they_were_made_for(
     base: str, scheme_name: str, kind: str
 ) -> None:
@@ -143,3 +124,54 @@ def test_every_scheme_and_every_kind_is_read_for_some_base_model() -> None:
     assert {scheme for _, scheme, _ in CASES + FAMILY_CASES} == set(SCHEMES)
     assert {kind for _, _, kind in CASES} == set(KINDS)
     assert {base for base, _, _ in CASES} == set(BASES)
+
+
+#: The layers of HiDream-O1 have the prefix of a language model.
+NOT_FOUND = ("HiDream-O1",)
+
+
+@pytest.mark.parametrize(
+    "version", [row for row in ROWS if row.title not in NOT_FOUND], ids=lambda version: version.title
+)
+def test_every_name_of_every_trainer_leads_to_its_layer(version: Version) -> None:
+    """The names are those of docs/names.md."""
+    model = BaseWeights([f"{version.prefix}{layer}.weight" for layer, _ in version.layers()])
+    for question in questions(version):
+        parsed = split(question.key)
+        assert parsed is not None, question.key
+        weight = model.find(parsed[0])
+        assert weight is not None, question.key
+        assert weight.name == question.model_name, question.key
+        if question.swapped:
+            assert [piece.index for piece in weight.pieces] == [1, 0], question.key
+        else:
+            assert [piece.index for piece in weight.pieces] == [question.part], question.key
+
+
+#: Versions whose names are those of another family, and the family by which they are known.
+RELATIVES = {
+    "SVD": "SD 1, SD 2 or SDXL",
+    "Chroma Radiance": "Chroma",
+    "LongCat-Image": "Flux.1",
+    "SeFi-Image": "Flux.2",
+    "Mage-Flow": "Qwen-Image",
+}
+
+
+@pytest.mark.parametrize(
+    "version", [row for row in ROWS if row.title not in NOT_FOUND], ids=lambda version: version.title
+)
+def test_the_layers_of_a_model_and_of_its_adapters_tell_the_family(version: Version) -> None:
+    wanted = RELATIVES.get(version.title, version.family.name)
+    model = BaseWeights([f"{version.prefix}{layer}.weight" for layer, _ in version.layers()])
+    assert model.family is not None
+    assert model.family.name == wanted
+    keys: dict[str, list[str]] = {}
+    for question in questions(version):
+        keys.setdefault(question.trainer.name, []).append(question.key)
+    for trainer, names in keys.items():
+        parsed = [split(name) for name in names]
+        found = families.of_adapter(components.of_adapter(key[0]).rest for key in parsed if key)
+        assert found is not None
+        # The timestep embedding of LongCat-Image has a name of its own in diffusers.
+        assert found.name in (wanted, version.family.name), trainer

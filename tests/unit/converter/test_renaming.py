@@ -216,7 +216,7 @@ def test_the_base_model_tells_families_with_the_same_names_apart(tmp_path: Path)
     old = "transformer.transformer_blocks.0.ff.net.2"
     arrays, wanted = pair(old, 24)
     (refusal,) = rename(tmp_path, arrays, "comfy").refused
-    assert refusal.reason == "its names fit Flux.1 and SD 3: add --base-model MODEL"
+    assert refusal.reason == "its names fit Flux.1, SD 3, Ovis-Image, Anima and LTX: add --base-model MODEL"
     assert not rename(tmp_path, arrays, "onetrainer").refused
     for family, new in ((FLUX, "double_blocks.0.img_mlp.2"), (SD3, "joint_blocks.0.x_block.mlp.fc2")):
         rename(tmp_path, arrays, "comfy", family)

@@ -20,7 +20,7 @@ LINEAR1 = (1, 1, 1, 4)
         (FLUX, "transformer_blocks.3.attn.norm_added_k", "double_blocks.3.txt_attn.norm.key_norm", (), ()),
         (FLUX, "single_transformer_blocks.3.attn.to_q", "single_blocks.3.linear1", LINEAR1, (0,)),
         (FLUX, "single_transformer_blocks.3.proj_mlp", "single_blocks.3.linear1", LINEAR1, (3,)),
-        (FLUX, "single_blocks.3.processor.qkv", "single_blocks.3.linear1", LINEAR1, (0, 1, 2)),
+        (FLUX, "single_blocks.3.processor.qkv_lora", "single_blocks.3.linear1", LINEAR1, (0, 1, 2)),
         (FLUX, "double_blocks.3.processor.qkv_lora2", "double_blocks.3.txt_attn.qkv", (), ()),
         (FLUX, "blocks.3.attn.a_to_out", "double_blocks.3.img_attn.proj", (), ()),
         (FLUX, "double_blocks.3.img_mlp.fc1", "double_blocks.3.img_mlp.0", (), ()),

@@ -6,6 +6,7 @@ from harness.layers import families, spelling
 from harness.layers.flux import CHROMA, FLUX, FLUX2
 from harness.layers.layer import Family, Name, underscored
 from harness.layers.other_transformers import QWEN_IMAGE, WAN, Z_IMAGE
+from harness.layers.recent_transformers import OVIS_IMAGE
 from harness.layers.sd3 import SD3
 from harness.layers.text_encoders import CLIP
 from harness.layers.unet import UNET
@@ -117,7 +118,7 @@ def test_every_name_leads_back_to_its_layer(family: Family) -> None:
         published, names = spelling.published(family, layer), spelling.in_diffusers(family, layer)
         assert published
         assert underscored(published) == layer
-        assert names
+        assert names or (family is OVIS_IMAGE and layer.endswith(("_up_proj", "_gate_proj")))
         for name in names:
             place = family.place(name.text)
             assert place is not None
