@@ -1,4 +1,4 @@
-"""Run one function in a fork of this process, which may crash."""
+"""Run functions in forks of this process, which may crash."""
 
 from __future__ import annotations
 
@@ -14,6 +14,28 @@ def in_fork(work: Callable[[], bytes]) -> bytes:
     An exception in ``work`` ends the fork with status 1. Only for systems that have ``os.fork``, and while no other
     thread runs.
     """
+    return in_forks(lambda _: work(), 1)[0]
+
+
+def in_forks(work: Callable[[int], bytes], count: int) -> list[bytes]:
+    """Return what ``work`` returns for 0, 1, ... ``count`` - 1, each in a fork of its own at the same time.
+
+    Raises ChildEnded, after all forks have ended, if one crashes. Otherwise like ``in_fork``.
+    """
+    started = [_start(work, number) for number in range(count)]
+    outputs, failed = [], 0
+    for child, reading in started:
+        with os.fdopen(reading, "rb") as pipe:
+            outputs.append(pipe.read())
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        failed = failed or status
+    if failed:
+        raise ChildEnded(failed)
+    return outputs
+
+
+def _start(work: Callable[[int], bytes], number: int) -> tuple[int, int]:
+    """Fork, and return the process and the pipe that it writes to."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -21,15 +43,10 @@ def in_fork(work: Callable[[], bytes]) -> bytes:
         try:
             os.close(reading)
             with os.fdopen(writing, "wb") as pipe:
-                pipe.write(work())
+                pipe.write(work(number))
             status = 0
         finally:
             # Skip all clean-up: files, locks and the library belong to the parent.
             os._exit(status)
     os.close(writing)
-    with os.fdopen(reading, "rb") as pipe:
-        output = pipe.read()
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    if status:
-        raise ChildEnded(status)
-    return output
+    return child, reading

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from harness.cases.build_under_test import BuildUnderTest
@@ -17,7 +18,7 @@ from harness.studies.mutation.kill_matrix import KillMatrix
 from harness.studies.mutation.outcome import State
 from harness.studies.mutation.relevance import Relevance
 from harness.studies.mutation.study import Study
-from harness.studies.mutation.worker import MATRICES
+from harness.studies.mutation.worker import MATRICES, Task
 from harness.text import plural
 from harness.verification.run import machine
 from sdcpp import console, project
@@ -48,7 +49,8 @@ examples
   sdcpp study mutation --survivors reports/mutation/kill-matrix-2026-07.json --output reports/more
                                                             what the full matrix sees of the rest
   sdcpp study coverage --reach --revision 2026-07 --output reports
-  sdcpp study mutation --reach reports/reach-2026-07.json   only cases that reach the mistake
+  sdcpp study mutation --reach reports/reach-2026-07.json --all --most 16
+                                                            at most 16 cases that reach the mistake
   sdcpp study mutation --list --count 20                    print mutants, try none
   sdcpp study mutation --smallest                           choose the cases of a change anew
   on a machine without network, with the file that the first command writes:
@@ -72,6 +74,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="only mutants of lines that a case reaches, and on each only these cases, from the file that"
         " sdcpp study coverage --reach writes for the same cases",
+    )
+    parser.add_argument(
+        "--most",
+        type=options.positive,
+        metavar="N",
+        help="with --reach: at most so many cases on each mutant, of as many kinds as possible",
     )
     parser.add_argument(
         "--mutant", action="append", default=[], metavar="ID", help="only this mutant; may be repeated"
@@ -128,11 +136,11 @@ def main(arguments: argparse.Namespace) -> int:
         return replace(under, cases=select(under.cases, arguments.case))
 
     made = prepared.mutants()
-    relevant = None
     possible = made
+    task: Callable[[generated.GeneratedMutant], Task] = Task.of_whole_matrix
     if arguments.reach:
         known = Relevance(selected(study.under_test(prepared)).supported, reach.read(arguments.reach))
-        relevant = known.of
+        task = partial(known.task, most=arguments.most)
         possible = [mutant for mutant in made if known.of(mutant)]
     chosen = _chosen(arguments, possible)
     if arguments.list:
@@ -140,7 +148,7 @@ def main(arguments: argparse.Namespace) -> int:
             console.out.print(f"{mutant.id:72} {mutant.file}:{mutant.line}: {mutant.mistake}", markup=False)
         return 0
     plain = study.plain(prepared, selected)
-    outcomes = study.run(prepared, plain, chosen, relevant)
+    outcomes = study.run(prepared, plain, chosen, task)
     matrix = KillMatrix(
         revision=arguments.revision,
         matrix=arguments.matrix,

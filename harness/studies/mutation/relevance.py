@@ -6,9 +6,10 @@ Only these are put to the mutant. A mutant that none of the cases can notice say
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import zip_longest
 
 from harness.adapters.adapter import Adapter, target_parts
 from harness.adapters.adapter_file import AdapterFile
@@ -18,6 +19,7 @@ from harness.cases.proposed import case_id
 from harness.models.base_model import Base
 from harness.studies.coverage.reach import Reach
 from harness.studies.mutation.generated import GeneratedMutant
+from harness.studies.mutation.worker import Task
 
 _STRING = re.compile(r'"([^"]+)"')
 _SEPARATORS = re.compile(r"[._]")
@@ -31,6 +33,32 @@ class Relevance:
 
     cases: Sequence[AnyCase]
     reach: Reach
+
+    def task(self, mutant: GeneratedMutant, most: int | None) -> Task:
+        """Return a mutant with the cases that can notice it, at most ``most`` of them.
+
+        Cases that reach the same lines of the mutant's file are alike: one of each kind comes first, then another of
+        each. The fewer cases a kind has, the earlier it comes.
+        """
+        relevant = self.of(mutant)
+        lines = self._lines(mutant.file)
+        kinds: dict[frozenset[int], list[str]] = {}
+        for case in map(case_id, self.cases):
+            if case in relevant:
+                kinds.setdefault(lines.get(case, frozenset()), []).append(case)
+        rarest = sorted(kinds.values(), key=len)
+        varied = [case for row in zip_longest(*rarest) for case in row if case is not None]
+        bare = mutant.operator == "entry" or self.reach.without_adapter(mutant.file, mutant.line)
+        return Task(mutant=mutant, cases=tuple(varied[:most]), bare=bare)
+
+    def _lines(self, file: str) -> Mapping[str, frozenset[int]]:
+        if file not in self._lines_of_files:
+            self._lines_of_files[file] = self.reach.lines_of(file)
+        return self._lines_of_files[file]
+
+    @cached_property
+    def _lines_of_files(self) -> dict[str, Mapping[str, frozenset[int]]]:
+        return {}
 
     def of(self, mutant: GeneratedMutant) -> frozenset[str]:
         """Return the ids of the cases that can notice a mutant.

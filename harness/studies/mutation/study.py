@@ -6,7 +6,7 @@ import json
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,31 +14,30 @@ from pathlib import Path
 from harness.cases import proposed
 from harness.cases.build_under_test import BuildUnderTest
 from harness.cases.case import plan_digest, unique_shots
+from harness.cases.malformed_file_case import MalformedFileCase
 from harness.child_process.driver import ChildProcess
 from harness.child_process.ended import ChildEnded
-from harness.records.record import drop_torn_line
-from harness.running.pool import worker_count
-from harness.running.preparer import Preparer
+from harness.records.record import Records, drop_torn_line
 from harness.studies.mutation.generated import GeneratedMutant, generate
 from harness.studies.mutation.kill_matrix import MutantOutcome
 from harness.studies.mutation.mutant_build import SOURCES, MutantBuilder, Recipe
-from harness.studies.mutation.trial import run_cases
 from harness.studies.mutation.worker import Settings, Task, recipe_of, under_test
 from harness.text import plural
+from harness.verification.run import RECORDS, run_sides
 from sdcpp import atomic_write, cache, console
 from sdcpp.binding.build_folder import Build
 from sdcpp.building import build
 from sdcpp.errors import LibraryUnusable
 from sdcpp.patching import series
 from sdcpp.patching.state import find_states, patches_to_apply
-from sdcpp.process import cores
+from sdcpp.process import cores, quoted
 from sdcpp.source import workspace
 from sdcpp.source.revision import Revision
 
 #: The folder of the cache with the sources and objects of the studies.
 _CACHE = "mutation"
-#: The files of a study: what the library without a mistake does, and a line for each mutant.
-PLAIN, OUTCOMES = "unmutated.json", "outcomes.jsonl"
+#: In the folder of a study: the run of the library without a mistake, and the file with a line for each mutant.
+UNMUTATED, OUTCOMES = "unmutated", "outcomes.jsonl"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,55 +78,49 @@ class Study:
         return under_test(prepared.build, self.revision.name, self.matrix)
 
     def plain(self, prepared: Prepared, cases: Callable[[BuildUnderTest], BuildUnderTest]) -> Plain:
-        """Run the cases on the library without a mistake, twice; cases that differ between both are left out.
+        """Run the cases on the library without a mistake.
 
-        ``cases`` selects the cases. A finished run of the same build and cases is not repeated.
+        Cases with malformed files run twice, because such a file may make a library read memory that it has not
+        written. Those that differ are left out. ``cases`` selects the cases. A finished run of the same build and cases
+        is not repeated.
         """
         under = cases(self.under_test(prepared))
-        shots = unique_shots(under.supported)
-        plan = plan_digest([prepared.build.identity, *sorted(shot.name for shot in shots)])
-        path = self.folder / PLAIN
-        if path.exists():
-            entry = json.loads(path.read_text(encoding="utf-8"))
-            if entry["plan"] == plan:
-                return Plain(
-                    plan=plan, seen={name: (seen[0], seen[1]) for name, seen in entry["seen"].items()}
-                )
-        console.note(f"{plural(len(under.cases), 'case')} on the library without a mistake, twice")
-        jobs = worker_count(cores())[0]
-        with Preparer(shots, min(jobs, cores())) as prepare:
-            rounds = [
-                {
-                    proposed.cell_id(cell): (cell.verdict.value, cell.pictures.get("got", ""))
-                    for cell in run_cases(under, jobs=jobs, prepare=prepare)
-                }
-                for _ in range(2)
-            ]
-        seen = {name: found for name, found in rounds[0].items() if found == rounds[1][name]}
-        for name in sorted(rounds[0].keys() - seen.keys()):
-            console.note(f"left out, because it differs between two runs of one build: {name}")
-        atomic_write.write(path, json.dumps({"plan": plan, "seen": seen}, indent=0) + "\n")
-        return Plain(plan=plan, seen=seen)
+        supported = under.supported
+        malformed = [case for case in supported if isinstance(case, MalformedFileCase)]
+        first = self._plain_run(replace(under, cases=supported), UNMUTATED)
+        seen = _seen(first)
+        if malformed:
+            again = _seen(self._plain_run(replace(under, cases=malformed), f"{UNMUTATED}-again"))
+            for name in [name for name, found in again.items() if found != seen[name]]:
+                console.note(f"left out, because it differs between two runs of one build: {name}")
+                del seen[name]
+        shots = sorted(shot.name for shot in unique_shots(supported))
+        return Plain(
+            plan=plan_digest([prepared.build.identity, *shots]),
+            seen=seen,
+            records=self.folder / UNMUTATED / RECORDS,
+        )
+
+    def _plain_run(self, under: BuildUnderTest, folder: str) -> Records:
+        title = "the library without a mistake"
+        command = quoted(["sdcpp", "study", "mutation", "--revision", self.revision.name])
+        return run_sides([under], self.folder / folder, title=title, command=command, jobs=None, reuse=True)
 
     def run(
         self,
         prepared: Prepared,
         plain: Plain,
         mutants: Sequence[GeneratedMutant],
-        relevant: Callable[[GeneratedMutant], Collection[str]] | None = None,
+        task: Callable[[GeneratedMutant], Task],
     ) -> list[MutantOutcome]:
         """Build the mutants, run the cases on each, and return the outcomes in the order of the mutants.
 
-        ``relevant`` returns the ids of the cases to run on a mutant; without it all run. Outcomes in the folder's file
-        are not made again if the build and the cases are the same.
+        ``task`` chooses the cases to run on a mutant. Outcomes in the folder's file are not made again if the build and
+        the cases are the same.
         """
         path = self.folder / OUTCOMES
         outcomes = self._recorded(path, plain)
-        waiting = deque(
-            Task(mutant=mutant, cases=tuple(relevant(mutant)) if relevant else None)
-            for mutant in mutants
-            if mutant.id not in outcomes
-        )
+        waiting = deque(task(mutant) for mutant in mutants if mutant.id not in outcomes)
         if len(waiting) < len(mutants):
             console.note(f"resuming: {len(mutants) - len(waiting)} of {len(mutants)} mutants have been tried")
         settings = Settings(
@@ -138,6 +131,7 @@ class Study:
             matrix=self.matrix,
             order=ordered(plain.seen),
             plain=plain.seen,
+            records=str(plain.records.resolve()),
             jobs=self.jobs,
             every=self.every,
         )
@@ -185,10 +179,21 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plain:
-    """What the library without a mistake does: the verdict and the hash of the picture by the id of each case."""
+    """What the library without a mistake does: the verdict and the hash of the picture by the id of each case.
+
+    ``records`` is the file of the run.
+    """
 
     plan: str
     seen: Mapping[str, tuple[str, str]]
+    records: Path
+
+
+def _seen(records: Records) -> dict[str, tuple[str, str]]:
+    """Return the verdict and the hash of the picture of each case, by its id."""
+    return {
+        proposed.cell_id(cell): (cell.verdict.value, cell.pictures.get("got", "")) for cell in records.cells
+    }
 
 
 def ordered(cases: Mapping[str, object]) -> list[str]:

@@ -10,7 +10,6 @@ from harness.cases.build_under_test import BuildUnderTest
 from harness.cases.case import Case, Shot, unique_shots
 from harness.cases.malformed_file_case import MalformedFileCase
 from harness.cases.proposed import case_id, cell_id
-from harness.cases.shot_request import ShotRequest
 from harness.judging.judgement import judge_case
 from harness.records.pictures import Pixels, digest
 from harness.records.record import Cell, Observation, Records, Run, Writer
@@ -45,17 +44,18 @@ def run_cases(
     *,
     jobs: int,
     enough: Callable[[Sequence[Cell]], bool] = lambda _: False,
-    prepare: Callable[[Shot, int], ShotRequest] = Shot.request,
+    known: Records | None = None,
 ) -> list[Cell]:
     """Run the cases of a build in their order, and return the cells of those that were judged, in matrix order.
 
     ``enough`` is asked with all cells so far after each new one; if it says yes, the rest is not run. ``jobs`` worker
-    processes share the pictures of a group of cases. ``prepare`` makes the files of a shot.
+    processes share the pictures of a group of cases. ``known`` has the observations of a build that makes the same
+    pictures without an adapter; these are not made again.
     """
-    trial = _Trial(under, enough)
+    trial = _Trial(under, enough, known)
     with suppress(_Enough):
         for group in _groups(under.supported):
-            trial.run(group, jobs, prepare)
+            trial.run(group, jobs)
     order = {case_id(case): number for number, case in enumerate(under.cases)}
     return sorted(trial.cells, key=lambda cell: order[cell_id(cell)])
 
@@ -70,22 +70,23 @@ def _groups(cases: Sequence[Case | MalformedFileCase]) -> Iterator[list[Case | M
 class _Trial:
     """The cells of one build so far, and what has been observed of it."""
 
-    def __init__(self, under: BuildUnderTest, enough: Callable[[Sequence[Cell]], bool]) -> None:
+    def __init__(
+        self, under: BuildUnderTest, enough: Callable[[Sequence[Cell]], bool], known: Records | None
+    ) -> None:
         self.cells: list[Cell] = []
         self._under, self._enough = under, enough
         self._records = Records(
             run=Run(plan="", title="", command="", machine={}, started="", project=""),
         )
         self._observed: dict[str, Observation] = {}
+        if known is not None:
+            bare = {shot.name for shot in unique_shots(under.supported) if not any(shot.sequence)}
+            self._records.pictures.add(known.pictures)
+            self._observed |= {seen.shot: seen for seen in known.observations.values() if seen.shot in bare}
         self._waiting: list[Case | MalformedFileCase] = []
         self._lock = threading.Lock()
 
-    def run(
-        self,
-        group: Sequence[Case | MalformedFileCase],
-        jobs: int,
-        prepare: Callable[[Shot, int], ShotRequest],
-    ) -> None:
+    def run(self, group: Sequence[Case | MalformedFileCase], jobs: int) -> None:
         """Run the pictures that a group of cases needs and that no earlier group had; raises _Enough."""
         self._waiting = list(group)
         missing = [shot for shot in unique_shots(group) if shot.name not in self._observed]
@@ -99,7 +100,7 @@ class _Trial:
                 threads=1,
                 timeout=min(batch.timeout, PICTURE_TIMEOUT),
                 memory=batch.memory,
-                prepare=prepare,
+                prepare=Shot.request,
                 seen=self._add,
             )
         self._judge()  # cases whose pictures are all those of earlier groups

@@ -16,10 +16,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from harness.cases.build_under_test import BuildUnderTest
+from harness.cases.case import Case
 from harness.cases.fixture import BlockQuantiser
+from harness.cases.malformed_file_case import MalformedFileCase
 from harness.cases.matrix import FULL, PROPOSED, QUICK
 from harness.cases.proposed import case_id, cell_id
 from harness.child_process.replies import reply_channel
+from harness.records import record
 from harness.records.record import Cell
 from harness.records.verdict import Verdict
 from harness.studies.mutation.generated import GeneratedMutant
@@ -47,7 +50,8 @@ class Settings:
 
     ``folder`` has the build and the objects that all workers share, ``own`` is the worker's folder. ``order`` has the
     ids of the cases to run, in this order. ``plain`` has the verdict and the picture of each on the library without a
-    mistake. With ``every`` the cases after the first that notices a mutant run, too.
+    mistake, and ``records`` is the file of that run. With ``every`` the cases after the first that notices a mutant
+    run, too.
     """
 
     folder: str
@@ -57,16 +61,26 @@ class Settings:
     matrix: str
     order: Sequence[str]
     plain: Mapping[str, tuple[str, str]]
+    records: str
     jobs: int
     every: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """A mutant, and the ids of the cases to run on it; None stands for all."""
+    """A mutant, and the ids of the cases to run on it, in this order; None stands for all.
+
+    ``bare`` tells whether the mistake may change pictures without an adapter.
+    """
 
     mutant: GeneratedMutant
-    cases: tuple[str, ...] | None
+    cases: tuple[str, ...] | None = None
+    bare: bool = True
+
+    @classmethod
+    def of_whole_matrix(cls, mutant: GeneratedMutant) -> Task:
+        """Return the task to run all cases on a mutant."""
+        return cls(mutant=mutant)
 
     def line(self) -> bytes:
         """Return the task as one line of JSON."""
@@ -77,7 +91,11 @@ class Task:
         """Return the task that ``line`` made."""
         entry = json.loads(line)
         cases = entry["cases"]
-        return cls(mutant=GeneratedMutant(**entry["mutant"]), cases=None if cases is None else tuple(cases))
+        return cls(
+            mutant=GeneratedMutant(**entry["mutant"]),
+            cases=None if cases is None else tuple(cases),
+            bare=entry["bare"],
+        )
 
 
 def recipe_of(folder: Path, objects: Path, target: str) -> tuple[Build, Recipe]:
@@ -109,6 +127,7 @@ class Worker:
         place = {name: number for number, name in enumerate(settings.order)}
         known = [case for case in under.cases if case_id(case) in place]
         self._under = replace(under, cases=sorted(known, key=lambda case: place[case_id(case)]))
+        self._records = record.read(Path(settings.records))
 
     def outcome(self, task: Task) -> MutantOutcome:
         """Build a mutant, run the cases, and return what came of it."""
@@ -121,13 +140,19 @@ class Worker:
                 mutant, State.UNBUILT, [], built=time.monotonic() - start, error=error.subject
             )
         built = time.monotonic() - start
-        cases = [case for case in self._under.cases if task.cases is None or case_id(case) in task.cases]
         side = replace(self._under.side, identity=build.identity)
-        under = replace(self._under, build=build, side=side, cases=cases)
-        cells = run_cases(under, jobs=self._settings.jobs, enough=self._enough)
+        under = replace(self._under, build=build, side=side, cases=self._cases(task))
+        known = None if task.bare else self._records
+        cells = run_cases(under, jobs=self._settings.jobs, enough=self._enough, known=known)
         state = state_of_mistake(cell.verdict for cell in self._differing(cells))
         seconds = time.monotonic() - start - built
         return self._outcome(mutant, state, cells, built=built, ran=seconds)
+
+    def _cases(self, task: Task) -> list[Case | MalformedFileCase]:
+        if task.cases is None:
+            return list(self._under.cases)
+        by_id = {case_id(case): case for case in self._under.cases}
+        return [by_id[name] for name in task.cases if name in by_id]
 
     def _enough(self, cells: Sequence[Cell]) -> bool:
         differing = self._differing(cells)

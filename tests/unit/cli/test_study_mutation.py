@@ -45,7 +45,7 @@ def tried(monkeypatch: pytest.MonkeyPatch, fake_build: Callable[..., Build]) -> 
         return [*noticed, outcome("last", state=State.SURVIVED)]
 
     def plain(_: Study, __: Prepared, ___: Callable[[BuildUnderTest], BuildUnderTest]) -> Plain:
-        return Plain(plan="", seen={"x/a@auto": ("PASS", "")})
+        return Plain(plan="", seen={"x/a@auto": ("PASS", "")}, records=Path("records.jsonl"))
 
     monkeypatch.setattr(Study, "prepare", lambda _: FakePrepared())
     monkeypatch.setattr(Study, "plain", plain)
@@ -96,7 +96,12 @@ def test_mutants_that_no_case_reaches_are_left_out(
     path = tmp_path / "reach.json"
     line = MUTANTS[0].line
     for cases, expected in (([0], len(MUTANTS)), ([], 0)):
-        reach = {"revision": "2026-07", "cases": ["x/a@auto"], "lines": {"src/lora.hpp": {line: cases}}}
+        reach = {
+            "revision": "2026-07",
+            "cases": ["x/a@auto"],
+            "lines": {"src/lora.hpp": {line: cases}},
+            "bare": {},
+        }
         path.write_text(json.dumps(reach))
         assert main(["study", "mutation", "--list", "--reach", str(path)]) == 0
         assert len(capsys.readouterr().out.splitlines()) == expected

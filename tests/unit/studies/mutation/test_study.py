@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -11,11 +11,12 @@ import pytest
 from harness.cases import proposed
 from harness.cases.build_under_test import BuildUnderTest
 from harness.studies.mutation import study
-from harness.studies.mutation.generated import generate
+from harness.studies.mutation.generated import GeneratedMutant, generate
 from harness.studies.mutation.kill_matrix import MutantOutcome
 from harness.studies.mutation.mutant_build import Recipe
-from harness.studies.mutation.study import OUTCOMES, PLAIN, Plain, Prepared, Study, describe, ordered
+from harness.studies.mutation.study import OUTCOMES, Plain, Prepared, Study, describe, ordered
 from harness.studies.mutation.worker import Settings, Task
+from harness.verification import run
 from sdcpp.binding.build_folder import Build
 from sdcpp.source import revision
 from tests.unit import fake_matrix
@@ -67,31 +68,38 @@ def _entry(one: MutantOutcome) -> dict[str, object]:
     return content
 
 
-PLAIN_CASES = Plain(plan="one", seen={"a/b@auto": ("PASS", "")})
+PLAIN_CASES = Plain(plan="one", seen={"a/b@auto": ("PASS", "")}, records=Path("records.jsonl"))
 
 
 def test_mutants_that_were_tried_are_not_tried_again(
     subject: Study, prepared: Prepared, tried: list[str]
 ) -> None:
-    assert [one.id for one in subject.run(prepared, PLAIN_CASES, MUTANTS[:1])] == [MUTANTS[0].id]
+    assert [one.id for one in subject.run(prepared, PLAIN_CASES, MUTANTS[:1], Task.of_whole_matrix)] == [
+        MUTANTS[0].id
+    ]
     path = subject.folder / OUTCOMES
     with path.open("a") as file:
         file.write('{"id": "torn')  # a run that was killed
-    assert [one.id for one in subject.run(prepared, PLAIN_CASES, MUTANTS)] == [m.id for m in MUTANTS]
+    assert [one.id for one in subject.run(prepared, PLAIN_CASES, MUTANTS, Task.of_whole_matrix)] == [
+        m.id for m in MUTANTS
+    ]
     assert tried == [mutant.id for mutant in MUTANTS]
     assert len(path.read_text().splitlines()) == 1 + len(MUTANTS)
 
 
 def test_another_plan_begins_anew(subject: Study, prepared: Prepared, tried: list[str]) -> None:
-    subject.run(prepared, PLAIN_CASES, MUTANTS)
-    subject.run(prepared, Plain(plan="two", seen=PLAIN_CASES.seen), MUTANTS)
+    subject.run(prepared, PLAIN_CASES, MUTANTS, Task.of_whole_matrix)
+    subject.run(prepared, replace(PLAIN_CASES, plan="two"), MUTANTS, Task.of_whole_matrix)
     assert len(tried) == 2 * len(MUTANTS)
 
 
 def test_a_mutant_is_put_to_the_cases_that_can_notice_it(
     subject: Study, prepared: Prepared, tried: list[str]
 ) -> None:
-    subject.run(prepared, PLAIN_CASES, MUTANTS[:2], lambda mutant: ["a/b@auto"][: mutant == MUTANTS[0]])
+    def task(mutant: GeneratedMutant) -> Task:
+        return Task(mutant=mutant, cases=("a/b@auto",) if mutant == MUTANTS[0] else ())
+
+    subject.run(prepared, PLAIN_CASES, MUTANTS[:2], task)
     assert tried == [f"{MUTANTS[0].id} a/b@auto", MUTANTS[1].id]
 
 
@@ -112,9 +120,9 @@ def test_the_library_without_a_mistake_runs_once_for_each_plan(
     found = subject.plain(prepared, cases)
     assert len(found.seen) == 2 * fake_matrix.CELLS
     assert {verdict for verdict, _ in found.seen.values()} == {"PASS"}
-    monkeypatch.setattr(study, "run_cases", None)
+    monkeypatch.setattr(run, "Observer", None)
     assert subject.plain(prepared, cases) == found
-    assert (subject.folder / PLAIN).exists()
+    assert found.records.exists()
 
 
 def test_cases_that_are_known_to_notice_mutants_come_first(monkeypatch: pytest.MonkeyPatch) -> None:

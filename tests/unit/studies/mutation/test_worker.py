@@ -1,17 +1,22 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness.cases.build_under_test import BuildUnderTest
+from harness.cases.case import Shot, unique_shots
 from harness.cases.proposed import case_id
 from harness.records.verdict import Verdict
+from harness.running import pool
 from harness.studies.mutation import trial, worker
 from harness.studies.mutation.generated import GeneratedMutant, generate
 from harness.studies.mutation.outcome import State
 from harness.studies.mutation.worker import Settings, Task, Worker
+from harness.verification.run import RECORDS, run_sides
 from sdcpp.binding.build_folder import Build
 from sdcpp.errors import BuildFailed
 from tests.unit import fake_matrix
@@ -19,7 +24,7 @@ from tests.unit import fake_matrix
 pytestmark = pytest.mark.usefixtures("cache_folder")
 
 [MUTANT] = generate({"src/lora.hpp": "struct LoraModel { int get_rank(int n) { return n + m; } };"})
-TASK = Task(mutant=MUTANT, cases=None)
+TASK = Task.of_whole_matrix(MUTANT)
 
 
 class FakeBuilder:
@@ -40,7 +45,9 @@ def under(fake_build: Callable[..., Build]) -> BuildUnderTest:
 
 
 @pytest.fixture
-def made(under: BuildUnderTest, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Worker]:
+def made(under: BuildUnderTest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Worker]:
+    run_sides([under], tmp_path, title="", command="", jobs=1)
+
     def make(verdicts: dict[str, Verdict], build: Build | BuildFailed, *, every: bool) -> Worker:
         plain = {case_id(case): (Verdict.PASS.value, "") for case in under.cases}
         plain |= {name: (verdict.value, "") for name, verdict in verdicts.items()}
@@ -56,6 +63,7 @@ def made(under: BuildUnderTest, monkeypatch: pytest.MonkeyPatch) -> Callable[...
                 matrix="quick",
                 order=sorted(plain, reverse=True),
                 plain=plain,
+                records=str(tmp_path / RECORDS),
                 jobs=1,
                 every=every,
             )
@@ -71,13 +79,29 @@ def test_a_mutant_that_does_not_compile_is_told_apart(made: Callable[..., Worker
 
 
 def test_a_task_is_a_line() -> None:
-    some = Task(mutant=MUTANT, cases=("x/a@auto",))
+    some = Task(mutant=MUTANT, cases=("x/a@auto",), bare=False)
     assert [Task.from_line(task.line()) for task in (TASK, some)] == [TASK, some]
 
 
 def test_only_the_cases_of_the_task_run(made: Callable[..., Worker], under: BuildUnderTest) -> None:
     some = Task(mutant=MUTANT, cases=(case_id(under.cases[0]),))
     assert made({}, under.build, every=False).outcome(some).tried == 1
+
+
+def test_pictures_that_a_mistake_cannot_change_are_not_made_again(
+    made: Callable[..., Worker], under: BuildUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    run_shots = pool.run_shots
+
+    def counting(build: Build, backend: str, shots: Sequence[Shot], *rest: Any, **options: Any) -> None:
+        asked.extend(shot.name for shot in shots)
+        run_shots(build, backend, shots, *rest, **options)
+
+    monkeypatch.setattr(trial, "run_shots", counting)
+    outcome = made({}, under.build, every=True).outcome(replace(TASK, bare=False))
+    assert outcome.tried == len(under.cases)
+    assert sorted(asked) == sorted(shot.name for shot in unique_shots(under.cases) if any(shot.sequence))
 
 
 def test_a_mutant_that_changes_no_verdict_survives(
