@@ -1,7 +1,6 @@
 """The names that a scheme gives to the modules of an adapter: prefixes, layers and suffixes.
 
-Sources: networks/lora.py, lora_flux.py and lora_sd3.py of sd-scripts (kohya), loaders/lora_base.py of diffusers,
-comfy/lora.py of ComfyUI, and util/enum/ModelFormat.py (LEGACY) of OneTrainer.
+The prefixes and the convention of each trainer are those of ``harness.layers.trainers``.
 """
 
 from __future__ import annotations
@@ -10,11 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from harness.layers import spelling
-from harness.layers.components import CLIP_1, CLIP_2, DIFFUSION, T5
-from harness.layers.flux import CHROMA, FLUX
+from harness.layers.components import CLIP_1, CLIP_2, DIFFUSION, LANGUAGE_MODEL, T5
 from harness.layers.layer import Family, Name, underscored
-from harness.layers.sd3 import SD3
 from harness.layers.text_encoders import CLIP
+from harness.layers.trainers import BY_NAME, PUBLISHED, SDXL
 from harness.layers.unet import UNET
 
 #: The suffixes of sd-scripts and LyCORIS, by part.
@@ -80,8 +78,8 @@ class Naming:
         """Return the names of a layer with their dots."""
         if component in (CLIP_1, CLIP_2):
             return spelling.in_diffusers(CLIP, layer)
-        if component == T5:
-            text = spelling.of_t5(layer)
+        if component in (T5, LANGUAGE_MODEL):
+            text = spelling.of_t5(layer) if component == T5 else spelling.of_language_model(layer)
         elif family is None:
             text = layer if self.underscores and not self.diffusers else None
         elif self.diffusers:
@@ -91,37 +89,8 @@ class Naming:
         return (Name(text=text),) if text else ()
 
 
-_CLIPS = {CLIP_1: "lora_te1_", CLIP_2: "lora_te2_", T5: "lora_te3_"}
-_ONE_CLIP = {CLIP_1: "lora_te_"}
-_KOHYA = Naming(
-    prefixes={DIFFUSION: "lora_unet_", **_CLIPS}, diffusers=False, underscores=True, suffixes=KOHYA
-)
-_DIFFUSERS = Naming(
-    prefixes={
-        DIFFUSION: "transformer.",
-        CLIP_1: "text_encoder.",
-        CLIP_2: "text_encoder_2.",
-        T5: "text_encoder_3.",
-    },
-    diffusers=True,
-    underscores=False,
-    suffixes=PEFT,
-    folded=True,
-)
-_COMFY = Naming(
-    prefixes={
-        DIFFUSION: "diffusion_model.",
-        CLIP_1: "text_encoders.clip_l.transformer.",
-        CLIP_2: "text_encoders.clip_g.transformer.",
-        T5: "text_encoders.t5xxl.transformer.",
-    },
-    diffusers=False,
-    underscores=False,
-    suffixes=PEFT,
-)
-_ONETRAINER = replace(_KOHYA, prefixes={DIFFUSION: "lora_transformer_", **_CLIPS}, diffusers=True)
-#: The schemes of ``--names``, by name.
-SCHEMES = {"kohya": _KOHYA, "diffusers": _DIFFUSERS, "comfy": _COMFY, "onetrainer": _ONETRAINER}
+#: The schemes of ``--names``.
+SCHEMES = ("kohya", "diffusers", "comfy", "onetrainer")
 #: Other names of the schemes.
 ALIASES = {"peft": "diffusers", "bfl": "comfy", "sd-scripts": "kohya"}
 
@@ -132,23 +101,22 @@ def naming(scheme: str, family: Family | None, *, sdxl: bool = False) -> Naming:
     ``sdxl`` tells SDXL from the other models with a UNet: sd-scripts uses the published names for it, and diffusers'
     names for the others. ``family`` is None for an adapter of text encoders alone.
     """
-    usual = SCHEMES[scheme]
+    trainer = BY_NAME[_trainer(scheme, family, sdxl=sdxl)]
+    texts = trainer.text_prefixes(SDXL if sdxl else family.name if family else "")
+    return Naming(
+        prefixes={DIFFUSION: trainer.prefix, **texts},
+        diffusers=trainer.names != PUBLISHED,
+        underscores=trainer.separator == "_",
+        suffixes=PEFT if trainer.suffix == PEFT["down"] else KOHYA,
+        folded=scheme == "diffusers",
+    )
+
+
+def _trainer(scheme: str, family: Family | None, *, sdxl: bool) -> str:
+    """Return the name of the trainer in ``harness.layers.trainers`` whose names a scheme has for a family."""
     if family is UNET:
-        return _of_unet(scheme, usual, sdxl=sdxl)
-    if scheme == "diffusers" and family in (FLUX, CHROMA):
-        return replace(usual, prefixes={**usual.prefixes, T5: "text_encoder_2."})
-    if scheme == "onetrainer" and family not in (None, FLUX, CHROMA, SD3):
-        # OneTrainer has other names for newer families.
-        return replace(usual, prefixes={**usual.prefixes, DIFFUSION: "transformer."}, underscores=False)
-    return usual
-
-
-def _of_unet(scheme: str, usual: Naming, *, sdxl: bool) -> Naming:
-    """Return how a scheme names an adapter for a model with a UNet."""
-    if scheme == "diffusers":
-        return replace(usual, prefixes={**usual.prefixes, DIFFUSION: "unet."})
-    if scheme == "comfy":
-        return usual
-    texts = _CLIPS if sdxl else _ONE_CLIP
-    diffusers = scheme == "onetrainer" or not sdxl
-    return replace(_KOHYA, prefixes={DIFFUSION: "lora_unet_", **texts}, diffusers=diffusers)
+        unets = {"diffusers": "diffusers-unet", "onetrainer": "kohya-diffusers"}
+        return "kohya-diffusers" if scheme == "kohya" and not sdxl else unets.get(scheme, scheme)
+    if scheme == "onetrainer" and family and family.name not in BY_NAME[scheme].families:
+        return "onetrainer-dotted"
+    return scheme

@@ -15,11 +15,12 @@ from harness.cases.case import MODES
 from harness.converter.naming import KOHYA, Naming
 from harness.judging import expectation
 from harness.judging.expectation import Expectation
-from harness.layers.components import CLIP_1, CLIP_2, DIFFUSION, T5
+from harness.layers.components import CLIP_1, CLIP_2, DIFFUSION
 from harness.layers.flux import CHROMA, FLUX
 from harness.layers.layer import Family
 from harness.layers.other_transformers import Z_IMAGE
 from harness.layers.sd3 import SD3
+from harness.layers.trainers import BY_NAME, COMFY, NUMBERED
 from harness.layers.unet import UNET
 from harness.text import listed
 from sdcpp.errors import UnknownRevision
@@ -194,31 +195,21 @@ _DIMENSIONS = {
     "scheme": "kohya",
     "multiplier": "1",
 }
-_UNET = Naming(prefixes={DIFFUSION: "lora_unet_"}, diffusers=True, underscores=True, suffixes=KOHYA)
+_UNET = Naming(
+    prefixes={DIFFUSION: BY_NAME["kohya"].prefix}, diffusers=True, underscores=True, suffixes=KOHYA
+)
 _TRANSFORMER = Naming(
-    prefixes={DIFFUSION: "diffusion_model."}, diffusers=False, underscores=False, suffixes=KOHYA
+    prefixes={DIFFUSION: BY_NAME["comfy"].prefix}, diffusers=False, underscores=False, suffixes=KOHYA
 )
-_TEXT = Naming(
-    prefixes={CLIP_1: "lora_te1_", CLIP_2: "lora_te2_", T5: "lora_te3_"},
-    diffusers=True,
-    underscores=True,
-    suffixes=KOHYA,
-)
-_OWN_TEXT = Naming(
-    prefixes={
-        CLIP_1: "text_encoders.clip_l.transformer.",
-        CLIP_2: "text_encoders.clip_g.transformer.",
-        T5: "text_encoders.t5xxl.transformer.",
-    },
-    diffusers=True,
-    underscores=False,
-    suffixes=KOHYA,
-)
+_TEXT = Naming(prefixes=NUMBERED, diffusers=True, underscores=True, suffixes=KOHYA)
+_OWN_TEXT = Naming(prefixes=COMFY, diffusers=True, underscores=False, suffixes=KOHYA)
 #: The layers outside the blocks of a UNet, which are found under their published names alone (docs/findings.md: Outer
 #: layers of a UNet have no effect under diffusers' names).
 OUTER_OF_UNET = re.compile(r"input_blocks_0_0|out_[02]")
 #: Pieces of diffusers, in the dotted form that the library reads for every family of IN_PIECES.
-PIECES = Naming(prefixes={DIFFUSION: "transformer."}, diffusers=True, underscores=False, suffixes=KOHYA)
+PIECES = Naming(
+    prefixes={DIFFUSION: BY_NAME["diffusers"].prefix}, diffusers=True, underscores=False, suffixes=KOHYA
+)
 
 
 def known_revisions() -> tuple[str, ...]:

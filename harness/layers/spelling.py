@@ -22,6 +22,9 @@ _BLOCK = re.compile(r"transformer_blocks_(\d+)_(.+)")
 #: The layers of T5, which have one name.
 _T5 = re.compile(r"encoder_block_(\d+)_layer_(\d+)_(SelfAttention|DenseReluDense)_(q|k|v|o|wi|wi_0|wi_1|wo)")
 
+#: The layers of language models, which have one name. In some programs it begins with another word.
+_LANGUAGE_MODEL = re.compile(r"layers_(\d+)_(self_attn|mlp)_((?:q|k|v|o|gate|up|down)_proj)")
+
 
 def published(family: Family, layer: str) -> str | None:
     """Return the published name of a layer, or None if the family lacks it.
@@ -46,6 +49,12 @@ def of_t5(layer: str) -> str | None:
     """Return the name of a layer of T5 with its dots, or None if it is unknown."""
     match = _T5.fullmatch(layer)
     return "encoder.block.{}.layer.{}.{}.{}".format(*match.groups()) if match else None
+
+
+def of_language_model(layer: str) -> str | None:
+    """Return the name of a layer of a language model with its dots, or None if it is unknown."""
+    match = _LANGUAGE_MODEL.fullmatch(layer)
+    return "layers.{}.{}.{}".format(*match.groups()) if match else None
 
 
 @functools.cache

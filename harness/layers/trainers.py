@@ -9,11 +9,49 @@ VideoX-Fun. To add a trainer, add an entry to ``TRAINERS``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from harness.layers.components import CLIP_1, CLIP_2, LANGUAGE_MODEL, T5
 
 #: The names of the published checkpoint, as opposed to those of a program (``Name.by``).
 PUBLISHED = "published"
 _K, _P, _PD = ".lora_down.weight", ".lora_A.weight", ".lora_A.default.weight"
+#: The prefixes of the text encoders of a model, by component.
+Texts = Mapping[str, str]
+#: Keys of ``Trainer.texts`` for models whose text encoders differ from those of the rest of their family.
+SD2, SDXL = "SD 2", "SDXL"
+_UNET = "SD 1, SD 2 or SDXL"
+#: sd-scripts numbers the text encoders, and T5 is the third one also of models with fewer (networks/lora_flux.py).
+NUMBERED: Texts = {CLIP_1: "lora_te1_", CLIP_2: "lora_te2_", T5: "lora_te3_"}
+_KOHYA_TEXTS = {
+    "": NUMBERED,
+    _UNET: {CLIP_1: "lora_te_"},
+    "Anima": {LANGUAGE_MODEL: "lora_te_"},
+}
+_KOHYA_UNET_TEXTS = {SDXL: NUMBERED, _UNET: {CLIP_1: "lora_te_"}}
+#: OneTrainer numbers them in the order of the pipeline.
+_ONETRAINER_TEXTS = {
+    "": NUMBERED,
+    "Flux.1": {CLIP_1: "lora_te1_", T5: "lora_te2_"},
+    "Chroma": {T5: "lora_te_"},
+}
+_DIFFUSERS_TEXTS = {
+    "": {CLIP_1: "text_encoder.", CLIP_2: "text_encoder_2.", T5: "text_encoder_3."},
+    "Flux.1": {CLIP_1: "text_encoder.", T5: "text_encoder_2."},
+    "Chroma": {T5: "text_encoder."},
+}
+#: The names of text encoders in ComfyUI (comfy/sd.py).
+COMFY: Texts = {
+    CLIP_1: "text_encoders.clip_l.transformer.",
+    CLIP_2: "text_encoders.clip_g.transformer.",
+    T5: "text_encoders.t5xxl.transformer.",
+}
+_COMFY_TEXTS = {
+    "": COMFY,
+    SD2: {CLIP_1: "text_encoders.clip_h.transformer."},
+    "Anima": {LANGUAGE_MODEL: "text_encoders.qwen3_06b.transformer.model."},
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +60,8 @@ class Trainer:
 
     ``names`` is ``PUBLISHED`` or a program of ``Name.by``. ``separator`` stands for the dots of the name. ``suffix`` is
     that of the first factor. ``families`` are the names of the families that the convention is for, all if it is empty.
-    ``unets_only`` and ``without_unets`` limit it to UNets, or to other models.
+    ``unets_only`` and ``without_unets`` limit it to UNets, or to other models. ``texts`` has the prefixes of the text
+    encoders by the name of the family, ``SD2`` or ``SDXL``, with those of all others under "".
     """
 
     name: str
@@ -34,10 +73,21 @@ class Trainer:
     families: tuple[str, ...] = ()
     unets_only: bool = False
     without_unets: bool = False
+    texts: Mapping[str, Texts] = field(default_factory=dict)
 
-    def key(self, layer: str) -> str:
-        """Return the name of the first factor's tensor for a layer's name with dots."""
-        return f"{self.prefix}{layer.replace('.', self.separator)}{self.suffix}"
+    def key(self, layer: str, prefix: str = "") -> str:
+        """Return the name of the first factor's tensor for a layer's name with dots.
+
+        ``prefix`` is that of its text encoder, or "" for a layer of the diffusion model.
+        """
+        return f"{prefix or self.prefix}{layer.replace('.', self.separator)}{self.suffix}"
+
+    def text_prefixes(self, *keys: str) -> Texts:
+        """Return the prefixes of the text encoders that the trainer has names for, by component.
+
+        They are those of the first key that ``texts`` has.
+        """
+        return next((self.texts[key] for key in (*keys, "") if key in self.texts), {})
 
 
 #: The families whose layers have names of their own in x-flux and in DiffSynth-Studio.
@@ -50,6 +100,7 @@ TRAINERS = (
         names=PUBLISHED,
         suffix=_K,
         separator="_",
+        texts=_KOHYA_TEXTS,
     ),
     Trainer(
         name="kohya-diffusers",
@@ -58,6 +109,7 @@ TRAINERS = (
         names="diffusers",
         suffix=_K,
         separator="_",
+        texts=_KOHYA_UNET_TEXTS,
     ),
     Trainer(
         name="comfy",
@@ -65,6 +117,7 @@ TRAINERS = (
         prefix="diffusion_model.",
         names=PUBLISHED,
         suffix=_P,
+        texts=_COMFY_TEXTS,
     ),
     Trainer(
         name="comfy-diffusers",
@@ -81,6 +134,7 @@ TRAINERS = (
         names="diffusers",
         suffix=_P,
         without_unets=True,
+        texts=_DIFFUSERS_TEXTS,
     ),
     Trainer(
         name="diffusers-unet",
@@ -89,6 +143,7 @@ TRAINERS = (
         names="diffusers",
         suffix=_P,
         unets_only=True,
+        texts=_DIFFUSERS_TEXTS,
     ),
     Trainer(
         name="onetrainer",
@@ -98,6 +153,7 @@ TRAINERS = (
         suffix=_K,
         separator="_",
         families=("Flux.1", "SD 3", "Chroma", "Chroma Radiance", "HunyuanVideo"),
+        texts=_ONETRAINER_TEXTS,
     ),
     Trainer(
         name="onetrainer-dotted",
@@ -179,3 +235,5 @@ TRAINERS = (
         families=_FLUX,
     ),
 )
+#: The trainers by name.
+BY_NAME = {trainer.name: trainer for trainer in TRAINERS}

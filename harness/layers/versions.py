@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from harness.layers import trainers
+from harness.layers.components import CLIP_1, CLIP_2, LANGUAGE_MODEL, T5
 from harness.layers.flux import CHROMA, FLUX, FLUX2
 from harness.layers.layer import Family, Name
 from harness.layers.other_transformers import QWEN_IMAGE, WAN, Z_IMAGE
@@ -52,6 +54,37 @@ _IN_EVERY_UNET = (
     *("output_blocks.0.0.", "time_embed", "out.2", "label_emb", "input_blocks.1.1.time"),
 )
 _PREFIX = "model.diffusion_model."
+#: What the library puts before the names of the layers of text encoders, by component.
+_CLIP = {CLIP_1: "cond_stage_model.transformer."}
+_CLIPS = {**_CLIP, CLIP_2: "cond_stage_model.1.transformer."}
+_T5 = {T5: "text_encoders.t5xxl.transformer."}
+_CLIP_T5 = {CLIP_1: "text_encoders.clip_l.transformer.", **_T5}
+_CLIPS_T5 = {CLIP_1: _CLIP_T5[CLIP_1], CLIP_2: "text_encoders.clip_g.transformer.", **_T5}
+_LLM = {LANGUAGE_MODEL: "text_encoders.llm.model."}
+#: The layers of the first block of each text encoder that adapters usually change.
+_TEXT_LAYERS = {
+    CLIP_1: tuple(
+        f"text_model.encoder.layers.0.{layer}"
+        for layer in (
+            *(f"self_attn.{part}_proj" for part in ("q", "k", "v", "out")),
+            *("mlp.fc1", "mlp.fc2"),
+        )
+    ),
+    T5: tuple(
+        f"encoder.block.0.layer.{layer}"
+        for layer in (
+            *(f"0.SelfAttention.{part}" for part in "qkvo"),
+            *(f"1.DenseReluDense.{part}" for part in ("wi_0", "wi_1", "wo")),
+        )
+    ),
+    LANGUAGE_MODEL: tuple(
+        f"layers.0.{layer}"
+        for layer in (
+            *(f"self_attn.{part}_proj" for part in "qkvo"),
+            *(f"mlp.{part}_proj" for part in ("gate", "up", "down")),
+        )
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +93,8 @@ class Version:
 
     ``prefix`` is what the library puts before the names of layers. ``last`` has the number of the last block of the
     published models by the first word of a layer's name; other lists of blocks have one. ``attention`` are the
-    blocks of a UNet that have a transformer, by their name in the checkpoint.
+    blocks of a UNet that have a transformer, by their name in the checkpoint. ``texts`` has what the library puts
+    before the names of the layers of text encoders, for those that some trainer changes, by component.
     """
 
     name: str
@@ -70,6 +104,14 @@ class Version:
     last: Mapping[str, int] = field(default_factory=dict)
     attention: frozenset[str] = frozenset()
     without: tuple[str, ...] = ()
+    texts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def text_keys(self) -> tuple[str, ...]:
+        """The keys for ``Trainer.text_prefixes``, the most specific first."""
+        if self.is_unet and CLIP_2 in self.texts:
+            return (trainers.SDXL,)
+        return (*((trainers.SD2,) if self.name.startswith("SD2") else ()), self.family.name)
 
     @property
     def is_unet(self) -> bool:
@@ -94,6 +136,10 @@ class Version:
                     yield _filled(layer, names, "n", str(number))
             elif not self.attention or self._is_in_unet(layer):
                 yield layer, names
+
+    def text_layers(self, component: str) -> tuple[str, ...]:
+        """Return the names in transformers of the layers of a text encoder's first block."""
+        return _TEXT_LAYERS[CLIP_1 if component == CLIP_2 else component]
 
     def _is_in_unet(self, layer: str) -> bool:
         """Return whether every UNet has a layer; its table has those of all UNets."""
@@ -129,11 +175,13 @@ _FLUX_BLOCKS = {"double_blocks": 18, "single_blocks": 37}
 
 
 def _unet(name: str, title: str, attention: frozenset[str], *without: str) -> Version:
-    return Version(name=name, title=title, family=UNET, attention=attention, without=without)
+    texts = _CLIPS if name.startswith("SDXL") else _CLIP
+    return Version(name=name, title=title, family=UNET, attention=attention, without=without, texts=texts)
 
 
 def _flux(name: str, title: str, family: Family = FLUX, *without: str) -> Version:
-    return Version(name=name, title=title, family=family, last=_FLUX_BLOCKS, without=without)
+    texts = _CLIP_T5 if family is FLUX else {}
+    return Version(name=name, title=title, family=family, last=_FLUX_BLOCKS, without=without, texts=texts)
 
 
 #: All versions, in the order of ``SDVersion`` in revision 2026-07.
@@ -159,7 +207,7 @@ VERSIONS = (
     _unet("SDXL_VEGA", "Segmind Vega", _SMALL_XL, *_NO_MIDDLE),
     _unet("SDXL_SSD1B", "SSD-1B", _SMALL_XL, *_NO_MIDDLE),
     Version(name="SVD", title="SVD", family=SVD, attention=_SD),
-    Version(name="SD3", title="SD 3, SD 3.5", family=SD3, last={"joint_blocks": 37}),
+    Version(name="SD3", title="SD 3, SD 3.5", family=SD3, last={"joint_blocks": 37}, texts=_CLIPS_T5),
     _flux("FLUX", "Flux.1, Kontext"),
     _flux("FLUX_FILL", "Flux Fill"),
     _flux("FLUX_CONTROLS", "Flux Controls"),
@@ -183,6 +231,7 @@ VERSIONS = (
         family=ANIMA,
         prefix=f"{_PREFIX}net.",
         last={"blocks": 27, "llm_adapter": 5},
+        texts=_LLM,
     ),
     Version(name="FLUX2", title="Flux.2 dev", family=FLUX2, last={"double_blocks": 7, "single_blocks": 47}),
     Version(
@@ -216,6 +265,7 @@ CHROMA_VERSION = Version(
     family=CHROMA,
     last=_FLUX_BLOCKS,
     without=("guidance_in", "vector_in", "time_in"),
+    texts=_T5,
 )
 #: All versions with rows of their own in docs/names.md.
 ROWS = (*VERSIONS, CHROMA_VERSION)

@@ -18,7 +18,8 @@ RIGHT = "right"
 class Row:
     """The names of one trainer for one version: how many lead where, an example, and the first that leads elsewhere.
 
-    ``version`` is the title of the version. ``wrong`` is empty if every name leads to its layer; otherwise it has a
+    ``version`` is the title of the version. ``text_encoder`` names the text encoder whose layers were asked for, and is
+    "" for those of the diffusion model. ``wrong`` is empty if every name leads to its layer; otherwise it has a
     name, and ``leads_to`` what the library makes of it.
     """
 
@@ -28,6 +29,12 @@ class Row:
     example: str
     wrong: str = ""
     leads_to: str = ""
+    text_encoder: str = ""
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What tells the rows of a build apart."""
+        return self.version, self.trainer, self.text_encoder
 
     @property
     def right(self) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from harness.adapters.adapter import Adapter, target_parts
 from harness.cases.families import ALL_SCHEMES
 from harness.judging.combined import CombinedRecords
+from harness.layers.components import CLIP_1, CLIP_2, LANGUAGE_MODEL, T5
 from harness.layers.trainers import TRAINERS, Trainer
 from harness.layers.versions import ROWS
 from harness.models.base_model import Base
@@ -17,6 +18,13 @@ from harness.reports import markdown
 from harness.reports.family_cells import family_cells
 from harness.reports.support_matrix import MODES, error_or_verdict
 
+#: How the page calls the text encoders.
+_ENCODERS = {
+    CLIP_1: "CLIP, first or only",
+    CLIP_2: "CLIP, second",
+    T5: "T5",
+    LANGUAGE_MODEL: "language model",
+}
 #: The command that writes the page.
 COMMAND = "sdcpp combine results/families/*.jsonl* --names docs/names.md"
 
@@ -50,6 +58,16 @@ def page(combined_records: CombinedRecords, names: Sequence[NamesOfBuild]) -> st
     ]
     for build in names:
         lines += ["", f"### {build.revision} {build.state}", "", *_names(build)]
+    lines += [
+        "",
+        "## The names of text encoders",
+        "",
+        "The same for the matrices in the first block of each text encoder that a trainer changes. Trainers tell the",
+        "text encoders of a model apart by a number, ComfyUI by their names. A number means another encoder in",
+        "another family: `lora_te2_` is the second CLIP of SDXL, and OneTrainer's T5 of Flux.1.",
+    ]
+    for build in names:
+        lines += ["", f"### {build.revision} {build.state}, text encoders", "", *_text_names(build)]
     lines += [
         "",
         "`sdcpp study names --write-docs` measures this again, and `sdcpp study names --version 'Wan*'` shows what",
@@ -88,7 +106,7 @@ def _trainers(names: Sequence[NamesOfBuild]) -> Iterable[str]:
     """Yield the table of the trainers, with a name as an example."""
     yield from markdown.head(["names", "written by", "example"])
     for trainer in _used(names):
-        rows = [row for build in names for row in build.rows if row.trainer == trainer.name]
+        rows = [row for build in names for row in _of_diffusion(build) if row.trainer == trainer.name]
         example = next((row for row in rows if row.version == "Flux.1, Kontext"), rows[0]).example
         yield markdown.row([trainer.name, trainer.programs, markdown.code(example)])
 
@@ -96,7 +114,7 @@ def _trainers(names: Sequence[NamesOfBuild]) -> Iterable[str]:
 def _names(build: NamesOfBuild) -> Iterable[str]:
     """Yield the table of a build: a row for each version, a column for each trainer."""
     trainers = [trainer.name for trainer in _used([build])]
-    rows = {(row.version, row.trainer): row for row in build.rows}
+    rows = {(row.version, row.trainer): row for row in _of_diffusion(build)}
     yield from markdown.head(["version", *trainers])
     for version in ROWS:
         if version.title in build.absent:
@@ -105,6 +123,23 @@ def _names(build: NamesOfBuild) -> Iterable[str]:
             yield markdown.row(
                 [version.title, *(_count(rows.get((version.title, name))) for name in trainers)]
             )
+
+
+def _of_diffusion(build: NamesOfBuild) -> list[Row]:
+    return [row for row in build.rows if not row.text_encoder]
+
+
+def _text_names(build: NamesOfBuild) -> Iterable[str]:
+    """Yield the table of a build's text encoders: a row for each of a version, a column for each trainer."""
+    found = [row for row in build.rows if row.text_encoder]
+    trainers = [trainer.name for trainer in TRAINERS if any(row.trainer == trainer.name for row in found)]
+    rows = {row.key: row for row in found}
+    yield from markdown.head(["version", "text encoder", *trainers])
+    for version in ROWS:
+        for component in version.texts:
+            counts = [_count(rows.get((version.title, name, component))) for name in trainers]
+            if version.title not in build.absent:
+                yield markdown.row([version.title, _ENCODERS[component], *counts])
 
 
 def _count(row: Row | None) -> str:

@@ -81,7 +81,8 @@ def _print(build: NamesOfBuild, pattern: str, *, everything: bool) -> None:
     for row in build.rows:
         if fnmatchcase(row.version, pattern) and (everything or row.wrong):
             counted = f"{row.right} of {row.total}"
-            console.out.print(f"  {row.version:20} {row.trainer:18} {counted:>11}", markup=False)
+            what = f" {row.text_encoder}" if row.text_encoder else ""
+            console.out.print(f"  {row.version:20} {row.trainer:18} {counted:>11}{what}", markup=False)
             if row.wrong:
                 console.out.print(f"      {row.wrong}\n      leads to {row.leads_to}", markup=False)
     if build.absent:

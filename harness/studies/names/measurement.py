@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
+from harness.layers.components import DIFFUSION
 from harness.layers.versions import NOT_A_BASE, ROWS
 from harness.records.understood_names import NamesOfBuild, Row
 from harness.studies.names import program
@@ -28,20 +29,22 @@ def measure(build: Build, numbers: Mapping[str, int], revision: str) -> NamesOfB
     for question, _, wanted in pairs:
         layers.setdefault(question.version.title, set()).add(wanted)
     known = {title: frozenset(found) for title, found in layers.items()}
-    by_row: dict[tuple[str, str], list[_Answer]] = {}
+    by_row: dict[tuple[str, str, str], list[_Answer]] = {}
     for question, got, wanted in pairs:
         found = outcome(question, got, wanted, known[question.version.title])
-        by_row.setdefault((question.version.title, question.trainer.name), []).append((question, got, found))
+        text_encoder = "" if question.component == DIFFUSION else question.component
+        key = question.version.title, question.trainer.name, text_encoder
+        by_row.setdefault(key, []).append((question, got, found))
     return NamesOfBuild(
         revision=revision,
         state="patched" if build.record["patches"] else "pristine",
         date=str(build.record["date"])[:10],
-        rows=[_row(title, trainer, answers) for (title, trainer), answers in by_row.items()],
+        rows=[_row(*key, answers) for key, answers in by_row.items()],
         absent=[version.title for version in ROWS if version.name not in numbers],
     )
 
 
-def _row(title: str, trainer: str, answers: Sequence[_Answer]) -> Row:
+def _row(title: str, trainer: str, text_encoder: str, answers: Sequence[_Answer]) -> Row:
     counts = Counter(str(found) for _, _, found in answers)
     wrong, leads_to = next(
         ((question.key, got) for question, got, found in answers if found is not Outcome.RIGHT), ("", "")
@@ -53,6 +56,7 @@ def _row(title: str, trainer: str, answers: Sequence[_Answer]) -> Row:
         example=answers[0][0].key,
         wrong=wrong,
         leads_to=leads_to,
+        text_encoder=text_encoder,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from harness.layers.components import DIFFUSION
 from harness.layers.layer import Name
 from harness.layers.trainers import PUBLISHED, TRAINERS, Trainer
 from harness.layers.versions import Version
@@ -30,8 +31,9 @@ class Outcome(StrEnum):
 class Question:
     """A name of an adapter's tensor, and where it should lead.
 
-    ``layer`` is the layer's name in the published checkpoint. ``part`` is the index of the piece of a fused weight, and
-    ``swapped`` says whether the halves of the weight are exchanged under the name.
+    ``layer`` is the layer's name in the published checkpoint or, of a text encoder, in transformers. ``part`` is the
+    index of the piece of a fused weight, and ``swapped`` says whether the halves of the weight are exchanged under the
+    name. ``component`` is the diffusion model or one of the text encoders.
     """
 
     version: Version
@@ -40,11 +42,13 @@ class Question:
     layer: str
     part: int = 0
     swapped: bool = False
+    component: str = DIFFUSION
 
     @property
     def model_name(self) -> str:
         """The name of the layer's weight in a model."""
-        return f"{self.version.prefix}{self.layer}.weight"
+        prefix = self.version.texts.get(self.component, self.version.prefix)
+        return f"{prefix}{self.layer}.weight"
 
 
 def questions(version: Version) -> Iterator[Question]:
@@ -60,6 +64,17 @@ def questions(version: Version) -> Iterator[Question]:
                 yield Question(version=version, trainer=trainer, key=trainer.key(layer), layer=layer)
             else:
                 yield from _other(version, trainer, layer, names)
+        yield from _of_texts(version, trainer)
+
+
+def _of_texts(version: Version, trainer: Trainer) -> Iterator[Question]:
+    """Yield the names that a trainer has for the layers of the version's text encoders."""
+    prefixes = trainer.text_prefixes(*version.text_keys)
+    for component in version.texts:
+        if component in prefixes:
+            for layer in version.text_layers(component):
+                key = trainer.key(layer, prefixes[component])
+                yield Question(version=version, trainer=trainer, key=key, layer=layer, component=component)
 
 
 def _is_for(trainer: Trainer, version: Version) -> bool:

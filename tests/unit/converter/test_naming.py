@@ -4,12 +4,13 @@ import pytest
 
 from harness.converter.naming import ALIASES, SCHEMES, naming
 from harness.layers.components import CLIP_1, CLIP_2, DIFFUSION, LANGUAGE_MODEL, T5
-from harness.layers.flux import FLUX, FLUX2
+from harness.layers.flux import CHROMA, FLUX, FLUX2
 from harness.layers.other_transformers import WAN, Z_IMAGE
+from harness.layers.recent_transformers import ANIMA
 from harness.layers.sd3 import SD3
-from harness.layers.trainers import TRAINERS
 from harness.layers.unet import UNET
 
+LLM_LAYER = "layers_2_mlp_gate_proj"
 T5_LAYER = "encoder_block_0_layer_1_DenseReluDense_wo"
 FC1 = "transformer_resblocks_1_mlp_c_fc"
 
@@ -52,6 +53,17 @@ def keys(scheme: str, component: str, layer: str, family: object = None, *, sdxl
         ("diffusers", T5, T5_LAYER, FLUX, "text_encoder_2.encoder.block.0.layer.1.DenseReluDense.wo"),
         ("diffusers", T5, T5_LAYER, SD3, "text_encoder_3.encoder.block.0.layer.1.DenseReluDense.wo"),
         ("kohya", T5, T5_LAYER, FLUX, f"lora_te3_{T5_LAYER}"),
+        ("onetrainer", T5, T5_LAYER, FLUX, f"lora_te2_{T5_LAYER}"),
+        ("onetrainer", T5, T5_LAYER, CHROMA, f"lora_te_{T5_LAYER}"),
+        ("onetrainer", T5, T5_LAYER, SD3, f"lora_te3_{T5_LAYER}"),
+        ("kohya", LANGUAGE_MODEL, LLM_LAYER, ANIMA, f"lora_te_{LLM_LAYER}"),
+        (
+            "comfy",
+            LANGUAGE_MODEL,
+            LLM_LAYER,
+            ANIMA,
+            "text_encoders.qwen3_06b.transformer.model.layers.2.mlp.gate_proj",
+        ),
     ],
 )
 def test_the_key_of_a_layer(scheme: str, component: str, layer: str, family: object, key: str) -> None:
@@ -75,13 +87,3 @@ def test_a_component_or_a_layer_without_a_name() -> None:
 
 def test_other_names_of_the_schemes() -> None:
     assert set(ALIASES.values()) <= set(SCHEMES)
-
-
-@pytest.mark.parametrize("scheme", SCHEMES)
-def test_the_keys_are_those_that_the_programs_write(scheme: str) -> None:
-    """``harness.layers.trainers`` is another reading of the same sources."""
-    (trainer,) = (each for each in TRAINERS if each.name == scheme)
-    published, diffusers = "double_blocks.0.img_mlp.0", "transformer_blocks.0.ff.net.0.proj"
-    text = diffusers if naming(scheme, FLUX).diffusers else published
-    (key,) = keys(scheme, DIFFUSION, published.replace(".", "_"), FLUX)
-    assert key + naming(scheme, FLUX).suffixes["down"] == trainer.key(text)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from harness.layers.trainers import TRAINERS
+from harness.layers.components import CLIP_1, CLIP_2, LANGUAGE_MODEL, T5
+from harness.layers.trainers import BY_NAME, SDXL, TRAINERS
 
 
 def test_a_name_has_the_prefix_the_separator_and_the_suffix() -> None:
@@ -12,3 +13,15 @@ def test_a_name_has_the_prefix_the_separator_and_the_suffix() -> None:
     assert keys["videox-fun"] == "lora_unet__blocks_0_ffn_2.lora_down.weight"
     assert keys["onetrainer"] == "lora_transformer_blocks_0_ffn_2.lora_down.weight"
     assert len(keys) == len(TRAINERS)
+
+
+def test_the_prefix_of_a_text_encoder_depends_on_the_family() -> None:
+    kohya, onetrainer = BY_NAME["kohya"], BY_NAME["onetrainer"]
+    assert kohya.text_prefixes("SD 1, SD 2 or SDXL") == {CLIP_1: "lora_te_"}
+    assert kohya.text_prefixes(SDXL)[CLIP_2] == "lora_te2_"
+    assert kohya.text_prefixes("Flux.1")[T5] == "lora_te3_"
+    assert onetrainer.text_prefixes("Flux.1")[T5] == "lora_te2_"
+    assert onetrainer.text_prefixes("Chroma") == {T5: "lora_te_"}
+    assert BY_NAME["diffusers"].text_prefixes("SD 3")[T5] == "text_encoder_3."
+    assert BY_NAME["comfy"].text_prefixes("Anima").keys() == {LANGUAGE_MODEL}
+    assert BY_NAME["bare"].text_prefixes("Flux.1") == {}

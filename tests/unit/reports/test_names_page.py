@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from harness.judging.combined import combine, read
+from harness.layers.components import CLIP_1, CLIP_2
 from harness.layers.trainers import TRAINERS
 from harness.layers.versions import ROWS
 from harness.models.families.catalogue import FAMILIES, WITHOUT_MODEL
@@ -52,3 +53,26 @@ def test_a_cell_has_the_number_of_names_that_are_understood() -> None:
     assert found["SVD"] == ["✓", "1/3", "0"]
     assert found["Chroma"] == ["–", "–", "–"]
     assert found["Anima"][0] == "not in this revision"
+
+
+def test_text_encoders_have_a_table_of_their_own() -> None:
+    def row(trainer: str, text_encoder: str, **counts: int) -> Row:
+        return Row(version="SDXL", trainer=trainer, counts=counts, example="x", text_encoder=text_encoder)
+
+    first, second, *_ = (trainer.name for trainer in TRAINERS)
+    rows = [
+        row(first, "", lost=1),
+        row(second, "", lost=1),
+        row(first, CLIP_1, right=6),
+        row(first, CLIP_2, right=1, lost=5),
+        row(second, CLIP_1, lost=6),
+    ]
+    build = NamesOfBuild(revision="9", state="pristine", date="2026-11-29", rows=rows, absent=["SD 1"])
+    text = names_page.page(combine([], []), [build])
+    assert {cells[0]: cells[1] for cells in section(text, "### 9 pristine")}["SDXL"] == "0"
+    table = section(text, "### 9 pristine, text encoders")
+    assert [cells[1:] for cells in table if cells[0] == "SDXL"] == [
+        ["CLIP, first or only", "✓", "0"],
+        ["CLIP, second", "1/6", "–"],
+    ]
+    assert "SD 1" not in {cells[0] for cells in table}

@@ -2,10 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from harness.layers.versions import VERSIONS, Version
+from harness.layers.components import DIFFUSION, T5
+from harness.layers.versions import ROWS, Version
 from harness.studies.names.verdict import Outcome, Question, outcome, questions
 
-BY_TITLE = {version.title: version for version in VERSIONS}
+BY_TITLE = {version.title: version for version in ROWS}
+CLIP_Q = "text_model_encoder_layers_0_self_attn_q_proj.lora_down.weight"
+DOTTED_Q = "text_model.encoder.layers.0.self_attn.q_proj.lora_A.weight"
+T5_Q = "encoder_block_0_layer_0_SelfAttention_q.lora_down.weight"
 
 
 def asked(title: str, trainer: str) -> dict[str, Question]:
@@ -65,7 +69,7 @@ def test_a_part_and_exchanged_halves_are_required() -> None:
     assert outcome(halves, "lora.q.weight.lora_down", "q.weight", layers) is Outcome.HALVES
 
 
-@pytest.mark.parametrize("version", VERSIONS, ids=lambda version: version.title)
+@pytest.mark.parametrize("version", ROWS, ids=lambda version: version.title)
 def test_no_two_layers_have_one_name(version: Version) -> None:
     names = [question.key for question in questions(version)]
     # A name of several trainers is asked for each of them.
@@ -73,3 +77,29 @@ def test_no_two_layers_have_one_name(version: Version) -> None:
         own = [q.key for q in questions(version) if q.trainer.name == trainer]
         assert len(own) == len(set(own)), trainer
     assert names
+
+
+@pytest.mark.parametrize(
+    ("title", "trainer", "key", "model_name"),
+    [
+        ("SD 1", "kohya", f"lora_te_{CLIP_Q}", "cond_stage_model.transformer.text_model"),
+        ("SDXL", "kohya", f"lora_te2_{CLIP_Q}", "cond_stage_model.1.transformer.text_model"),
+        ("SDXL", "diffusers-unet", f"text_encoder_2.{DOTTED_Q}", "cond_stage_model.1.transformer.text_model"),
+        ("SD 2", "comfy", f"text_encoders.clip_h.transformer.{DOTTED_Q}", "cond_stage_model.transformer.text_model"),
+        ("SD 3, SD 3.5", "onetrainer", f"lora_te2_{CLIP_Q}", "text_encoders.clip_g.transformer.text_model"),
+        ("SD 3, SD 3.5", "onetrainer", f"lora_te3_{T5_Q}", "text_encoders.t5xxl.transformer.encoder.block.0"),
+        ("Flux.1, Kontext", "onetrainer", f"lora_te2_{T5_Q}", "text_encoders.t5xxl.transformer.encoder.block.0"),
+        ("Flux.1, Kontext", "kohya", f"lora_te3_{T5_Q}", "text_encoders.t5xxl.transformer.encoder.block.0"),
+        ("Anima", "kohya", "lora_te_layers_0_mlp_up_proj.lora_down.weight", "text_encoders.llm.model.layers.0.mlp"),
+    ],
+)  # fmt: skip
+def test_the_number_or_the_name_tells_the_text_encoder(
+    title: str, trainer: str, key: str, model_name: str
+) -> None:
+    assert asked(title, trainer)[key].model_name.startswith(f"{model_name}.")
+
+
+def test_a_trainer_is_asked_about_the_text_encoders_that_it_changes() -> None:
+    assert {q.component for q in asked("Wan 2.1, Wan 2.2", "kohya").values()} == {DIFFUSION}
+    assert {q.component for q in asked("Chroma", "onetrainer").values()} == {DIFFUSION, T5}
+    assert {q.component for q in asked("Flux.1, Kontext", "bare").values()} == {DIFFUSION}
