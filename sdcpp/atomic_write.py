@@ -55,7 +55,7 @@ def atomic_write(path: Path, inputs: Sequence[Path] = ()) -> Iterator[Path]:
     target = Path(os.path.realpath(path))
     partial = target.with_name(f".{target.name[:_SHOWN]}.{os.getpid()}.partial")
     try:
-        _require_file(path, inputs)
+        require_output(path, inputs)
         yield partial
         partial.replace(target)
     except OSError as error:
@@ -69,8 +69,11 @@ def atomic_write(path: Path, inputs: Sequence[Path] = ()) -> Iterator[Path]:
             partial.unlink(missing_ok=True)
 
 
-def _require_file(path: Path, inputs: Sequence[Path]) -> None:
-    """Raise OutputRefused if ``path`` exists and must not be replaced by a file."""
+def require_output(path: Path, inputs: Sequence[Path]) -> None:
+    """Raise OutputRefused if ``path`` exists and must not be replaced by a file, as ``atomic_write`` does.
+
+    It is for work that takes long before the output is written.
+    """
     if path.is_dir():
         raise OutputRefused("the output is a folder", path, "name a file in it")
     if not path.exists():

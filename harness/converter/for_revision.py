@@ -14,9 +14,9 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.converter import family_choice, layer_change, model_family, weight_change
-from harness.converter.base_weights import BaseWeights
+from harness.converter import family_choice, model_family, weight_change
 from harness.converter.change_forms import Impossible, as_dense, as_kernel, targets_of
+from harness.converter.decomposition import BaseModel
 from harness.converter.input_checks import declared_problem
 from harness.converter.layer_groups import LayerGroup, groups, row_change, weight_shape
 from harness.converter.modules import Module, layout_of
@@ -30,8 +30,9 @@ from harness.converter.revision_limits import (
     SMALLEST_RANK,
     Limits,
 )
-from harness.converter.rewriting import Refusal, Rewriting, storage
-from harness.converter.weight_change import Dense, LowRank, WeightChange
+from harness.converter.rewriting import Refusal, Rewriting
+from harness.converter.storage import storage
+from harness.converter.weight_change import LowRank, WeightChange
 from harness.formats.tensor import File, Tensor
 from harness.layers.components import CLIP_1, CLIP_2, DIFFUSION
 from harness.layers.layer import Family, Name
@@ -50,13 +51,12 @@ def rewritten(file: File, limits: Limits, base: Mapping[str, Tensor] | None = No
     adapter = layout_of(file)
     # Readers of some containers refuse a tensor without axes.
     found = Rewriting(file=file, scalar=(1,))
-    weights = BaseWeights({name: tensor.shape for name, tensor in base.items()}) if base else None
-    of = (weights.family,) if weights and weights.family else family_choice.candidates(adapter)
+    model = BaseModel(base)
+    of = (model.family,) if model.family else family_choice.candidates(adapter)
     work = _Work(
         found=found,
         limits=limits,
-        base=base or {},
-        weights=weights,
+        base=model,
         sd2=model_family.of_adapter(adapter) == (model_family.SD2,),
         families=of,
     )
@@ -77,8 +77,7 @@ class _Work:
 
     found: Rewriting
     limits: Limits
-    base: Mapping[str, Tensor]
-    weights: BaseWeights | None
+    base: BaseModel
     sd2: bool
     families: Sequence[Family]
 
@@ -208,34 +207,10 @@ class _Work:
         self.found.count("filled with zeros")
 
     def _change(self, module: Module, parameter: str) -> WeightChange:
-        """Return what a module adds to the weight or the bias. Raises Impossible if the base model is needed."""
+        """Return what a module adds to the weight or the bias. Raises Impossible and AdapterUnknown."""
         if problem := declared_problem(module):
             raise Impossible(problem)
-        change = layer_change.changes(module)[parameter]
-        if not module.dora or parameter == "bias":
-            return change
-        weight, inputs = self._weight(module)
-        decomposed = layer_change.decomposed(
-            module, weight, weight_change.rows(change, 0, change.shape[0]), inputs
-        )
-        return Dense(value=decomposed.reshape(change.shape), shape=change.shape)
-
-    def _weight(self, module: Module) -> tuple[F64, int]:
-        """Return the weight of the base model that a module changes, as a matrix, and its number of inputs."""
-        if self.weights is None:
-            raise Impossible("the change of a DoRA depends on the base model: add --base-model MODEL")
-        shapes = {name: tensor.shape for name, tensor in self.base.items()}
-        found = self.weights.find(module.key)
-        if found is None:
-            raise Impossible("the base model has no such layer")
-        parts = [
-            self.base[rows.name]
-            .values()
-            .astype(np.float64)
-            .reshape(shapes[rows.name][0], -1)[rows.start : rows.stop]
-            for rows in found.slices(shapes)
-        ]
-        return np.concatenate(parts), shapes[found.name][1]
+        return self.base.change(module, parameter)
 
 
 #: What is done to get each kind.

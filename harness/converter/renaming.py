@@ -13,7 +13,8 @@ from harness.converter import family_choice, layer_change, weight_change
 from harness.converter.layer_groups import LayerGroup, groups, is_sdxl, row_change, weight_shape
 from harness.converter.modules import Module, layout_of
 from harness.converter.naming import KOHYA, Naming, naming
-from harness.converter.rewriting import PLAIN, Refusal, Rewriting, storage
+from harness.converter.rewriting import PLAIN, Refusal, Rewriting
+from harness.converter.storage import storage
 from harness.converter.weight_change import LowRank, WeightChange
 from harness.formats.tensor import File, Tensor
 from harness.layers import components
@@ -127,16 +128,18 @@ def _certain(change: Callable[[str], WeightChange | None]) -> WeightChange:
     return found
 
 
-def move(found: Rewriting, module: Module, key: str, names: Naming) -> None:
-    """Add the tensors of a module under another key.
+def move(found: Rewriting, module: Module, key: str, names: Naming, multiplier: float = 1.0) -> None:
+    """Add the tensors of a module under another key, with ``multiplier`` times their change.
 
     The scale becomes a tensor of alpha or, if the scheme has none, is multiplied into the second factor. Biases of both
     kinds become one change of the bias. A replaced weight keeps the end of its name, which names with underscores lack.
+    A multiplier has no meaning for a DoRA or a replaced weight.
     """
     scaled = weight_change.alpha_is_used(module)
-    scale = weight_change.scale(module) if scaled else 1.0
-    fold = names.folded and module.kind in PLAIN
+    scale = multiplier * (weight_change.scale(module) if scaled else 1.0)
     pair = module.kind in PLAIN
+    fold = names.folded and pair
+    whole = "diff" if module.kind == "full" else "up" if fold else "lokr_w1" if module.rank is None else ""
     for part, tensor in module.parts.items():
         if part in ("alpha", "scale", "diff_b", "up_bias"):
             continue
@@ -147,17 +150,16 @@ def move(found: Rewriting, module: Module, key: str, names: Naming) -> None:
                 found.store(key + tensor.name[len(module.key) :], tensor)
         elif part == "dora":
             _move_magnitude(found, module, key, names)
-        elif (fold and part == "up" and scale != 1) or (
-            part == "lokr_w1" and scale != 1 and module.rank is None
-        ):
-            kind = storage([module], folded=True).kind
+        elif part == whole and scale != 1:
+            kind = storage([module], folded=True, multipliers=[multiplier]).kind
             found.make(key + names.suffixes[part], tensor.shape, partial(_scaled, tensor, scale), kind)
         else:
             found.store(key + names.suffixes[part], tensor)
     if scaled and module.rank is not None and not fold:
         found.make_alpha(key + names.suffixes["alpha"], scale * module.rank)
     if {"diff_b", "up_bias"} & set(module.parts):
-        found.make_bias(key + names.suffixes["up_bias" if names.folded and pair else "diff_b"], module)
+        suffix = names.suffixes["up_bias" if names.folded and pair else "diff_b"]
+        found.make_bias(key + suffix, module, multiplier)
 
 
 def _move_magnitude(found: Rewriting, module: Module, key: str, names: Naming) -> None:

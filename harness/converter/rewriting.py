@@ -16,10 +16,13 @@ from harness.converter.cast import cast
 from harness.converter.convert import metadata_for, write
 from harness.converter.declared_scale import DIFFUSERS
 from harness.converter.modules import Module
-from harness.converter.plan import TensorPlan
+from harness.converter.plan import TensorPlan, plan
+from harness.converter.scratch_file import ScratchFile
+from harness.converter.storage import WIDE, Storage
 from harness.converter.weight_change import Kronecker, LowRank, Product, WeightChange
-from harness.formats.tensor import Bytes, File, Tensor
+from harness.formats.tensor import Bytes, File, Tensor, decoded
 from harness.formats.write import container_of
+from harness.quantising.finite import finite
 from harness.text import listed, plural
 from sdcpp.errors import AdapterUnknown
 
@@ -36,24 +39,13 @@ class Refusal:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Storage:
-    """The type of the factors of a plain pair, and the scale that alpha expresses. The rest of the scale is in them."""
-
-    kind: str = "F32"
-    scale: float = 1.0
-
-
-#: The storage of factors that have no narrower type in common.
-WIDE = Storage()
-
-
 @dataclass(slots=True, kw_only=True)
 class Rewriting:
     """The tensors of a new file, what was done to get them, and what cannot be had.
 
     ``scalar`` is the shape of the tensors of alpha. ``done`` has the number of modules for each sort of work.
-    ``promise`` says which revisions apply the file, if it was made for them.
+    ``promise`` says which revisions apply the file, if it was made for them. ``inputs`` are the other files that are
+    read, which must not be replaced.
     """
 
     file: File
@@ -63,6 +55,7 @@ class Rewriting:
     done: dict[str, int] = field(default_factory=dict)
     refused: list[Refusal] = field(default_factory=list)
     promise: str = ""
+    inputs: Sequence[Path] = ()
 
     def count(self, what: str, number: int = 1) -> None:
         """Count modules for which ``what`` was done."""
@@ -82,7 +75,7 @@ class Rewriting:
         """Raise AdapterUnknown if modules were refused. The message has each reason with the first module."""
         if self.refused:
             raise AdapterUnknown(
-                f"{plural(len(self.refused), 'module')} cannot be written {what}; {'; '.join(self._reasons)}",
+                f"{plural(len(self.refused), 'module')} cannot be written {what}; {'; '.join(self.reasons)}",
                 self.file.path,
                 "--force leaves them out",
             )
@@ -90,11 +83,11 @@ class Rewriting:
     @property
     def left_out(self) -> list[str]:
         """A line for each reason for which modules are not in the new file."""
-        return [f"left out: {text}" for text in self._reasons]
+        return [f"left out: {text}" for text in self.reasons]
 
     @property
-    def _reasons(self) -> list[str]:
-        """Each reason, with the modules."""
+    def reasons(self) -> list[str]:
+        """Each reason for which modules were refused, with the modules."""
         keys: dict[str, list[str]] = {}
         for each in self.refused:
             keys.setdefault(each.reason, []).append(each.key)
@@ -116,13 +109,31 @@ class Rewriting:
         self.plans.append(TensorPlan(tensor=tensor, kind=kind, why="computed"))
         self.computed[name] = partial(_bytes, values, kind)
 
+    def keep(self, first: int, scratch: ScratchFile) -> None:
+        """Compute the tensors from number ``first`` on, and keep their bytes in a file.
+
+        Raises AdapterUnknown if a value is NaN or infinite, and OutputRefused.
+        """
+        for planned in self.plans[first:]:
+            name = planned.tensor.name
+            if name not in self.computed:
+                continue
+            data = self.computed[name]()
+            if not finite(decoded(data, planned.kind)):
+                raise AdapterUnknown(
+                    "a value is NaN, infinite or beyond the range of its type",
+                    name,
+                    "sdcpp lora inspect lists NaN and infinity in a file",
+                )
+            self.computed[name] = scratch.keep(data)
+
     def make_alpha(self, name: str, value: float) -> None:
         """Add a tensor of alpha."""
         self.make(name, self.scalar, partial(np.array, [float(value)]))
 
-    def make_bias(self, name: str, module: Module) -> None:
-        """Add the change of the bias that a module makes."""
-        change = layer_change.changes(module)["bias"]
+    def make_bias(self, name: str, module: Module, multiplier: float = 1.0) -> None:
+        """Add the change of the bias that a module makes, multiplied by ``multiplier``."""
+        change = weight_change.multiplied(layer_change.changes(module)["bias"], multiplier)
         self.make(name, change.shape[:1], partial(weight_change.rows, change, 0, change.shape[0]))
 
     def make_change(
@@ -168,39 +179,25 @@ class Rewriting:
     def write(self, target: Path, *, force: bool = False) -> None:
         """Write the file; ``force`` allows NaN and infinity. Raises FileInvalid and OutputRefused.
 
-        Metadata that declare a scale are left out, because every module has a tensor for it, or a scale of 1.
+        Metadata that declare a scale are left out, because every module has a tensor for it, or a scale of 1. Copied
+        tensors of a type that the container lacks get one that has the same values.
         """
         metadata = {key: value for key, value in self.file.metadata.items() if key != DIFFUSERS}
         container = container_of(target)
+        plans = [
+            each if each.tensor.name in self.computed else plan([each.tensor], container)[0]
+            for each in self.plans
+        ]
         write(
             target,
             container,
-            self.plans,
-            metadata_for(replace(self.file, metadata=metadata), container, self.plans),
+            plans,
+            metadata_for(replace(self.file, metadata=metadata), container, plans),
             None,
-            inputs=[self.file.path],
+            inputs=[self.file.path, *self.inputs],
             only_finite=not force,
             computed=self.computed,
         )
-
-
-def storage(modules: Sequence[Module], *, folded: bool = False) -> Storage:
-    """Return how the factors of plain LoRAs are stored together without rounding them to a narrower type.
-
-    They keep F16 or BF16 if all of them have it, and if one alpha can express the scale. With ``folded`` there is no
-    alpha, so the scale must be 1 or, for BF16, a power of two.
-    """
-    kinds = {tensor.kind for each in modules for part, tensor in each.parts.items() if part in ("up", "down")}
-    scales = {weight_change.scale(module) for module in modules}
-    if any(module.kind != "lora" for module in modules) or len(kinds) != 1 or len(scales) != 1:
-        return WIDE
-    (kind,), (scale,) = kinds, scales
-    if kind not in ("F16", "BF16"):
-        return WIDE
-    if not folded:
-        return Storage(kind=kind, scale=scale)
-    exact = scale == 1 or (kind == "BF16" and math.frexp(scale)[0] == 0.5)
-    return Storage(kind=kind) if exact else WIDE
 
 
 def _bytes(values: Callable[[], F64], kind: str) -> Bytes:

@@ -199,6 +199,20 @@ def _full(module: Module) -> Dense:
     return Dense(value=value, shape=value.shape)
 
 
+def multiplied(change: WeightChange, number: float) -> WeightChange:
+    """Return ``number`` times a ΔW, in the same form."""
+    if number == 1:
+        return change
+    if isinstance(change, LowRank):
+        return LowRank(left=number * change.left, right=change.right, shape=change.shape)
+    if isinstance(change, Product):
+        first = LowRank(left=number * change.a.left, right=change.a.right, shape=change.a.shape)
+        return Product(a=first, b=change.b, shape=change.shape)
+    if isinstance(change, Kronecker):
+        return Kronecker(first=number * change.first, second=change.second, shape=change.shape)
+    return Dense(value=number * change.value, shape=change.shape)
+
+
 def norm(change: WeightChange) -> float:
     """Return the Frobenius norm of ΔW."""
     if isinstance(change, LowRank):

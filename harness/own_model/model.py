@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from harness.converter import contents, model_family
 from harness.converter.base_weights import BaseWeights
+from harness.converter.model_files import INDEX, is_split, shards
 from harness.converter.modules import layout_of
 from harness.formats.read import read_tensors
 from harness.formats.tensor import SIZES, File, Tensor
@@ -25,10 +25,6 @@ _DIFFUSERS = {
     "text_encoder_2/model.safetensors": "clip_g",
     "vae/diffusion_pytorch_model.safetensors": "vae",
 }
-#: One of several files that together hold a model.
-_SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.(safetensors|gguf)")
-#: The list of these files, as diffusers writes it.
-_INDEX = ".safetensors.index.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,8 +114,8 @@ def read_model(files: Mapping[str, Path]) -> UserModel:
     for role, path in files.items():
         if path.is_dir():
             parts += _folder(path, unreadable)
-        elif _SHARD.fullmatch(path.name) or path.name.endswith(_INDEX):
-            parts += _shards(role, path)
+        elif is_split(path):
+            parts += [Part(role=role, path=each, file=read_tensors(each)) for each in shards(path)]
             unreadable.append(f"{path.name}: the library reads no model in several files; join them first")
         else:
             parts.append(Part(role=role, path=path, file=read_tensors(path)))
@@ -143,7 +139,7 @@ def _folder(folder: Path, unreadable: list[str]) -> Iterator[Part]:
     others = sorted(
         path.relative_to(folder).as_posix()
         for path in folder.glob("*/*")
-        if path.name.endswith((".safetensors", _INDEX, ".bin"))
+        if path.name.endswith((".safetensors", INDEX, ".bin"))
     )
     if not others:
         raise FileInvalid(
@@ -159,20 +155,3 @@ def _folder(folder: Path, unreadable: list[str]) -> Iterator[Part]:
         if name.endswith(".safetensors"):
             role = "vae" if name.startswith("vae") else "diffusion_model"
             yield Part(role=role, path=folder / name, file=read_tensors(folder / name), inside=name)
-
-
-def _shards(role: str, path: Path) -> Iterator[Part]:
-    """Yield the files that together hold a model. Raises FileInvalid if one is missing."""
-    stem = path.name.removesuffix(_INDEX)
-    if match := _SHARD.fullmatch(path.name):
-        stem = match[1]
-    siblings = sorted(p for p in path.parent.glob("*") if (m := _SHARD.fullmatch(p.name)) and m[1] == stem)
-    counted = {int(m[3]) for p in siblings if (m := _SHARD.fullmatch(p.name))}
-    if counted != {len(siblings)}:
-        raise FileInvalid(
-            f"only {len(siblings)} of {max(counted, default=0)} files of the model are here",
-            path,
-            "download the others into the same folder",
-        )
-    for sibling in siblings:
-        yield Part(role=role, path=sibling, file=read_tensors(sibling))

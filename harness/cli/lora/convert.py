@@ -9,15 +9,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from harness.cli.lora import options
-from harness.converter import naming, requirements, revision_limits, short_rows, text, type_choice
+from harness.converter import requirements, revision_limits, short_rows, text, type_choice
 from harness.converter.convert import convert
 from harness.converter.inspect import require_fit
 from harness.converter.modules import layout_of
 from harness.converter.rewriting import Rewriting
 from harness.converter.rewritten_file import for_limits, with_names
 from harness.formats.read import read_tensors
-from harness.formats.tensor import Tensor
-from harness.models import tiny_models
 from harness.quantising.package_quantiser import open_quantiser
 
 RENAMED = {**options.RENAMED, "--anyway": ("--force",)}
@@ -78,12 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="make it work with this revision without patches: "
         f"{', '.join((*revision_limits.known_revisions(), revision_limits.UNPATCHED))}",
     )
-    target.add_argument(
-        "--names",
-        type=scheme,
-        metavar="SCHEME",
-        help=f"write the names of another program: {', '.join((*naming.SCHEMES, *naming.ALIASES))}",
-    )
+    options.add_names(target)
     options.add_base_model(
         parser,
         "refuse a LoRA that does not fit this model, see sdcpp lora inspect; --for needs it for a DoRA",
@@ -99,15 +92,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "show every tensor's type and why, and why a revision cannot use the file",
         "show the sizes only",
     )
-
-
-def scheme(text: str) -> str:
-    """Return the name of a scheme in ``naming.SCHEMES``."""
-    found = naming.ALIASES.get(text.lower(), text.lower())
-    if found not in naming.SCHEMES:
-        known = ", ".join((*naming.SCHEMES, *naming.ALIASES))
-        raise argparse.ArgumentTypeError(f"{text!r} is none of {known}")
-    return found
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -169,7 +153,7 @@ def main(arguments: argparse.Namespace) -> int:
 @contextmanager
 def _rewritten(arguments: argparse.Namespace) -> Iterator[tuple[Path, Rewriting | None]]:
     """Yield the file to convert and how it was rewritten: the input as it is without --for and --names."""
-    base = _base_tensors(arguments.base_model) if arguments.base_model else None
+    base = options.base_tensors(arguments.base_model) if arguments.base_model else None
     if arguments.names:
         with with_names(arguments.input, arguments.names, base=base, force=arguments.force) as (
             path,
@@ -188,9 +172,3 @@ def _rewritten(arguments: argparse.Namespace) -> Iterator[tuple[Path, Rewriting 
             yield path, rewriting
     else:
         yield arguments.input, None
-
-
-def _base_tensors(name: str) -> dict[str, Tensor]:
-    """Return the tensors of a base model by name. ``name`` is a file, or that of a generated base model."""
-    paths = tiny_models.BASES[name].make().values() if name in tiny_models.BASES else [Path(name)]
-    return {key: tensor for path in paths for key, tensor in read_tensors(path).tensors.items()}

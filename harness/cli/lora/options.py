@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 
+from harness.cli import options as run_options
+from harness.converter import naming, requirements
+from harness.converter.low_rank import RankChoice
+from harness.converter.model_files import model_tensors
+from harness.converter.ranks import Ranks
+from harness.formats.read import read_tensors
+from harness.formats.tensor import Tensor
+from harness.models import tiny_models
 from harness.text import json_text
 from sdcpp import console
 from sdcpp.errors import OutputRefused
@@ -37,6 +47,53 @@ def add_build(parser: argparse.ArgumentParser, default: str = "the newest") -> N
 def add_base_model(parser: argparse.ArgumentParser, words: str) -> None:
     """Add ``--base-model``; ``words`` are its help."""
     parser.add_argument("--base-model", metavar="MODEL", help=words)
+
+
+def add_rank_choice(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    """Add ``--rank``, ``--loss`` and ``--keep``; ``rank_choice`` reads them."""
+    chosen = parser.add_mutually_exclusive_group(required=required)
+    chosen.add_argument("--rank", type=run_options.positive, metavar="N", help="the rank of all modules")
+    chosen.add_argument("--loss", type=share, metavar="SHARE", help="the largest relative error: 5%% or 0.05")
+    chosen.add_argument(
+        "--keep", type=share, metavar="SHARE", help="the smallest share of the energy: 99%% or 0.99"
+    )
+
+
+def rank_choice(arguments: argparse.Namespace) -> RankChoice | None:
+    """Return how the ranks are chosen, or None if none of the options was given."""
+    error = math.sqrt(1 - arguments.keep) if arguments.keep else arguments.loss
+    return RankChoice(rank=arguments.rank, error=error) if arguments.rank or error else None
+
+
+def add_names(parser: argparse._ActionsContainer, default: str = "") -> None:
+    """Add ``--names``, a scheme; ``default`` are the names without it, if not those of the file."""
+    known = ", ".join((*naming.SCHEMES, *naming.ALIASES))
+    parser.add_argument(
+        "--names",
+        type=scheme,
+        metavar="SCHEME",
+        help=f"write the names of another program: {known}" + (f" (default: {default})" if default else ""),
+    )
+
+
+def scheme(text: str) -> str:
+    """Return the name of a scheme in ``naming.SCHEMES``."""
+    found = naming.ALIASES.get(text.lower(), text.lower())
+    if found not in naming.SCHEMES:
+        known = ", ".join((*naming.SCHEMES, *naming.ALIASES))
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {known}")
+    return found
+
+
+def base_tensors(name: str) -> dict[str, Tensor]:
+    """Return the tensors of a base model by name.
+
+    ``name`` is that of a file, one of several files, a folder of diffusers, or a generated base model.
+    """
+    if name not in tiny_models.BASES:
+        return model_tensors(Path(name))
+    paths = tiny_models.BASES[name].make().values()
+    return {key: tensor for path in paths for key, tensor in read_tensors(path).tensors.items()}
 
 
 def add_no_clobber(parser: argparse.ArgumentParser) -> None:
@@ -73,6 +130,23 @@ def share(text: str) -> float:
 def type_names(text: str) -> list[str]:
     """Return the types of a comma-separated list, in capitals."""
     return [name.strip().upper() for name in text.split(",") if name.strip()]
+
+
+def show_ranks(found: Ranks, arguments: argparse.Namespace, more: Mapping[str, object]) -> None:
+    """Print the ranks of a new adapter, and what it needs; ``more`` is added to the JSON."""
+    file = read_tensors(found.target)
+    needs = requirements.shortcomings(file)
+    said = requirements.described(needs, verbose=arguments.verbose)
+    show(
+        lambda: {**found.as_json(), **more, "needs": [asdict(each) for each in needs]},
+        lambda: "\n".join(
+            [
+                found.text(verbose=arguments.verbose, quiet=arguments.quiet),
+                *([] if arguments.quiet else said),
+            ]
+        ),
+        as_json=arguments.json,
+    )
 
 
 def show(data: Callable[[], object], text: Callable[[], str], *, as_json: bool) -> None:

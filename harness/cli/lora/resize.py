@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import math
 from pathlib import Path
 
-from harness.cli import options as run_options
 from harness.cli.lora import options
 from harness.cli.lora.progress import counted
-from harness.converter.low_rank import RankChoice
 from harness.converter.resize import resize
 
 RENAMED: dict[str, tuple[str, ...]] = {}
@@ -34,14 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.add_argument("input", type=Path, metavar="IN", help="a .safetensors, .gguf or .ckpt file")
     parser.add_argument("output", type=Path, metavar="OUT", help="the file to write")
-    chosen = parser.add_mutually_exclusive_group(required=True)
-    chosen.add_argument("--rank", type=run_options.positive, metavar="N", help="the rank of all modules")
-    chosen.add_argument(
-        "--loss", type=options.share, metavar="SHARE", help="the largest relative error: 5%% or 0.05"
-    )
-    chosen.add_argument(
-        "--keep", type=options.share, metavar="SHARE", help="the smallest share of the energy: 99%% or 0.99"
-    )
+    options.add_rank_choice(parser, required=True)
     options.add_no_clobber(parser)
     options.add_amount(parser, "show the rank and the error of each module", "show one line")
 
@@ -49,11 +39,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     """Run the command."""
     options.require_free(arguments.output, arguments)
-    error = math.sqrt(1 - arguments.keep) if arguments.keep else arguments.loss
+    choice = options.rank_choice(arguments)
+    assert choice is not None  # noqa: S101 - one of its options is required
     with counted("resizing") as progress:
-        found = resize(
-            arguments.input, arguments.output, RankChoice(rank=arguments.rank, error=error), progress
-        )
+        found = resize(arguments.input, arguments.output, choice, progress)
     options.show(
         found.as_json,
         lambda: found.text(verbose=arguments.verbose, quiet=arguments.quiet),

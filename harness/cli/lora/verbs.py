@@ -35,6 +35,9 @@ COMMANDS = {
     "resize": Command(
         module="harness.cli.lora.resize", summary="write a LoRA with a smaller rank, by number or by loss"
     ),
+    "combine": Command(
+        module="harness.cli.lora.combine", summary="write several LoRAs, each times a number, as one"
+    ),
     "table": Command(module="harness.cli.lora.table", summary="show the size and the loss for each type"),
     "merge": Command(module="harness.cli.lora.merge", summary="merge adapters into a base model"),
 }

@@ -42,6 +42,7 @@ def test_the_rank_by_loss_is_the_smallest(tmp_path: Path, loss: float, most: flo
     source = save(tmp_path / "a.safetensors", pair(rank=24) | pair(rank=8, key="lora_te_x"))
     found = resize(source, tmp_path / "b.safetensors", RankChoice(error=loss))
     for each in found.modules:
+        assert each.after is not None
         sigma = np.linalg.svd(dense(source)[each.key], compute_uv=False)
         tails = np.sqrt(np.cumsum((sigma**2)[::-1])[::-1] / np.sum(sigma**2))
         assert tails[each.after] <= most if each.after < len(tails) else True

@@ -2,13 +2,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import ml_dtypes
 import numpy as np
 import pytest
 
 from harness.converter.modules import layout_of
 from harness.converter.naming import KOHYA
-from harness.converter.rewriting import Rewriting, Storage, storage
+from harness.converter.rewriting import Rewriting
 from harness.converter.weight_change import Dense, Kronecker, LowRank, Product, WeightChange
 from harness.formats.read import read_tensors
 from sdcpp.errors import AdapterUnknown
@@ -88,25 +87,3 @@ def test_the_summary_counts_modules(tmp_path: Path) -> None:
     found.count("renamed", 2)
     found.count("padded")
     assert found.summary == "3 modules renamed, 1 module padded"
-
-
-@pytest.mark.parametrize(
-    ("kind", "alpha", "folded", "stored"),
-    [
-        (np.float16, 12, False, Storage(kind="F16", scale=0.375)),
-        # The scale would make small values of F16 smaller than it can express.
-        (np.float16, 16, True, Storage()),
-        (np.float16, 32, True, Storage(kind="F16")),
-        (ml_dtypes.bfloat16, 16, True, Storage(kind="BF16")),
-        (ml_dtypes.bfloat16, 12, True, Storage()),
-        (np.float32, 16, False, Storage()),
-        (np.float64, 32, False, Storage()),
-    ],
-)
-def test_how_factors_are_stored_together(
-    tmp_path: Path, kind: type, alpha: int, folded: bool, stored: Storage
-) -> None:
-    arrays: Arrays = {name: value.astype(kind) for name, value in pair().items()}
-    arrays[f"{KEY}.alpha"] = np.array(alpha, kind)
-    modules = list(layout_of(new(tmp_path, arrays).file).modules.values())
-    assert storage(modules, folded=folded) == stored
