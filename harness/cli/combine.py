@@ -8,7 +8,7 @@ from pathlib import Path
 from harness.cli import options
 from harness.judging import combined, expectation
 from harness.records import understood_names
-from harness.reports import combined_report, names_page, support_by_family, support_matrix
+from harness.reports import combined_page, combined_report, names_page, support_by_family, support_matrix
 from harness.text import plural
 from sdcpp import atomic_write, console
 from sdcpp.errors import NotComparable, NotJudged
@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     """Run the command."""
     combined_records = combined.combine(combined.read(arguments.files), expectation.load())
-    for path in combined_report.write(combined_records, arguments.output):
+    for path in combined_page.write(combined_records, arguments.output):
         console.note(f"wrote {path}")
     if arguments.support:
         families = combined.combine(combined.read(arguments.families), expectation.load())

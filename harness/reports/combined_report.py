@@ -1,4 +1,4 @@
-"""The report on the combined records of several machines: an HTML page, and Markdown for a pull request or CI."""
+"""The report on the combined records of several machines: its groups and sentences, and Markdown for CI."""
 
 from __future__ import annotations
 
@@ -6,26 +6,20 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from harness.judging.combined import CombinedColumn, CombinedRecords, CombinedRow, Disagreement, SideRecord
 from harness.records.record import Cell
 from harness.records.verdict import FAILING, Verdict
 from harness.reports import builds, markdown
 from harness.reports.markdown import code, escape
-from harness.reports.pictures import data_uri, difference
-from harness.reports.templating import fill
-from harness.reports.vocabulary import SEVERITY, SIGNS, STATUSES, severity, verdict_text
+from harness.reports.vocabulary import SIGNS, severity, verdict_text
 from harness.text import listed, number, one_line, plural
-from sdcpp import atomic_write
 from sdcpp.machine.backends import BACKENDS
 
 #: The largest size of a step summary on GitHub, in bytes. A longer summary is not shown at all.
 LIMIT = 1 << 20
 #: The largest number of disagreements, of failures and of rows of a table in the Markdown.
 LINES = 40
-#: The number of disagreements whose pictures the page shows.
-PICTURED = 60
 #: Verdicts whose evidence quotes the library. The quotation distinguishes different causes.
 _QUOTED = frozenset(
     {
@@ -109,17 +103,6 @@ def agreement(combined_records: CombinedRecords) -> str:
         if shared[state] and state not in differing
     ]
     return f"There are no disagreements in {' and '.join(states)}." if states else ""
-
-
-def write(combined_records: CombinedRecords, folder: Path) -> list[Path]:
-    """Write merged.html and merged.md into a folder and return their paths.
-
-    Raises OutputRefused if the folder cannot be written.
-    """
-    contents = {"merged.html": page(combined_records), "merged.md": text(combined_records)}
-    for name, content in contents.items():
-        atomic_write.write(folder / name, content)
-    return [folder / name for name in contents]
 
 
 def headline(combined_records: CombinedRecords) -> str:
@@ -262,49 +245,3 @@ def _text(group: RowGroup, column: CombinedColumn) -> str:
 def _rest(items: Sequence[object], noun: str) -> list[str]:
     left = len(items) - LINES
     return [f"- {plural(left, f'more {noun}')} in merged.html"] if left > 0 else []
-
-
-def page(combined_records: CombinedRecords) -> str:
-    """Return the report as an HTML page."""
-    counts = Counter(cell.status for row in combined_records.rows for cell in row.cells.values())
-    good = not (
-        combined_records.failing
-        or combined_records.excluded
-        or combined_records.complaints
-        or any(disagreement.pictures_differ for disagreement in combined_records.disagreements)
-    )
-    return fill(
-        "combined.html.j2",
-        headline=headline(combined_records),
-        good=good,
-        combined_records=combined_records,
-        facts=facts,
-        why_empty=why_empty,
-        result=result,
-        agreement=agreement(combined_records),
-        disagreements=[
-            (group, _pictures(combined_records, group.first) if index < PICTURED else [])
-            for index, group in enumerate(group_disagreements(combined_records))
-        ],
-        tables=[(state, group_rows(combined_records, state)) for state in combined_records.states],
-        legend=[(s, SIGNS[s][0], counts[s], STATUSES[s]) for s in SEVERITY if counts[s]],
-        signs={status: signs[0] for status, signs in SIGNS.items()},
-        verdict_text=verdict_text,
-        one_line=one_line,
-    )
-
-
-def _pictures(combined_records: CombinedRecords, disagreement: Disagreement) -> list[tuple[str, str]]:
-    """Return captions and URIs of the pictures of a disagreement: reference, other backend, amplified difference."""
-    columns = disagreement.reference, disagreement.column
-    digests = [disagreement.row.cells[column].pictures.get("got", "") for column in columns]
-    first, second = (combined_records.pictures.get(digest) for digest in digests)
-    found = [
-        (column.backend, data_uri(pixels))
-        for column, pixels in zip(columns, (first, second), strict=True)
-        if pixels is not None
-    ]
-    if first is not None and second is not None and first.shape == second.shape:
-        pixels, factor, _ = difference(second, first)
-        found.append((f"difference × {factor}", data_uri(pixels)))
-    return found

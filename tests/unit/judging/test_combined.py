@@ -8,7 +8,7 @@ from harness.judging.expectation import Expectation
 from harness.records.pictures import digest
 from harness.records.record import Records
 from harness.records.verdict import Status, Verdict
-from harness.reports import combined_report
+from harness.reports import combined_page, combined_report
 from tests.unit.combined_records import combine_runs, machine, with_cell, with_side
 from tests.unit.example_records import picture
 
@@ -44,8 +44,8 @@ def test_another_picture_than_the_cpus_is_seen_though_both_passed(
     assert apart.error == pytest.approx(1.4 / 14, rel=0.2)
     assert apart.error is not None
     assert apart.error > apart.bound == 0.04
-    page = combined_report.page(found)
-    assert page.index("gguf-F32@auto") < page.index("Combined records")
+    page = combined_page.page(found)
+    assert page.index("gguf-F32@auto") < page.index(">Combined records</h2>")
     assert page.count("data:image/png") == 3
 
 

@@ -7,7 +7,7 @@ from harness.judging import combined
 from harness.judging.expectation import Expectation
 from harness.records.record import Records
 from harness.records.verdict import Verdict
-from harness.reports import combined_report
+from harness.reports import combined_page, combined_report
 from tests.unit.combined_records import combine_runs, with_cell
 
 
@@ -22,7 +22,7 @@ def test_where_nothing_differs_is_said(cpu_run: Records, cuda_run: Records) -> N
     assert combined_report.agreement(found) == "There are no disagreements in 2026-05 pristine (42 cases)."
     assert all(
         combined_report.agreement(found) in shown.replace("\\", "")
-        for shown in (combined_report.text(found), combined_report.page(found))
+        for shown in (combined_report.text(found), combined_page.page(found))
     )
     assert combined_report.agreement(combine_runs(cpu_run)) == ""
 
@@ -36,7 +36,7 @@ def test_what_is_not_judged_stands_in_the_headline(cpu_run: Records) -> None:
     found = combine_runs(cpu_run)
     said = f"Some records cannot be judged: 0.jsonl: on 2026-05 patched, {failure}; 84 cells on cpu; "
     assert combined_report.headline(found).startswith(said)
-    assert '<p class="headline bad">Some records' in combined_report.page(found)
+    assert '<p class="headline bad">Some records' in combined_page.page(found)
 
 
 def test_what_differs_for_one_reason_stands_together_and_what_nobody_expected_first(
@@ -60,7 +60,7 @@ def test_what_differs_for_one_reason_stands_together_and_what_nobody_expected_fi
     assert (first.label, first.quote) == ("gguf-F32@auto", "bang")
     assert set(second.label.split(", ")) == {"gguf-Q4_0@auto", "gguf-Q4_0@at_runtime"}
     assert (
-        combined_report.page(found).count("ABORT, but PASS on the CPU")
+        combined_page.page(found).count("ABORT, but PASS on the CPU")
         == combined_report.text(found).count("ABORT, but PASS on the CPU")
         == 2
     )
@@ -68,7 +68,7 @@ def test_what_differs_for_one_reason_stands_together_and_what_nobody_expected_fi
 
 def test_a_backend_that_nobody_ran_has_a_column_that_says_so(cpu_run: Records) -> None:
     found = combine_runs(cpu_run)
-    page, text = combined_report.page(found), combined_report.text(found)
+    page, text = combined_page.page(found), combined_report.text(found)
     assert '<th scope="col">metal</th>' in page
     assert "never run" in page
     assert "| metal | never run |" in text

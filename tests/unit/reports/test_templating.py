@@ -6,7 +6,7 @@ import pytest
 from jinja2 import UndefinedError
 
 from harness.judging import combined
-from harness.reports import combined_report, templating
+from harness.reports import combined_page, templating
 from tests.unit.example_records import example
 
 
@@ -16,7 +16,7 @@ def test_a_value_that_nobody_gives_is_an_error() -> None:
 
 
 def test_values_are_escaped_and_the_style_is_not() -> None:
-    text = combined_report.page(combined.combine([(Path("<script>.jsonl"), example())], ()))
+    text = combined_page.page(combined.combine([(Path("<script>.jsonl"), example())], ()))
     assert "&lt;script&gt;.jsonl" in text
     assert "<script>" not in text
     style = text.partition("<style>")[2].partition("</style>")[0]
@@ -27,6 +27,6 @@ def test_values_are_escaped_and_the_style_is_not() -> None:
 
 def test_control_characters_are_shown_as_escapes() -> None:
     name = "a\x1b]0;owned\x07\u202e.jsonl"
-    text = combined_report.page(combined.combine([(Path(name), example())], ()))
+    text = combined_page.page(combined.combine([(Path(name), example())], ()))
     assert r"a\x1b]0;owned\x07\u202e.jsonl" in text
     assert not set(text) & {"\x1b", "\x07", "\u202e"}
