@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from harness.converter import layer_state, pairing
 from harness.converter.contents import require_adapter
 from harness.converter.layer_state import LayerState
+from harness.converter.module_threads import for_each
 from harness.converter.modules import Layout, Module, layout_of
 from harness.converter.pairing import Pair
 from harness.formats.read import read_tensors
@@ -125,13 +126,15 @@ def compare_files(a: File, b: File) -> AdapterComparison:
     pairs = pairing.pairs(left, right)
     others = _others(left, right)
     names = {tensor.name for tensor in left.other_tensors}
-    extra = [_difference(pair).error for pair in pairs if not pair.a]
+    found = for_each(_difference, pairs)
+    extra = [each.error for each, pair in zip(found, pairs, strict=True) if not pair.a]
     extra += [other.error for other in others if other.key not in names]
     across = {m.key for pair in pairs if pair.a and pair.b and not pair.same_key for m in (*pair.a, *pair.b)}
     return AdapterComparison(
         a=a.path,
         b=b.path,
-        differences=[_difference(pair) for pair in pairs if pair.a] + [d for d in others if d.key in names],
+        differences=[each for each, pair in zip(found, pairs, strict=True) if pair.a]
+        + [d for d in others if d.key in names],
         only_a=_only(left, right, across),
         only_b=_only(right, left, across),
         extra=math.hypot(*extra),

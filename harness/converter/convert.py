@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,23 +107,23 @@ def convert(
     types = quantiser.types() if quantiser is not None and quantises else {}
     plans = plan(_tensors(file), container, wanted, types, chosen)
     adapter = layout_of(file)
-    computed: Computed = {}
-    if rebalance and quantiser is not None and quantises:
-        rebalancer = Rebalancer(adapter, plans, quantiser, wanted, pad=pad)
-        plans, computed = rebalancer.plans, rebalancer.computed()
-    alphas = alpha_tensors(adapter, plans)
-    plans, computed = [*plans, *alphas.plans], {**computed, **alphas.computed}
-    metadata = metadata_for(file, container, plans)
-    write(
-        target,
-        container,
-        plans,
-        metadata,
-        quantiser,
-        inputs=[source],
-        only_finite=not force,
-        computed=computed,
-    )
+    with ExitStack() as work:
+        rebalanced: Computed = {}
+        if rebalance and quantiser is not None and quantises:
+            rebalancer = Rebalancer(adapter, plans, quantiser, wanted, pad=pad)
+            plans, rebalanced = rebalancer.plans, work.enter_context(rebalancer.computed())
+        alphas = alpha_tensors(adapter, plans)
+        plans = [*plans, *alphas.plans]
+        write(
+            target,
+            container,
+            plans,
+            metadata_for(file, container, plans),
+            quantiser,
+            inputs=[source],
+            only_finite=not force,
+            computed={**rebalanced, **alphas.computed},
+        )
     return Conversion(
         source=source, target=target, plans=plans, before=source.stat().st_size, after=target.stat().st_size
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -43,63 +44,73 @@ def type_rows(
     library: Path | None = None,
     *,
     pad: bool = False,
-) -> list[TypeRow]:
-    """Convert ``source`` to each of ``kinds``, plain and rebalanced, and return the results in this order.
+) -> Iterator[list[TypeRow]]:
+    """Convert ``source`` to each of ``kinds``, and yield the results of each type as soon as they are known.
 
-    An element of ``kinds`` is a type or several types separated by commas: "Q4_K,Q4_0" uses Q4_0 for rows that are not
-    whole blocks of Q4_K. Without ``kinds`` the types are those of ``USUAL`` that ``quantiser`` can make. With ``pad``
-    each type is also converted with a padded rank. With ``base`` and ``library``, the folder of a build, the effect
-    error in pictures is measured as well.
+    They are the plain one and the rebalanced one, and with ``pad`` one with a padded rank. F16 has only a plain one. An
+    element of ``kinds`` is a type or several types separated by commas: "Q4_K,Q4_0" uses Q4_0 for rows that are not
+    whole blocks of Q4_K. Without ``kinds`` the types are those of ``USUAL`` that ``quantiser`` can make. With ``base``
+    and ``library``, the folder of a build, the effect error in pictures is measured as well. All pictures are made in
+    one run, so the results then come together at the end.
 
     Raises TypeUnavailable before the first conversion if one of ``kinds`` cannot be made.
     """
     types = quantiser.types()
     require_types((name for kind in kinds for name in kind.split(",")), types)
     kinds = kinds or [name for name in USUAL if name in PLAIN or name in types]
-    rows = []
-    with tempfile.TemporaryDirectory() as folder:
-        paths: list[Path] = []
-        for kind in kinds:
-            for rebalanced, padded in ((False, False), (True, False), (True, True)):
-                if (rebalanced and kind == "F16") or (padded and not pad):
-                    continue
-                names = kind.split(",")
-                target = Path(folder) / f"{len(paths)}.gguf"
-                done = convert(source, target, names, quantiser, rebalance=rebalanced, pad=padded)
-                loss = compare(source, target).relative
-                paths.append(target)
-                rows.append(
-                    TypeRow(
-                        kind=kind,
-                        rebalanced=rebalanced,
-                        padded=padded,
-                        bytes=done.after,
-                        bits=done.bits,
-                        loss=loss,
-                    )
-                )
+    with tempfile.TemporaryDirectory() as name:
+        folders = [Path(name) / str(number) for number in range(len(kinds))]
+        converted = (
+            _converted(source, quantiser, kind, folder, pad=pad)
+            for kind, folder in zip(kinds, folders, strict=True)
+        )
         if base is None or library is None:
-            return rows
-        effects = picture_loss.effects(library, base, source, paths)
-    return [replace(row, effect=effect.error) for row, effect in zip(rows, effects, strict=True)]
+            for folder, files in zip(folders, converted, strict=True):
+                yield list(files.values())
+                shutil.rmtree(folder)
+            return
+        measured = list(converted)
+        paths = [path for files in measured for path in files]
+        effects = iter(picture_loss.effects(library, base, source, paths))
+        for files in measured:
+            yield [replace(row, effect=next(effects).error) for row in files.values()]
 
 
-def text(rows: Sequence[TypeRow]) -> str:
-    """Return the rows as a Markdown table. The gain is the plain loss divided by the rebalanced loss, at equal size."""
-    lines = [
-        "| type | size | bits | loss in ΔW | rebalanced | gain | in pictures | rebalanced |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for plain in rows:
-        if plain.rebalanced:
-            continue
-        same_type = [row for row in rows if row.kind == plain.kind and row.rebalanced]
-        rebalanced = next((row for row in same_type if not row.padded), None)
-        lines.append(_line(plain.kind, plain, rebalanced))
-        padded = next((row for row in same_type if row.padded), None)
+def _converted(
+    source: Path, quantiser: Quantiser, kind: str, folder: Path, *, pad: bool
+) -> dict[Path, TypeRow]:
+    """Convert a file to a type in each way, and return the results by the path in ``folder``."""
+    ways = [(False, False)]
+    if kind != "F16":
+        ways += [(True, False), (True, True)] if pad else [(True, False)]
+    folder.mkdir()
+    found = {}
+    for number, (rebalanced, padded) in enumerate(ways):
+        target = folder / f"{number}.gguf"
+        done = convert(source, target, kind.split(","), quantiser, rebalance=rebalanced, pad=padded)
+        found[target] = TypeRow(
+            kind=kind,
+            rebalanced=rebalanced,
+            padded=padded,
+            bytes=done.after,
+            bits=done.bits,
+            loss=compare(source, target).relative,
+        )
+    return found
+
+
+def lines(types: Iterable[Sequence[TypeRow]]) -> Iterator[str]:
+    """Yield the lines of a Markdown table, those of a type as soon as its rows are known.
+
+    The gain is the plain loss divided by the rebalanced loss, at equal size.
+    """
+    yield "| type | size | bits | loss in ΔW | rebalanced | gain | in pictures | rebalanced |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for plain, *rebalanced in types:
+        yield _line(plain.kind, plain, next((row for row in rebalanced if not row.padded), None))
+        padded = next((row for row in rebalanced if row.padded), None)
         if padded is not None:
-            lines.append(_padded_line(f"{plain.kind}, rank padded", padded))
-    return "\n".join(lines)
+            yield _padded_line(f"{plain.kind}, rank padded", padded)
 
 
 def _line(label: str, plain: TypeRow, rebalanced: TypeRow | None) -> str:

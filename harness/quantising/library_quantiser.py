@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -41,7 +42,8 @@ class LibraryQuantiser:
     """A child process that loads the library of the build in ``folder`` and quantises for this process.
 
     A context manager. The child starts when it is first needed. If it dies, the current call raises LibraryUnusable
-    with the library's last message, and the next call starts another child.
+    with the library's last message, and the next call starts another child. Several threads may call it; the child
+    handles one request at a time, each with all its threads.
     """
 
     def __init__(self, folder: Path, threads: int | None = None) -> None:
@@ -51,6 +53,8 @@ class LibraryQuantiser:
         self._started = False
         self._types: dict[str, TypeInfo] = {}
         self._memory = SharedMemory()
+        #: Held from a request until its reply has been read.
+        self._turn = threading.RLock()
         #: The types in requests without a reply yet, for the message if the child dies.
         self._open_types: set[str] = set()
 
@@ -78,7 +82,8 @@ class LibraryQuantiser:
     def types(self) -> Mapping[str, TypeInfo]:
         """Return the types that the library can make, by name ("Q8_0", "IQ2_XXS"), in the order of ggml's numbers."""
         if not self._types:
-            self._start()
+            with self._turn:
+                self._start()
         return self._types
 
     def info(self, name: str) -> TypeInfo:
@@ -130,11 +135,13 @@ class LibraryQuantiser:
         def take(tensor: Tensor, name: str, at: int) -> None:
             if tensor.size:
                 taken.append(tensor)
-                self._send(_fill_request(tensor, self.info(name), at, target))
+                with self._turn:
+                    self._send(_fill_request(tensor, self.info(name), at, target))
 
         try:
             yield take
-            reply = self._ask(QuantiseRequest(task=FINISH)) if taken else QuantiseReply()
+            with self._turn:
+                reply = self._ask(QuantiseRequest(task=FINISH)) if taken else QuantiseReply()
         except BaseException:
             self.close()  # it may still be writing
             raise
@@ -159,19 +166,20 @@ class LibraryQuantiser:
         self, request: QuantiseRequest, parts: Sequence[NDArray[np.generic]], result_size: int
     ) -> Bytes:
         """Let the child work on ``parts`` in shared memory and return a copy of the result, uint8 [result_size]."""
-        self._start()  # first, because a new child has mapped no memory yet
-        offsets, end = [], 0
-        for part in parts:
-            offsets.append(end)
-            end += part.nbytes + -part.nbytes % 64
-        if new := self._memory.grow(end + result_size):
-            request = replace(request, memory=str(new[0]), memory_size=new[1])
-        memory = self._memory.bytes()
-        for offset, part in zip(offsets, parts, strict=True):
-            memory[offset : offset + part.nbytes] = part.reshape(-1).view(np.uint8)
-        weights = offsets[1] if len(offsets) > 1 else request.weights
-        self._ask(replace(request, target=end, weights=weights))
-        return memory[end : end + result_size].copy()
+        with self._turn:
+            self._start()  # first, because a new child has mapped no memory yet
+            offsets, end = [], 0
+            for part in parts:
+                offsets.append(end)
+                end += part.nbytes + -part.nbytes % 64
+            if new := self._memory.grow(end + result_size):
+                request = replace(request, memory=str(new[0]), memory_size=new[1])
+            memory = self._memory.bytes()
+            for offset, part in zip(offsets, parts, strict=True):
+                memory[offset : offset + part.nbytes] = part.reshape(-1).view(np.uint8)
+            weights = offsets[1] if len(offsets) > 1 else request.weights
+            self._ask(replace(request, target=end, weights=weights))
+            return memory[end : end + result_size].copy()
 
     def _ask(self, request: QuantiseRequest) -> QuantiseReply:
         """Send a request and return the reply."""

@@ -9,6 +9,8 @@ from pathlib import Path
 from harness.cli.lora import options
 from harness.converter import picture_loss, table
 from harness.quantising.package_quantiser import open_quantiser
+from harness.text import json_text
+from sdcpp import console
 from sdcpp.building.finished import newest_build
 
 RENAMED = {**options.RENAMED, "--types": ("--type",)}
@@ -48,8 +50,12 @@ def main(arguments: argparse.Namespace) -> int:
     folder = arguments.build or newest_build()
     with open_quantiser(folder) as quantiser:
         base = picture_loss.base_named(arguments.base_model) if arguments.base_model else None
-        found = table.type_rows(
+        types = table.type_rows(
             arguments.file, quantiser, arguments.type, base, folder, pad=arguments.pad_rank
         )
-    options.show(lambda: [asdict(row) for row in found], lambda: table.text(found), as_json=arguments.json)
+        if arguments.json:
+            console.out.out(json_text([asdict(row) for rows in types for row in rows]), highlight=False)
+        else:
+            for line in table.lines(types):
+                console.out.print(line, markup=False)
     return 0

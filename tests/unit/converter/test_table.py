@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from tests.unit.converter.lora_files import pair, save
 
 def test_each_type_has_a_plain_row_and_a_rebalanced_one_that_loses_less(tmp_path: Path) -> None:
     source = save(tmp_path / "a.safetensors", pair())
-    rows = table.type_rows(source, PackageQuantiser(), ["F16", "Q8_0", "Q4_0"])
+    rows = [*chain(*table.type_rows(source, PackageQuantiser(), ["F16", "Q8_0", "Q4_0"]))]
     assert [(row.kind, row.rebalanced) for row in rows] == [
         ("F16", False),
         ("Q8_0", False),
@@ -31,7 +33,7 @@ def test_each_type_has_a_plain_row_and_a_rebalanced_one_that_loses_less(tmp_path
 
 def test_padding_the_rank_allows_to_quantise_short_rows(tmp_path: Path) -> None:
     source = save(tmp_path / "a.safetensors", pair(rank=20))
-    rows = table.type_rows(source, PackageQuantiser(), ["Q8_0"], pad=True)
+    [rows] = table.type_rows(source, PackageQuantiser(), ["Q8_0"], pad=True)
     assert [(row.rebalanced, row.padded) for row in rows] == [(False, False), (True, False), (True, True)]
     assert rows[2].loss < 0.01
 
@@ -42,10 +44,10 @@ def test_a_line_shows_the_plain_and_the_rebalanced_result_and_the_gain() -> None
             kind=kind, rebalanced=rebalanced, padded=False, bytes=34000, bits=8.5, loss=loss, effect=effect
         )
 
-    shown = table.text(
-        [row("F16", 0.0001), row("Q4_0", 0.08, 0.09), row("Q4_0", 0.04, 0.05, rebalanced=True)]
+    shown = table.lines(
+        [[row("F16", 0.0001)], [row("Q4_0", 0.08, 0.09), row("Q4_0", 0.04, 0.05, rebalanced=True)]]
     )
-    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in shown.splitlines()]
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in shown]
     assert {len(line) for line in lines} == {8}
     assert lines[2:] == [
         ["F16", "34.0 kB", "8.50", "0.010%", "", "", "", ""],
@@ -58,5 +60,17 @@ def test_the_default_types_are_those_that_can_be_made(
 ) -> None:
     monkeypatch.setattr(table, "USUAL", ("F16", "Q8_0", "Q2_K"))
     source = save(tmp_path / "a.safetensors", pair())
-    rows = table.type_rows(source, PackageQuantiser())
+    rows = chain(*table.type_rows(source, PackageQuantiser()))
     assert {row.kind for row in rows} == {"F16", "Q8_0"}
+
+
+def test_the_line_of_a_type_comes_before_the_next_type_is_converted() -> None:
+    def types() -> Iterator[list[TypeRow]]:
+        for kind in ("F16", "Q8_0"):
+            asked.append(kind)
+            yield [TypeRow(kind=kind, rebalanced=False, padded=False, bytes=1, bits=8.0, loss=0.1)]
+
+    asked: list[str] = []
+    lines = table.lines(types())
+    assert [next(lines).split("|")[1].strip() for _ in range(3)] == ["type", "---", "F16"]
+    assert asked == ["F16"]
