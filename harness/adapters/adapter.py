@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.adapters.definitions import F64, decompose
-from harness.adapters.key_schemes import SCHEMES, NamedRows, Scheme, Target
+from harness.adapters.diffusers_names import NamedRows
+from harness.adapters.key_schemes import SCHEMES, Scheme, Target
 from harness.adapters.kinds import KINDS, Kind
 from harness.models.base_model import Base, TensorId, Weight
 

@@ -1,94 +1,58 @@
-"""Diffusers' names for the layers of model families whose original names differ; those of flux are in ``flux_names``.
+"""Diffusers' names for the layers of transformers, and the rows that they stand for.
 
-Sources: diffusers, src/diffusers/models/transformers (transformer_sd3.py, transformer_flux2.py,
-transformer_z_image.py, transformer_krea2.py, transformer_anima.py) and loaders/single_file_utils.py.
+The names are those of ``harness.layers``, which the converter reads too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+from harness.layers import spelling
+from harness.layers.flux import FLUX, FLUX2
+from harness.layers.layer import underscored
+from harness.layers.other_transformers import Z_IMAGE
+from harness.layers.recent_transformers import ANIMA, ERNIE_IMAGE, KREA2
+from harness.layers.sd3 import SD3
+
+#: The families whose layers have names in diffusers, by the architecture of the base model.
+FAMILIES = {
+    "flux": FLUX,
+    "flux2-klein": FLUX2,
+    "sd3": SD3,
+    "z-image": Z_IMAGE,
+    "ernie-image": ERNIE_IMAGE,
+    "krea2": KREA2,
+    "anima": ANIMA,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Names:
-    """The names of one family.
+class NamedRows:
+    """The rows ``start`` to ``stop`` (exclusive) of a weight, and the stem of their tensors' names.
 
-    ``blocks`` maps the original names of lists of blocks to diffusers' names; lists that it lacks have the same name.
-    ``layers`` maps the names of layers in a block. A fused matrix has several names, in the order of its rows. Layers
-    that it lacks have the same name.
+    If ``swapped`` is true, the first half of the adapter's rows changes the second half of these rows, and vice versa.
     """
 
-    blocks: Mapping[str, str] = field(default_factory=dict)
-    layers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-
-    def of(self, layer: str) -> tuple[str, ...]:
-        """Return diffusers' names of a layer, one for each of the equal parts of its rows."""
-        blocks, number, rest = layer.split(".", 2)
-        names = self.layers.get(rest, (rest,))
-        return tuple(f"{self.blocks.get(blocks, blocks)}.{number}.{name}" for name in names)
+    stem: str
+    start: int
+    stop: int
+    swapped: bool = False
 
 
-def _attention(stream: str, *, added: bool) -> dict[str, tuple[str, ...]]:
-    """Return the names of the fused queries, keys and values and of the output of a stream's attention."""
-    if added:
-        parts, out = ("attn.add_q_proj", "attn.add_k_proj", "attn.add_v_proj"), "attn.to_add_out"
-    else:
-        parts, out = ("attn.to_q", "attn.to_k", "attn.to_v"), "attn.to_out.0"
-    return {f"{stream}attn.qkv": parts, f"{stream}attn.proj": (out,)}
+def parts(architecture: str, layer: str, height: int) -> tuple[NamedRows, ...]:
+    """Return the parts of a layer with ``height`` rows, from top to bottom, with names without a prefix.
 
-
-#: By the architecture of the base model.
-FAMILIES = {
-    "sd3": Names(
-        blocks={"joint_blocks": "transformer_blocks"},
-        layers={
-            **_attention("x_block.", added=False),
-            **_attention("context_block.", added=True),
-            "x_block.mlp.fc1": ("ff.net.0.proj",),
-            "x_block.mlp.fc2": ("ff.net.2",),
-            "context_block.mlp.fc1": ("ff_context.net.0.proj",),
-            "context_block.mlp.fc2": ("ff_context.net.2",),
-        },
-    ),
-    "flux2-klein": Names(
-        blocks={"double_blocks": "transformer_blocks", "single_blocks": "single_transformer_blocks"},
-        layers={
-            **_attention("img_", added=False),
-            **_attention("txt_", added=True),
-            "img_mlp.0": ("ff.linear_in",),
-            "img_mlp.2": ("ff.linear_out",),
-            "txt_mlp.0": ("ff_context.linear_in",),
-            "txt_mlp.2": ("ff_context.linear_out",),
-            "linear1": ("attn.to_qkv_mlp_proj",),
-            "linear2": ("attn.to_out",),
-        },
-    ),
-    "z-image": Names(
-        layers={
-            "attention.qkv": ("attention.to_q", "attention.to_k", "attention.to_v"),
-            "attention.out": ("attention.to_out.0",),
-        },
-    ),
-    "ernie-image": Names(),
-    "krea2": Names(
-        blocks={"blocks": "transformer_blocks"},
-        layers={
-            **{f"attn.w{part}": (f"attn.to_{part}",) for part in "qkv"},
-            "attn.wo": ("attn.to_out.0",),
-            "attn.gate": ("attn.to_gate",),
-            **{f"mlp.{part}": (f"ff.{part}",) for part in ("gate", "up", "down")},
-        },
-    ),
-    "anima": Names(
-        blocks={"blocks": "transformer_blocks"},
-        layers={
-            f"{ours}.{name}": (f"{theirs}.{other}",)
-            for ours, theirs in (("self_attn", "attn1"), ("cross_attn", "attn2"))
-            for name, other in (
-                *((f"{part}_proj", f"to_{part}") for part in "qkv"),
-                ("output_proj", "to_out.0"),
-            )
-        },
-    ),
-}
+    ``layer`` is its name in the published checkpoint. Raises KeyError if the architecture or the layer is unknown.
+    """
+    names = spelling.in_diffusers(FAMILIES[architecture], underscored(layer))
+    if not names:
+        raise KeyError(layer)
+    found = []
+    for name in names:
+        units, take = name.units or (1,), name.take or (0,)
+        swapped = len(take) > 1
+        unit = height // sum(units)
+        first = 0 if swapped else sum(units[: take[0]])
+        last = first + sum(units[piece] for piece in take)
+        found.append(NamedRows(stem=name.text, start=first * unit, stop=last * unit, swapped=swapped))
+    return tuple(found)

@@ -2,16 +2,18 @@
 
 The name of a tensor consists of a *stem* for the target and a suffix for the factor (``harness.adapters.kinds``). The
 base model may have one fused matrix where a program has several matrices. A target then has several parts, and each
-part names some of the rows. To add a scheme, add an entry to ``SCHEMES``.
+part names some of the rows. To add a scheme, add an entry to
+``SCHEMES``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
-from harness.adapters import diffusers_names, flux_names
+from harness.adapters import diffusers_names
 from harness.adapters.definitions import Shape
+from harness.adapters.diffusers_names import NamedRows
 from harness.adapters.kinds import KINDS, Kind
 
 
@@ -33,19 +35,6 @@ class Target:
     def in_text_encoder(self) -> bool:
         """Whether the target is a layer of the text encoder."""
         return self.group.startswith("text")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NamedRows:
-    """The rows ``start`` to ``stop`` (exclusive) of a weight, and the stem of their tensors' names.
-
-    If ``swapped`` is true, the first half of the adapter's rows changes the second half of these rows, and vice versa.
-    """
-
-    stem: str
-    start: int
-    stop: int
-    swapped: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,44 +109,41 @@ def _layer(target: Target) -> tuple[NamedRows, ...]:
     return () if target.architecture == "flux" else _dotted(target)
 
 
-def _flux_parts(target: Target, prefix: str, excluded: tuple[str, ...] = ()) -> tuple[NamedRows, ...]:
-    """Return the parts of a flux target in diffusers, without those whose names are in ``excluded``."""
-    if target.architecture != "flux" or target.in_text_encoder:
+def _named_parts(
+    target: Target, prefix: str, architectures: Collection[str], excluded: tuple[str, ...] = ()
+) -> tuple[NamedRows, ...]:
+    """Return the parts of a target in diffusers, without those whose names end in one of ``excluded``.
+
+    There are none for a text encoder, and for another architecture than those of ``architectures``.
+    """
+    if target.architecture not in architectures or target.in_text_encoder:
         return ()
-    module, names = flux_names.diffusers(target.name)
-    swapped = target.name == flux_names.SWAPPED
-    if len(names) == 1:
-        rows = [(0, target.shape[0])]
-    else:
-        out, hidden = target.shape[:2]
-        starts = [i * hidden for i in range(len(names))]
-        rows = list(zip(starts, [*starts[1:], out], strict=True))
+    ends = tuple(f".{name}" for name in excluded)
+    parts = diffusers_names.parts(target.architecture, target.name, target.shape[0])
     return tuple(
-        NamedRows(stem=f"{prefix}{module}{name}", start=start, stop=stop, swapped=swapped)
-        for name, (start, stop) in zip(names, rows, strict=True)
-        if name not in excluded
+        replace(part, stem=prefix + part.stem) for part in parts if not f".{part.stem}".endswith(ends)
     )
 
 
 def _diffusers(target: Target) -> tuple[NamedRows, ...]:
     """Return all parts of a flux target in diffusers."""
-    return _flux_parts(target, "transformer.")
+    return _named_parts(target, "transformer.", ("flux",))
 
 
 def _diffusers_qv(target: Target) -> tuple[NamedRows, ...]:
     """Return the parts without the keys, as in the LoRA paper (section 5.1) and in PEFT's defaults."""
-    return _flux_parts(target, "transformer.", excluded=("attn.to_k",))
+    return _named_parts(target, "transformer.", ("flux",), excluded=("attn.to_k",))
 
 
 def _diffusers_q(target: Target) -> tuple[NamedRows, ...]:
     """Return the first part of a target only, as when a training script trains one module."""
-    return _flux_parts(target, "transformer.", excluded=("attn.to_k", "attn.to_v", "proj_mlp"))
+    return _named_parts(target, "transformer.", ("flux",), excluded=("attn.to_k", "attn.to_v", "proj_mlp"))
 
 
 def _diffusers_attention(target: Target) -> tuple[NamedRows, ...]:
     """Return the default targets of diffusers' training script for flux: to_q, to_k, to_v and to_out.0."""
     rest = ("proj_mlp", "proj_out", "ff.net.0.proj", "ff.net.2")
-    return _flux_parts(target, "transformer.", excluded=rest)
+    return _named_parts(target, "transformer.", ("flux",), excluded=rest)
 
 
 def _onetrainer(target: Target) -> tuple[NamedRows, ...]:
@@ -177,24 +163,14 @@ def _original(target: Target) -> str:
 
 def _module_parts(target: Target) -> tuple[NamedRows, ...]:
     """Return the parts of a target whose stems are the names of diffusers' modules, without a prefix."""
-    if target.architecture == "flux":
-        return _flux_parts(target, "")
     if target.architecture in diffusers_names.FAMILIES:
-        parts = _family(target)
-        return tuple(replace(part, stem=part.stem.removeprefix("transformer.")) for part in parts)
+        return _named_parts(target, "", diffusers_names.FAMILIES)
     return _single_part(target, target.name)
 
 
 def _family(target: Target) -> tuple[NamedRows, ...]:
-    """Return the parts of a target of one of the families in ``diffusers_names``. A fused matrix has equal parts."""
-    if target.architecture not in diffusers_names.FAMILIES or target.in_text_encoder:
-        return ()
-    names = diffusers_names.FAMILIES[target.architecture].of(target.name)
-    rows = target.shape[0] // len(names)
-    return tuple(
-        NamedRows(stem=f"transformer.{name}", start=i * rows, stop=(i + 1) * rows)
-        for i, name in enumerate(names)
-    )
+    """Return the parts of a target in diffusers, of all families but flux. A fused matrix has several parts."""
+    return _named_parts(target, "transformer.", diffusers_names.FAMILIES.keys() - {"flux"})
 
 
 def _bare(target: Target) -> tuple[NamedRows, ...]:

@@ -2,31 +2,36 @@ from __future__ import annotations
 
 import pytest
 
-from harness.adapters.diffusers_names import FAMILIES
-from harness.adapters.key_schemes import SCHEMES, Target
-from harness.layers.flux import FLUX2
-from harness.layers.layer import Family, underscored
-from harness.layers.other_transformers import Z_IMAGE
-from harness.layers.sd3 import SD3
+from harness.adapters.diffusers_names import FAMILIES, NamedRows, parts
 from harness.models.families.catalogue import FAMILIES as MODELS
+from harness.models.layered_models import FLUX_LAYERS
+
+#: A base model of each architecture, and the names of its targets with the heights of their weights.
+BASES = {base.architecture: base for base in (*MODELS.values(), FLUX_LAYERS) if base.architecture in FAMILIES}
 
 
-@pytest.mark.parametrize("name", FAMILIES)
-def test_the_parts_of_every_layer_cover_its_rows_once(name: str) -> None:
-    base, seen = MODELS[name], set()
-    for layer, (role, tensor) in base.targets.items():
-        shape = base.files[role][tensor].shape
-        target = Target(architecture=name, group="linear", name=layer, shape=shape, tensor=tensor)
-        parts = SCHEMES["diffusers"].parts(target)
-        assert [part.start for part in parts] == [0, *(part.stop for part in parts[:-1])]
-        assert parts[-1].stop == shape[0]
-        seen |= {part.stem for part in parts}
-    assert len(seen) == sum(len(FAMILIES[name].of(layer)) for layer in base.targets)
+@pytest.mark.parametrize("architecture", FAMILIES)
+def test_the_parts_of_every_layer_cover_its_rows_once(architecture: str) -> None:
+    base = BASES[architecture]
+    groups = [base.group(name) for name in ("linear", *base.groups) if "text" not in name]
+    targets = {layer: tensor for group in groups for layer, tensor in group.items()}
+    stems = []
+    for layer, (role, tensor) in targets.items():
+        height = base.files[role][tensor].shape[0]
+        found = parts(architecture, layer, height)
+        assert [part.start for part in found] == [0, *(part.stop for part in found[:-1])]
+        assert found[-1].stop == height
+        stems += [part.stem for part in found]
+    assert len(set(stems)) == len(stems)
 
 
 @pytest.mark.parametrize(
-    ("family", "layer", "names"),
+    ("architecture", "layer", "names"),
     [
+        ("flux", "img_in", ["x_embedder"]),
+        ("flux", "final_layer.linear", ["proj_out"]),
+        ("flux", "double_blocks.10.txt_mod.lin", ["transformer_blocks.10.norm1_context.linear"]),
+        ("flux", "single_blocks.1.linear2", ["single_transformer_blocks.1.proj_out"]),
         (
             "sd3",
             "joint_blocks.7.context_block.attn.qkv",
@@ -37,25 +42,25 @@ def test_the_parts_of_every_layer_cover_its_rows_once(name: str) -> None:
         ("z-image", "noise_refiner.1.attention.out", ["noise_refiner.1.attention.to_out.0"]),
         ("z-image", "layers.0.feed_forward.w2", ["layers.0.feed_forward.w2"]),
         ("ernie-image", "layers.0.self_attention.to_q", ["layers.0.self_attention.to_q"]),
+        ("krea2", "blocks.0.attn.gate", ["transformer_blocks.0.attn.to_gate"]),
+        ("krea2", "blocks.0.mlp.up", ["transformer_blocks.0.ff.up"]),
+        ("anima", "blocks.0.cross_attn.output_proj", ["transformer_blocks.0.attn2.to_out.0"]),
     ],
 )
-def test_names_are_those_of_diffusers(family: str, layer: str, names: list[str]) -> None:
-    assert list(FAMILIES[family].of(layer)) == names
+def test_names_are_those_of_diffusers(architecture: str, layer: str, names: list[str]) -> None:
+    assert [part.stem for part in parts(architecture, layer, 84)] == names
 
 
-@pytest.mark.parametrize(("name", "table"), [("sd3", SD3), ("flux2-klein", FLUX2), ("z-image", Z_IMAGE)])
-def test_the_table_of_the_converter_reads_the_names_as_the_same_rows(name: str, table: Family) -> None:
-    """The names were read twice, for the harness here and for the converter in harness/layers."""
-    base = MODELS[name]
-    for layer, (role, tensor) in base.targets.items():
-        shape = base.files[role][tensor].shape
-        target = Target(architecture=name, group="linear", name=layer, shape=shape, tensor=tensor)
-        for part in SCHEMES["diffusers"].parts(target):
-            place = table.place(part.stem.removeprefix("transformer."))
-            assert place is not None
-            assert place.layer == underscored(layer)
-            units = place.within(shape).units or (1,)
-            [piece] = place.take or (0,)
-            height = shape[0] // sum(units)
-            start = height * sum(units[:piece])
-            assert (part.start, part.stop) == (start, start + height * units[piece])
+def test_the_parts_of_a_single_block_of_flux_have_their_own_heights() -> None:
+    rows = [(part.start, part.stop) for part in parts("flux", "single_blocks.0.linear1", 7 * 256)]
+    assert rows == [(0, 256), (256, 512), (512, 768), (768, 1792)]
+
+
+def test_the_halves_of_the_last_modulation_are_exchanged() -> None:
+    [part] = parts("flux", "final_layer.adaLN_modulation.1", 512)
+    assert part == NamedRows(stem="norm_out.linear", start=0, stop=512, swapped=True)
+
+
+def test_an_unknown_layer_is_refused() -> None:
+    with pytest.raises(KeyError):
+        parts("flux", "double_blocks.0.unknown", 4)

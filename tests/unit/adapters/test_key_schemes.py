@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from harness.adapters.adapter import Adapter, target_parts
-from harness.adapters.key_schemes import SCHEMES, NamedRows, Target
+from harness.adapters.diffusers_names import NamedRows
+from harness.adapters.key_schemes import SCHEMES, Target
 from harness.adapters.kinds import KINDS
 from harness.models.tiny_models import FLUX_SMALL, SD1_TINY
 
