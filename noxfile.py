@@ -102,6 +102,16 @@ def docs(session: nox.Session) -> None:
     session.run("mkdocs", "build", *session.posargs, env={"NO_MKDOCS_2_WARNING": "1"})
 
 
+@nox.session(default=False)
+def axe(session: nox.Session) -> None:
+    """Check the reports with axe in headless Chromium: no violation, light and dark, on wide and narrow screens."""
+    session.install("-e", ".", *TEST)
+    folder = Path(session.create_tmp()).resolve()
+    session.run("npm", "install", "--no-save", "--prefix", str(folder), "axe-core@4", external=True)
+    script = folder / "node_modules" / "axe-core" / "axe.min.js"
+    session.run("pytest", "tests/unit/reports/test_accessibility.py", env={"SDCPP_AXE": str(script)})
+
+
 @nox.session(name="ci-local", default=False)
 def ci_local(session: nox.Session) -> None:
     """Run CI's jobs for Linux and the CPU on this machine with act, without containers."""
