@@ -101,4 +101,4 @@ def _missing_file() -> MalformedFile:
 
 
 def _wrong_shape(base: Base) -> MalformedFile:
-    return next(r for r in adapter_shapes.recipes(sound_file(base)) if r.name == "safetensors-down-wider")
+    return next(r for r in adapter_shapes.recipes(sound_file(base)) if r.name == "safetensors-all-wider")
