@@ -11,7 +11,7 @@ import numpy as np
 from gguf import quants
 from numpy.typing import NDArray
 
-from harness.formats.tensor import Bytes, Tensor, decoded
+from harness.formats.tensor import DECODED, Bytes, Tensor, decoded
 from harness.quantising.finite import finite
 from harness.quantising.library_quantiser import LibraryQuantiser
 from harness.quantising.quantiser import Quantiser, RowsNotFinite, Take
@@ -59,10 +59,22 @@ class PackageQuantiser:
         name: str,
         importance: NDArray[np.floating] | None = None,  # noqa: ARG002 - no type here can use it
     ) -> Bytes:
-        """Return rows of values as blocks."""
-        self.info(name)
-        found: Bytes = quants.quantize(values.astype(np.float32), gguf.GGMLQuantizationType[name])
-        return found
+        """Return rows of values as blocks. Raises TypeUnavailable if they are not whole blocks."""
+        info = self.info(name)
+        rows, row = values.shape
+        if row % info.block:
+            raise TypeUnavailable(
+                f"rows of {row} are not whole blocks of {info.block}", name, "choose another type"
+            )
+        flat = np.ascontiguousarray(values, np.float32).reshape(-1)
+        blocks = np.empty(flat.size // info.block * info.bytes, np.uint8)
+        # The package works on 16 rows at a time, and a block is the same in any row. So a few long rows are faster.
+        for start in range(0, flat.size, DECODED):
+            piece = flat[start : start + DECODED].reshape(1, -1)
+            made = quants.quantize(piece, gguf.GGMLQuantizationType[name]).reshape(-1)
+            at = start // info.block * info.bytes
+            blocks[at : at + made.size] = made
+        return blocks.reshape(rows, -1)
 
     def nearest(self, values: NDArray[np.floating], name: str) -> Bytes:
         """Return rows of values as blocks; the package has one rounding only."""

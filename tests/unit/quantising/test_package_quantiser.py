@@ -3,8 +3,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import gguf
 import numpy as np
 import pytest
+from gguf import quants
 
 from harness.formats.read import read_tensors
 from harness.formats.write import Spec, write_container
@@ -24,6 +26,26 @@ def test_each_of_its_types_has_the_bytes_that_it_says_and_is_near_the_values() -
         assert blocks.shape == (3, 256 // info.block * info.bytes), name
         error = np.square(quantiser.dequantise(blocks, name) - VALUES.repeat(4, axis=1)).mean()
         assert error < (0.5 if name.startswith("TQ") else 0.03), name
+
+
+@pytest.mark.parametrize("name", PackageQuantiser.NAMES)
+def test_thin_rows_in_several_pieces_have_the_bytes_of_the_package(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.quantising.package_quantiser.DECODED", 1 << 12)
+    monkeypatch.setattr("harness.formats.tensor.DECODED", 1 << 12)
+    quantiser = PackageQuantiser()
+    row = quantiser.info(name).block
+    values = np.random.default_rng(3).standard_normal((3 * 4096 // row + 5, row)).astype(np.float32)
+    kind = gguf.GGMLQuantizationType[name]
+    blocks = quantiser.quantise(values, name)
+    assert np.array_equal(blocks, quants.quantize(values, kind))
+    assert np.array_equal(quantiser.dequantise(blocks, name), quants.dequantize(blocks, kind))
+
+
+def test_rows_that_are_not_whole_blocks_are_refused() -> None:
+    with pytest.raises(TypeUnavailable, match="rows of 48 are not whole blocks of 32"):
+        PackageQuantiser().quantise(np.zeros((2, 48)), "Q8_0")
 
 
 def test_a_type_that_only_a_library_can_make() -> None:
