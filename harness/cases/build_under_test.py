@@ -35,8 +35,12 @@ class BuildUnderTest:
 
     @property
     def supported(self) -> list[Case | MalformedFileCase]:
-        """The cases that need nothing that the revision lacks."""
-        return [case for case in self.cases if not self.why_unsupported(case)]
+        """The cases that need nothing that the revision or this machine lacks."""
+        return [case for case in self.cases if not self.why_not_run(case)]
+
+    def why_not_run(self, case: Case | MalformedFileCase) -> str:
+        """Return the reason why a case is not run on this side, or "" if it is."""
+        return (case.missing if isinstance(case, Case) else "") or self.why_unsupported(case)
 
     def why_unsupported(self, case: Case | MalformedFileCase) -> str:
         """Return the reason why the revision cannot do what a case needs, or "" if it can."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Protocol, TypeVar
 
@@ -26,6 +26,7 @@ from harness.cases.settings import (
 )
 from harness.cases.shot_request import ShotRequest
 from harness.models.base_model import Base
+from harness.records.pictures import Pixels
 from sdcpp.binding.api.interface import Lora
 
 #: The apply modes, in the order of the report's columns.
@@ -110,6 +111,17 @@ class Tolerance:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedPicture:
+    """A picture that is known before the run.
+
+    ``digest`` is that of ``harness.records.pictures.digest``. If ``pixels`` is None, nothing else is known.
+    """
+
+    digest: str
+    pixels: Pixels | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """One test: ``shot`` makes the picture that is judged, the other shots make the pictures to compare with.
 
@@ -120,6 +132,10 @@ class Case:
       measured against it.
     - ``scale``: the effect error is divided by the difference between this picture and ``without``. It is set where
       ``wanted`` equals ``without``; otherwise ``wanted`` is used.
+
+    Two things take the place of ``wanted`` and ``equal``: a picture that is ``recorded``, or ``no_wanted``, the reason
+    why the wanted picture is not known. A case that is ``missing`` something, such as a file, is not run; the text is
+    the reason.
 
     ``name`` is unique among the cases of one base model and one mode. ``dimensions`` says what is varied, and always
     contains "base" and "mode".
@@ -134,6 +150,9 @@ class Case:
     equal: Shot | None = None
     source: Shot | None = None
     scale: Shot | None = None
+    recorded: RecordedPicture | None = None
+    no_wanted: str = ""
+    missing: str = ""
 
     @property
     def shots(self) -> tuple[Shot, ...]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from harness.adapters import catalogue
 from harness.cases import combinations, layers, proposed, uses
@@ -29,6 +30,28 @@ from harness.malformed.unusual import variants
 from harness.models.base_model import Base
 from harness.models.tiny_models import FLUX_SMALL, FLUX_THIN, SD1_THIN, SD1_TINY
 from sdcpp.errors import HeaderUnsupported
+
+
+class CaseSource(Protocol):
+    """Something that has cases for a build: a matrix, or a list of a user's own files."""
+
+    @property
+    def bases(self) -> Mapping[str, Sequence[Base]]:
+        """The base models for each generation of the LoRA API."""
+
+    @property
+    def needs_block_quantiser(self) -> bool:
+        """Whether there are tensor types that only a library can make."""
+
+    def left_out(
+        self, generation: str, block_quantiser: BlockQuantiser = NO_BLOCKS
+    ) -> Iterator[tuple[str, str, str]]:
+        """Yield what there is no case of, as (base model, names of cases or dimensions, reason)."""
+
+    def cases(
+        self, generation: str | None, modes: Iterable[str], block_quantiser: BlockQuantiser
+    ) -> Sequence[Case | MalformedFileCase]:
+        """Return the cases for a generation of the LoRA API and the apply modes that the library has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

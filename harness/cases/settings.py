@@ -17,6 +17,9 @@ class GenerationSettings:
     The names are those of ``api.Generation``. With ``strength`` sampling starts from ``init_image``.
     """
 
+    prompt: str | None = None
+    width: int | None = None
+    height: int | None = None
     steps: int | None = None
     cfg_scale: float | None = None
     negative_prompt: str = ""

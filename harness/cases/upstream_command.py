@@ -23,7 +23,14 @@ PROGRAMS = {"B": "sd", "C": "sd-cli"}
 _FILE_OPTIONS = {
     "model": "--model",
     "diffusion_model": "--diffusion-model",
+    "high_noise_diffusion_model": "--high-noise-diffusion-model",
     "clip_l": "--clip_l",
+    "clip_g": "--clip_g",
+    "clip_vision": "--clip_vision",
+    "t5xxl": "--t5xxl",
+    "llm": "--llm",
+    "llm_vision": "--llm_vision",
+    "vae": "--vae",
     "taesd": "--taesd",
 }
 _GENERATION_OPTIONS = {

@@ -15,7 +15,7 @@ from harness.cases.case import MODES, AnyCase, select
 from harness.cases.families import FAMILIES
 from harness.cases.fixture import NO_BLOCKS, BlockQuantiser
 from harness.cases.matrix import FULL, PROPOSED, QUICK, Matrix
-from harness.cli import options
+from harness.cli import options, own_corpus
 from harness.judging import unjudged
 from harness.quantising.library_quantiser import LibraryQuantiser
 from harness.records.record import Records
@@ -111,6 +111,7 @@ def run_and_report(
             command=shell_command(arguments, command),
             jobs=arguments.jobs,
             repeats=True,
+            expected=own_corpus.expected(arguments),
         )
     report(records, folder)
     tried = any(
@@ -163,7 +164,7 @@ def run_spec(
 ) -> RunSpec:
     """Return what the command line asks for a revision."""
     return RunSpec(
-        matrix=matrix(name, wanted.date),
+        matrix=own_corpus.cases(arguments) or matrix(name, wanted.date),
         backend=arguments.backend,
         select=arguments.case,
         where=dict(arguments.where),

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from harness.cli import options, runs
+from harness.cli import options, own_corpus, runs
 from harness.records import compact
 from harness.records.change import ChangeKind
 from harness.records.record import Records
@@ -42,6 +42,10 @@ output
   judged, because a base model makes no picture without an adapter or because more than a twentieth
   of the cases could not be judged. CONTRIBUTING.md lists the others.
 
+models and LoRAs of your own
+  --corpus FILE runs the cases of a list of your own in place of a matrix: docs/corpus.md. A case
+  whose files are missing is UNJUDGED.
+
 a change, yours or upstream's
   --checkout compares your checkout, with uncommitted and new files, with its merge base with
   upstream's branch. That branch is master or main of the remote of leejet/stable-diffusion.cpp,
@@ -71,6 +75,7 @@ examples
   sdcpp verify --matrix full --side pristine          everything, without the patches
   sdcpp verify --matrix full --where mode=at_runtime --where type=F16 --list
   sdcpp verify --matrix quick --matrix full --backend cuda
+  sdcpp verify --corpus corpus.toml --revision 2026-07 --side pristine
 """
 
 
@@ -92,6 +97,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "two model families; families: common adapters on small models of other families; "
         "may be repeated (default: quick; for a change with every base model and key scheme)",
     )
+    own_corpus.add_option(parser)
     options.add_side(parser, default=None)
     runs.add_arguments(parser, "verify")
     parser.add_argument(
@@ -116,12 +122,20 @@ def main(arguments: argparse.Namespace) -> int:
         arguments.complain("--side is about the patches of this project; --patch has its own two sides")
     for name in arguments.revision or ():
         revision.find(name)  # before the cases, which may be those of another revision
+    if arguments.corpus:
+        if arguments.matrix or arguments.compact:
+            arguments.complain("--corpus has its own cases: leave out --matrix and --compact")
+        own_corpus.load(arguments)
     named = arguments.matrix or arguments.matrices
     names = list(dict.fromkeys(named)) or [runs.OF_A_CHANGE if change else "quick"]
     if arguments.list:
-        return runs.list_cases(arguments, names)
+        return own_corpus.show(arguments) if arguments.corpus else runs.list_cases(arguments, names)
     sides = () if change else options.SIDES[arguments.side or arguments.sides]
-    selected = runs.require_selection(arguments, names)
+    if arguments.corpus:
+        own_corpus.require_cases(arguments)
+        named, selected = (), [own_corpus.NAME]
+    else:
+        selected = runs.require_selection(arguments, names)
     if following:
         _find_upstream(arguments)
     if arguments.compact or len(names) > 1:
@@ -182,6 +196,8 @@ def _command(arguments: argparse.Namespace, names: Sequence[str], sides: Sequenc
     """Return the command that runs matrices again, without its revisions and cases."""
     chosen = [name for name in names if name in runs.MATRICES]  # that of a change has no name to type
     command = [*COMMAND, *(word for name in chosen for word in ("--matrix", name))]
+    if arguments.corpus:
+        command += ["--corpus", str(arguments.corpus.resolve())]
     if len(sides) == 1 or (sides and arguments.checkout):
         command += ["--side", sides[0] if len(sides) == 1 else "both"]
     return command
@@ -234,6 +250,7 @@ def _compare(
             jobs=arguments.jobs,
             repeats=True,
             proposal=facts,
+            expected=own_corpus.expected(arguments),
         )
     runs.report(records, folder)
     shown = arrange(records)
@@ -241,6 +258,6 @@ def _compare(
     tried = any(found.tried for found in became) or any(fact["same"] for fact in facts.values())
     if status := runs.not_judged(records, arguments.backend, tried=tried):
         return records, status
-    if arguments.upstream and not (arguments.case or arguments.where):
+    if arguments.upstream and not (arguments.case or arguments.where or arguments.corpus):
         judged.remember(proposals[0].after[0].revision, arguments.backend)
     return records, REGRESSED if any(found.kind is ChangeKind.REGRESSED for found in became) else 0

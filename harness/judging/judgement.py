@@ -121,21 +121,26 @@ def judge_case(
 ) -> Cell:
     """Return the judgement of one case. Its status follows from ``expected`` alone, whatever the baseline.
 
-    A case that needs something that the revision lacks is UNSUPPORTED, as expected; ``observed`` has nothing of it.
+    A case that needs something that the revision lacks is UNSUPPORTED, as expected, and one that needs a file that is
+    missing is UNJUDGED; ``observed`` has nothing of them.
     """
     side, mode = build.side, case.dimensions["mode"]
     dimensions = {**case.dimensions, "backend": side.backend, "revision": side.revision}
     asked = plan_digest((shot.name, shot.base.digest) for shot in case.shots)[:12]
     repeat = f"{build.repeat} {shlex.quote(f'{case.name}@{mode}')}"
-    if missing := build.why_unsupported(case):
+    entry = _expectation(build, case, expected)
+    if missing := build.why_not_run(case):
+        unsupported = bool(build.why_unsupported(case))
+        verdict = Verdict.UNSUPPORTED if unsupported else Verdict.UNJUDGED
+        status = Status.XFAIL if unsupported else expectation.status(verdict, entry)
         return Cell(
             side=side.label,
             case=case.name,
             dimensions=dimensions,
-            verdict=Verdict.UNSUPPORTED,
-            status=Status.XFAIL,
+            verdict=verdict,
+            status=status,
             evidence=missing,
-            reason=missing,
+            reason=missing if unsupported else _reason(entry, status),
             asked=asked,
             repeat=repeat,
         )
@@ -149,7 +154,6 @@ def judge_case(
     # The case without an adapter keeps its verdict: it is what the library does. A fallback keeps its own, too.
     if failure and any(case.shot.sequence) and comparison.verdict is not Verdict.MISDIRECTED:
         comparison = oracle.Comparison(verdict=Verdict.UNJUDGED, evidence=failure)
-    entry = _expectation(build, case, expected)
     status = expectation.status(comparison.verdict, entry)
     own = observed[case.shot.name]
     return Cell(
@@ -164,7 +168,7 @@ def judge_case(
         why=why,
         loss=comparison.loss,
         evidence=comparison.evidence,
-        reason=entry.reason if entry and status in (Status.XFAIL, Status.XPASS) else "",
+        reason=_reason(entry, status),
         pictures=dict(comparison.pictures),
         seconds=sum(own.seconds.values()),
         memory=own.memory,
@@ -179,6 +183,11 @@ def judge_case(
         # A variant of a base model, with weights of another type, does not stand for the base model.
         base_failure=failure if case.shot.base.name == case.dimensions["base"] else "",
     )
+
+
+def _reason(entry: Expectation | None, status: Status) -> str:
+    """Return the reason of an expectation if a status follows from it, else ""."""
+    return entry.reason if entry and status in (Status.XFAIL, Status.XPASS) else ""
 
 
 def _base_failure(case: Case | MalformedFileCase, observed: Mapping[str, Observation]) -> str:
@@ -236,7 +245,7 @@ def _check_calibration(
     cases: Sequence[Case | MalformedFileCase], observed: Mapping[str, Observation], records: Records
 ) -> None:
     """Check each base model with the pictures of the first case that has them. Raises FixtureInvalid."""
-    for base in {case.shot.base for case in cases}:
+    for base in {case.shot.base for case in cases if case.shot.base.calibration.required}:
         for case in cases:
             if (
                 isinstance(case, MalformedFileCase)

@@ -29,6 +29,8 @@ from sdcpp.errors import FixtureInvalid
 NO_EFFECT = 0.05
 #: The difference of two pictures that rounding to 8 bits causes, in grey levels RMS.
 ROUNDING_RMS = math.sqrt(1 / 6)
+#: A change of the picture by less than this could come from rounding alone, in grey levels RMS.
+VISIBLE = 1.0
 #: The largest relative amount by which rounding may increase an error at the bound.
 MAX_ROUNDING_SHIFT = 0.1
 #: The tolerances of backends that compute less exactly than the CPU, for any adapter.
@@ -122,15 +124,31 @@ def judge(case: Case, observed: Mapping[str, Observation], pictures: Mapping[str
                 pictures=hashes,
             )
 
+    if case.no_wanted or case.recorded:
+        if found := _without_wanted(case, own, hashes, pictures[hashes["got"]]):
+            return found
+        if case.recorded:
+            hashes["wanted"] = case.recorded.digest
+    return _compared(case, observed, pictures, hashes)
+
+
+def _compared(
+    case: Case,
+    observed: Mapping[str, Observation],
+    pictures: Mapping[str, Pixels],
+    hashes: Mapping[str, str],
+) -> Comparison:
+    """Return the verdict on a case and its numbers; ``hashes`` has those of "got", "wanted" and "without"."""
+
     def pixels(shot: Shot) -> Pixels | None:
         digest = observed[shot.name].picture
         return pictures[digest] if digest else None
 
+    own = observed[case.shot.name]
     got, without = pictures[hashes["got"]], pictures[hashes["without"]]
     equal = pixels(case.equal) if case.equal else None
-    if (
-        case.wanted is None or case.tolerance is None
-    ):  # the pictures must be equal, and nothing else is compared
+    if not (case.wanted or case.recorded) or case.tolerance is None:
+        # the pictures must be equal, and nothing else is compared
         same = equal is not None and bool(np.array_equal(got, equal))
         return Comparison(
             verdict=Verdict.PASS if same else Verdict.WRONG,
@@ -148,6 +166,12 @@ def judge(case: Case, observed: Mapping[str, Observation], pictures: Mapping[str
         )
     effect, least = rms(full, without), case.shot.base.calibration.effect
     if effect < least:
+        own_model = not case.shot.base.calibration.required
+        if own_model and effect >= VISIBLE and hashes["got"] == hashes["without"]:
+            # An adapter that changes the picture too little for an effect error is still ignored if it changes nothing.
+            return Comparison(
+                verdict=Verdict.NO_EFFECT, evidence=_log_excerpt(own), effect=effect, pictures=hashes
+            )
         weak = f"the adapter changes the picture by {effect:.1f} grey levels; judging it needs at least {least:g}"
         return Comparison(verdict=Verdict.UNJUDGED, evidence=weak, effect=effect, pictures=hashes)
     error, tolerance = rms(got, wanted) / effect, widened(case.tolerance, effect, own.backend)
@@ -170,6 +194,29 @@ def judge(case: Case, observed: Mapping[str, Observation], pictures: Mapping[str
         tolerance=tolerance,
         pictures=hashes,
     )
+
+
+def _without_wanted(
+    case: Case, own: Observation, hashes: Mapping[str, str], got: Pixels
+) -> Comparison | None:
+    """Return the verdict on a case whose wanted picture no shot makes, or None if the recorded one can be compared."""
+    verdict = Verdict.UNJUDGED
+    if (case.recorded is None or case.recorded.pixels is None) and hashes["got"] == hashes["without"]:
+        verdict, evidence = Verdict.NO_EFFECT, _log_excerpt(own)
+    elif case.recorded is None:
+        evidence = f"the picture changes, but there is none to compare it with: {case.no_wanted}"
+    elif case.recorded.pixels is None:
+        same = hashes["got"] == case.recorded.digest
+        verdict = Verdict.PASS if same else Verdict.WRONG
+        evidence = "" if same else f"the picture has the SHA-256 {hashes['got']}, not {case.recorded.digest}"
+    elif case.recorded.pixels.shape != got.shape:
+        shapes = " and ".join("x".join(map(str, p.shape)) for p in (case.recorded.pixels, got))
+        evidence = (
+            f"the recorded picture and this one have different sizes (height, width, channels): {shapes}"
+        )
+    else:
+        return None
+    return Comparison(verdict=verdict, evidence=evidence, pictures=hashes)
 
 
 def _quote(observation: Observation) -> str:

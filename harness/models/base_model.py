@@ -52,6 +52,8 @@ TensorId = tuple[str, str]
 class Calibration:
     """The requirements for the pictures of a base model. A case is not judged if its pictures do not meet them.
 
+    Unless they are ``required``, only ``effect`` counts, and each case is judged by itself.
+
     ``brightness`` is the range of the mean brightness, in grey levels from 0 to 255. ``clipped`` is the largest share
     of values that may be 0 or 255. ``effect`` is the smallest RMS change by an adapter, in grey levels. For that change
     ``oracle.widened`` returns a bound of 0.11. A missing adapter has an error of 1, nine times that bound.
@@ -60,6 +62,19 @@ class Calibration:
     brightness: tuple[float, float] = (64.0, 192.0)
     clipped: float = 0.02
     effect: float = 8.0
+    required: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demand:
+    """What the pictures of a large base model need: by default one worker makes all of them, with all cores.
+
+    ``timeout`` is the seconds for a picture. With ``keeps_state`` the worker does not fork, because a fork in which the
+    library changes the weights needs memory for both copies.
+    """
+
+    timeout: float
+    keeps_state: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -73,6 +88,7 @@ class Base:
     - ``width`` and ``height`` are the size of the pictures in pixels.
     - ``clip_skip`` is explained in ``sdcpp.binding.api.interface.Generation``.
     - ``needs`` names what a revision may lack that the base model needs; see ``lacks`` in revisions.toml.
+    - ``demand`` is what its pictures need if it is large, else None.
     - ``full_merged_file`` is true if a merged model must be written as one complete file. Otherwise only the changed
       tensors are written, and the library loads them as a second file.
     """
@@ -91,6 +107,7 @@ class Base:
     prompt: str = "a lighthouse at dusk"
     calibration: Calibration = field(default_factory=Calibration)
     needs: tuple[str, ...] = ()
+    demand: Demand | None = None
     full_merged_file: bool = False
 
     @cached_property

@@ -131,15 +131,24 @@ def _steps(table: ReportTable, side: Side, cell: Cell) -> Lines:
     if not cell.upstream:
         return [f"Upstream's program cannot reproduce it. Run `{cell.repeat}`."]
     program = cell.upstream.partition(" ")[0].removeprefix("./")
+    build = f"Build the program: `cmake -B build && cmake --build build --config Release --target {program}`."
+    alone = f"Without upstream's program: `{cell.repeat}`."
+    if "--corpus" in table.records.run.command.split():
+        return [
+            build,
+            "Copy the program, the files of the model, and the adapter under the name that the command above gives it "
+            "into a folder, and run the command there.",
+            alone,
+        ]
     base = cell.dimensions.get("base", "")
     files = f"sdcpp reproduce '{case_id(cell)}' --revision {_revision(side)} --base-model {base}"
     if _ran_quick_matrix(table.records.run):
         files += " --matrix quick"
     return [
-        f"Build the program: `cmake -B build && cmake --build build --config Release --target {program}`.",
+        build,
         f"Create the random model and the adapter in the folder `reproduce`: `{files}`.",
         "Copy the program into that folder and run the command above there.",
-        f"Without upstream's program: `{cell.repeat}`.",
+        alone,
     ]
 
 

@@ -9,35 +9,64 @@ from harness.cases.build_under_test import BuildUnderTest
 from harness.cases.case import Shot
 from harness.cases.malformed_file_case import MEMORY, TIMEOUT, MalformedFileCase
 from harness.running import worker_process
+from harness.running.pool import worker_count
 from sdcpp.machine import backends
+from sdcpp.process import cores
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Shots with the same limits: ``timeout`` in seconds for one picture, ``memory`` in bytes for a worker."""
+    """Shots with the same limits: ``timeout`` in seconds for one picture, ``memory`` in bytes for a worker.
+
+    ``jobs`` workers with ``threads`` threads each make them. ``keeps_state`` is explained in ``WorkerProcess``.
+    """
 
     shots: Sequence[Shot]
     timeout: float
     memory: int | None
+    jobs: int
+    threads: int
+    keeps_state: bool = False
 
 
-def batches(build: BuildUnderTest, shots: Sequence[Shot]) -> tuple[Batch, Batch]:
+def batches(build: BuildUnderTest, shots: Sequence[Shot], jobs: int | None = None) -> list[Batch]:
     """Return those of the shots that have valid files, and those that have malformed ones.
 
     A malformed file may make a library allocate more memory than there is. Workers with valid files have no limit, and
-    neither have those that use a device: a driver reserves far more address space than it uses.
+    neither have those that use a device: a driver reserves far more address space than it uses. Shots of large base
+    models come last (``harness.models.base_model.Demand``). ``jobs`` is the number of workers; None chooses it by cores
+    and memory.
     """
     backend = build.side.backend
     malformed = {case.shot.name for case in build.cases if isinstance(case, MalformedFileCase)}
-    return (
+    count, threads = worker_count(cores())
+    usual = max(worker_process.TIMEOUT, backends.get(backend).picture_timeout)
+    small = [shot for shot in shots if shot.base.demand is None]
+    demands = dict.fromkeys(shot.base.demand for shot in shots if shot.base.demand)
+    return [
         Batch(
-            shots=[shot for shot in shots if shot.name not in malformed],
-            timeout=max(worker_process.TIMEOUT, backends.get(backend).picture_timeout),
+            shots=[shot for shot in small if shot.name not in malformed],
+            timeout=usual,
             memory=None,
+            jobs=jobs or count,
+            threads=threads,
         ),
         Batch(
-            shots=[shot for shot in shots if shot.name in malformed],
+            shots=[shot for shot in small if shot.name in malformed],
             timeout=TIMEOUT,
             memory=MEMORY if backend == "cpu" else None,
+            jobs=jobs or count,
+            threads=threads,
         ),
-    )
+        *(
+            Batch(
+                shots=[shot for shot in shots if shot.base.demand == demand],
+                timeout=max(usual, demand.timeout),
+                memory=None,
+                jobs=jobs or 1,
+                threads=max(1, cores() // (jobs or 1)),
+                keeps_state=demand.keeps_state,
+            )
+            for demand in demands
+        ),
+    ]

@@ -9,13 +9,13 @@ from functools import partial
 from harness.cases.build_under_test import BuildUnderTest
 from harness.cases.case import Case, unique_shots
 from harness.cases.malformed_file_case import MalformedFileCase
-from harness.judging import expectation
+from harness.judging.expectation import Expectation
 from harness.judging.judgement import judge_case
 from harness.records.pictures import Pixels
 from harness.records.record import Cell, Observation, Records, Writer
 from harness.records.verdict import Status
 from harness.reports.progress import Progress
-from harness.running.pool import run_shots, worker_count
+from harness.running.pool import run_shots
 from harness.running.preparer import Preparer
 from harness.verification.batches import batches
 from sdcpp.process import cores
@@ -43,15 +43,21 @@ class Observer:
     """Adds to ``records``, and writes, the observations that the cases of ``builds`` need and the records lack.
 
     A case is judged as soon as all its shots have run, for the progress bar. The first unexpected failure is shown at
-    once, except on a side with a baseline, whose judgement has to wait for the baseline's. ``repeats`` says that
-    failures will be repeated.
+    once, except on a side with a baseline, whose judgement has to wait for the baseline's. ``expected`` says what is
+    expected, ``repeats`` that failures will be repeated.
     """
 
     def __init__(
-        self, builds: Sequence[BuildUnderTest], records: Records, writer: Writer, *, repeats: bool = False
+        self,
+        builds: Sequence[BuildUnderTest],
+        records: Records,
+        writer: Writer,
+        expected: Sequence[Expectation],
+        *,
+        repeats: bool = False,
     ) -> None:
         self._records, self._writer, self._repeats = records, writer, repeats
-        self._expected = expectation.load()
+        self._expected = expected
         # Two sides with the same identity share their observations: no patch applies to the revision.
         unique: dict[str, BuildUnderTest] = {}
         for build in builds:
@@ -62,21 +68,22 @@ class Observer:
 
     def run(self, jobs: int | None) -> None:
         """Run the missing shots in ``jobs`` workers; None chooses their number by cores and memory."""
-        count, threads = worker_count(cores())
-        jobs = jobs or count
         missing = [shot for side in self._sides for shot in side.missing]
-        with Preparer(missing, min(jobs, cores())) as prepare, Progress(len(missing)) as progress:
-            for side in self._sides:
-                for batch in batches(side.build, side.missing):
+        found = [(side, batch) for side in self._sides for batch in batches(side.build, side.missing, jobs)]
+        makers = min(cores(), max((batch.jobs for _, batch in found if batch.shots), default=1))
+        with Preparer(missing, makers) as prepare, Progress(len(missing)) as progress:
+            for side, batch in found:
+                if batch.shots:
                     run_shots(
                         side.build.build,
                         side.build.side.backend,
                         batch.shots,
                         self._writer,
-                        jobs=jobs,
-                        threads=threads,
+                        jobs=batch.jobs,
+                        threads=batch.threads,
                         timeout=batch.timeout,
                         memory=batch.memory,
+                        keeps_state=batch.keeps_state,
                         prepare=prepare,
                         seen=partial(self._add, side, progress),
                     )

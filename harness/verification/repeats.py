@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from harness.cases.build_under_test import BuildUnderTest
 from harness.cases.case import Shot
-from harness.judging import expectation, stability
+from harness.judging import stability
+from harness.judging.expectation import Expectation
 from harness.judging.judgement import judge
 from harness.records.pictures import Pixels
 from harness.records.record import Cell, Observation, Records, Writer
@@ -16,7 +17,7 @@ from harness.records.verdict import FAILING, Verdict
 from harness.reports import before_after
 from harness.reports.progress import Progress
 from harness.reports.table import arrange
-from harness.running.pool import run_shots, worker_count
+from harness.running.pool import run_shots
 from harness.running.preparer import Preparer
 from harness.text import plural
 from harness.verification.batches import Batch, batches
@@ -30,7 +31,11 @@ REPEATS_OF_A_CHANGE = 1
 
 
 def judge_with_repeats(
-    builds: Sequence[BuildUnderTest], records: Records, writer: Writer, jobs: int | None
+    builds: Sequence[BuildUnderTest],
+    records: Records,
+    writer: Writer,
+    jobs: int | None,
+    expected: Sequence[Expectation],
 ) -> list[Cell]:
     """Judge the cases of ``builds``, and run the doubtful ones again, up to REPEATS times, until none is doubtful.
 
@@ -40,7 +45,6 @@ def judge_with_repeats(
 
     Raises FixtureInvalid if the pictures of a base model cannot be compared reliably.
     """
-    expected = expectation.load()
     for number in range(1, REPEATS + 1):
         known = {key: seen for key, seen in records.repeats.items() if key[-1] < number}
         before = replace(records, repeats=known)
@@ -66,7 +70,7 @@ def _shots(builds: Sequence[BuildUnderTest], records: Records, number: int) -> d
     cells = iter(records.cells)  # judge() yields a cell for every case, in this order
     for build in builds:
         for case in build.cases:
-            if id(next(cells)) in doubtful and not build.why_unsupported(case):
+            if id(next(cells)) in doubtful and not build.why_not_run(case):
                 found.setdefault(build.side.identity, {}).update({shot.name: shot for shot in case.shots})
     return found
 
@@ -110,15 +114,20 @@ def _run(
     jobs: int | None,
 ) -> None:
     """Run shots, given by build identity, in processes of their own, and add the observations to the records."""
-    count, threads = worker_count(cores())
-    jobs = jobs or count
     unique = {build.side.identity: build for build in reversed(builds)}
     shots = [shot for of_build in missing.values() for shot in of_build]
     console.note(
         f"repeating doubtful cases, time {number} of at most {REPEATS}: {plural(len(shots), 'picture')}"
     )
     lock = threading.Lock()
-    with Preparer(shots, min(jobs, cores())) as prepare, Progress(len(shots)) as progress:
+    found = [
+        (unique[identity], batch)
+        for identity, of_build in missing.items()
+        for batch in batches(unique[identity], of_build, jobs)
+        if batch.shots
+    ]
+    makers = min(cores(), max(batch.jobs for _, batch in found))
+    with Preparer(shots, makers) as prepare, Progress(len(shots)) as progress:
 
         def add(observation: Observation, pixels: Pixels | None) -> None:
             with lock:
@@ -133,15 +142,15 @@ def _run(
                 build.side.backend,
                 batch.shots,
                 writer,
-                jobs=jobs,
-                threads=threads,
+                jobs=batch.jobs,
+                threads=batch.threads,
                 timeout=batch.timeout,
                 memory=batch.memory,
+                keeps_state=batch.keeps_state,
                 repeat=number,
                 prepare=prepare,
                 seen=add,
             )
 
-        for identity, of_build in missing.items():
-            for batch in batches(unique[identity], of_build):
-                run(unique[identity], batch)
+        for build, batch in found:
+            run(build, batch)

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.cases.build_under_test import BuildUnderTest
-from harness.cases.case import plan_digest
+from harness.cases.case import Case, plan_digest
 from harness.judging import expectation
+from harness.judging.expectation import Expectation
 from harness.judging.judgement import judge
 from harness.records import record
 from harness.records.record import Records, Run, Writer
@@ -36,6 +37,7 @@ def run_sides(
     reuse: bool = False,
     repeats: bool = False,
     proposal: Mapping[str, Any] | None = None,
+    expected: Sequence[Expectation] | None = None,
 ) -> Records:
     """Run the cases of ``builds``, judge them, and return the records, which are also written to ``folder``.
 
@@ -43,18 +45,19 @@ def run_sides(
     ``reuse`` a finished run is not run again but judged again. With ``repeats`` cases that fail the run, and cases that
     a side changes, are run again before they count (see ``harness.verification.repeats``). ``jobs`` is the number of
     workers; None chooses it.
-    ``proposal`` becomes part of the records.
+    ``proposal`` becomes part of the records. ``expected`` are the expected verdicts; None stands for expectations.toml.
 
     Raises NothingTried if there are no cases and no proposal that says why, and FixtureInvalid if the pictures of a
     base model cannot be compared reliably.
     """
     if not any(build.cases for build in builds) and not proposal:
         raise NothingTried("no case is selected", title, "give another --case; --list shows the cases")
+    expected = expectation.load() if expected is None else expected
     path = atomic_write.ensure_folder(folder) / RECORDS
     plan = _plan(builds)
     records = _earlier(path, plan, reuse=reuse)
     if records is not None and records.finished:
-        records.cells = list(judge(builds, records, expectation.load()))
+        records.cells = list(judge(builds, records, expected))
         return records
     if records is None:
         path.unlink(missing_ok=True)
@@ -77,11 +80,12 @@ def run_sides(
             f"resuming an interrupted run, which has recorded {plural(len(records.observations), 'picture')}"
         )
     with Writer(path, records.pictures) as writer:
-        Observer(builds, records, writer, repeats=repeats).run(jobs)
+        _add_recorded(builds, records, writer)
+        Observer(builds, records, writer, expected, repeats=repeats).run(jobs)
         cells = (
-            judge_with_repeats(builds, records, writer, jobs)
+            judge_with_repeats(builds, records, writer, jobs, expected)
             if repeats
-            else judge(builds, records, expectation.load())
+            else judge(builds, records, expected)
         )
         for cell in cells:
             writer.cell(cell)
@@ -89,6 +93,13 @@ def run_sides(
         records.finished = _now()
         writer.end(records.finished)
     return records
+
+
+def _add_recorded(builds: Sequence[BuildUnderTest], records: Records, writer: Writer) -> None:
+    """Add to the records, and write, the pictures that cases are compared with and that were known before the run."""
+    for case in (case for build in builds for case in build.cases if isinstance(case, Case)):
+        if case.recorded and case.recorded.pixels is not None:
+            records.pictures[writer.picture(case.recorded.pixels)] = case.recorded.pixels
 
 
 def _plan(builds: Sequence[BuildUnderTest]) -> str:
@@ -99,6 +110,7 @@ def _plan(builds: Sequence[BuildUnderTest]) -> str:
         parts += [
             (case.name, shot.name, shot.base.digest, shot.base.generation)
             for case in build.cases
+            if not (isinstance(case, Case) and case.missing)
             for shot in case.shots
         ]
     return plan_digest(parts)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from harness.cases.build_under_test import BuildUnderTest
 from harness.cases.case import select
 from harness.cases.fixture import BlockQuantiser
-from harness.cases.matrix import Matrix
+from harness.cases.matrix import CaseSource
 from harness.cases.settings import FLAGS
 from harness.formats import gguf_types
 from harness.quantising.library_quantiser import LibraryQuantiser
@@ -49,7 +49,7 @@ class RunSpec:
     entries of the builds.
     """
 
-    matrix: Matrix
+    matrix: CaseSource
     backend: str = "cpu"
     select: Sequence[str] = ()
     where: Mapping[str, str] = field(default_factory=dict)
@@ -229,7 +229,9 @@ def build_under_test(
     declared = header.read(made.header)
     modes = apply_modes(declared)
     missing = {flag: reason for flag in FLAGS if (reason := context_options.why_missing(declared, flag))}
-    found = spec.matrix.cases(made.record["generation"], modes, block_quantiser)
+    generation = made.record["generation"]
+    cases = select(spec.matrix.cases(generation, modes, block_quantiser), spec.select, spec.where)
+    tried = {case.shot.base for case in cases}
     name, used = made.record["revision"], backends.get(spec.backend).device
     return BuildUnderTest(
         side=Side(
@@ -241,10 +243,15 @@ def build_under_test(
             build=made.record,
             device=used.name,
             driver=used.driver,
-            bases={base.name: base.sha256 for base in spec.matrix.bases[made.record["generation"]]},
+            # To hash a large model takes time.
+            bases={
+                base.name: base.sha256
+                for base in spec.matrix.bases[generation]
+                if base in tried or base.demand is None
+            },
         ),
         build=made,
-        cases=select(found, spec.select, spec.where),
+        cases=cases,
         repeat=quoted([*again, "--case"]),
         lacks={**missing, **lacks},
     )

@@ -18,7 +18,6 @@ from harness.own_model.examination import examine
 from harness.own_model.model import UserModel, read_model
 from harness.own_model.pictures import Settings, Trial, try_adapter
 from harness.own_model.reference import Adapter
-from harness.quantising.package_quantiser import open_quantiser
 from harness.text import json_text
 from sdcpp import atomic_write, console
 from sdcpp.binding.build_folder import Build
@@ -211,17 +210,9 @@ def _one(
     trials: list[Trial] = []
     if model is not None and examined.adapter.modules:
         for library in libraries:
-            with open_quantiser(library.folder) as quantiser:
-                trials.append(
-                    try_adapter(
-                        library,
-                        adapter,
-                        model,
-                        _settings(arguments),
-                        quantiser=quantiser,
-                        source=arguments.original,
-                    )
-                )
+            trials.append(
+                try_adapter(library, adapter, model, _settings(arguments), source=arguments.original)
+            )
     if trials:
         status = results.status(trials)
         said = results.conclusion(examined, trials)

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from harness.cases.case import Case, Shot, Tolerance
+from harness.cases.case import Case, RecordedPicture, Shot, Tolerance
 from harness.cases.dimensions import FLOAT_TOLERANCE
 from harness.judging import oracle
 from harness.models.base_model import Calibration
@@ -19,7 +22,7 @@ BRIGHT: Pixels = np.full((8, 8, 3), 140, np.uint8)
 SHOTS = {name: Shot(base=BASE, mode=name) for name in ("got", "without", "wanted", "twin")}
 
 
-def case(**more: Shot) -> Case:
+def case(**more: Any) -> Case:
     return Case(
         name="case",
         shot=SHOTS["got"],
@@ -218,3 +221,45 @@ def test_an_adapter_that_changes_too_little_is_not_judged(grey: int) -> None:
     found = judge(case(), wanted=np.full_like(GREY, grey), got=GREY)
     assert found.verdict is Verdict.UNJUDGED
     assert f"by {grey - 100}.0 grey levels" in found.evidence
+
+
+def without_shot(**more: Any) -> Case:
+    return replace(case(), wanted=None, **more)
+
+
+def test_a_recorded_picture_is_the_wanted_one() -> None:
+    recorded = RecordedPicture(digest="wanted", pixels=BRIGHT)
+    found = judge(without_shot(recorded=recorded), got=GREY)
+    assert (found.verdict, found.error) == (Verdict.NO_EFFECT, 1.0)
+    assert found.pictures["wanted"] == "wanted"
+    darker: Pixels = np.full((8, 8, 3), 130, np.uint8)
+    found = judge(without_shot(recorded=recorded), got=darker)
+    assert (found.verdict, found.error) == (Verdict.WRONG, 0.25)
+    assert judge(without_shot(recorded=recorded), got=BRIGHT).verdict is Verdict.PASS
+    small = RecordedPicture(digest="wanted", pixels=BRIGHT[:4])
+    found = judge(without_shot(recorded=small), got=BRIGHT)
+    assert (found.verdict, found.evidence.rpartition(": ")[2]) == (
+        Verdict.UNJUDGED,
+        "4x8x3 and 8x8x3",
+    )
+
+
+def test_of_a_recorded_digest_the_same_pixels_pass_unless_the_adapter_changes_nothing() -> None:
+    recorded = RecordedPicture(digest="got")
+    assert judge(without_shot(recorded=recorded), got=BRIGHT).verdict is Verdict.PASS
+    found = judge(without_shot(recorded=replace(recorded, digest="another")), got=BRIGHT)
+    assert (found.verdict, found.evidence) == (Verdict.WRONG, "the picture has the SHA-256 got, not another")
+    unchanged = replace(
+        case(), shot=SHOTS["without"], wanted=None, recorded=RecordedPicture(digest="without")
+    )
+    assert judge(unchanged).verdict is Verdict.NO_EFFECT
+
+
+def test_without_a_wanted_picture_only_an_ignored_adapter_is_certain() -> None:
+    found = judge(without_shot(no_wanted="it cannot be merged"), got=BRIGHT)
+    assert found.verdict is Verdict.UNJUDGED
+    assert found.evidence.endswith("none to compare it with: it cannot be merged")
+    unchanged = replace(case(), shot=SHOTS["without"], wanted=None, no_wanted="it cannot be merged")
+    assert judge(unchanged).verdict is Verdict.NO_EFFECT
+    crashed = judge(without_shot(no_wanted="it cannot be merged"), got=failed("crashed", text="boom"))
+    assert crashed.verdict is Verdict.ABORT

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from harness.cases.case import Shot
-from harness.own_model import pictures
+from harness.own_model import own_cases, pictures
 from harness.own_model.pictures import Settings, Trial, try_adapter
 from harness.own_model.reference import Adapter
 from harness.records.record import Observation, Writer
@@ -125,7 +125,7 @@ def test_a_weak_adapter_is_judged_only_if_it_changes_nothing(
 
 
 def test_a_large_model_is_not_copied(trial: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pictures, "total_memory", lambda: 400_000)
+    monkeypatch.setattr(own_cases, "total_memory", lambda: 400_000)
     assert trial({"immediately": WANTED, "at_runtime": WANTED}).tried
     assert OPTIONS["keeps_state"]
 

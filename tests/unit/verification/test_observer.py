@@ -24,7 +24,7 @@ def observe(path: Path, *builds: BuildUnderTest) -> Records:
     records = Records(run=run, sides={build.side.label: build.side for build in builds})
     with record.Writer(path) as writer:
         writer.run(run)
-        Observer(builds, records, writer).run(2)
+        Observer(builds, records, writer, ()).run(2)
     return records
 
 
