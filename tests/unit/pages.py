@@ -37,11 +37,26 @@ def anchor(heading: str) -> str:
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
+def part(text: str, heading: str) -> str:
+    """Return the text below a heading, up to the next one of its level or above."""
+    found = re.search(rf"^(#+) {re.escape(heading)}\n(.*?)(?=^#{{1,6}} |\Z)", text, re.M | re.S)
+    assert found, heading
+    return found[2]
+
+
 def commands(text: str) -> list[list[str]]:
-    """Return the commands of ``sdcpp`` in code blocks for a shell, as words. ``nox -s verify --`` counts as one."""
+    """Return the commands of ``sdcpp`` in blocks of code, as words. ``nox -s verify --`` counts as one."""
+    text = re.sub(r" *\\\n *", " ", text)
+    blocks = re.findall(r"```(?:sh|console)\n(.*?)```", text, re.S)
+    lines = "\n".join(blocks).splitlines() + re.findall(r"^ {4,}(?!\|)(\S.*)$", text, re.M)
     found = []
-    for line in "\n".join(re.findall(r"```sh\n(.*?)```", text, re.S)).splitlines():
-        words = shlex.split(line.replace("nox -s verify --", "sdcpp verify"), comments=True)
-        if words[:1] == ["sdcpp"]:
-            found.append(words[1:])
+    for line in lines:
+        for command in line.removeprefix("$ ").replace("nox -s verify --", "sdcpp verify").split(" && "):
+            if re.match(r"sdcpp [a-z]", command):
+                found.append(shlex.split(command, comments=True)[1:])
     return found
+
+
+def sessions(text: str) -> set[str]:
+    """Return the names of the sessions of nox that a text runs, without those with a placeholder."""
+    return set(re.findall(r"nox -s ([a-z][a-z0-9-]*[a-z0-9])(?![A-Za-z-])", text))

@@ -1,73 +1,109 @@
-"""The README: its links lead to files, and its commands exist and take the options that it shows."""
+"""The README and the pages that it leads to: their commands exist and take the options that are shown.
+
+The walk from each of the three doors of the README: its links lead to pages, and their commands exist as well.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import io
 import re
-import shlex
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
-from harness.cli.main import main
+from harness.cli.main import COMMANDS, main
 from harness.records import record
 from harness.records.verdict import Verdict
 from sdcpp import project
+from tests.unit import pages
 
-README = (project.ROOT / "README.md").read_text(encoding="utf-8")
-LINKS = sorted(set(re.findall(r"\]\(((?!https?:)[^)]+)\)", README)))
-
-
-def commands() -> list[list[str]]:
-    """Return the commands of ``sdcpp`` in code blocks, as words. ``nox -s verify --`` counts as one."""
-    lines = "\n".join(re.findall(r"```sh\n(.*?)```", README, re.S)).splitlines()
-    found = []
-    for line in lines:
-        words = shlex.split(line.replace("nox -s verify --", "sdcpp verify"), comments=True)
-        if words[:1] == ["sdcpp"]:
-            found.append(words[1:])
-    return found
+PAGE = project.ROOT / "README.md"
+README = pages.read(PAGE)
+#: The doors, with the beginning of each command that a visitor finds there.
+DOORS = {
+    "A LoRA that does nothing": ("lora try", "lora inspect", "lora convert"),
+    "A patch": ("verify --checkout", "verify --patch"),
+    "I maintain stable-diffusion.cpp": ("verify --upstream", "build"),
+}
+#: Commands whose verbs have options of their own.
+WITH_VERBS = {"lora", "patch", "study", "ci"}
 
 
-def heading_anchors(text: str) -> set[str]:
-    """Return the anchors that GitHub gives to the headings of a page."""
-    headings = re.findall(r"^#+ (.+)$", text, re.M)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-
-
-@pytest.mark.parametrize("link", LINKS)
-def test_a_link_leads_to_a_file_and_a_heading(link: str) -> None:
-    name, _, anchor = link.partition("#")
-    path = project.ROOT / name if name else project.ROOT / "README.md"
-    assert path.exists()
-    assert not anchor or anchor in heading_anchors(path.read_text(encoding="utf-8"))
-
-
-@pytest.mark.parametrize("words", commands(), ids=" ".join)
-def test_a_command_exists_and_has_the_options_that_are_shown(
-    words: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    names = [words[0]]
-    if words[0] in {"lora", "patch", "study"}:
-        names.append(words[1])
-    with pytest.raises(SystemExit) as exited:
-        main([*names, "--help"] if words != ["--help"] else words)
+@functools.cache
+def help_of(*names: str) -> str:
+    """Return the help of a command, whose exit status must be 0."""
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text), pytest.raises(SystemExit) as exited:
+        main([*names, "--help"])
     assert not exited.value.code
-    text = capsys.readouterr().out
-    for option in (word for word in words if word.startswith("--")):
-        assert re.search(rf"{re.escape(option)}\b", text), option
+    return text.getvalue()
 
 
-def test_each_door_has_a_command() -> None:
-    shown = [" ".join(words) for words in commands()]
-    for start in (
-        "lora try",
-        "lora inspect",
-        "lora convert",
-        "verify --patch",
-        "verify --checkout",
-        "verify --upstream",
-    ):
+def complaints(words: list[str]) -> list[str]:
+    """Return what is wrong with a command: it does not exist, or lacks an option that is shown."""
+    if words[0] not in COMMANDS:
+        return [f"no command {words[0]}"]
+    names = words[: 2 if words[0] in WITH_VERBS else 1]
+    options = [word.partition("=")[0] for word in words if re.match(r"--[a-z]", word)]
+    text = help_of(*names)
+    return [f"{' '.join(names)} {option}" for option in options if not re.search(rf"{option}\b", text)]
+
+
+@pytest.mark.parametrize("page", pages.PAGES, ids=lambda page: page.name)
+def test_every_command_of_a_page_exists_and_has_the_options_that_are_shown(page: Path) -> None:
+    wrong = [complaint for words in pages.commands(pages.read(page)) for complaint in complaints(words)]
+    assert not wrong
+
+
+@pytest.mark.parametrize("page", pages.PAGES, ids=lambda page: page.name)
+def test_every_session_of_a_page_exists(page: Path) -> None:
+    text = (project.ROOT / "noxfile.py").read_text(encoding="utf-8")
+    known = set(re.findall(r"^def (\w+)\(session", text, re.M)) | set(re.findall(r'name="([\w-]+)"', text))
+    presets = re.findall(r'"name": "(\w+)"', (project.ROOT / "CMakePresets.json").read_text(encoding="utf-8"))
+    known |= {f"{verb}-{preset}" for verb in ("build", "regress") for preset in presets}
+    assert pages.sessions(pages.read(page)) <= known
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_the_walk_from_a_door(door: str) -> None:
+    assert f"](#{pages.anchor(door)})" in README.partition(f"### {door}")[0]
+    text = pages.part(README, door)
+    shown = [" ".join(words) for words in pages.commands(text)]
+    for start in DOORS[door]:
         assert any(command.startswith(start) for command in shown), start
+    links = re.findall(r"\]\(([^)#\s]+)", text)
+    assert links
+    for link in links:
+        target = PAGE.parent / link
+        first_screen = pages.read(target)[:2500]
+        assert first_screen.startswith("# ")
+        assert re.search(r"^(```|    \S|\||- )", first_screen, re.M), (
+            f"{link} begins without a command or a table"
+        )
+
+
+def test_the_answer_the_commands_the_doors_and_the_pictures_are_in_the_order_of_the_questions() -> None:
+    marks = ["docs/badges/", "| revision |", "nox -s verify", "nox -s tests", "```text"]
+    marks += [f"\n### {door}\n" for door in DOORS]
+    marks += [
+        "](docs/report-dialog.png)",
+        "](docs/history.svg)",
+        "## Install as a tool",
+        "## How to read a cell",
+    ]
+    places = [README.index(mark) for mark in marks]
+    assert places == sorted(places)
+
+
+def test_the_sample_of_the_output_has_ten_lines() -> None:
+    assert README.partition("```text\n")[2].partition("\n```")[0].count("\n") == 9
+
+
+def test_the_picture_is_small() -> None:
+    assert (project.ROOT / "docs" / "report-dialog.png").stat().st_size < 150_000
 
 
 def answer() -> list[str]:

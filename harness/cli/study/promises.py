@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from harness.studies import promises
+from harness.studies import badges, promises
 from sdcpp import console
 
 EPILOG = """\
@@ -14,19 +14,20 @@ output
 
 examples
   sdcpp study promises
-  sdcpp study promises --write-docs      write docs/promises.md
+  sdcpp study promises --write-docs      write docs/promises.md and the badges of README.md
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    parser.add_argument("--write-docs", action="store_true", help="write docs/promises.md")
+    parser.add_argument("--write-docs", action="store_true", help="write docs/promises.md and the badges of README.md")
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the command."""
     if arguments.write_docs:
-        console.note(f"wrote {promises.write()}")
+        for path in (promises.write(), *badges.write()):
+            console.note(f"wrote {path}")
         return 0
     for promise in promises.promises(promises.RESULTS):
         console.out.print(f"{promise.area}: {promise.promise}", markup=False, soft_wrap=True)
