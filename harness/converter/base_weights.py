@@ -150,6 +150,19 @@ class BaseWeights:
                 self._stored.setdefault((at.component, place.layer), []).append(stored)
                 self._by_name[name] = stored
 
+    def layers(self) -> dict[tuple[str, str], tuple[str, ...]]:
+        """Return the names of the weights of each layer, by its component and its published name with underscores."""
+        return {layer: tuple(each.name for each in stored) for layer, stored in self._stored.items()}
+
+    def bias_of(self, name: str) -> str:
+        """Return the name of the bias that belongs to a weight, or "" if there is none."""
+        return self._by_name[name].bias
+
+    def at(self, component: str, place: Place) -> BaseWeight | None:
+        """Return the weight that has the rows of a place, or None if some of them are not stored."""
+        stored = self._stored.get((component, place.layer), [])
+        return _matching(place.within(self._shapes[stored[0].name]), stored) if stored else None
+
     def component(self, key: str) -> str:
         """Return the component of the model that the module ``key`` changes."""
         component = components.of_adapter(key).component
@@ -166,9 +179,8 @@ class BaseWeights:
         # Layers that the family of the model lacks may have the names of another one.
         for family in (self.family, *families.FAMILIES):
             place = families.place(component, rest, family)
-            stored = self._stored.get((component, place.layer), [])
-            if stored:
-                return _matching(place.within(self._shapes[stored[0].name]), stored)
+            if self._stored.get((component, place.layer)):
+                return self.at(component, place)
         return None
 
     def scaled(self, name: str) -> bool:

@@ -15,8 +15,11 @@ from harness.converter import weight_change
 from harness.converter.weight_change import Kronecker, LowRank, Product, WeightChange
 
 F64 = NDArray[np.float64]
-#: Matrices whose smaller side is longer than this are not decomposed in full if a small rank is enough.
-LARGE = 1024
+#: Matrices whose smaller side is at most this are decomposed directly, larger ones through their Gram matrix. Those
+#: whose smaller side is longer than LARGE are not decomposed in full if a small rank is enough.
+SMALL, LARGE = 256, 1024
+#: Eigenvalues of a Gram matrix below this share of the largest one are noise of float64.
+NOISE = 1e-14
 #: The additional directions and the most rounds of the search for the leading singular vectors, its seed, and the share
 #: of the energy by which the last round may still improve the result.
 SPARE, ROUNDS, SEED, GAIN = 16, 24, 20_241, 1e-6
@@ -123,11 +126,30 @@ def _of_kronecker(change: Kronecker, rank: int | None) -> Spectrum:
 def _of_matrix(matrix: F64, shape: tuple[int, ...], rank: int | None) -> Spectrum:
     smaller = min(matrix.shape)
     energy = float(np.vdot(matrix, matrix))
-    if rank is None or smaller <= LARGE or 4 * (rank + SPARE) >= smaller:
+    if smaller <= SMALL:
         left, sigma, right = np.linalg.svd(matrix, full_matrices=False)
+    elif rank is None or smaller <= LARGE or 4 * (rank + SPARE) >= smaller:
+        left, sigma, right = _by_gram_matrix(matrix)
     else:
         left, sigma, right = _leading(matrix, rank + SPARE, energy)
     return Spectrum(left=left, sigma=sigma, right=right, energy=energy, shape=shape)
+
+
+def _by_gram_matrix(matrix: F64) -> tuple[F64, F64, F64]:
+    """Return the singular triples of a matrix from the eigenvectors of its smaller Gram matrix.
+
+    It takes about a tenth of the time of a direct decomposition. Singular values below 1e-7 of the largest one are left
+    out, because the squares of such values are noise.
+    """
+    if matrix.shape[0] > matrix.shape[1]:
+        right, values, left = _by_gram_matrix(matrix.T)
+        return left.T, values, right.T
+    squares, vectors = np.linalg.eigh(matrix @ matrix.T)
+    count = max(1, int(np.sum(squares > NOISE * squares[-1])))
+    left = vectors[:, ::-1][:, :count]
+    sigma: F64 = np.sqrt(np.maximum(squares[::-1][:count], 0))
+    right = left.T @ matrix
+    return left, sigma, np.divide(right, sigma[:, None], out=np.zeros_like(right), where=sigma[:, None] > 0)
 
 
 def _leading(matrix: F64, count: int, energy: float) -> tuple[F64, F64, F64]:

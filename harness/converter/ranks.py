@@ -33,12 +33,14 @@ class NewRank:
 class Ranks:
     """A written adapter: the modules that were computed, and the number of modules that were copied as they are.
 
-    ``left_out`` has a line for each reason for which modules are missing, ``notes`` what else is worth knowing.
+    ``vectors`` is the number of differences of biases and norms. ``left_out`` has a line for each reason for which
+    modules are missing, ``notes`` what else is worth knowing.
     """
 
     target: Path
     modules: list[NewRank] = field(default_factory=list)
     copied: int = 0
+    vectors: int = 0
     left_out: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -54,6 +56,7 @@ class Ranks:
             "target": self.target.name,
             "relative_error": self.error,
             "copied": self.copied,
+            "biases_and_norms": self.vectors,
             "left_out": self.left_out,
             "notes": self.notes,
             "modules": [
@@ -68,12 +71,14 @@ class Ranks:
         ranks = sorted(each.after for each in self.modules if each.after is not None)
         full = len(self.modules) - len(ranks)
         said = []
-        if ranks or not (full or self.copied):
+        if ranks or not (full or self.copied or self.vectors):
             low, high = (ranks[0], ranks[-1]) if ranks else (0, 0)
             span = f" of rank {low}" + (f" to {high}" if high != low else "") if ranks else ""
             said.append(f"{plural(len(ranks), 'module')}{span}")
         if full:
             said.append(f"{plural(full, 'full difference')}")
+        if self.vectors:
+            said.append(f"{self.vectors} of biases and norms")
         if self.copied:
             said.append(f"{plural(self.copied, 'module')} copied")
         return f"{self.target}: {', '.join(said)}, relative error of ΔW {self.error:.3%}"

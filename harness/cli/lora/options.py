@@ -25,14 +25,18 @@ from sdcpp.errors import OutputRefused
 RENAMED = {"--base": ("--base-model",), "--library": ("--build",)}
 
 
-def add_types(parser: argparse.ArgumentParser) -> None:
-    """Add ``--type``, a list of names, and ``--build``, the build that can make them."""
+def add_types(parser: argparse.ArgumentParser, default: str = "") -> None:
+    """Add ``--type``, a list of names, and ``--build``, the build that can make them.
+
+    ``default`` are the types without it, if not those of the file.
+    """
     parser.add_argument(
         "--type",
         default=[],
         type=type_names,
         metavar="TYPE[,TYPE]",
-        help="F32, F16, BF16 or a quantised type; more types are for rows that are no whole blocks of the first",
+        help="F32, F16, BF16 or a quantised type; more types are for rows that are no whole blocks of the first"
+        + (f" (default: {default})" if default else ""),
     )
     add_build(parser)
 

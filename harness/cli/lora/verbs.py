@@ -38,6 +38,9 @@ COMMANDS = {
     "combine": Command(
         module="harness.cli.lora.combine", summary="write several LoRAs, each times a number, as one"
     ),
+    "extract": Command(
+        module="harness.cli.lora.extract", summary="write the difference between two models as a LoRA"
+    ),
     "table": Command(module="harness.cli.lora.table", summary="show the size and the loss for each type"),
     "merge": Command(module="harness.cli.lora.merge", summary="merge adapters into a base model"),
 }

@@ -66,6 +66,7 @@ def test_loha_has_exact_factors() -> None:
 
 
 def test_leading_values_of_a_large_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.converter.low_rank.SMALL", 32)
     monkeypatch.setattr("harness.converter.low_rank.LARGE", 64)
     exact = low(200, 8, 160)
     value = exact.left @ exact.right + 0.01 * GENERATOR.standard_normal((200, 160))
@@ -74,3 +75,28 @@ def test_leading_values_of_a_large_matrix(monkeypatch: pytest.MonkeyPatch) -> No
     assert len(found.sigma) == 24
     np.testing.assert_allclose(found.sigma[:8], expected[:8], rtol=1e-6)
     assert found.error(8) == pytest.approx(np.sqrt(np.sum(expected[8:] ** 2) / np.sum(expected**2)), rel=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(40, 90), (90, 40)])
+def test_the_gram_matrix_gives_the_same_values(
+    monkeypatch: pytest.MonkeyPatch, shape: tuple[int, int]
+) -> None:
+    value = GENERATOR.standard_normal(shape) * np.exp(-np.arange(shape[1]) / 9)
+    direct = spectrum(Dense(value=value, shape=shape))
+    monkeypatch.setattr("harness.converter.low_rank.SMALL", 8)
+    found = spectrum(Dense(value=value, shape=shape))
+    np.testing.assert_allclose(found.sigma, direct.sigma[: len(found.sigma)], rtol=1e-3)
+    for rank in (1, 7, 20):
+        factors, wanted = found.factors(rank), direct.factors(rank)
+        np.testing.assert_allclose(factors.left @ factors.right, wanted.left @ wanted.right, atol=1e-12)
+        assert found.lost(rank) == pytest.approx(direct.lost(rank))
+
+
+def test_a_matrix_of_zeros_and_one_of_small_rank(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.converter.low_rank.SMALL", 8)
+    zeros = spectrum(Dense(value=np.zeros((20, 30)), shape=(20, 30)))
+    assert (zeros.energy, zeros.error(1), np.abs(zeros.factors(1).left).max()) == (0, 0, 0)
+    exact = low(20, 3, 30)
+    found = spectrum(Dense(value=exact.left @ exact.right, shape=(20, 30)))
+    assert len(found.sigma) == 3
+    np.testing.assert_allclose(found.factors(3).left @ found.factors(3).right, exact.left @ exact.right)
