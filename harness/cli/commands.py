@@ -58,6 +58,21 @@ class CommandParser(argparse.ArgumentParser):
             self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
         return found, unknown
 
+    @property
+    def arguments(self) -> list[argparse.Action]:
+        """The options and arguments, those of ``--help`` included."""
+        return list(self._actions)
+
+    def loaded(self) -> Iterator[CommandParser]:
+        """Yield this parser and those of the commands that are listed, after they got their options."""
+        self._load()
+        yield self
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                for name, command in self.commands.items():
+                    if command.summary:
+                        yield from action.choices[name].loaded()
+
     def _load(self) -> None:
         command, self._command = self._command, None
         if command:
@@ -74,7 +89,12 @@ class CommandParser(argparse.ArgumentParser):
 
     def _require_command(self, words: Sequence[str]) -> None:
         """Exit with the nearest command, or with all, if the first word is not the name of one."""
-        word = next((word for word in words if not word.startswith("-")), None)
+        before = (None, *map(self._option_string_actions.get, words))
+        values = [option is not None and option.nargs != 0 for option in before]
+        named = (
+            word for word, value in zip(words, values, strict=False) if not (value or word.startswith("-"))
+        )
+        word = next(named, None)
         if self.commands and word is not None and word not in self.commands:
             listed = [name for name, command in self.commands.items() if command.summary]
             near = difflib.get_close_matches(word, listed, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -74,6 +75,8 @@ COMMANDS = {
         module="harness.cli.repeat", defaults={"side": "patched", "output": Path("reports/stability")}
     ),
 }
+#: The shells that can complete the commands.
+SHELLS = ("bash", "zsh", "tcsh", "fish")
 #: What a shell shows for a program that Ctrl-C ended.
 INTERRUPTED = 130
 _KEPT = "interrupted: what is finished is kept; run the same command again to go on from there"
@@ -88,7 +91,16 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def parser() -> argparse.ArgumentParser:
+class _PrintCompletion(argparse.Action):
+    """Print the script with which a shell completes the commands, and exit."""
+
+    def __call__(self, parser: argparse.ArgumentParser, _: Any, shell: Any, __: str | None = None) -> None:
+        completion = importlib.import_module("harness.cli.completion")  # the other commands do not need it
+        console.out.out(completion.script(parser, shell), end="", highlight=False)
+        parser.exit()
+
+
+def parser() -> CommandParser:
     """Return the parser of the whole command line."""
     top = CommandParser(
         prog="sdcpp",
@@ -96,6 +108,12 @@ def parser() -> argparse.ArgumentParser:
         epilog="sdcpp COMMAND --help shows the options of a command, with examples.",
     )
     top.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    top.add_argument(
+        "--print-completion",
+        choices=SHELLS,
+        action=_PrintCompletion,
+        help="print the script with which a shell completes commands, options and files, and exit",
+    )
     add_commands(top, COMMANDS)
     return top
 
