@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from harness.layers import spelling
 from harness.layers.flux import FLUX, FLUX2
 from harness.layers.layer import underscored
-from harness.layers.other_transformers import Z_IMAGE
+from harness.layers.other_transformers import QWEN_IMAGE, WAN, Z_IMAGE
 from harness.layers.recent_transformers import ANIMA, ERNIE_IMAGE, KREA2
 from harness.layers.sd3 import SD3
 
@@ -23,6 +23,8 @@ FAMILIES = {
     "ernie-image": ERNIE_IMAGE,
     "krea2": KREA2,
     "anima": ANIMA,
+    "qwen-image": QWEN_IMAGE,
+    "wan": WAN,
 }
 
 

@@ -28,9 +28,9 @@ _FIELDS = frozenset(
         *("fork_of", "target", "ggml", "program", "lacks"),
     )
 )
-#: What ``lacks`` may name: the reader of a container of adapters, upstream's function ``convert``, and code that reads
-#: the sizes of all model families from the weights, so that small models open.
-FEATURES = ("ckpt", "convert", "sizes-from-weights")
+#: What ``lacks`` may name: the reader of a container of adapters, upstream's function ``convert``, code that reads
+#: the sizes of all model families from the weights, so that small models open, and videos by the API of 2026-07.
+FEATURES = ("ckpt", "convert", "sizes-from-weights", "video")
 #: The kinds of evidence for the commit of a revision; see the top of revisions.toml.
 EVIDENCE = ("exact", "metadata", "inferred")
 

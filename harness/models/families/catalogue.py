@@ -11,8 +11,10 @@ from harness.models.families.flux_t5 import FLUX_FILL, FLUX_GUIDED
 from harness.models.families.krea2 import KREA2
 from harness.models.families.minit2i import MINIT2I
 from harness.models.families.ovis_image import OVIS_IMAGE
+from harness.models.families.qwen_image import QWEN_IMAGE
 from harness.models.families.sd3 import SD3
 from harness.models.families.unet import SD1_INPAINT, SD1_NARROW, SD2, SDXL
+from harness.models.families.wan import WAN
 from harness.models.families.z_image import Z_IMAGE
 from harness.models.tiny_models import SD1_TINY
 
@@ -35,6 +37,8 @@ FAMILIES = {
         KREA2,
         CHROMA,
         ANIMA,
+        QWEN_IMAGE,
+        WAN,
     )
 }
 
@@ -57,6 +61,8 @@ OF_VERSION = {
     "Krea 2": KREA2,
     "Chroma": CHROMA,
     "Anima": ANIMA,
+    "Qwen-Image": QWEN_IMAGE,
+    "Wan 2.1, Wan 2.2": WAN,
 }
 #: Versions of revision 2026-07 that no model here represents, and the reason. The numbers of parameters follow from the
 #: constants in its source (src/model, src/conditioning/conditioner.hpp).
@@ -77,11 +83,9 @@ WITHOUT_MODEL = {
     "Chroma Radiance": "as chroma, with pixels in place of latents; no model has been written yet",
     "LongCat-Image": "the width of its text encoder is constant: 575 million parameters",
     "SeFi-Image": "the tiny autoencoder does not fit its 36 latent channels",
-    "Qwen-Image": "one block and the text encoder: 950 million parameters",
-    "Qwen-Image Layered": "one block and the text encoder: 950 million parameters",
+    "Qwen-Image Layered": "as qwen-image, with an embedding of one more condition",
     "LingBot-Video": "the library makes no picture of one frame with a tiny autoencoder",
     "HunyuanVideo 1.5": "the library makes no picture of one frame with a tiny autoencoder",
-    "Wan 2.1, Wan 2.2": "only 30 or 40 blocks of constant sizes: 1.4 billion parameters",
     "Wan 2.2 I2V": "only 40 blocks of constant sizes: 14 billion parameters",
     "Wan 2.2 TI2V": "only 30 blocks of constant sizes: 5 billion parameters",
     "LTX-2": "the text encoder has 48 layers of constant sizes",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from harness.models.base_model import Base, Calibration, TensorId, Weights
+from harness.models.large_base import LargeBase
 from harness.models.weights import prefixed
 
 PREFIX = "model.diffusion_model."
@@ -40,6 +41,27 @@ def family_base(
         needs=needs,
         calibration=calibration or Calibration(),
         full_merged_file=full_merged_file,
+    )
+
+
+def large_family_base(
+    name: str,
+    diffusion_model: Weights,
+    text_encoder: Weights,
+    *,
+    adapted: Callable[[str], bool],
+    autoencoder: Weights,
+    needs: tuple[str, ...] = (),
+    video: bool = False,
+) -> LargeBase:
+    """Return the base model of a family whose sizes the library fixes; see ``family_base`` and ``LargeBase``."""
+    return LargeBase(
+        name=name,
+        architecture=name,
+        files={"model": prefixed(PREFIX, diffusion_model) | text_encoder, "taesd": autoencoder},
+        targets=_targets(diffusion_model, adapted, ""),
+        needs=needs,
+        video=video,
     )
 
 

@@ -1,4 +1,4 @@
-"""Text encoders as narrow as the library accepts: T5, Qwen3 and Ministral 3, each with one layer, and the large CLIPs.
+"""Text encoders as narrow as the library accepts: T5, Qwen and Ministral 3, each with one layer, and the large CLIPs.
 
 Names and shapes follow google/t5-v1_1 and the models of the Qwen3 and Mistral families as Hugging Face's transformers
 saves them. The library reads the widths from the weights, but fixes the size and the number of attention heads. All
@@ -35,6 +35,8 @@ _LLM_MLP = 32
 #: The vocabularies contain the special tokens of the prompt templates.
 _QWEN3_VOCABULARY, _MINISTRAL_VOCABULARY = 151936, 131072
 _HEAD, _HEADS, _KEY_HEADS = 128, 32, 8
+#: The sizes of Qwen2.5-VL, which Qwen-Image fixes.
+QWEN2_WIDTH, _QWEN2_HEADS, _QWEN2_KEY_HEADS = 3584, 28, 4
 
 
 def t5(width: int = T5_WIDTH, mlp: int = 64) -> Weights:
@@ -78,6 +80,28 @@ def qwen3(width: int = LLM_WIDTH, layers: int = 1) -> Weights:
         for part in "qk":
             weights |= scale(f"text_encoders.llm.model.layers.{number}.self_attn.{part}_norm.weight", _HEAD)
     return weights
+
+
+def qwen2_5_vl() -> Weights:
+    """Return the tensors of the language part of Qwen2.5-VL in its published width, with one layer, quantised."""
+    width, sizes = (
+        QWEN2_WIDTH,
+        (("q_proj", _QWEN2_HEADS), ("k_proj", _QWEN2_KEY_HEADS), ("v_proj", _QWEN2_KEY_HEADS)),
+    )
+    layer = "layers.0"
+    weights: Weights = {
+        "embed_tokens.weight": Weight(shape=(_QWEN3_VOCABULARY, width), std=0.3, dtype="Q4_0"),
+        **scale("norm.weight", width),
+        **linear(f"{layer}.self_attn.o_proj", width, _QWEN2_HEADS * _HEAD, bias=False, dtype="Q8_0"),
+        **linear(f"{layer}.mlp.gate_proj", _LLM_MLP, width, bias=False),
+        **linear(f"{layer}.mlp.up_proj", _LLM_MLP, width, bias=False),
+        **linear(f"{layer}.mlp.down_proj", width, _LLM_MLP, bias=False),
+    }
+    for name, heads in sizes:
+        weights |= linear(f"{layer}.self_attn.{name}", heads * _HEAD, width, dtype="Q8_0")
+    for name in ("input_layernorm", "post_attention_layernorm"):
+        weights |= scale(f"{layer}.{name}.weight", width)
+    return prefixed("text_encoders.llm.model.", weights)
 
 
 def ministral() -> Weights:

@@ -76,7 +76,8 @@ class NativeContext:
         picture = _copy_and_free(library, images, generation.batch_count) if images else None
         library.raise_callback_error()
         if picture is None:
-            raise GenerationFailed(self._function, warnings_and_errors(lines))
+            function = "generate_video" if generation.video else self._function
+            raise GenerationFailed(function, warnings_and_errors(lines))
         return picture
 
     def close(self) -> None:

@@ -27,11 +27,16 @@ class GenerationCOut(GenerationC):
     """Passes the paths of adapters, and gets the images through a parameter."""
 
     def generate_images(self, pointer: Any, generation: Generation, lora_dir: Path) -> Any:
-        """Return a pointer to the images, or None."""
+        """Return a pointer to the images or to the frames of a video, or None.
+
+        Raises LibraryUnusable for a video if the library makes none.
+        """
         params, alive = self.image_params(generation, lora_dir)
         images, count = ctypes.POINTER(self.library.struct("sd_image_t"))(), ctypes.c_int(0)
+        # A null pointer is where the sound of a video would go.
+        function, more = ("generate_video", (None,)) if generation.video else ("generate_image", ())
         succeeded = self.library.call(
-            "generate_image", pointer, ctypes.byref(params), ctypes.byref(images), ctypes.byref(count)
+            function, pointer, ctypes.byref(params), ctypes.byref(images), ctypes.byref(count), *more
         )
         del alive
         return images if succeeded and count.value >= generation.batch_count else None

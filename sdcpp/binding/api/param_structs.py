@@ -23,6 +23,7 @@ from sdcpp.binding.library import Library
 from sdcpp.errors import HeaderUnsupported
 
 IMAGE = "sd_img_gen_params_t"
+VIDEO = "sd_vid_gen_params_t"
 
 
 class ParamsApi:
@@ -92,11 +93,20 @@ class ParamsApi:
         setattr(params, member, value)
 
     def image_params(self, generation: Generation, lora_dir: Path) -> tuple[Any, list[Any]]:
-        """Return an sd_img_gen_params_t with these settings, and the objects that it points to."""
-        params = self.library.struct(IMAGE)()
-        self.library.call("sd_img_gen_params_init", ctypes.byref(params))
-        params.width, params.height = generation.width, generation.height
-        params.seed, params.batch_count = generation.seed, generation.batch_count
+        """Return the parameters of a picture or a video, and the objects that they point to.
+
+        Raises LibraryUnusable for a video if the library makes none.
+        """
+        if generation.video:
+            initialise = self.library.function("sd_vid_gen_params_init")
+            params = self.library.struct(VIDEO)()
+            initialise(ctypes.byref(params))
+            params.video_frames = 1
+        else:
+            params = self.library.struct(IMAGE)()
+            self.library.call("sd_img_gen_params_init", ctypes.byref(params))
+            params.batch_count = generation.batch_count
+        params.width, params.height, params.seed = generation.width, generation.height, generation.seed
         if generation.clip_skip:
             self.set_member(params, "clip_skip", generation.clip_skip)
         # In sdist 0.3.1 these are members of the image parameters, and the scheduler is one of the context parameters.
@@ -153,7 +163,13 @@ class ParamsApi:
         )
 
     def generate_images(self, pointer: Any, generation: Generation, lora_dir: Path) -> Any:
-        """Return a pointer to the images, or None."""
+        """Return a pointer to the images, or None; raises HeaderUnsupported for a video."""
+        if generation.video:
+            raise HeaderUnsupported(
+                "videos are not supported with this generation of the API",
+                self.generation,
+                "choose a revision from 2026-07 on",
+            )
         params, alive = self.image_params(generation, lora_dir)
         images = self.library.call("generate_image", pointer, ctypes.byref(params))
         del alive

@@ -102,9 +102,10 @@ class Positional:
         )
 
     def generate_images(self, pointer: Any, generation: Generation, lora_dir: Path) -> Any:
-        """Return a pointer to the images, or None. Raises HeaderUnsupported for img2img."""
-        if generation.init_image is not None:
-            raise HeaderUnsupported("txt2img has no argument", "init_image", "leave it out for this revision")
+        """Return a pointer to the images, or None. Raises HeaderUnsupported for img2img and videos."""
+        for name, given in (("init_image", generation.init_image is not None), ("video", generation.video)):
+            if given:
+                raise HeaderUnsupported("txt2img has no argument", name, "leave it out for this revision")
         values = {
             "sd_ctx": pointer,
             "prompt": prompt_with_tags(generation, lora_dir),

@@ -22,7 +22,16 @@ def test_every_family_is_tried_with_float_and_quantised_files_in_both_modes() ->
             assert {"none", "safetensors-F32", "gguf-F16", "gguf-Q8_0", "gguf-Q4_0"} <= names
             assert "lora-peft-safetensors-F32" in names
     with_diffusers = {c.dimensions["base"] for c in found if c.dimensions.get("scheme") == "diffusers"}
-    assert with_diffusers == {"sd3", "flux2-klein", "z-image", "ernie-image", "krea2", "anima"}
+    assert with_diffusers == {
+        "sd3",
+        "flux2-klein",
+        "z-image",
+        "ernie-image",
+        "krea2",
+        "anima",
+        "qwen-image",
+        "wan",
+    }
 
 
 def test_the_ids_of_cases_are_unique() -> None:

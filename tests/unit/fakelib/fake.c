@@ -314,6 +314,32 @@ void free_sd_images(sd_image_t* images, int count) {
     for (int i = 0; i < count; i++) free(images[i].data);
     free(images);
 }
+
+void sd_vid_gen_params_init(sd_vid_gen_params_t* p) {
+    memset(p, 0, sizeof *p);
+    p->video_frames = 5;
+}
+
+/* A frame is one grey level brighter than a picture of the same seed. */
+bool generate_video(sd_ctx_t* ctx, const sd_vid_gen_params_t* p, sd_image_t** frames_out, int* num_frames_out,
+                    float** audio_out) {
+    sd_img_gen_params_t image = {0};
+    image.loras               = p->loras;
+    image.lora_count          = p->lora_count;
+    image.prompt              = p->prompt;
+    image.negative_prompt     = p->negative_prompt;
+    image.width               = p->width;
+    image.height              = p->height;
+    image.sample_params       = p->sample_params;
+    image.seed                = p->seed;
+    image.batch_count         = p->video_frames;
+    *frames_out               = audio_out ? NULL : painted(ctx, &image);
+    *num_frames_out           = *frames_out ? p->video_frames : 0;
+    for (int n = 0; n < *num_frames_out; n++) {
+        for (int i = 0; i < p->width * p->height * 3; i++) (*frames_out)[n].data[i]++;
+    }
+    return *frames_out != NULL;
+}
 #else
 sd_image_t* generate_image(sd_ctx_t* ctx, const sd_img_gen_params_t* p) {
     return painted(ctx, p);

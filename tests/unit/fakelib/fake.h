@@ -98,6 +98,20 @@ typedef struct {
     int64_t seed;
     int batch_count;
 } sd_img_gen_params_t;
+
+#ifdef IMAGES_OUT
+typedef struct {
+    const sd_lora_t* loras;
+    uint32_t lora_count;
+    const char* prompt;
+    const char* negative_prompt;
+    int width;
+    int height;
+    sd_sample_params_t sample_params;
+    int64_t seed;
+    int video_frames;
+} sd_vid_gen_params_t;
+#endif
 #endif
 
 #ifdef POSITIONAL
@@ -147,6 +161,12 @@ SD_API bool generate_image(sd_ctx_t* sd_ctx,
                            sd_image_t** images_out,
                            int* num_images_out);
 SD_API void free_sd_images(sd_image_t* result_images, int num_images);
+SD_API void sd_vid_gen_params_init(sd_vid_gen_params_t* sd_vid_gen_params);
+SD_API bool generate_video(sd_ctx_t* sd_ctx,
+                           const sd_vid_gen_params_t* sd_vid_gen_params,
+                           sd_image_t** frames_out,
+                           int* num_frames_out,
+                           float** audio_out);
 #else
 SD_API sd_image_t* generate_image(sd_ctx_t* sd_ctx, const sd_img_gen_params_t* sd_img_gen_params);
 #endif

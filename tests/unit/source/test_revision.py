@@ -129,7 +129,7 @@ def test_both_origins(tmp_path: Path) -> None:
         ('lora_api = "B"', 'fork_of = "main"', "2025-12: fork_of must be all 40"),
         ('lora_api = "B"', 'lacks = "ckpt"', "2025-12: lacks must be a table of reasons"),
         ('lora_api = "B"', 'lacks = { ckpt = "" }', "2025-12: lacks must be a table of reasons"),
-        ('lora_api = "B"', 'lacks = { vae = "x" }', "lacks may name ckpt, convert, sizes-from-weights, not vae"),
+        ('lora_api = "B"', 'lacks = { vae = "x" }', "lacks may name ckpt, convert, sizes-from-weights, video, not vae"),
         ("date = 2025-12-07", 'date = "lately"', "2025-12: date must be a date"),
         ('lora_api = "B"', 'lora = "B"', "2025-12: unknown field lora"),
         ("[branch]", '["a branch/x"]', "a branch/x: its name may have"),

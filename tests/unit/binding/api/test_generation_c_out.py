@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sdcpp.binding import api, library
-from sdcpp.binding.api import GenerationFailed, ModelFiles, generation_c_out
+from sdcpp.binding.api import GenerationFailed, Lora, ModelFiles, generation_c_out
+from sdcpp.errors import HeaderUnsupported
 from tests.unit.binding.small_pictures import PICTURE, Fakes
 
 
@@ -24,3 +26,30 @@ def test_images_come_by_a_parameter_and_false_is_a_refusal(
                 with pytest.raises(GenerationFailed, match="generate_image"):
                     context.generate(PICTURE)
     assert pictures[0] == pictures[1]
+
+
+def test_a_video_of_one_frame_is_a_picture(
+    fake_build: Fakes, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bound = api.bind(library.load(fake_build("C-out")))
+    adapter = tmp_path / "a.safetensors"
+    adapter.write_bytes(b"")
+    video = replace(PICTURE, video=True)
+    with bound.open(ModelFiles(model=model), mode="auto", threads=1, lora_dir=tmp_path) as context:
+        picture, frame = context.generate(PICTURE), context.generate(video)
+        adapted = context.generate(replace(video, loras=(Lora(path=adapter),)))
+        monkeypatch.setenv("FAKE_NULL", "generate")
+        with pytest.raises(GenerationFailed, match="generate_video"):
+            context.generate(video)
+    assert (frame.width, frame.height, frame.channels) == (picture.width, picture.height, 3)
+    assert list(frame.data) == [value + 1 for value in picture.data]
+    assert list(adapted.data) == [value + 16 for value in frame.data]
+
+
+def test_an_older_generation_makes_no_video(fake_build: Fakes, model: Path, tmp_path: Path) -> None:
+    bound = api.bind(library.load(fake_build("C")))
+    with (
+        bound.open(ModelFiles(model=model), mode="auto", threads=1, lora_dir=tmp_path) as context,
+        pytest.raises(HeaderUnsupported, match="videos are not supported"),
+    ):
+        context.generate(replace(PICTURE, video=True))

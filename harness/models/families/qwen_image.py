@@ -1,0 +1,51 @@
+"""Qwen-Image, with one block and with Qwen2.5-VL of one layer as its text encoder; all widths are constant.
+
+Names and shapes follow the checkpoints of Qwen/Qwen-Image, which have the names of diffusers.
+"""
+
+from __future__ import annotations
+
+from harness.models.base_model import Weights
+from harness.models.families.autoencoders import tiny_video_autoencoder
+from harness.models.families.family import large_family_base
+from harness.models.families.text_encoders import QWEN2_WIDTH, qwen2_5_vl
+from harness.models.weights import linear, scale
+
+_WIDTH, _HEAD = 3072, 128
+#: The type of the layers that adapters do not change.
+_STORED = "Q4_0"
+
+
+def qwen_image(*, gain: float) -> Weights:
+    """Return the tensors of the diffusion model. ``gain`` scales the last matrix."""
+    block, width = "transformer_blocks.0", _WIDTH
+    weights: Weights = {
+        **linear("time_text_embed.timestep_embedder.linear_1", width, 256),
+        **linear("time_text_embed.timestep_embedder.linear_2", width, width, dtype=_STORED),
+        **scale("txt_norm.weight", QWEN2_WIDTH),
+        **linear("img_in", width, 64),
+        **linear("txt_in", width, QWEN2_WIDTH, dtype=_STORED),
+        **linear("norm_out.linear", 2 * width, width, dtype=_STORED),
+        **linear("proj_out", 64, width, gain=gain),
+    }
+    for stream, parts in (
+        ("img", ("to_q", "to_k", "to_v", "to_out.0")),
+        ("txt", ("add_q_proj", "add_k_proj", "add_v_proj", "to_add_out")),
+    ):
+        weights |= linear(f"{block}.{stream}_mod.1", 6 * width, width, dtype=_STORED)
+        weights |= linear(f"{block}.{stream}_mlp.net.0.proj", 4 * width, width, dtype=_STORED)
+        weights |= linear(f"{block}.{stream}_mlp.net.2", width, 4 * width, dtype=_STORED)
+        for name in parts:
+            weights |= linear(f"{block}.attn.{name}", width, width, dtype="F32")
+    for name in ("norm_q", "norm_k", "norm_added_q", "norm_added_k"):
+        weights |= scale(f"{block}.attn.{name}.weight", _HEAD)
+    return weights
+
+
+QWEN_IMAGE = large_family_base(
+    "qwen-image",
+    qwen_image(gain=10.0),
+    qwen2_5_vl(),
+    adapted=lambda name: ".attn." in name,
+    autoencoder=tiny_video_autoencoder(),
+)
