@@ -107,7 +107,7 @@ def _add(path: str, files: Files, config: MkDocsConfig) -> None:
             for name in names
         ]
         _add_page(f"{path}/index", path, "\n".join(links), files, config)
-    elif source.suffix in LANGUAGES and source.stat().st_size <= LARGEST:
+    elif source.is_file() and source.suffix in LANGUAGES and source.stat().st_size <= LARGEST:
         code = source.read_text(encoding="utf-8")
         _add_page(path, path, f"{FENCE}{LANGUAGES[source.suffix]}\n{code}\n{FENCE}", files, config)
     elif source.is_file():
