@@ -20,7 +20,9 @@ examples
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    parser.add_argument("--write-docs", action="store_true", help="write docs/promises.md and the badges of README.md")
+    parser.add_argument(
+        "--write-docs", action="store_true", help="write docs/promises.md and the badges of README.md"
+    )
 
 
 def main(arguments: argparse.Namespace) -> int:
