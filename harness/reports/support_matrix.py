@@ -32,8 +32,13 @@ def page(combined_records: CombinedRecords, families: Iterable[str] = ()) -> str
     lines = [
         "# Which GGUF LoRA types work on which backend",
         "",
-        "Each cell is the result of a LoRA whose tensors have the type in the first column. Its rank is 32, or 256 for",
-        "types with blocks of 256 values. If there are several base models, the cell shows the worst result.",
+        *_summary(combined_records),
+        "",
+        "The number of types that work, of those that were tried, in each apply mode. The tables below have each type:",
+        ", ".join(f"[{state}](#{state.replace(' ', '-')})" for state in _states(combined_records)) + ".",
+        "",
+        "Each cell of a table is the result of a LoRA whose tensors have the type in the first column. Its rank is 32,",
+        "or 256 for types with blocks of 256 values. If there are several base models, the cell shows the worst result.",
         "",
         "- **✓** and a number: the type works. The number is the effect error: 0 if the adapter is applied exactly, 1",
         "  if it is ignored.",
@@ -46,9 +51,8 @@ def page(combined_records: CombinedRecords, families: Iterable[str] = ()) -> str
         "generates this page from the records in `results/`. The base models are in",
         "[harness/models/tiny_models.py](../harness/models/tiny_models.py).",
     ]
-    for state in combined_records.states:
-        table = _table(combined_records, state)
-        if table:
+    for state in _states(combined_records):
+        if table := _table(combined_records, state):
             lines += ["", f"## {state}", "", *table]
     lines += families
     lines += ["", "## Devices", "", *_devices(combined_records), "", "## Backends without records", ""]
@@ -57,6 +61,34 @@ def page(combined_records: CombinedRecords, families: Iterable[str] = ()) -> str
     others = ", ".join(name for name, known in BACKENDS.items() if known.never_run and name not in COLUMNS)
     lines += [f"- {others}: never run. Their entries in sdcpp/machine/backends.py follow documentation only."]
     return "\n".join(lines) + "\n"
+
+
+def _states(combined_records: CombinedRecords) -> list[str]:
+    """Return the states that have GGUF cases, the newest revision first and each without patches first."""
+    found = {row.state for row in combined_records.rows if _is_of_a_type(row)}
+    return sorted(sorted(found, reverse=True), key=lambda state: state.split()[0], reverse=True)
+
+
+def _summary(combined_records: CombinedRecords) -> list[str]:
+    """Return a table of how many types work, by state and column."""
+    rows = [row for row in combined_records.rows if _is_of_a_type(row)]
+    columns = [column for column in combined_records.columns if any(column in row.cells for row in rows)]
+    lines = markdown.head(["revision", *(column.label for column in columns)])
+    for state in _states(combined_records):
+        mine = [row for row in rows if row.state == state]
+        lines.append(markdown.row([state, *(_works(mine, column) for column in columns)]))
+    return lines
+
+
+def _works(rows: Sequence[CombinedRow], column: CombinedColumn) -> str:
+    """Return how many types work in a column in each mode: ``immediately 3 of 25, at_runtime 25 of 25``."""
+    texts = []
+    for mode in MODES:
+        worst = [_worst(rows, kind, mode, column) for kind in sorted({_type(row) for row in rows})]
+        tried = [cell for cell in worst if cell]
+        passed = sum(cell.verdict is Verdict.PASS for cell in tried)
+        texts += [f"{mode} {passed} of {len(tried)}"] if tried else []
+    return ", ".join(texts) or "–"
 
 
 def _devices(combined_records: CombinedRecords) -> list[str]:
@@ -85,11 +117,7 @@ def _table(combined_records: CombinedRecords, state: str) -> list[str]:
     """Return the table of a state, or no lines if it has no GGUF cases."""
     columns = [column for column in combined_records.columns if column.device]
     several = {c.backend for c in columns if sum(other.backend == c.backend for other in columns) > 1}
-    rows = [
-        row
-        for row in combined_records.rows
-        if row.state == state and row.mode in MODES and row.case == f"gguf-{_type(row)}"
-    ]
+    rows = [row for row in combined_records.rows if row.state == state and _is_of_a_type(row)]
     used = [column for column in columns if any(column in row.cells for row in rows)]
     if not used:
         return []
@@ -108,6 +136,11 @@ def _table(combined_records: CombinedRecords, state: str) -> list[str]:
                 texts.append(_documented(DOCUMENTED[column.backend].get(kind), cells))
         lines.append(markdown.row(texts))
     return lines
+
+
+def _is_of_a_type(row: CombinedRow) -> bool:
+    """Tell whether a row is about a tensor type, in one of the modes that the page shows."""
+    return row.mode in MODES and row.case == f"gguf-{_type(row)}"
 
 
 def _type(row: CombinedRow) -> str:

@@ -48,6 +48,35 @@ def test_a_difference_from_what_was_documented_is_marked() -> None:
     assert row(support_matrix.page(combine_runs(cpu, cuda)), "F16")[3:] == ["WRONG", "✓ 0.004", "yes **≠**"]
 
 
+def summary(page: str, state: str) -> list[str]:
+    line = next(line for line in page.partition("\n## ")[0].splitlines() if line.startswith(f"| {state} |"))
+    return [cell.strip() for cell in line.strip("|").split("|")][1:]
+
+
+def test_the_page_begins_with_how_many_types_work() -> None:
+    cpu, cuda = machine("cpu", "A processor"), machine("cuda", "A card")
+    types = {
+        cell.dimensions["type"] for cell in cpu.cells if cell.case == f"gguf-{cell.dimensions.get('type')}"
+    }
+    every = f"{len(types)} of {len(types)}"
+    with_cell(cuda, "gguf-F16", "immediately", verdict=Verdict.WRONG)
+    page = support_matrix.page(combine_runs(cpu, cuda))
+    assert summary(page, "2026-05 patched") == [
+        f"immediately {every}, at_runtime {every}",
+        f"immediately {len(types) - 1} of {len(types)}, at_runtime {every}",
+    ]
+
+
+def test_the_newest_revision_comes_first_and_without_patches_first() -> None:
+    page = (project.ROOT / "docs" / "support.md").read_text(encoding="utf-8")
+    states = [line[3:] for line in page.splitlines() if line.startswith("## 20")]
+    assert states == [
+        f"{revision} {side}"
+        for revision in ("2026-07", "2026-05", "2025-12")
+        for side in ("pristine", "patched")
+    ]
+
+
 def test_what_is_not_judged_contradicts_no_document() -> None:
     cuda = machine("cuda", "A card")
     for mode in ("immediately", "at_runtime"):
