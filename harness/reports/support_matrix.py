@@ -38,7 +38,7 @@ def page(combined_records: CombinedRecords, families: Iterable[str] = ()) -> str
         ", ".join(f"[{state}](#{state.replace(' ', '-')})" for state in _states(combined_records)) + ".",
         "",
         "Each cell of a table is the result of a LoRA whose tensors have the type in the first column. Its rank is 32,",
-        "or 256 for types with blocks of 256 values. If there are several base models, the cell shows the worst result.",
+        "or 256 for types with blocks of 256 values. If there are several base models, the cell is the worst result.",
         "",
         "- **✓** and a number: the type works. The number is the effect error: 0 if the adapter is applied exactly, 1",
         "  if it is ignored.",
