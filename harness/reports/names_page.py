@@ -43,6 +43,10 @@ def page(combined_records: CombinedRecords, names: Sequence[NamesOfBuild]) -> st
         "understand does nothing, or only part of it works. This page has every version of models that the library",
         "distinguishes: first by names alone, then, where a small model of the family exists, by pictures.",
         "",
+        *_trainers(names),
+        "",
+        "The last columns have the number of layers whose name is understood, over all versions.",
+        "",
         "## The names of each trainer",
         "",
         "The library was asked for each layer to which tensor of the model the trainer's name leads. A cell has",
@@ -53,8 +57,6 @@ def page(combined_records: CombinedRecords, names: Sequence[NamesOfBuild]) -> st
         "- **0**: none is understood. Such a LoRA does nothing.",
         "- **5/9**: five of nine are understood. The rest of such a LoRA is ignored.",
         "- **–**: the trainer has no names of its own for the version.",
-        "",
-        *_trainers(names),
     ]
     for build in names:
         lines += ["", f"### {build.revision} {build.state}", "", *_names(build)]
@@ -103,12 +105,19 @@ def _used(names: Sequence[NamesOfBuild]) -> list[Trainer]:
 
 
 def _trainers(names: Sequence[NamesOfBuild]) -> Iterable[str]:
-    """Yield the table of the trainers, with a name as an example."""
-    yield from markdown.head(["names", "written by", "example"])
+    """Yield the table of the trainers, with a name as an example and the names that each build understands."""
+    builds = [f"{build.revision} {build.state}" for build in names]
+    yield from markdown.head(["names", "written by", "example", *builds])
     for trainer in _used(names):
         rows = [row for build in names for row in _of_diffusion(build) if row.trainer == trainer.name]
         example = next((row for row in rows if row.version == "Flux.1, Kontext"), rows[0]).example
-        yield markdown.row([trainer.name, trainer.programs, markdown.code(example)])
+        shares = [_share([row for row in build.rows if row.trainer == trainer.name]) for build in names]
+        yield markdown.row([trainer.name, trainer.programs, markdown.code(example), *shares])
+
+
+def _share(rows: Sequence[Row]) -> str:
+    """Return how many names of these rows are understood: ``12 of 20``."""
+    return f"{sum(row.right for row in rows)} of {sum(row.total for row in rows)}" if rows else "–"
 
 
 def _names(build: NamesOfBuild) -> Iterable[str]:

@@ -76,3 +76,19 @@ def test_text_encoders_have_a_table_of_their_own() -> None:
         ["CLIP, second", "1/6", "–"],
     ]
     assert "SD 1" not in {cells[0] for cells in table}
+
+
+def test_the_first_table_says_how_many_names_of_a_trainer_are_understood() -> None:
+    trainer = TRAINERS[0].name
+    rows = [
+        Row(version=version, trainer=trainer, counts=counts, example="x", text_encoder=encoder)
+        for version, counts, encoder in (
+            ("SVD", {"right": 2, "lost": 1}, ""),
+            ("Chroma", {"right": 4}, ""),
+            ("SDXL", {"lost": 3}, CLIP_1),
+        )
+    ]
+    build = NamesOfBuild(revision="9", state="pristine", date="2026-11-29", rows=rows, absent=[])
+    first = names_page.page(combine([], []), [build]).partition("\n## ")[0]
+    [found] = [line for line in first.splitlines() if line.startswith(f"| {trainer} |")]
+    assert found.endswith("| 6 of 10 |")
