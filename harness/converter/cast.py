@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.formats.tensor import FLOATS, NUMPY, Bytes, Tensor
+from harness.quantising.float16 import as_float16
 
 #: The largest finite F16.
 F16_MAX = 65504.0
@@ -27,6 +28,8 @@ def cast(values: NDArray[np.floating], kind: str) -> Bytes:
     Values are rounded to nearest, ties to even. A value beyond the range of the type becomes infinity, or NaN in
     F8_E4M3, which has no infinity. NaN stays NaN.
     """
+    if kind == "F16" and values.dtype == np.float32:
+        return as_float16(np.asarray(values, np.float32)).reshape(-1).view(np.uint8)
     with np.errstate(over="ignore", invalid="ignore"):
         return np.ascontiguousarray(values.astype(NUMPY[kind], copy=False)).reshape(-1).view(np.uint8)
 

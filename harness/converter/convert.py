@@ -14,7 +14,7 @@ from harness.converter import input_checks
 from harness.converter.alpha_tensors import alpha_tensors
 from harness.converter.cast import cast
 from harness.converter.contents import require_adapter
-from harness.converter.modules import layout_of
+from harness.converter.modules import Layout, layout_of
 from harness.converter.plan import PLAIN, TensorPlan, plan
 from harness.converter.rebalance import Rebalancer
 from harness.formats.read import read_tensors
@@ -102,11 +102,11 @@ def convert(
     if quantises and quantiser is not None:
         quantiser.begin()
     file = read_tensors(source)
-    if not force:
-        check(file)
-    types = quantiser.types() if quantiser is not None and quantises else {}
-    plans = plan(_tensors(file), container, wanted, types, chosen)
     adapter = layout_of(file)
+    if not force:
+        check(file, adapter)
+    types = quantiser.types() if quantiser is not None and quantises else {}
+    plans = plan(_tensors(file, adapter), container, wanted, types, chosen)
     with ExitStack() as work:
         rebalanced: Computed = {}
         if rebalance and quantiser is not None and quantises:
@@ -195,16 +195,19 @@ def converted(planned: TensorPlan, *, only_finite: bool = True) -> Iterator[Byte
         yield rows.raw() if planned.kind == tensor.kind else cast(rows.values(), planned.kind)
 
 
-def _tensors(file: File) -> list[Tensor]:
+def _tensors(file: File, adapter: Layout) -> list[Tensor]:
     """Return the tensors of a file. Those of an adapter have the axes that a writer of GGUF dropped."""
-    modules = layout_of(file).modules.values()
+    modules = adapter.modules.values()
     whole = {tensor.name: tensor for module in modules for tensor in module.parts.values()}
     return [whole.get(name, tensor) for name, tensor in file.tensors.items()]
 
 
-def check(file: File) -> None:
-    """Raise AdapterUnknown if a file has no adapter, or if a module has a problem (see ``input_checks``)."""
-    modules = layout_of(file).modules
+def check(file: File, adapter: Layout | None = None) -> None:
+    """Raise AdapterUnknown if a file has no adapter, or if a module has a problem (see ``input_checks``).
+
+    ``adapter`` is ``layout_of(file)``, if it is known already.
+    """
+    modules = (adapter or layout_of(file)).modules
     require_adapter(file, modules)
     for module in modules.values():
         problem = input_checks.problem(module)

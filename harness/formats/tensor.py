@@ -205,7 +205,7 @@ class File:
 
 def is_text(name: str) -> bool:
     """Return whether UTF-8 can encode a name. It cannot encode lone surrogates, which JSON allows."""
-    return not any("\ud800" <= letter <= "\udfff" for letter in name)
+    return name.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
 def stored_bytes(kind: str, size: int) -> int:

@@ -27,6 +27,7 @@ from harness.quantising.protocol import (
     QuantiseReply,
     QuantiseRequest,
 )
+from harness.quantising.q8_0 import quantise_q8_0
 from harness.quantising.type_list import GgmlLibrary
 from sdcpp.binding import ggml
 from sdcpp.errors import Error
@@ -235,6 +236,8 @@ class QuantiserServer:
         target: NDArray[np.uint8],
         weights: NDArray[np.generic] | None,
     ) -> None:
+        if request.type == "Q8_0" and quantise_q8_0(values, target, self._scratch(values.size)):
+            return
         ggml.quantise_rows(
             self._library,
             request.number,
@@ -244,6 +247,11 @@ class QuantiserServer:
             columns=request.row,
             importance=None if weights is None else weights.ctypes.data,
         )
+
+    def _scratch(self, count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return two arrays of ``count`` values, in buffers of this thread."""
+        first, second = (self._buffers.get(name, 4 * count).view(np.float32) for name in ("first", "second"))
+        return first, second
 
 
 def _as_float32(values: Callable[[], NDArray[np.floating]]) -> NDArray[np.float32]:
