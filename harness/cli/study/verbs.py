@@ -40,6 +40,10 @@ COMMANDS = {
     "sample": Command(
         module="harness.cli.study.sample", summary="write a LoRA that is like a trained one, to measure with"
     ),
+    "tools": Command(
+        module="harness.cli.study.tools",
+        summary="compare lora combine and extract with PEFT and sd-scripts",
+    ),
     "twins": Command(
         module="harness.cli.study.twins",
         summary="check that what fails without patches passes with the converted file",
