@@ -15,10 +15,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from harness.records import record
 from harness.records.record import Cell, Records
 from harness.records.verdict import Status
 from harness.reports import html
 from harness.reports.table import arrange, case_id
+from sdcpp import project
 from sdcpp.printable import printable
 from tests.unit.example_records import HOSTILE, example, many
 
@@ -246,3 +248,9 @@ def test_numbers_that_json_cannot_hold_do_no_harm() -> None:
     records.cells[0] = replace(cell, error=float("nan"), effect=float("inf"))
     figures = page(records).json["cells"][0]["figures"]
     assert (figures["error"], figures["effect"]) == ("nan", "inf grey levels of 255")
+
+
+@pytest.mark.parametrize("name", ["2025-12-cpu-xeon.jsonl", "2026-05-cpu-xeon.jsonl"])
+def test_the_page_of_a_quick_matrix_is_small(name: str) -> None:
+    text = html.render(arrange(record.read(project.ROOT / "results" / name)))
+    assert len(text.encode()) < 1_000_000 / 3  # a run has three revisions
