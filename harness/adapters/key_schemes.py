@@ -181,6 +181,16 @@ def _bare(target: Target) -> tuple[NamedRows, ...]:
     return () if target.in_text_encoder else _single_part(target, _original(target))
 
 
+def _videox_fun(target: Target) -> tuple[NamedRows, ...]:
+    """Return the part of a target of Qwen-Image or Wan in VideoX-Fun (videox_fun/utils/lora_utils.py).
+
+    It puts an empty name between the prefix and the name of the layer.
+    """
+    if target.architecture not in ("qwen-image", "wan") or target.in_text_encoder:
+        return ()
+    return _single_part(target, "lora_unet__" + _original(target).replace(".", "_"))
+
+
 def _comfy(target: Target) -> tuple[NamedRows, ...]:
     """Return the part of a target in files that ComfyUI extracts (comfy_extras/nodes_lora_extract.py)."""
     if target.in_text_encoder:
@@ -273,6 +283,7 @@ SCHEMES = {
         Scheme(name="onetrainer", parts=_onetrainer, suffixes=_KOHYA),
         Scheme(name="diffusers", parts=_family, suffixes=_PEFT, vectors=_VECTORS),
         Scheme(name="bare", parts=_bare, suffixes=_PEFT, vectors=_VECTORS),
+        Scheme(name="videox-fun", parts=_videox_fun, suffixes=_KOHYA),
         Scheme(name="comfy", parts=_comfy, suffixes=_KOHYA),
         Scheme(name="ldm", parts=_ldm, suffixes=_KOHYA, group_suffixes=_NORM_GROUPS),
         Scheme(name="kohya-diffusers", parts=_kohya_diffusers, suffixes=_KOHYA, group_suffixes=_NORM_GROUPS),

@@ -18,7 +18,7 @@ FILES = (("safetensors", "F32"), ("gguf", "F16"), ("gguf", "Q8_0"), ("gguf", "Q4
 #: Further key schemes than kohya's. Each is tested as F32 safetensors, and diffusers' also as Q8_0 GGUF.
 SCHEMES = (
     *("peft", "diffusers", "diffusers-flux", "bare"),
-    *("kohya-diffusers", "onetrainer", "lycoris", "peft-model"),
+    *("kohya-diffusers", "onetrainer", "lycoris", "peft-model", "videox-fun"),
 )
 #: All key schemes that are tested.
 ALL_SCHEMES = (catalogue.SCHEME, *SCHEMES)

@@ -12,6 +12,8 @@ from harness.models.families.text_encoders import QWEN2_WIDTH, qwen2_5_vl
 from harness.models.weights import linear, scale
 
 _WIDTH, _HEAD = 3072, 128
+#: The gain of the output of attention, so that adapters of one block change the picture enough.
+_OUTPUT_GAIN = 2.0
 #: The type of the layers that adapters do not change.
 _STORED = "Q4_0"
 
@@ -36,7 +38,8 @@ def qwen_image(*, gain: float) -> Weights:
         weights |= linear(f"{block}.{stream}_mlp.net.0.proj", 4 * width, width, dtype=_STORED)
         weights |= linear(f"{block}.{stream}_mlp.net.2", width, 4 * width, dtype=_STORED)
         for name in parts:
-            weights |= linear(f"{block}.attn.{name}", width, width, dtype="F32")
+            gain_of_part = _OUTPUT_GAIN if name == parts[-1] else 1.0
+            weights |= linear(f"{block}.attn.{name}", width, width, gain=gain_of_part, dtype="F32")
     for name in ("norm_q", "norm_k", "norm_added_q", "norm_added_k"):
         weights |= scale(f"{block}.attn.{name}.weight", _HEAD)
     return weights

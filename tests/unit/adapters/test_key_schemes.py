@@ -14,6 +14,7 @@ CONV = "down_blocks.0.resnets.0.conv1"
 TEXT = "text_model.encoder.layers.1.self_attn.q_proj"
 QKV = "double_blocks.0.img_attn.qkv"
 JOINT = "joint_blocks.0.x_block.attn.qkv"
+WAN_O = "blocks.0.cross_attn.o"
 NORM = "down_blocks.0.attentions.0.norm"
 SHAPES = {
     QUERY: (320, 320),
@@ -22,6 +23,7 @@ SHAPES = {
     TEXT: (768, 768),
     QKV: (768, 256),
     JOINT: (288, 96),
+    WAN_O: (1536, 1536),
     NORM: (320,),
 }
 GROUPS = {CONV: "conv3x3", TEXT: "text", NORM: "norms"}
@@ -31,7 +33,11 @@ DOTTED = "down_blocks.0.attentions.0.transformer_blocks.0.attn1"
 ENCODER = "text_encoder.text_model.encoder.layers.1"
 LDM = "input_blocks.1.1.transformer_blocks.0.attn1"
 #: The weights of targets whose names in the original checkpoint a scheme uses.
-TENSORS = {QKV: f"model.diffusion_model.{QKV}.weight", QUERY: f"model.diffusion_model.{LDM}.to_q.weight"}
+TENSORS = {
+    QKV: f"model.diffusion_model.{QKV}.weight",
+    QUERY: f"model.diffusion_model.{LDM}.to_q.weight",
+    WAN_O: f"model.diffusion_model.{WAN_O}.weight",
+}
 #: The names in files: architecture, scheme, target, factor and the name of the tensor.
 NAMES = [
     ("sd1", "kohya", QUERY, "down", f"lora_unet_{UNDER}_to_q.lora_down.weight"),
@@ -73,6 +79,7 @@ NAMES = [
     ("sd1", "bare", QUERY, "up", f"{LDM}.to_q.lora_B.weight"),
     ("flux", "comfy", QKV, "diff_b", "diffusion_model.double_blocks.0.img_attn.qkv.diff_b"),
     ("flux", "comfy", TEXT, "up", f"text_encoders.clip_l.transformer.{TEXT}.lora_up.weight"),
+    ("wan", "videox-fun", WAN_O, "up", "lora_unet__blocks_0_cross_attn_o.lora_up.weight"),
     ("sd1", "comfy", QUERY, "up", f"diffusion_model.{LDM}.to_q.lora_up.weight"),
     ("sd1", "ldm", QUERY, "alpha", "lora_unet_input_blocks_1_1_transformer_blocks_0_attn1_to_q.alpha"),
     ("sd1", "peft-model", QUERY, "down", f"base_model.model.{DOTTED}.to_q.lora_A.weight"),

@@ -42,6 +42,7 @@ SCHEME_NAMES = {
     "onetrainer": "kohya",
     "bare": "peft",
     "comfy": "dotted",
+    "videox-fun": "kohya",
     "ldm": "kohya",
     "peft-model": "peft",
 }
