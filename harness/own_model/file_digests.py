@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import time
 from pathlib import Path
 
 from harness.own_model import reference
-from harness.own_model.progress import SECONDS, duration
-from sdcpp import atomic_write, cache, console
+from sdcpp import atomic_write, cache
 from sdcpp.errors import Error
+from sdcpp.waiting_line import counted
 
 #: The file of the cache that remembers.
 FILE = "digests.json"
@@ -39,16 +38,11 @@ def sha256(path: Path) -> str:
 
 def _hashed(path: Path) -> str:
     digest, total, done = hashlib.sha256(), path.stat().st_size, 0
-    began = shown = time.monotonic()
-    with path.open("rb") as file:
+    with path.open("rb") as file, counted(f"hashing {path.name}", total) as progress:
         while piece := file.read(_PIECE):
             digest.update(piece)
             done += len(piece)
-            now = time.monotonic()
-            if now - shown > SECONDS and done < total:
-                shown = now
-                left = duration((now - began) * (total - done) / done)
-                console.note(f"hashing {path.name}: {done / total:.0%}, about {left} left")
+            progress(done)
     return digest.hexdigest()
 
 

@@ -8,19 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rich.markup import escape
-
 from sdcpp import console
-
-#: A line is printed in a log after this many seconds.
-SECONDS = 10.0
-
-
-def duration(seconds: float) -> str:
-    """Return a time in seconds, minutes or hours."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+from sdcpp.waiting_line import duration, left, waiting_line
 
 
 class Steps:
@@ -33,8 +22,7 @@ class Steps:
         """Print that a step has ended."""
         self._done += 1
         passed = time.monotonic() - self._began
-        left = passed / self._done * (self._total - self._done)
-        rest = f", about {duration(left)} left" if self._done < self._total else ""
+        rest = left(self._done, self._total, passed) if self._done < self._total else ""
         console.note(f"{self._done}/{self._total} {what} after {duration(passed)}{rest}")
 
 
@@ -52,24 +40,17 @@ def growing(folder: Path, total: int, what: str) -> Iterator[None]:
 
 
 def _watch(folder: Path, total: int, what: str, ended: threading.Event) -> None:
-    """Show progress until ``ended`` is set. What takes less than two seconds shows nothing."""
+    """Show progress until ``ended`` is set."""
     began = time.monotonic()
-    if ended.wait(2):
-        return
-    if not console.err.is_terminal:
-        while not ended.wait(SECONDS):
-            console.note(_line(folder, total, what, began))
-        return
-    with console.err.status(escape(what)) as status:
+    with waiting_line() as show:
         while not ended.wait(0.5):
-            status.update(escape(_line(folder, total, what, began)))
+            show(lambda: _line(folder, total, what, began))
 
 
 def _line(folder: Path, total: int, what: str, began: float) -> str:
     written = min(total, sum(_size(path) for path in folder.rglob("*")))
-    passed = time.monotonic() - began
-    left = f", about {duration(passed * (total - written) / written)} left" if written else ""
-    return f"{what}: {written / 1e9:.1f} of {total / 1e9:.1f} GB{left}"
+    rest = left(written, total, time.monotonic() - began)
+    return f"{what}: {written / 1e9:.1f} of {total / 1e9:.1f} GB{rest}"
 
 
 def _size(path: Path) -> int:

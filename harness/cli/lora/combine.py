@@ -7,10 +7,10 @@ import math
 from pathlib import Path
 
 from harness.cli.lora import options
-from harness.cli.lora.progress import counted
 from harness.cli.lora.typed_output import typed_output
 from harness.converter.combine import CombineOptions, combine
 from harness.converter.merge_into_base import parse_adapter_argument
+from sdcpp.waiting_line import counted
 
 RENAMED: dict[str, tuple[str, ...]] = {}
 EPILOG = """\

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from harness.cli import options as run_options
 from harness.cli.lora import options
-from harness.cli.lora.progress import counted
 from harness.cli.lora.typed_output import typed_output
 from harness.converter.extract import ExtractOptions, extract
 from harness.converter.low_rank import RankChoice
+from sdcpp.waiting_line import counted
 
 RENAMED: dict[str, tuple[str, ...]] = {}
 EPILOG = """\

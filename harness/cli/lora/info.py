@@ -6,11 +6,11 @@ import argparse
 from pathlib import Path
 
 from harness.cli.lora import options
-from harness.cli.lora.progress import counted
 from harness.converter import information
 from harness.text import json_text
 from sdcpp import console
 from sdcpp.errors import Error
+from sdcpp.waiting_line import counted
 
 RENAMED: dict[str, tuple[str, ...]] = {}
 EPILOG = """\

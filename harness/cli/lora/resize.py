@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 from harness.cli.lora import options
-from harness.cli.lora.progress import counted
 from harness.converter.resize import resize
+from sdcpp.waiting_line import counted
 
 RENAMED: dict[str, tuple[str, ...]] = {}
 EPILOG = """\

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.cli.lora.progress import counted
 from harness.cli.main import main
+from sdcpp.waiting_line import counted
 from tests.unit.converter.lora_files import pair, save
 
 
@@ -46,7 +46,7 @@ def test_progress_is_shown_after_two_seconds(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     now = 100.0
-    monkeypatch.setattr("harness.cli.lora.progress.time.monotonic", lambda: now)
+    monkeypatch.setattr("sdcpp.waiting_line.time.monotonic", lambda: now)
     with counted("work", 8) as progress:
         progress(1)
         now = 104.0

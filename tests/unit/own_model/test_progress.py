@@ -6,11 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness.own_model import progress
-from harness.own_model.progress import Steps, duration, growing
-
-
-def test_durations() -> None:
-    assert [duration(seconds) for seconds in (3, 300, 7200)] == ["3 s", "5 min", "2.0 h"]
+from harness.own_model.progress import Steps, growing
 
 
 def test_steps_say_how_much_time_is_left(capsys: pytest.CaptureFixture[str]) -> None:
