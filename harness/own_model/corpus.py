@@ -114,8 +114,8 @@ class Corpus:
         try:
             files = {role: self.search.find(wanted) for role, wanted in entry.files.items()}
             model = read_model(files)
-            if model.unreadable:
-                raise Missing(model.unreadable[0])
+            if model.hopeless:
+                raise Missing(model.hopeless[0])
         except (Missing, Error) as error:
             nothing = UserModel(files={}, parts=(), unreadable=())
             return own_base(entry.name, nothing, timeout, **options), f"the model {entry.name}: {error}"

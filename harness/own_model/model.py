@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.converter import contents, model_family
 from harness.converter.base_weights import BaseWeights
-from harness.converter.model_files import INDEX, is_split, shards
+from harness.converter.model_files import INDEX, is_split, model_tensors, shards
 from harness.converter.modules import layout_of
 from harness.formats.read import read_tensors
 from harness.formats.tensor import SIZES, File, Tensor
@@ -18,6 +18,10 @@ from sdcpp.errors import FileInvalid
 
 #: Roles of files that no adapter changes.
 _NOT_ADAPTED = frozenset({"vae", "taesd", "clip_vision"})
+#: Roles of files that have the diffusion model.
+_DIFFUSION = frozenset({"model", "diffusion_model", "high_noise_diffusion_model"})
+#: The end of the line about a model in several files.
+_IN_SEVERAL = "the library reads no model in several files; join them first"
 #: The files that the library reads in a folder of diffusers (``init_from_diffusers_file``), and their roles here.
 _DIFFUSERS = {
     "unet/diffusion_pytorch_model.safetensors": "diffusion_model",
@@ -32,13 +36,20 @@ class Part:
     """A file of a model and its tensors.
 
     ``role`` is a field of ``sdcpp.binding.api.ModelFiles``, or in a folder of diffusers the one that its content would
-    have. ``inside`` is the path below such a folder, or "".
+    have. ``inside`` is the path below such a folder, or "". ``shards`` are the paths of several files that together
+    stand for one; ``path`` is then the one that the user has named, and ``file`` has the tensors of all.
     """
 
     role: str
     path: Path
     file: File
     inside: str = ""
+    shards: tuple[Path, ...] = ()
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The paths of all files."""
+        return self.shards or (self.path,)
 
     @property
     def adapted(self) -> bool:
@@ -75,6 +86,11 @@ class UserModel:
         return next(filter(None, found), "")
 
     @property
+    def hopeless(self) -> tuple[str, ...]:
+        """The lines of ``unreadable`` about other things than several files, which ``joined`` makes one."""
+        return tuple(line for line in self.unreadable if not line.endswith(_IN_SEVERAL))
+
+    @property
     def quantised(self) -> bool:
         """Whether a tensor has a quantised type. The library then takes mode auto for at_runtime."""
         return any(_quantised(tensor) for part in self.parts for tensor in part.file.tensors.values())
@@ -91,10 +107,11 @@ class UserModel:
 
     @property
     def kind(self) -> str:
-        """The type that most bytes of the files that adapters can change are stored in."""
+        """The type of most bytes of the diffusion model or, without one, of the files that adapters can change."""
         sizes: Counter[str] = Counter()
-        for part in self.parts:
-            for tensor in part.file.tensors.values() if part.adapted else ():
+        adapted = [part for part in self.parts if part.adapted]
+        for part in [part for part in adapted if part.role in _DIFFUSION] or adapted:
+            for tensor in part.file.tensors.values():
                 sizes[tensor.kind] += tensor.nbytes
         return sizes.most_common(1)[0][0] if sizes else ""
 
@@ -115,8 +132,8 @@ def read_model(files: Mapping[str, Path]) -> UserModel:
         if path.is_dir():
             parts += _folder(path, unreadable)
         elif is_split(path):
-            parts += [Part(role=role, path=each, file=read_tensors(each)) for each in shards(path)]
-            unreadable.append(f"{path.name}: the library reads no model in several files; join them first")
+            parts.append(_split(role, path))
+            unreadable.append(f"{path.name}: {_IN_SEVERAL}")
         else:
             parts.append(Part(role=role, path=path, file=read_tensors(path)))
     for part in parts:
@@ -127,6 +144,13 @@ def read_model(files: Mapping[str, Path]) -> UserModel:
                 "give the model with --model or --diffusion-model",
             )
     return UserModel(files=files, parts=tuple(parts), unreadable=tuple(unreadable))
+
+
+def _split(role: str, path: Path) -> Part:
+    """Return the files that together hold a model as one. Raises FileInvalid if one is missing or repeats a tensor."""
+    first = read_tensors(shards(path)[0])
+    whole = File(path=path, container=first.container, tensors=model_tensors(path), metadata=first.metadata)
+    return Part(role=role, path=path, file=whole, shards=tuple(shards(path)))
 
 
 def _folder(folder: Path, unreadable: list[str]) -> Iterator[Part]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from harness.models.base_model import Base
 from harness.own_model import file_digests, reference
+from harness.own_model.joined import joined
 from harness.own_model.model import UserModel
 from harness.own_model.reference import Adapter
 from harness.quantising.package_quantiser import open_quantiser
@@ -36,13 +37,18 @@ class OwnBase(Base):
     def digest(self) -> str:
         """A digest that changes when a file changes."""
         stamp = file_digests.sha256 if self.hashed else reference.stamp
-        stamps = [stamp(part.path) for part in self.model.parts]
+        stamps = [stamp(path) for part in self.model.parts for path in part.paths]
         return hashlib.sha256("\n".join(stamps).encode()).hexdigest()
 
     @cached_property
     def sha256(self) -> str:
         """The digest, which identifies the files."""
         return self.digest
+
+    @cached_property
+    def readable(self) -> UserModel:
+        """The model in files that the library can read."""
+        return joined(self.model)
 
     @property
     def folder(self) -> Path:
@@ -52,8 +58,8 @@ class OwnBase(Base):
         return next(iter(self.model.files.values())).resolve().parent
 
     def make(self) -> dict[str, Path]:
-        """Return the paths by role."""
-        return {role: path.resolve() for role, path in self.model.files.items()}
+        """Return the paths by role. A model in several files is joined in the cache (see ``joined.joined``)."""
+        return {role: path.resolve() for role, path in self.readable.files.items()}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -72,16 +78,16 @@ class MergedBase(OwnBase):
     def digest(self) -> str:
         """A digest that changes when a file of the model or the adapter changes."""
         stamp = file_digests.sha256 if self.hashed else reference.stamp
-        parts = [stamp(part.path) for part in self.model.parts]
+        parts = [stamp(path) for part in self.model.parts for path in part.paths]
         parts += [stamp(self.adapter.path), repr(self.adapter.multiplier), str(self.rounded)]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def make(self) -> dict[str, Path]:
         """Write the files unless they are in the cache, and return their paths. Raises what ``reference.make`` does."""
         if not self.rounded:  # changed tensors are floats
-            return reference.make(self.adapter, self.model, None, rounded=False)
+            return reference.make(self.adapter, self.readable, None, rounded=False)
         with open_quantiser(self.library) as quantiser:
-            return reference.make(self.adapter, self.model, quantiser, rounded=True)
+            return reference.make(self.adapter, self.readable, quantiser, rounded=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

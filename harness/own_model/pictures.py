@@ -16,7 +16,7 @@ from harness.cases.settings import ContextSettings, GenerationSettings
 from harness.judging import oracle
 from harness.judging.oracle import Comparison
 from harness.own_model.model import UserModel
-from harness.own_model.own_base import MERGED, LinkedAdapter, MergedBase, OwnBase
+from harness.own_model.own_base import MERGED, LinkedAdapter, OwnBase
 from harness.own_model.own_cases import OwnCases, is_large, own_base
 from harness.own_model.progress import Steps
 from harness.own_model.reference import Adapter
@@ -160,7 +160,7 @@ def _record(
     ordered = sorted(
         shots.values(), key=lambda shot: (shot.base.name, shot.mode, shot.fresh, any(shot.sequence))
     )
-    for base in {shot.base for shot in ordered if isinstance(shot.base, MergedBase)}:
+    for base in {shot.base: None for shot in ordered}:
         base.make()  # before the library takes memory
     path = folder / "records.jsonl"
     steps = Steps(len(ordered))

@@ -86,7 +86,7 @@ def make(
 
     def write(partial: Path) -> None:
         total = sum(part.path.stat().st_size for part in changed)
-        _require_space(partial, max(total, 0 if rounded else exact_bytes(adapter.path, model)))
+        require_space(partial, max(total, 0 if rounded else exact_bytes(adapter.path, model)))
         with growing(partial, total, f"merging {adapter.path.name} into the model"):
             for index, part in enumerate(changed):
                 target = partial / f"{index}{_SUFFIXES[part.file.container]}"
@@ -101,7 +101,7 @@ def make(
     return {role: _with_merged(path, model, merged, folder) for role, path in model.files.items()}
 
 
-def _require_space(folder: Path, needed: int) -> None:
+def require_space(folder: Path, needed: int) -> None:
     """Raise OutputRefused if the disk of a folder has less free space than ``needed`` bytes."""
     free = shutil.disk_usage(folder).free
     if free < needed:
@@ -142,7 +142,7 @@ def _name(adapter: Adapter, model: UserModel, *, rounded: bool) -> str:
         parts.append(hashlib.file_digest(file, "sha256").hexdigest())
     beside = adapter.path.parent / "adapter_config.json"
     parts.append(beside.read_text(errors="replace") if beside.is_file() else "")
-    parts += [stamp(part.path) for part in model.parts]
+    parts += [stamp(path) for part in model.parts for path in part.paths]
     digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
     return f"{digest[:24]}{'-rounded' if rounded else ''}"
 

@@ -140,9 +140,9 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.original and len(arguments.files) > 1:
         arguments.complain("--original is for a single FILE")
     model = read_model(named) if named else None
-    if runs and model is not None and model.unreadable:
+    if runs and model is not None and model.hopeless:
         raise FileInvalid(
-            model.unreadable[0], next(iter(named.values())), "leave out --revision, --checkout and --build"
+            model.hopeless[0], next(iter(named.values())), "leave out --revision, --checkout and --build"
         )
     adapters = [_adapter(text) for text in arguments.files]
     libraries = _libraries(arguments) if runs else []

@@ -66,9 +66,11 @@ def test_what_the_library_cannot_read_is_refused_before_a_build(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = str(lora(tmp_path / "a.safetensors"))
-    model = str(flux(tmp_path / "m-00001-of-00001.safetensors"))
+    (tmp_path / "m" / "transformer").mkdir(parents=True)
+    flux(tmp_path / "m" / "transformer" / "diffusion_pytorch_model.safetensors")
+    model = str(tmp_path / "m")
     assert main(["lora", "try", path, "-m", model, "--revision", "2026-05"]) == 51
-    assert "the library reads no model in several files; join them first" in capsys.readouterr().err
+    assert "the library reads only unet/" in capsys.readouterr().err
     assert main(["lora", "try", path, "-m", model, "-q"]) == 1
 
 
@@ -92,7 +94,7 @@ def test_the_answer_with_pictures(
     said = capsys.readouterr()
     assert said.out.startswith(f"{path}: a LoRA for FLUX.1: 2026-05 without patches on cpu applies it")
     assert "relative error of ΔW against a.safetensors: 0.000%" in said.out
-    assert "<!doctype html>" in (output / "report.html").read_text()
+    assert "<!DOCTYPE html>" in (output / "report.html").read_text()
     [((_, adapter, _, settings), more)] = asked
     assert (adapter.multiplier, settings.steps, settings.context.offload_params_to_cpu) == (0.5, 3, True)
     assert more["source"] == Path(path)

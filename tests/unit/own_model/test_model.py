@@ -43,6 +43,7 @@ def test_what_the_library_does_not_read_of_a_folder_is_said(tmp_path: Path) -> N
     flux(tmp_path / "transformer/diffusion_pytorch_model-00001-of-00001.safetensors")
     read = read_model({"model": tmp_path})
     assert "reads only unet/" in read.unreadable[0]
+    assert read.hopeless == read.unreadable
     assert read.family == "FLUX.1"
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileInvalid, match="no model in the layout of diffusers"):
@@ -57,8 +58,18 @@ def test_the_names_of_a_model_in_several_files_are_read(tmp_path: Path) -> None:
     (tmp_path / "m.safetensors.index.json").write_text(json.dumps({"weight_map": {}}))
     for path in (first, tmp_path / "m.safetensors.index.json"):
         read = read_model({"diffusion_model": path})
-        assert len(read.parts) == 2
+        [part] = read.parts
+        assert part.shards == (first, tmp_path / "m-00002-of-00002.safetensors")
+        assert "txt_in.weight" in part.shapes
         assert "in several files" in read.unreadable[0]
+        assert read.hopeless == ()
+
+
+def test_the_type_is_that_of_the_diffusion_model(tmp_path: Path) -> None:
+    encoder = {"text_model.encoder.layers.0.self_attn.q_proj.weight": zeros(640, 640)}
+    files = {"diffusion_model": quantised_flux(tmp_path / "q.gguf")}
+    both = read_model({**files, "clip_l": save(tmp_path / "clip.safetensors", encoder)})
+    assert both.kind == "Q8_0"
 
 
 def test_an_adapter_is_no_model(tmp_path: Path) -> None:
