@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
+
 from harness.converter import weight_change
-from harness.converter.layer_groups import LayerGroup
+from harness.converter.layer_groups import LayerGroup, weight_shape
 from harness.converter.weight_change import Dense, LowRank, WeightChange
 from harness.layers.components import DIFFUSION
+from harness.layers.layer import Name
 from harness.layers.unet import UNET
 
 #: The convolutions of a UNet whose kernels have 3 x 3 elements.
@@ -55,3 +59,15 @@ def as_dense(change: Callable[[], WeightChange]) -> Dense:
     if isinstance(found, Dense):
         return found
     return Dense(value=weight_change.rows(found, 0, found.shape[0]).reshape(found.shape), shape=found.shape)
+
+
+def zeros_of(group: LayerGroup, target: Name, rank: int) -> LowRank:
+    """Return factors of zeros for a piece of a fused layer of which other pieces have factors."""
+    pieces = group.changing("weight")
+    assert pieces is not None  # noqa: S101 - checked by the caller
+    shape = weight_shape(pieces.modules[0])
+    units, take = pieces.places[0].units, pieces.places[0].take
+    rows = shape[0] // sum(units[unit] for unit in take) * sum(units[unit] for unit in target.take)
+    return LowRank(
+        left=np.zeros((rows, rank)), right=np.zeros((rank, math.prod(shape[1:]))), shape=(rows, *shape[1:])
+    )

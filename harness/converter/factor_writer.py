@@ -23,6 +23,12 @@ F64 = NDArray[np.float64]
 #: The types that computed tensors may have. They can be quantised afterwards.
 STORED = ("F32", "F16", "BF16")
 
+#: The parts whose type decides that of computed factors.
+FACTORS = frozenset({"up", "down", "mid", "diff"}) | {
+    *(f"hada_w{i}_{side}" for i in (1, 2) for side in "ab"),
+    *(f"lokr_w{i}{side}" for i in (1, 2) for side in ("", "_a", "_b")),
+}
+
 
 def stored_kind(kinds: Iterable[str]) -> str:
     """Return the type for factors that are computed from factors of these types.

@@ -15,10 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.converter import family_choice, model_family, weight_change
-from harness.converter.change_forms import Impossible, as_dense, as_kernel, targets_of
+from harness.converter.change_forms import Impossible, as_dense, as_kernel, targets_of, zeros_of
 from harness.converter.decomposition import BaseModel
+from harness.converter.factor_writer import FACTORS, FactorWriter, stored_kind
 from harness.converter.input_checks import declared_problem
 from harness.converter.layer_groups import LayerGroup, groups, row_change, weight_shape
+from harness.converter.low_rank import RankChoice
 from harness.converter.modules import Module, layout_of
 from harness.converter.naming import KOHYA
 from harness.converter.renaming import names_of
@@ -31,7 +33,8 @@ from harness.converter.revision_limits import (
     Limits,
 )
 from harness.converter.rewriting import Refusal, Rewriting
-from harness.converter.storage import storage
+from harness.converter.scratch_file import ScratchFile
+from harness.converter.storage import Storage, storage
 from harness.converter.weight_change import LowRank, WeightChange
 from harness.formats.tensor import File, Tensor
 from harness.layers.components import CLIP_1, CLIP_2, DIFFUSION
@@ -42,11 +45,19 @@ from sdcpp.errors import AdapterUnknown
 F64 = NDArray[np.float64]
 
 
-def rewritten(file: File, limits: Limits, base: Mapping[str, Tensor] | None = None) -> Rewriting:
+def rewritten(
+    file: File,
+    limits: Limits,
+    base: Mapping[str, Tensor] | None = None,
+    *,
+    rank: int | None = None,
+    scratch: ScratchFile | None = None,
+) -> Rewriting:
     """Return an adapter file as all revisions of ``limits`` apply it rightly.
 
     ``base`` has the tensors of the base model by name. The change of a DoRA depends on it, and it tells families apart
-    whose layers have the same names. Modules that cannot be had are refused in the result, with the reasons.
+    whose layers have the same names. With ``rank``, what would become a full difference becomes a plain LoRA of this
+    rank; the factors wait in ``scratch``. Modules that cannot be had are refused in the result, with the reasons.
     """
     adapter = layout_of(file)
     # Readers of some containers refuse a tensor without axes.
@@ -57,6 +68,8 @@ def rewritten(file: File, limits: Limits, base: Mapping[str, Tensor] | None = No
         found=found,
         limits=limits,
         base=model,
+        writer=FactorWriter(found=found, scratch=scratch) if rank and scratch else None,
+        choice=RankChoice(rank=max(rank or 0, SMALLEST_RANK)),
         sd2=model_family.of_adapter(adapter) == (model_family.SD2,),
         families=of,
     )
@@ -78,6 +91,8 @@ class _Work:
     found: Rewriting
     limits: Limits
     base: BaseModel
+    writer: FactorWriter | None
+    choice: RankChoice
     sd2: bool
     families: Sequence[Family]
 
@@ -93,12 +108,13 @@ class _Work:
         if not targets:
             several = family_choice.unclear(self.families) if len(self.families) > 1 else ""
             self.found.refuse(group.modules, reason or several or "no name of this layer is known to work")
-        before = len(self.found.plans)
+        before, shortened = len(self.found.plans), len(self.found.shortened)
         try:
             for target in targets:
                 self._write(group, target)
         except (Impossible, AdapterUnknown) as error:
             self.found.drop_after(before)
+            del self.found.shortened[shortened:]
             self.found.refuse(group.modules, error.what if isinstance(error, AdapterUnknown) else str(error))
 
     def _targets(self, group: LayerGroup) -> tuple[Name, ...]:
@@ -184,6 +200,8 @@ class _Work:
         form, reason = self.limits.form(type(weight).__name__, targets, unet=group.family is UNET)
         if not form:
             raise Impossible(reason)
+        if form == "diff" and self._shorten(group, key, weight, targets):
+            return
         if form == "diff":
             change = partial(as_dense, change)
         stored = storage([module for module in group.modules if module.kind != "bias"])
@@ -191,18 +209,23 @@ class _Work:
         padded = form == "lora" and all((module.rank or 0) < SMALLEST_RANK for module in group.modules)
         self.found.count(f"padded to rank {SMALLEST_RANK}" if padded else _WORDS[form])
 
+    def _shorten(self, group: LayerGroup, key: str, weight: WeightChange, targets: str) -> bool:
+        """Add factors of the chosen rank in place of a full difference. Return False if that cannot be done."""
+        rows, inner = weight.shape[0], math.prod(weight.shape[1:])
+        plain = self.limits.form("LowRank", targets, unet=group.family is UNET)[0] == "lora"
+        kernel = targets != "conv3x3" or len(weight.shape) > 2
+        if self.writer is None or not plain or not kernel or min(rows, inner) < SMALLEST_RANK:
+            return False
+        kinds = [t.kind for m in group.modules for part, t in m.parts.items() if part in FACTORS]
+        stored = Storage(kind=stored_kind(kinds))
+        rank = self.writer.shorten(key, KOHYA, weight, self.choice, stored=stored)
+        self.found.shortened.append(rank)
+        self.found.count(f"made into a plain pair of rank {rank.after}")
+        return True
+
     def _make_zeros(self, group: LayerGroup, target: Name) -> None:
         """Add factors of zeros for a piece of a fused layer that no module changes."""
-        pieces = group.changing("weight")
-        assert pieces is not None  # noqa: S101 - checked by the caller
-        shape = weight_shape(pieces.modules[0])
-        units, take = pieces.places[0].units, pieces.places[0].take
-        rows = shape[0] // sum(units[unit] for unit in take) * sum(units[unit] for unit in target.take)
-        zeros = LowRank(
-            left=np.zeros((rows, SMALLEST_RANK)),
-            right=np.zeros((SMALLEST_RANK, math.prod(shape[1:]))),
-            shape=(rows, *shape[1:]),
-        )
+        zeros = zeros_of(group, target, SMALLEST_RANK)
         self.found.make_change(target.text, KOHYA, lambda: zeros)
         self.found.count("filled with zeros")
 

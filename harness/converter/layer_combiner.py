@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from harness.converter.combined_layers import CombinedLayers, Groups
 from harness.converter.decomposition import BaseModel
-from harness.converter.factor_writer import FactorWriter, stored_kind
+from harness.converter.factor_writer import FACTORS, FactorWriter, stored_kind
 from harness.converter.layer_groups import LayerGroup, row_change, weight_shape
 from harness.converter.low_rank import RankChoice
 from harness.converter.modules import Module
@@ -115,7 +115,7 @@ class LayerCombiner:
         names, key = self.layers.names, target.text
         own = [module for module in touching if module.kind != "bias"]
         before = max((module.rank for module in own if module.rank), default=None)
-        kinds = [t.kind for module in own for part, t in module.parts.items() if part in _FACTORS]
+        kinds = [t.kind for module in own for part, t in module.parts.items() if part in FACTORS]
         if self.choice is not None and len(weight.shape) > 1 and not self._is_small(weight):
             rank = self.writer.shorten(
                 key,
@@ -146,10 +146,3 @@ class LayerCombiner:
         assert self.choice is not None  # noqa: S101 - checked by the caller
         most = self.choice.rank
         return most is not None and isinstance(weight, LowRank) and weight.left.shape[1] <= most
-
-
-#: The parts whose type decides that of computed factors.
-_FACTORS = frozenset({"up", "down", "mid", "diff"}) | {
-    *(f"hada_w{i}_{side}" for i in (1, 2) for side in "ab"),
-    *(f"lokr_w{i}{side}" for i in (1, 2) for side in ("", "_a", "_b")),
-}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,6 +30,12 @@ class NewRank:
         return math.sqrt(self.lost / self.energy) if self.energy else 0.0
 
 
+def joint_error(modules: Sequence[NewRank]) -> float:
+    """Return the relative error of modules, taken as one vector."""
+    energy = sum(each.energy for each in modules)
+    return math.sqrt(sum(each.lost for each in modules) / energy) if energy else 0.0
+
+
 @dataclass(slots=True, kw_only=True)
 class Ranks:
     """A written adapter: the modules that were computed, and the number of modules that were copied as they are.
@@ -47,8 +54,7 @@ class Ranks:
     @property
     def error(self) -> float:
         """The relative error of all computed modules together."""
-        energy = sum(each.energy for each in self.modules)
-        return math.sqrt(sum(each.lost for each in self.modules) / energy) if energy else 0.0
+        return joint_error(self.modules)
 
     def as_json(self) -> dict[str, object]:
         """Return the ranks and errors as values that JSON supports."""

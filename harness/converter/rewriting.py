@@ -17,6 +17,7 @@ from harness.converter.convert import metadata_for, write
 from harness.converter.declared_scale import DIFFUSERS
 from harness.converter.modules import Module
 from harness.converter.plan import TensorPlan, plan
+from harness.converter.ranks import NewRank, joint_error
 from harness.converter.scratch_file import ScratchFile
 from harness.converter.storage import WIDE, Storage
 from harness.converter.weight_change import Kronecker, LowRank, Product, WeightChange
@@ -45,7 +46,7 @@ class Rewriting:
 
     ``scalar`` is the shape of the tensors of alpha. ``done`` has the number of modules for each sort of work.
     ``promise`` says which revisions apply the file, if it was made for them. ``inputs`` are the other files that are
-    read, which must not be replaced.
+    read, which must not be replaced. ``shortened`` are the modules that are approximated.
     """
 
     file: File
@@ -56,6 +57,7 @@ class Rewriting:
     refused: list[Refusal] = field(default_factory=list)
     promise: str = ""
     inputs: Sequence[Path] = ()
+    shortened: list[NewRank] = field(default_factory=list)
 
     def count(self, what: str, number: int = 1) -> None:
         """Count modules for which ``what`` was done."""
@@ -95,8 +97,10 @@ class Rewriting:
 
     @property
     def summary(self) -> str:
-        """What was done with how many modules."""
-        return ", ".join(f"{plural(number, 'module')} {what}" for what, number in self.done.items())
+        """What was done with how many modules, and the error of those that are approximated."""
+        said = ", ".join(f"{plural(number, 'module')} {what}" for what, number in self.done.items())
+        error = joint_error(self.shortened)
+        return f"{said}; relative error of the ΔW with a new rank {error:.3%}" if self.shortened else said
 
     def store(self, name: str, tensor: Tensor, shape: tuple[int, ...] | None = None) -> None:
         """Add a tensor of the file with its bytes, under another name and, if given, with another shape."""

@@ -13,6 +13,7 @@ from harness.converter.for_revision import rewritten
 from harness.converter.renaming import renamed
 from harness.converter.revision_limits import Limits
 from harness.converter.rewriting import Rewriting
+from harness.converter.scratch_file import scratch_file
 from harness.formats.read import read_tensors
 from harness.formats.tensor import SAFETENSORS, Tensor
 from harness.formats.write import container_of
@@ -49,10 +50,12 @@ def for_limits(
     types: tuple[str, ...] = (),
     base: Mapping[str, Tensor] | None = None,
     force: bool = False,
+    rank: int | None = None,
 ) -> Iterator[tuple[Path, Rewriting]]:
     """Yield a file that the revisions of ``limits`` apply in every mode (see ``rewritten``), and what was done.
 
-    ``target`` is the file that will be written and ``types`` are its types. Raises TypeUnavailable if a revision cannot
+    ``target`` is the file that will be written and ``types`` are its types. ``rank`` is for what would become a full
+    difference. Raises TypeUnavailable if a revision cannot
     use its container or types, AdapterUnknown if a module cannot be had, unless ``force`` leaves it out, and
     FileInvalid.
     """
@@ -73,11 +76,12 @@ def for_limits(
     file = read_tensors(source)
     if not force:
         check(file)
-    found = rewritten(file, limits, base)
-    if not force:
-        found.require_complete(f"for {whose}")
-    with _written(found, force=force) as path:
-        yield path, found
+    with scratch_file(target) as scratch:
+        found = rewritten(file, limits, base, rank=rank, scratch=scratch)
+        if not force:
+            found.require_complete(f"for {whose}")
+        with _written(found, force=force) as path:
+            yield path, found
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from harness.cli.lora import options
+from harness.cli.options import positive
 from harness.converter import requirements, revision_limits, short_rows, text, type_choice
 from harness.converter.convert import convert
 from harness.converter.inspect import require_fit
@@ -28,7 +29,8 @@ tensor. The types are those of the built library, or without a build those of th
 --for REVISION writes the file so that this revision of stable-diffusion.cpp, without patches,
 applies it rightly in every apply mode: names, kinds, ranks and types that it can use, and the same
 ΔW. "unpatched" means all revisions with measurements. What cannot be had is refused with the
-reason. A DoRA needs the base model.
+reason. A DoRA needs the base model, and becomes a full difference, which is as large as the weight;
+--rank N writes the best LoRA of rank N instead, and the error.
 
 --names SCHEME writes the names of another program: kohya (sd-scripts), diffusers (PEFT), comfy
 (ComfyUI, and the published names of Flux) or onetrainer. Fused layers are put together or divided.
@@ -77,6 +79,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         f"{', '.join((*revision_limits.known_revisions(), revision_limits.UNPATCHED))}",
     )
     options.add_names(target)
+    parser.add_argument(
+        "--rank",
+        type=positive,
+        metavar="N",
+        help="with --for: write a LoRA of this rank in place of a full difference, for DoRA and LoKr",
+    )
     options.add_base_model(
         parser,
         "refuse a LoRA that does not fit this model, see sdcpp lora inspect; --for needs it for a DoRA",
@@ -100,6 +108,8 @@ def main(arguments: argparse.Namespace) -> int:
         arguments.complain("--pad-rank needs --rebalance")
     if arguments.revision and arguments.max_loss:
         arguments.complain("--max-loss chooses quantised types, which --for excludes")
+    if arguments.rank and not arguments.revision:
+        arguments.complain("--rank needs --for; sdcpp lora resize changes ranks")
     options.require_free(arguments.output, arguments)
     if arguments.base_model:
         require_fit(arguments.input, arguments.base_model)
@@ -168,6 +178,7 @@ def _rewritten(arguments: argparse.Namespace) -> Iterator[tuple[Path, Rewriting 
             types=tuple(arguments.type),
             base=base,
             force=arguments.force,
+            rank=arguments.rank,
         ) as (path, rewriting):
             yield path, rewriting
     else:

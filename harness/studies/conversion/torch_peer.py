@@ -47,8 +47,8 @@ def sd_scripts(folder: str, module: str) -> Any:
     stands_in |= {"lora": library.lora, "networks.lora_flux": library.lora_flux}
     library.lora_flux.LoRANetwork.LORA_PREFIX_FLUX = "lora_unet"
     library.flux_utils.MODEL_VERSION_FLUX_V1 = "flux1"
-    with mock.patch.dict(sys.modules, stands_in):
-        return importlib.import_module(f"networks.{module}")
+    sys.modules.update(stands_in)
+    return importlib.import_module(f"networks.{module}")
 
 
 def merge(inputs: list[str], output: str, weights: list[float], rank: int, folder: str) -> None:

@@ -77,6 +77,11 @@ def test_a_dora_with_its_base_model(source: Path, cache_folder: Path) -> None:
     total = weight + 0.5 * product(tensors[f"{KEY}.lora_up.weight"], tensors[f"{KEY}.lora_down.weight"])
     wanted = 2 * total / np.linalg.norm(total, axis=1, keepdims=True) - weight
     assert close(stored(target)[f"{PUBLISHED}.diff"], wanted)
+    assert convert(dora, target, "--for", "2026-05", "--base-model", str(base), "--rank", "64") == 0
+    error = np.linalg.norm(delta(stored(target), PUBLISHED, (64, 96)) - wanted)
+    assert error <= 1e-5 * np.linalg.norm(wanted)
+    with pytest.raises(SystemExit):
+        convert(dora, target, "--rank", "4")
 
 
 def test_names_of_another_program(

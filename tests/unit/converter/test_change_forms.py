@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from harness.converter.change_forms import Impossible, as_dense, as_kernel, targets_of
+from harness.converter.change_forms import Impossible, as_dense, as_kernel, targets_of, zeros_of
 from harness.converter.layer_groups import LayerGroup
+from harness.converter.modules import Module
 from harness.converter.weight_change import Kronecker, LowRank
+from harness.formats.tensor import Tensor
 from harness.layers.components import CLIP_1, DIFFUSION
 from harness.layers.flux import FLUX
-from harness.layers.layer import Family
+from harness.layers.layer import Family, Name, Place
 from harness.layers.unet import UNET
 
 
@@ -47,3 +51,23 @@ def test_all_values() -> None:
     first, second = np.arange(4.0).reshape(2, 2), np.arange(6.0).reshape(2, 3)
     found = as_dense(lambda: Kronecker(first=first, second=second, shape=(4, 6)))
     assert np.array_equal(found.value, np.kron(first, second))
+
+
+def test_zeros_for_a_piece_of_a_fused_layer() -> None:
+    units = (3, 3, 3, 12)
+    shapes = {"down": (2, 16), "up": (6, 2)}
+    parts = {
+        part: Tensor(name=part, shape=shape, kind="F32", path=Path("x"), offset=0)
+        for part, shape in shapes.items()
+    }
+    module = Module(key="q", parts=parts, kind="lora")
+    linear = LayerGroup(
+        component=DIFFUSION,
+        layer="single_blocks_0_linear1",
+        family=FLUX,
+        modules=(module,),
+        places=(Place(layer="single_blocks_0_linear1", units=units, take=(0,)),),
+    )
+    found = zeros_of(linear, Name(text="mlp", units=units, take=(3,)), 2)
+    assert (found.left.shape, found.right.shape, found.shape) == ((24, 2), (2, 16), (24, 16))
+    assert not found.left.any()

@@ -5,13 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness.adapters import definitions
 from harness.converter.convert import convert
 from harness.converter.revision_limits import limits
+from harness.converter.rewriting import Rewriting
 from harness.converter.rewritten_file import for_limits, with_names
+from harness.formats.read import read_tensors
 from harness.quantising.package_quantiser import PackageQuantiser
 from sdcpp.errors import AdapterUnknown, TypeUnavailable
-from tests.unit.converter.lora_files import pair, save
-from tests.unit.converter.rewritten_tensors import close, delta, product, stored
+from tests.unit.converter.lora_files import Arrays, pair, save
+from tests.unit.converter.rewritten_tensors import F64, close, delta, draw, product, stored
 
 PROJ, PUBLISHED = "lora_unet_double_blocks_0_img_attn_proj", "diffusion_model.double_blocks.0.img_attn.proj"
 
@@ -74,3 +77,54 @@ def test_a_module_without_a_name_in_the_scheme(tmp_path: Path) -> None:
         with_names(source, "comfy"),
     ):
         pass
+
+
+DORA = "diffusion_model.double_blocks.0.img_attn.proj"
+KERNEL = "lora_unet_down_blocks_0_resnets_0_conv1"
+
+
+def shortened(folder: Path, arrays: Arrays, base: Arrays | None = None) -> tuple[dict[str, F64], Rewriting]:
+    """Return the tensors of a file for a revision whose full differences have rank 3, and what was done."""
+    source, target = save(folder / "a.safetensors", arrays), folder / "b.safetensors"
+    model = read_tensors(save(folder / "base.safetensors", base)).tensors if base else None
+    with for_limits(source, target, limits("2026-05"), base=model, rank=3) as (path, found):
+        return stored(path), found
+
+
+def error_of(found: F64, wanted: F64) -> tuple[float, float]:
+    """Return the error of a matrix, and the smallest one that a matrix of rank 3 can have."""
+    sigma = np.linalg.svd(wanted.reshape(len(wanted), -1), compute_uv=False)
+    return float(np.linalg.norm(found - wanted)), float(np.sqrt(np.sum(sigma[3:] ** 2)))
+
+
+def test_a_dora_with_a_rank(tmp_path: Path) -> None:
+    key = "lora_unet_double_blocks_0_img_attn_proj"
+    dora = pair(rank=4, out=16, inner=12, key=key) | {f"{key}.dora_scale": np.abs(draw(16, 1))}
+    weight = draw(16, 12)
+    after, done = shortened(tmp_path, dora, {"double_blocks.0.img_attn.proj.weight": weight})
+    total = weight + 0.5 * product(dora[f"{key}.lora_up.weight"], dora[f"{key}.lora_down.weight"])
+    wanted = dora[f"{key}.dora_scale"] * total / np.linalg.norm(total, axis=1, keepdims=True) - weight
+    error, best = error_of(delta(after, DORA, (16, 12)), wanted)
+    assert error == pytest.approx(best, rel=1e-4)
+    assert done.summary == (
+        "1 module made into a plain pair of rank 3; relative error of the ΔW with a new rank "
+        f"{best / np.linalg.norm(wanted):.3%}"
+    )
+
+
+def test_a_lokr_of_a_convolution_with_a_rank(tmp_path: Path) -> None:
+    factors = {"lokr_w1": draw(2, 2), "lokr_w2": draw(4, 3, 3, 3)}
+    after, _ = shortened(tmp_path, {f"{KERNEL}.{name}": value for name, value in factors.items()})
+    wanted = definitions.lokr(
+        {name: value.astype(np.float64) for name, value in factors.items()}, (8, 6, 3, 3)
+    )
+    assert after[f"{KERNEL}.lora_down.weight"].shape == (3, 6, 3, 3)
+    error, best = error_of(delta(after, KERNEL, (8, 6, 3, 3)), wanted)
+    assert error == pytest.approx(best, rel=1e-4)
+
+
+def test_a_stored_difference_stays_one(tmp_path: Path) -> None:
+    value = draw(8, 6, 3, 3)
+    after, done = shortened(tmp_path, {f"{KERNEL}.diff": value})
+    assert np.array_equal(after[f"{KERNEL}.diff"], value)
+    assert done.shortened == []
