@@ -64,3 +64,8 @@ def _finite(data: object) -> object:
     if isinstance(data, list | tuple):
         return [_finite(value) for value in data]
     return data
+
+
+def busy(load: float | None) -> str:
+    """Return a sentence that says how busy the machine was before a measurement, with a space before it, or ""."""
+    return "" if load is None else f" Before the measurement {load:.1f} processes wanted a core."

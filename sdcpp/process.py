@@ -141,3 +141,8 @@ def which(name: str, *folders: Path) -> Path | None:
 def cores() -> int:
     """Return the number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def load() -> float | None:
+    """Return how many processes wanted a core on average in the last minute, or None where the system does not say."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None

@@ -38,6 +38,8 @@ examples
   sdcpp bench                            three rounds on the small flux model, about five minutes
   sdcpp bench --repeat 5 --write-docs    five rounds; docs/benchmark.md is written
   sdcpp bench --apply --backend cuda --revision 2026-07 --output cost.json
+  sdcpp bench --apply --size 64 --steps 2 --repeat 1 --write-docs      docs/cost.md, on a processor
+  sdcpp bench --apply --recorded --write-docs                          the page again
 """
 
 
@@ -46,7 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_revision(parser)
     options.add_case(parser, "only cases of the small base model")
     options.add_repeat(parser, "rounds")
-    parser.add_argument("--write-docs", action="store_true", help="write docs/benchmark.md")
+    parser.add_argument(
+        "--write-docs", action="store_true", help="write docs/benchmark.md, with --apply docs/cost.md"
+    )
     parser.add_argument(
         "--apply",
         action="store_true",

@@ -9,18 +9,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.cli import options
+from harness.models.base_model import Base
 from harness.quantising.library_quantiser import LibraryQuantiser
 from harness.studies.applying import models, page, study
 from harness.studies.applying.floor import floor
 from harness.studies.applying.measurement import AdapterFile, Picture, measure
-from sdcpp import console
+from harness.studies.applying.peer import measure_peer
+from sdcpp import console, project
 from sdcpp.binding.build_folder import Build
 from sdcpp.building import build
 from sdcpp.errors import NothingTried
 from sdcpp.machine import backends
 from sdcpp.patching import series
 from sdcpp.patching.state import find_states, patches_to_apply
-from sdcpp.process import cores, quoted
+from sdcpp.process import cores, load, quoted
 from sdcpp.source import revision, workspace
 
 #: The modes that are measured.
@@ -43,10 +45,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--size", type=options.positive, default=512, metavar="PIXELS", help="default: 512")
     group.add_argument("--steps", type=options.positive, default=20, metavar="N", help="default: 20")
     group.add_argument("--output", type=Path, metavar="FILE", help="write the measurement as JSON")
+    group.add_argument(
+        "--python",
+        type=Path,
+        metavar="FILE",
+        help="a Python with torch, diffusers and peft, whose times are measured too; with --base sd1",
+    )
+    group.add_argument("--recorded", action="store_true", help="measure nothing, read results/cost.json")
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the command."""
+    if arguments.write_docs or arguments.recorded:
+        project.checkout()  # before a run of minutes
+    if arguments.python and arguments.base != "sd1":
+        arguments.complain("--python measures the UNet of --base sd1 only")
+    if arguments.recorded:
+        studies = study.read(page.RESULTS)
+    else:
+        measured = _measured(arguments)
+        if arguments.output:
+            study.write([measured], arguments.output)
+        studies = study.add(measured, page.RESULTS) if arguments.write_docs else [measured]
+    console.out.print(page.page(studies), markup=False, highlight=False)
+    if arguments.write_docs:
+        console.note(f"wrote {page.write(studies)}")
+    return 0
+
+
+def _measured(arguments: argparse.Namespace) -> study.ApplyStudy:
+    """Build the sides, make the files, and measure."""
     wanted = [_adapter(text) for text in arguments.adapter or DEFAULT]
     if arguments.steps < 2:
         raise NothingTried("a picture has one step", "--steps", "give two steps or more")
@@ -58,19 +86,16 @@ def main(arguments: argparse.Namespace) -> int:
     console.note(f"making {base.name}")
     base.make()
     picture = Picture(size=arguments.size, steps=arguments.steps, rounds=arguments.repeat)
+    busy, device = load(), "cuda" if arguments.backend == "cuda" else "cpu"
     with tempfile.TemporaryDirectory(prefix="sdcpp-apply-") as name:
-        folder = Path(name)
-        adapters = []
         with LibraryQuantiser(next(iter(builds.values())).folder) as quantiser:
-            for rank, kind in wanted:
-                path = folder / f"r{rank}-{kind}{'.safetensors' if kind == 'F16' else '.gguf'}"
-                block = quantiser.info(kind).block if kind != "F16" else 1
-                size = models.write_adapter(
-                    path, base, rank=rank, kind=kind, quantise=quantiser.quantise, block=block
-                )
-                adapters.append(AdapterFile(rank=rank, kind=kind, size=size, path=path))
-        device = "cuda" if arguments.backend == "cuda" else "cpu"
-        floors = {str(a.rank): floor(device, a.path) for a in adapters if a.kind == "F16"}
+            adapters = [_file(Path(name), quantiser, base, rank, kind) for rank, kind in wanted]
+        floats = [adapter for adapter in adapters if adapter.kind == "F16"]
+        floors = {str(a.rank): floor(device, a.path) for a in floats}
+        peers = []
+        if arguments.python:
+            ranks = [adapter.rank for adapter in floats]
+            peers = measure_peer(arguments.python, device, ranks, picture.size, picture.rounds)
         costs = measure(
             builds,
             backend=arguments.backend,
@@ -79,8 +104,8 @@ def main(arguments: argparse.Namespace) -> int:
             adapters=adapters,
             picture=picture,
         )
-    measured = study.ApplyStudy(
-        command=quoted(["sdcpp", *sys.argv[1:]]),
+    return study.ApplyStudy(
+        command=_command(arguments.python),
         revision=named.name,
         backend=arguments.backend,
         device=backend.device.name,
@@ -91,11 +116,23 @@ def main(arguments: argparse.Namespace) -> int:
         picture=picture,
         costs=costs,
         floors={rank: found for rank, found in floors.items() if found},
+        load=busy,
+        peers=peers,
     )
-    if arguments.output:
-        study.write([measured], arguments.output)
-    console.out.print(page.page([measured]), markup=False, highlight=False)
-    return 0
+
+
+def _command(python: Path | None) -> str:
+    """Return the command that was given. Of the Python of the peer it has the name only."""
+    words = [python.name if python and word == str(python) else word for word in sys.argv[1:]]
+    return quoted(["sdcpp", *words])
+
+
+def _file(folder: Path, quantiser: LibraryQuantiser, base: Base, rank: int, kind: str) -> AdapterFile:
+    """Write an adapter into a folder."""
+    path = folder / f"r{rank}-{kind}{'.safetensors' if kind == 'F16' else '.gguf'}"
+    block = quantiser.info(kind).block if kind != "F16" else 1
+    size = models.write_adapter(path, base, rank=rank, kind=kind, quantise=quantiser.quantise, block=block)
+    return AdapterFile(rank=rank, kind=kind, size=size, path=path)
 
 
 def _adapter(text: str) -> tuple[int, str]:

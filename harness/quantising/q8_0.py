@@ -28,7 +28,8 @@ def quantise_q8_0(values: F32, target: NDArray[np.uint8], scratch: tuple[F32, F3
     """
     scaled, halves = scratch
     np.abs(values, out=scaled)
-    scale: F32 = np.maximum.reduceat(scaled, np.arange(0, values.size, BLOCK)) / LARGEST
+    scale: F32 = np.maximum.reduceat(scaled, np.arange(0, values.size, BLOCK))
+    scale /= LARGEST
     with np.errstate(over="ignore"):
         inverse = np.divide(np.float32(1), scale, out=np.zeros_like(scale), where=scale != 0)
     if not (np.isfinite(scale).all() and np.isfinite(inverse).all()):

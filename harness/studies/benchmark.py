@@ -19,6 +19,7 @@ from harness.cases.case import SEED, Case, Shot
 from harness.cases.upstream_command import program_arguments
 from harness.records.record import Records
 from harness.reports import cost
+from harness.studies.conversion import speed
 from harness.verification.run import run_sides
 from sdcpp import atomic_write, console, project
 from sdcpp.errors import BuildFailed
@@ -147,8 +148,21 @@ def write(measured: Measurement) -> tuple[Path, Path]:
     """Write the measurement and the page and return their paths; raises CheckoutNeeded in an installed sdcpp."""
     project.checkout()
     atomic_write.write(RESULTS, json.dumps(asdict(measured), indent=1) + "\n")
-    atomic_write.write(PAGE, page(measured))
-    return RESULTS, PAGE
+    return RESULTS, write_page()
+
+
+def write_page() -> Path:
+    """Write the page from all records and return its path."""
+    atomic_write.write(PAGE, page(read(RESULTS), sections()))
+    return PAGE
+
+
+def sections() -> list[str]:
+    """Return the lines of the page that other records make: about converters, if they were measured."""
+    lines: list[str] = []
+    if speed.RESULTS.exists():
+        lines += [*speed.section(speed.read(speed.RESULTS)), ""]
+    return lines
 
 
 def read(path: Path = RESULTS) -> Measurement:
@@ -157,8 +171,8 @@ def read(path: Path = RESULTS) -> Measurement:
     return Measurement(**{**entry, "rounds": [BenchRound(**timed) for timed in entry["rounds"]]})
 
 
-def page(measured: Measurement) -> str:
-    """Return the page as Markdown."""
+def page(measured: Measurement, more: Sequence[str] = ()) -> str:
+    """Return the page as Markdown. ``more`` are lines of other sections."""
     cases, cores = measured.cases, measured.cores
     rows = [
         ("harness", [timed.harness for timed in measured.rounds], measured.rates(lambda r: r.harness)),
@@ -199,6 +213,7 @@ def page(measured: Measurement) -> str:
         " library and the base model, makes the picture without an adapter, and merges the adapters of the reference"
         " pictures.",
         "",
-        f"This page is made from [results/benchmark.json](../results/benchmark.json). `{COMMAND}` writes both.",
+        *more,
+        f"The first section is made from [results/benchmark.json](../results/benchmark.json). `{COMMAND}` writes both.",
     ]
     return "\n".join(lines) + "\n"

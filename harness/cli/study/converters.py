@@ -7,10 +7,12 @@ import tempfile
 from pathlib import Path
 
 from harness.cli.lora import options
+from harness.cli.options import add_repeat
 from harness.converter import picture_loss
-from harness.studies.conversion import peers
+from harness.studies import benchmark
+from harness.studies.conversion import peers, speed
 from harness.studies.conversion.peer import CONVERTERS
-from sdcpp import console
+from sdcpp import console, project
 from sdcpp.building.finished import require_build
 
 RENAMED = options.RENAMED
@@ -24,22 +26,33 @@ examples
   sdcpp study converters style.safetensors Q4_0
   sdcpp study converters half.safetensors Q8_0 --skip-loss
   sdcpp study converters style.safetensors Q4_0 --base-model flux-small
+  sdcpp study converters --write-docs --repeat 3
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    parser.add_argument("file", type=Path, metavar="FILE", help="a LoRA")
-    parser.add_argument("type", metavar="TYPE", help="the type to convert it to")
+    parser.add_argument("file", type=Path, metavar="FILE", nargs="?", help="a LoRA")
+    parser.add_argument("type", metavar="TYPE", nargs="?", help="the type to convert it to")
     parser.add_argument("--skip-loss", action="store_true", help="measure only time, memory and size")
     options.add_base_model(
         parser, "also read each file with the others and draw with it: flux-small or sd1-tiny"
     )
     options.add_build(parser)
+    add_repeat(parser, "rounds of --write-docs")
+    parser.add_argument(
+        "--write-docs",
+        action="store_true",
+        help="measure files of 500 MB and 10 MB in turns, and write the section of docs/benchmark.md",
+    )
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the command."""
+    if arguments.write_docs:
+        return _write_docs(arguments)
+    if not arguments.type:
+        arguments.complain("give a FILE and a TYPE, or --write-docs")
     folder = arguments.build or require_build(patched=True)
     console.out.print(f"{folder.name}\n", markup=False)
     with tempfile.TemporaryDirectory(dir=arguments.file.parent) as place:
@@ -55,4 +68,18 @@ def main(arguments: argparse.Namespace) -> int:
             exchanges = peers.exchanges(folder, base, arguments.file, paths)
             for line in ("", *peers.exchange_table(exchanges)):
                 console.out.print(line, markup=False)
+    return 0
+
+
+def _write_docs(arguments: argparse.Namespace) -> int:
+    """Measure the files that the study makes itself, and write the record and the page."""
+    if arguments.file:
+        arguments.complain("--write-docs makes its own files")
+    project.checkout()  # before a run of minutes
+    measured = speed.measure(arguments.build or require_build(patched=False), arguments.repeat)
+    for line in speed.section(measured):
+        console.out.print(line, markup=False)
+    speed.write(measured)
+    for path in (speed.RESULTS, benchmark.write_page()):
+        console.note(f"wrote {path}")
     return 0

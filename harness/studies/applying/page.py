@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from harness.studies.applying.measurement import Cost
+from harness.studies.applying.peer import PeerCost
 from harness.studies.applying.study import ApplyStudy
-from sdcpp import project
+from harness.text import busy, plural
+from sdcpp import atomic_write, project
 
 PAGE = project.ROOT / "docs" / "cost.md"
 #: The measurements from which the page is made.
@@ -28,10 +31,17 @@ def page(studies: Sequence[ApplyStudy]) -> str:
         "- *step*: each further step, with the share of a step without the adapter.",
         "- *away*: the first picture without the adapter.",
         "- *memory*: what the adapter adds to the peak memory of the process, without that of a GPU.",
+        "",
+        "Where few rounds were made or other work ran on the machine, small differences mean nothing: a figure can then"
+        " be below zero.",
     ]
     for study in studies:
         lines += ["", *_section(study)]
-    lines += ["", "This page is made from [results/cost.json](../results/cost.json)."]
+    lines += [
+        "",
+        "This page is made from [results/cost.json](../results/cost.json). `sdcpp bench --apply --write-docs` measures"
+        " and writes both; with `--recorded` it makes the page again.",
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -43,13 +53,23 @@ def _section(study: ApplyStudy) -> Iterator[str]:
     size, steps = study.picture.size, study.picture.steps
     yield (
         f"{study.device}, {study.cores} cores, {study.date}. {study.layers} layers, pictures of {size} by {size},"
-        f" {steps} steps, {study.picture.rounds} rounds."
+        f" {steps} steps, {plural(study.picture.rounds, 'round')}.{busy(study.load)}"
     )
     yield ""
     yield "| adapter | MB | mode | side | first | again | changed | step | away | memory, MB |"
     yield "|---|---|---|---|---|---|---|---|---|---|"
     for cost in sorted(study.costs, key=lambda c: (c.mode, c.rank, c.kind)):
         yield _row(cost)
+    if study.peers:
+        yield ""
+        yield (
+            "The F16 files in diffusers with PEFT, in the same run. *step* is each step with the adapter not fused;"
+            " *memory* is the peak memory of the process with the model."
+        )
+        yield ""
+        yield "| rank | load | fuse | unfuse | step | away | memory, MB |"
+        yield "|---|---|---|---|---|---|---|"
+        yield from map(_peer_row, study.peers)
     if study.floors:
         yield ""
         yield "The least that PyTorch takes for the F16 file on the same device, in seconds:"
@@ -69,3 +89,17 @@ def _row(cost: Cost) -> str:
         f"{adapter} {cost.first:.3f} | {cost.again:.3f} | {cost.changed:.3f} | {share} | {cost.away:.3f}"
         f" | {(cost.memory_with - cost.memory) / 1e6:.0f} |"
     )
+
+
+def _peer_row(cost: PeerCost) -> str:
+    more = cost.with_adapter - cost.plain
+    return (
+        f"| {cost.rank} | {cost.load:.3f} | {cost.fuse:.3f} | {cost.unfuse:.3f}"
+        f" | {more:.4f} ({100 * more / cost.plain:+.0f} %) | {cost.away:.3f} | {cost.memory / 1e6:.0f} |"
+    )
+
+
+def write(studies: Sequence[ApplyStudy]) -> Path:
+    """Write the page and return its path."""
+    atomic_write.write(PAGE, page(studies))
+    return PAGE

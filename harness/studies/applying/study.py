@@ -8,14 +8,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from harness.studies.applying.measurement import Cost, Picture
+from harness.studies.applying.peer import PeerCost
 from sdcpp import atomic_write
+from sdcpp.errors import NothingTried
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplyStudy:
     """The costs on one backend, with the command, the machine and the date (UTC).
 
-    ``layers`` is the number of layers that each adapter changes. ``floors`` has the seconds that PyTorch takes to
+    ``layers`` is the number of layers that each adapter changes. ``load`` is the number of processes that wanted a core
+    before the measurement, or None if the system does not say. ``peers`` are what the F16 adapters cost in diffusers,
+    if it was measured. ``floors`` has the seconds that PyTorch takes to
     "load" and to "merge" the F16 adapter of a rank, by rank as text. It is empty if PyTorch is missing.
     """
 
@@ -30,6 +34,13 @@ class ApplyStudy:
     picture: Picture
     costs: Sequence[Cost]
     floors: Mapping[str, Mapping[str, float]]
+    load: float | None = None
+    peers: Sequence[PeerCost] = ()
+
+    @property
+    def question(self) -> tuple[str, ...]:
+        """What a later measurement must have in common with this one to replace it."""
+        return self.base, self.backend, self.device, self.revision
 
 
 def write(studies: Sequence[ApplyStudy], path: Path) -> None:
@@ -38,14 +49,28 @@ def write(studies: Sequence[ApplyStudy], path: Path) -> None:
 
 
 def read(path: Path) -> list[ApplyStudy]:
-    """Return the studies that ``write`` wrote."""
+    """Return the studies that ``write`` wrote. Raises NothingTried if there is no such file."""
+    if not path.exists():
+        raise NothingTried(
+            "no measurement is recorded", path, "run sdcpp bench --apply --write-docs, which measures"
+        )
     return [
         ApplyStudy(
             **{
                 **entry,
                 "picture": Picture(**entry["picture"]),
                 "costs": [Cost(**cost) for cost in entry["costs"]],
+                "peers": [PeerCost(**cost) for cost in entry.get("peers", ())],
             }
         )
         for entry in json.loads(path.read_text(encoding="utf-8"))
     ]
+
+
+def add(measured: ApplyStudy, path: Path) -> list[ApplyStudy]:
+    """Add a study to a record, in place of one of the same question, and return all studies of the record."""
+    known = read(path) if path.exists() else []
+    studies = [study for study in known if study.question != measured.question] + [measured]
+    studies.sort(key=lambda study: study.question)
+    write(studies, path)
+    return studies

@@ -10,11 +10,11 @@ import pytest
 
 from harness.cli import bench_apply as command
 from harness.cli.main import main
-from harness.studies.applying import models, study
+from harness.studies.applying import models, page, study
 from harness.studies.applying.measurement import Cost
 from sdcpp.binding.build_folder import Build
 from sdcpp.errors import NothingTried
-from tests.unit.studies.applying.examples import COST
+from tests.unit.studies.applying.examples import COST, STUDY
 
 
 @pytest.fixture
@@ -58,3 +58,57 @@ def test_adapter_and_mode_choose(measured: dict[str, Any]) -> None:
 def test_what_cannot_be_measured_is_refused(measured: dict[str, Any], wrong: list[str]) -> None:
     assert main(["bench", "--apply", *wrong]) == NothingTried.exit_code
     assert not measured
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """Return the paths of the record and the page, in a temporary folder."""
+    monkeypatch.setattr(page, "RESULTS", tmp_path / "results" / "cost.json")
+    monkeypatch.setattr(page, "PAGE", tmp_path / "docs" / "cost.md")
+    return page.RESULTS, page.PAGE
+
+
+def test_the_record_and_the_page_are_written(measured: dict[str, Any], files: tuple[Path, Path]) -> None:
+    results, written = files
+    assert main(["bench", "--apply", "--write-docs"]) == 0
+    assert measured
+    assert written.read_text(encoding="utf-8") == page.page(study.read(results))
+
+
+def test_the_page_is_made_again_from_the_record_alone(
+    measured: dict[str, Any], files: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    results, written = files
+    words = ["bench", "--apply", "--recorded", "--write-docs"]
+    assert main(words) == NothingTried.exit_code
+    assert "no measurement is recorded" in capsys.readouterr().err
+    study.write([STUDY], results)
+    assert main(words) == 0
+    assert not measured
+    assert written.read_text(encoding="utf-8") == page.page([STUDY])
+
+
+@pytest.mark.usefixtures("measured")
+def test_the_peer_is_measured_with_the_f16_adapters_and_its_path_is_not_recorded(
+    files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def measure_peer(*words: object) -> list[object]:
+        asked.append(words)
+        return []
+
+    monkeypatch.setattr(command, "measure_peer", measure_peer)
+    python = "/somewhere/bin/python"
+    words = ["bench", "--apply", "--python", python, "--size", "64", "--repeat", "1", "--write-docs"]
+    monkeypatch.setattr("sys.argv", ["sdcpp", *words])
+    assert main(words) == 0
+    assert asked == [(Path(python), "cpu", [16, 64, 128], 64, 1)]
+    [written] = study.read(files[0])
+    assert written.command.startswith("sdcpp bench --apply --python python --size 64")
+
+
+def test_the_peer_has_no_other_model(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["bench", "--apply", "--python", "python", "--base", "flux"])
+    assert "--base sd1 only" in capsys.readouterr().err

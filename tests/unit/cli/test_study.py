@@ -10,9 +10,11 @@ from harness.cli.study import coverage, premerged
 from harness.converter.inspect import inspect
 from harness.formats.read import read_tensors
 from harness.records.record import Records
-from harness.studies.conversion import peers
+from harness.studies import benchmark
+from harness.studies.conversion import peers, speed
 from harness.studies.conversion import premerged as study
 from harness.studies.conversion.peer import CONVERTERS
+from harness.studies.conversion.speed import ConverterSpeed
 from harness.studies.coverage import counts, measurement, page, reasons
 from harness.studies.coverage.measurement import Measurement
 from harness.studies.coverage.run import CoverageRun
@@ -20,6 +22,7 @@ from sdcpp import project
 from sdcpp.source.revision import Revision
 from tests.unit.converter.lora_files import pair, save
 from tests.unit.example_records import records_of
+from tests.unit.studies.conversion.test_speed import SPEED
 from tests.unit.studies.coverage.example import measurement as measured
 
 
@@ -98,3 +101,27 @@ def test_the_page_of_coverage_is_made_again_without_a_run(
     assert main(["study", "coverage", "--recorded", "--write-docs"]) == 0
     assert "## 2026-05 patched" in (tmp_path / "coverage.md").read_text(encoding="utf-8")
     assert coverage.REVISIONS == ("2026-05", "2026-07")
+
+
+def test_converters_are_measured_in_turns_and_the_page_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[Any] = []
+
+    def measure(folder: Path, rounds: int) -> ConverterSpeed:
+        asked.append((folder, rounds))
+        return SPEED
+
+    monkeypatch.setattr(speed, "measure", measure)
+    monkeypatch.setattr(speed, "write", asked.append)
+    monkeypatch.setattr(benchmark, "write_page", lambda: tmp_path / "benchmark.md")
+    words = ["study", "converters", "--write-docs", "--repeat", "2", "--build", str(tmp_path)]
+    assert main(words) == 0
+    assert asked == [(tmp_path, 2), SPEED]
+    assert capsys.readouterr().out == "".join(f"{line}\n" for line in speed.section(SPEED))
+
+
+@pytest.mark.parametrize("words", [[], ["a.safetensors"], ["a.safetensors", "Q8_0", "--write-docs"]])
+def test_converters_need_a_file_and_a_type_or_make_their_own(words: list[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["study", "converters", *words])

@@ -17,7 +17,7 @@ def by_numpy(values: NDArray[np.float32]) -> NDArray[np.uint16]:
 def test_every_float16_and_what_lies_next_to_the_middle_of_two_rounds_as_numpy_does() -> None:
     exact = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32)
     finite = np.sort(exact[np.isfinite(exact)])
-    middle = (finite[1:] + finite[:-1]) / 2
+    middle = ((finite[1:] + finite[:-1]) / 2).astype(np.float32)
     beyond = np.array([65504, 65519.996, 65520, 65536, 3e38, np.inf, 1e-45, 2**-25, -0.0], np.float32)
     values: list[NDArray[np.float32]] = [exact, middle, beyond, -beyond]
     values += [np.nextafter(each, np.float32(end)) for each in (middle, finite) for end in (-np.inf, np.inf)]

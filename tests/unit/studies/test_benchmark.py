@@ -14,7 +14,9 @@ from harness.cases.malformed_file_case import MalformedFileCase
 from harness.cases.matrix import FULL
 from harness.studies import benchmark
 from harness.studies.benchmark import BenchRound, Measurement
+from harness.studies.conversion import speed
 from tests.unit.fake_models import ADAPTER, BASE
+from tests.unit.studies.conversion.test_speed import SPEED
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
 
@@ -60,7 +62,7 @@ def measured(rounds: Sequence[tuple[float, float]]) -> Measurement:
 
 def test_the_page_is_made_from_the_stored_measurement() -> None:
     page = benchmark.PAGE.read_text(encoding="utf-8")
-    assert page == benchmark.page(benchmark.read()), f"run `{benchmark.COMMAND}`"
+    assert page == benchmark.page(benchmark.read(), benchmark.sections()), f"run `{benchmark.COMMAND}`"
 
 
 def test_the_page_has_the_median_of_the_rates_and_of_the_ratios() -> None:
@@ -80,7 +82,12 @@ def test_the_page_says_whether_the_goal_is_reached() -> None:
 def test_a_measurement_is_read_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(benchmark, "PAGE", tmp_path / "docs" / "benchmark.md")
     monkeypatch.setattr(benchmark, "RESULTS", tmp_path / "results" / "benchmark.json")
+    monkeypatch.setattr(speed, "RESULTS", tmp_path / "results" / "converters.json")
     measurement = measured([(10.25, 100.5)])
     results, page = benchmark.write(measurement)
     assert benchmark.read(results) == measurement
     assert page.read_text(encoding="utf-8") == benchmark.page(measurement)
+    speed.write(SPEED, speed.RESULTS)
+    assert benchmark.write_page() == page
+    sections = list(speed.section(SPEED))
+    assert page.read_text(encoding="utf-8") == benchmark.page(measurement, [*sections, ""])

@@ -1,8 +1,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
+import pytest
+
+from harness.studies.applying import page as module
 from harness.studies.applying.page import page
+from harness.studies.applying.peer import PeerCost
 from tests.unit.studies.applying.examples import COST, STUDY
 
 
@@ -14,7 +19,30 @@ def test_page_has_a_row_for_each_cost_and_the_floor() -> None:
     assert row in text
     assert "| 16 | 0.014 | 0.007 |" in text
     assert STUDY.command in text
+    assert "3 rounds.\n" in text
+    assert "diffusers" not in text
 
 
 def test_page_says_why_there_is_no_measurement() -> None:
     assert "crashed" in page([replace(STUDY, costs=[replace(COST, failure="crashed")])])
+
+
+def test_page_says_how_busy_the_machine_was_and_what_diffusers_took() -> None:
+    peer = PeerCost(
+        rank=16,
+        load=0.4,
+        fuse=0.05,
+        unfuse=0.02,
+        away=0.01,
+        plain=2.0,
+        with_adapter=3.0,
+        memory=4_000_000_000,
+    )
+    text = page([replace(STUDY, load=7.25, peers=[peer])])
+    assert "3 rounds. Before the measurement 7.2 processes wanted a core.\n" in text
+    assert "| 16 | 0.400 | 0.050 | 0.020 | 1.0000 (+50 %) | 0.010 | 4000 |" in text
+
+
+def test_the_page_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PAGE", tmp_path / "docs" / "cost.md")
+    assert module.write([STUDY]).read_text(encoding="utf-8") == page([STUDY])

@@ -1,11 +1,35 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from harness.studies.applying import study
+from harness.studies.applying.peer import PeerCost
+from sdcpp.errors import NothingTried
 from tests.unit.studies.applying.examples import STUDY
+
+PEER = PeerCost(rank=4, load=1, fuse=2, unfuse=3, away=4, plain=5, with_adapter=6, memory=7)
 
 
 def test_a_written_study_is_read_back(tmp_path: Path) -> None:
-    study.write([STUDY], tmp_path / "cost.json")
-    assert study.read(tmp_path / "cost.json") == [STUDY]
+    studies = [STUDY, replace(STUDY, peers=[PEER], load=3.5)]
+    study.write(studies, tmp_path / "cost.json")
+    assert study.read(tmp_path / "cost.json") == [replace(STUDY, peers=[]), studies[1]]
+
+
+def test_without_a_record_the_error_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(NothingTried, match="no measurement is recorded") as raised:
+        study.read(tmp_path / "cost.json")
+    assert "sdcpp bench --apply --write-docs" in str(raised.value)
+
+
+def test_a_study_replaces_the_one_of_the_same_question(tmp_path: Path) -> None:
+    path = tmp_path / "results" / "cost.json"
+    other = replace(STUDY, backend="cpu", device="a processor")
+    study.add(STUDY, path)
+    study.add(other, path)
+    newer = replace(STUDY, date="2027-01-01", peers=[])
+    assert study.add(newer, path) == [replace(other, peers=[]), newer]
+    assert study.read(path) == [replace(other, peers=[]), newer]

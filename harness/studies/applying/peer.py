@@ -1,0 +1,48 @@
+"""What the same adapter costs in diffusers with PEFT, measured in the same run with a Python that has them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.studies.applying import diffusers_peer
+from sdcpp.errors import LibraryUnusable
+from sdcpp.process import run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerCost:
+    """Medians over the rounds, in seconds.
+
+    ``load`` reads the F16 file into the model, ``fuse`` adds it to the weights, ``unfuse`` takes it back, and ``away``
+    removes it. ``plain`` is a step without it and ``with_adapter`` one with it, not fused. ``memory`` is the peak
+    memory of the process in bytes, without that of a GPU.
+    """
+
+    rank: int
+    load: float
+    fuse: float
+    unfuse: float
+    away: float
+    plain: float
+    with_adapter: float
+    memory: int
+
+
+def measure_peer(python: Path, device: str, ranks: Sequence[int], size: int, rounds: int) -> list[PeerCost]:
+    """Measure adapters of ``ranks`` with a random UNet of SD1 on "cpu" or "cuda", for pictures of ``size`` pixels.
+
+    Raises LibraryUnusable if ``python`` has no torch, diffusers and peft, and ToolMissing if it cannot be started.
+    """
+    job = json.dumps({"device": device, "ranks": list(ranks), "size": size, "rounds": rounds})
+    done = run([python, diffusers_peer.__file__, job], quiet=True)
+    lines = done.output.strip().splitlines()
+    if done.status or not lines:
+        raise LibraryUnusable(
+            f"diffusers could not be measured: {lines[-1][:200] if lines else done.status}",
+            python,
+            "install torch, diffusers and peft there",
+        )
+    return [PeerCost(**entry) for entry in json.loads(lines[-1])]
