@@ -70,7 +70,10 @@ def program_arguments(program: str, request: ShotRequest, picture: str) -> list[
         name = lora.path.relative_to(request.lora_dir).with_suffix("").as_posix()
         prompt += f"<lora:{HIGH_NOISE if lora.is_high_noise else ''}{name}:{lora.multiplier:g}>"
     for name, value in parameters.items():
-        if value or name != "clip_skip":
+        if name == "video":
+            # One frame is written as a picture.
+            arguments += ["--mode", "vid_gen", "--video-frames", "1"]
+        elif value or name != "clip_skip":
             arguments += [_GENERATION_OPTIONS[name], str(value)]
     arguments += ["--sampling-method", "euler", "--scheduler", "discrete", "--prompt", prompt]
     arguments += ["--lora-model-dir", str(request.lora_dir), "--lora-apply-mode", request.mode]

@@ -53,6 +53,19 @@ def test_arguments_are_those_of_the_request() -> None:
     ]
 
 
+def test_a_video_has_one_frame() -> None:
+    request = ShotRequest(
+        files={"model": Path("/m/wan.gguf")},
+        mode="auto",
+        lora_dir=Path("/loras"),
+        fresh=False,
+        sequence=((),),
+        generation={"prompt": "a cat", "video": True, "seed": 7},
+    )
+    found = upstream_command.program_arguments("sd-cli", request, "x.png")
+    assert found[3:9] == ["--mode", "vid_gen", "--video-frames", "1", "--seed", "7"]
+
+
 def test_the_commands_of_a_case_name_the_files_that_are_written_beside_them(
     case: Case, tmp_path: Path
 ) -> None:
