@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sdcpp import cache, project
+from sdcpp import cache, console, project
 from sdcpp.binding import api, header, layouts
 from sdcpp.binding.abi_check import ABI_TABLE
 from sdcpp.binding.build_folder import HEADER, RECORD, TABLE, Build, read
@@ -194,6 +194,10 @@ def _make(
     abi.mkdir(parents=True, exist_ok=True)
     _write_if_changed(abi / "abi_entries.h", layouts.abi_entries(parsed))
     revision, compiler_cache = prepared.tree.revision, cmake.launcher()
+    if compiler_cache is None:
+        console.note(
+            f"without a compiler cache, files that another build compiled are compiled again: {toolchain.CACHE_REMEDY}"
+        )
     values = {
         **_values(prepared, objects),
         "SDCPP_ABI_DIR": abi.as_posix(),

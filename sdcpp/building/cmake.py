@@ -16,6 +16,7 @@ import ninja
 
 from sdcpp import cache, git, process
 from sdcpp.errors import BuildFailed
+from sdcpp.machine import toolchain
 
 #: The beginning of the lines with which ninja reports progress; the lines between them are compilers' warnings.
 _PROGRESS = re.compile(r"\[\d+/\d+\]|FAILED")
@@ -193,7 +194,7 @@ def _ninja() -> str:
 
 def launcher() -> Path | None:
     """Return the compiler cache to put before the compilers, or None."""
-    return process.which("ccache") or process.which("sccache")
+    return toolchain.compiler_cache()
 
 
 def launcher_values(path: Path | None) -> dict[str, str]:

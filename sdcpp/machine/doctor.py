@@ -43,7 +43,12 @@ def examine(backend: Backend) -> Health:
         what = f"it exists only on {systems}; this is {devices.system()}"
         checks = [Check(mark="missing", what=what, remedy=run_elsewhere_hint(backend))]
     else:
-        checks = [*_tools(backend), *_devices(backend), *FURTHER_CHECKS.get(backend.name, list)()]
+        checks = [
+            *_tools(backend),
+            _compiler_cache(),
+            *_devices(backend),
+            *FURTHER_CHECKS.get(backend.name, list)(),
+        ]
     if backend.never_run:
         checks.append(Check(mark="note", what="nobody has run this backend with this project yet"))
     return Health(backend=backend, checks=tuple(checks))
@@ -60,6 +65,15 @@ def _tools(backend: Backend) -> list[Check]:
             version = versions.get(_VARIABLES.get(requirement.name, ""), "")
             checks.append(Check(mark="ok", what=f"{requirement.name}: {version or path}"))
     return checks
+
+
+def _compiler_cache() -> Check:
+    """Say which compiler cache the builds use, or how to get one. None is needed."""
+    path = toolchain.compiler_cache()
+    if path is not None:
+        return Check(mark="ok", what=f"compiler cache: {path}")
+    what = "compiler cache: none is found; with one, files that another build compiled are not compiled again"
+    return Check(mark="note", what=what, remedy=toolchain.CACHE_REMEDY)
 
 
 #: The key of a required program in the result of ``toolchain.describe``.

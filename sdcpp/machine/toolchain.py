@@ -56,6 +56,15 @@ def environment(backend: str) -> dict[str, str]:
     return {variable: str(path)} if path else {}
 
 
+def compiler_cache() -> Path | None:
+    """Return the compiler cache to put before the compilers, ccache or sccache, or None."""
+    return which("ccache") or which("sccache")
+
+
+#: What to do without a compiler cache, which is never needed.
+CACHE_REMEDY = "apt install ccache, brew install ccache, or winget install Mozilla.sccache"
+
+
 def compiler() -> Path:
     """Return the path of a C++ compiler that accepts gcc's options; raises ToolMissing."""
     path = next((path for path in map(which, ("c++", "g++", "clang++")) if path), None)

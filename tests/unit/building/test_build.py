@@ -236,9 +236,12 @@ def test_a_prototype_that_the_compiler_reads_otherwise_is_a_mismatch(tmp_path: P
 
 
 @pytest.mark.usefixtures("cache_folder")
-def test_no_compiler_cache_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_compiler_cache_is_offered_and_not_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(cmake, "launcher", lambda: None)
     made = build.build(local(tmp_path, lambda _: None))
+    assert capsys.readouterr().err.count("without a compiler cache, ") == 1
     assert made.record["launcher"] is None
     assert library.load(made).call_text("sd_get_system_info")
 

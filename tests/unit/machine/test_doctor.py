@@ -7,7 +7,7 @@ import pytest
 
 from harness.cli.main import main
 from sdcpp.errors import ToolMissing
-from sdcpp.machine import backends, devices, doctor
+from sdcpp.machine import backends, devices, doctor, toolchain
 from sdcpp.machine.devices import HostDevice
 
 OLD = HostDevice(name="llvmpipe", driver="Mesa 22.3.6 (LLVM 15.0.6)", ability="Vulkan 1.3.230, cpu")
@@ -38,6 +38,17 @@ def test_what_is_missing_is_reported_with_the_command_that_installs_it(
     assert "missing nvcc\n          install the CUDA toolkit" in told
     assert "nvidia-smi -L" in told
     devices.nvidia.cache_clear()
+
+
+@pytest.mark.parametrize("name", ["ccache", "sccache", ""])
+def test_a_compiler_cache_is_named_or_offered(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(toolchain, "which", lambda asked, *_: Path("/opt", name) if name == asked else None)
+    [check] = [c for c in doctor.examine(backends.get("cpu")).checks if c.what.startswith("compiler cache: ")]
+    if name:
+        assert (check.mark, check.what) == ("ok", f"compiler cache: {Path('/opt', name)}")
+    else:
+        assert check.mark == "note"
+        assert check.remedy.startswith("apt install ccache")
 
 
 def test_another_systems_backend_is_handed_over(monkeypatch: pytest.MonkeyPatch) -> None:
