@@ -13,6 +13,7 @@ from rich.progress import Progress as Bar
 
 from harness.text import one_line
 from sdcpp.console import err
+from sdcpp.waiting_line import PATIENCE, left
 
 #: In a log, a line is printed after this many shots or after this many seconds, whichever comes first.
 EVERY, SECONDS = 25, 10.0
@@ -30,7 +31,8 @@ class Progress:
         self._console = console
         self._bar: Bar | None = None
         self._task = TaskID(0)
-        self._shown, self._at = 0, time.monotonic()
+        self._began = self._at = time.monotonic()
+        self._shown = 0
 
     def __enter__(self) -> Progress:
         if self._console.is_terminal:
@@ -38,11 +40,12 @@ class Progress:
                 BarColumn(bar_width=24),
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
+                TextColumn("{task.fields[left]}"),
                 TextColumn("{task.fields[counts]}"),
                 TextColumn("[dim]{task.description}[/dim]"),
                 console=self._console,
             )
-            self._task = self._bar.add_task("", total=self.total, counts="")
+            self._task = self._bar.add_task("", total=self.total, counts="", left="")
             self._bar.start()
         return self
 
@@ -58,7 +61,8 @@ class Progress:
         self.counts.update(map(str, verdicts))
         if self._bar:
             label = escape(one_line(done, 40))
-            self._bar.update(self._task, advance=1, description=label, counts=escape(self.summary))
+            counts = escape(self.summary)
+            self._bar.update(self._task, advance=1, description=label, counts=counts, left=self._left())
         elif self.done - self._shown >= EVERY or time.monotonic() - self._at >= SECONDS:
             self._line(one_line(done, 60))
 
@@ -73,4 +77,11 @@ class Progress:
 
     def _line(self, more: str) -> None:
         self._shown, self._at = self.done, time.monotonic()
-        self.say("  ".join(filter(None, (f"{self.done}/{self.total}", self.summary, more))))
+        self.say("  ".join(filter(None, (f"{self.done}/{self.total}", self._left(), self.summary, more))))
+
+    def _left(self) -> str:
+        """Return how much time is left, or "" if the whole takes no longer than two seconds, or is done."""
+        passed = time.monotonic() - self._began
+        if not self.done or passed * self.total < PATIENCE * self.done or self.done == self.total:
+            return ""
+        return left(self.done, self.total, passed).removeprefix(", ")

@@ -11,12 +11,17 @@ from harness.cases.build_under_test import BuildUnderTest
 from harness.cases.fixture import NO_BLOCKS
 from harness.cli import own_corpus, runs
 from harness.cli.main import main
+from harness.cli.verify import REGRESSED
+from harness.own_model.corpus import LINKS
 from harness.records import record
+from harness.records.record import Records
 from harness.verification.sides import build_under_test
 from sdcpp import cache
 from sdcpp.binding.build_folder import Build
+from sdcpp.building import build as building
 from sdcpp.errors import Error, FileInvalid, NothingTried, NotJudged
 from sdcpp.source import revision
+from tests.unit import git_repositories
 from tests.unit.own_model.corpus_files import corpus
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
@@ -85,3 +90,40 @@ def test_a_missing_file_is_never_a_success(
     assert {cell.case: cell.status for cell in found.cells} == {"style": "XFAIL", "gone": "UNEXPECTED"}
     assert f"--corpus {path}" in found.run.command
     assert f"--corpus {path}" in found.cells[0].repeat
+
+
+def test_a_change_is_judged_by_a_corpus(
+    fake_build: Callable[..., Build], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second state of the checkout is a build that ignores a LoRA."""
+    git_repositories.repository(tmp_path / "checkout")
+    (tmp_path / "checkout" / "format-code.sh").write_text("#!/bin/sh\nexit 0\n", encoding="utf-8")
+    case = 'modes = "at_runtime"\n'
+    path = corpus(tmp_path, case)
+
+    def run(before: Build, after: Build) -> tuple[int, Records]:
+        made = iter([before, after])
+        monkeypatch.setattr(building, "build", lambda *_, **__: next(made))
+        words = [
+            "--checkout",
+            str(tmp_path / "checkout"),
+            "--merge-base",
+            "HEAD",
+            "--output",
+            str(tmp_path / "out"),
+        ]
+        status = main(["verify", "--corpus", str(path), *words])
+        return status, record.read(tmp_path / "out" / "records.jsonl")
+
+    good = fake_build("C", revision="local", identity="good".ljust(64, "0"))
+    status, found = run(good, good)
+    assert status == NothingTried.exit_code  # the fake library makes the same picture of every model
+    path = corpus(tmp_path, f'{case}picture_sha256 = "{found.cells[0].pictures["got"]}"')
+    status, found = run(good, good)
+    assert (status, [cell.status for cell in found.cells]) == (0, ["PASS", "PASS"])
+    bad = fake_build(
+        "C", revision="local", identity="bad".ljust(64, "0"), turns=f"{LINKS}:1:{tmp_path}/counter"
+    )
+    status, found = run(good, bad)
+    assert (status, [cell.verdict for cell in found.cells]) == (REGRESSED, ["PASS", "WRONG"])
+    assert all("--corpus" in cell.repeat for cell in found.cells)

@@ -1,12 +1,19 @@
 from __future__ import annotations
 
 from io import StringIO
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
 from harness.reports import progress as module
 from harness.reports.progress import Progress
+
+
+@pytest.fixture(autouse=True)
+def _no_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the time that is left, also on a machine that stands still for a while."""
+    monkeypatch.setattr(module, "PATIENCE", float("inf"))
 
 
 def test_progress_in_a_pipe_is_a_line_now_and_then() -> None:
@@ -44,3 +51,18 @@ def test_progress_on_a_terminal_is_one_bar() -> None:
     shown = console.file.getvalue()  # type: ignore[attr-defined]
     assert "2/2" in shown
     assert "PASS 1, TIMEOUT 1" in shown
+
+
+def test_how_much_time_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE", 2.0)
+    now = iter(range(0, 10_000, 60))  # a minute for each question
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: float(next(now))))
+    console = Console(file=StringIO(), width=80, _environ={})
+    with Progress(3, console) as progress:
+        progress.update("first", [])
+        progress.update("second", ["PASS"])
+        progress.update("third", [])
+    first, second, third = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert first == "1/3  about 6 min left  first"
+    assert second.endswith(" min left  PASS 1  second")
+    assert third == "3/3  PASS 1  third"
