@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -16,7 +15,8 @@ from harness.converter.ranks import NewRank
 from harness.converter.rewriting import Rewriting
 from harness.converter.scratch_file import ScratchFile
 from harness.converter.storage import Storage
-from harness.converter.weight_change import LowRank, WeightChange
+from harness.converter.weight_change import Dense, Kronecker, LowRank, Product, WeightChange
+from harness.quantising.finite import finite
 from sdcpp.errors import AdapterUnknown
 
 F64 = NDArray[np.float64]
@@ -110,8 +110,14 @@ def _wide_enough(stored: Storage, *values: F64) -> Storage:
 
 
 def require_finite(key: str, change: WeightChange) -> None:
-    """Raise AdapterUnknown if the norm of a change is NaN or infinite."""
-    if not math.isfinite(weight_change.norm(change)):
+    """Raise AdapterUnknown if a value of a change, or of its factors, is NaN or infinite."""
+    arrays = {
+        LowRank: ("left", "right"),
+        Kronecker: ("first", "second"),
+        Dense: ("value",),
+    }
+    of = (change.a, change.b) if isinstance(change, Product) else (change,)
+    if not all(finite(getattr(each, name)) for each in of for name in arrays[type(each)]):
         raise AdapterUnknown(
             "a value is NaN or infinite", key, "sdcpp lora inspect lists such tensors of a LoRA"
         )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from harness.converter import input_checks
 from harness.converter.combined_layers import CombinedLayers, Groups
 from harness.converter.decomposition import BaseModel
-from harness.converter.factor_writer import FACTORS, FactorWriter, stored_kind
+from harness.converter.factor_writer import FACTORS, FactorWriter, require_finite, stored_kind
 from harness.converter.layer_groups import LayerGroup, row_change, weight_shape
 from harness.converter.low_rank import RankChoice
 from harness.converter.modules import Module
@@ -45,6 +46,7 @@ class LayerCombiner:
         modules = {module.key: module for group in groups.values() for module in group.modules}
         first, count, copied = len(found.plans), len(self.result.modules), self.result.copied
         try:
+            _require_sound(modules.values())
             for target in self.layers.targets(groups):
                 parts = [
                     _Part(multiplier=self.layers.sources[number].multiplier, group=group)
@@ -106,6 +108,8 @@ class LayerCombiner:
             for part in parts
             if (change := row_change(part.group, target, parameter, self.model.change)) is not None
         ]
+        for _, change in changes:
+            require_finite(target.text, change)
         return weighted_sum(changes, target.text) if changes else None
 
     def _write_weight(
@@ -146,3 +150,10 @@ class LayerCombiner:
         assert self.choice is not None  # noqa: S101 - checked by the caller
         most = self.choice.rank
         return most is not None and isinstance(weight, LowRank) and weight.left.shape[1] <= most
+
+
+def _require_sound(modules: Iterable[Module]) -> None:
+    """Raise AdapterUnknown if a module has a problem (see ``input_checks``)."""
+    for module in modules:
+        if problem := input_checks.problem(module):
+            raise AdapterUnknown(problem, module.key, "--force leaves it out")

@@ -103,7 +103,17 @@ def is_sdxl(adapter: Layout) -> bool:
 
 
 def weight_shape(module: Module) -> tuple[int, ...]:
-    """Return the shape of the weight, or of the bias, that a module changes. Only shapes are read."""
+    """Return the shape of the weight, or of the bias, that a module changes. Only shapes are read.
+
+    It is () if a factor lacks an axis.
+    """
+    try:
+        return _weight_shape(module)
+    except IndexError:
+        return ()
+
+
+def _weight_shape(module: Module) -> tuple[int, ...]:
     parts = {name: tensor.shape for name, tensor in module.parts.items()}
     if "up" in parts and "down" in parts:
         return (parts["up"][0], *parts["down"][1:2], *parts.get("mid", parts["down"])[2:])

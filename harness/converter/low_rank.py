@@ -149,7 +149,8 @@ def _by_gram_matrix(matrix: F64) -> tuple[F64, F64, F64]:
     left = vectors[:, ::-1][:, :count]
     sigma: F64 = np.sqrt(np.maximum(squares[::-1][:count], 0))
     right = left.T @ matrix
-    return left, sigma, np.divide(right, sigma[:, None], out=np.zeros_like(right), where=sigma[:, None] > 0)
+    right /= np.where(sigma > 0, sigma, 1)[:, None]
+    return left, sigma, right
 
 
 def _leading(matrix: F64, count: int, energy: float) -> tuple[F64, F64, F64]:

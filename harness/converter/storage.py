@@ -36,7 +36,7 @@ def storage(
     if any(module.kind != "lora" for module in modules) or len(kinds) != 1 or len(scales) != 1:
         return WIDE
     (kind,), (scale,) = kinds, scales
-    if kind not in ("F16", "BF16"):
+    if kind not in ("F16", "BF16") or not scale or not math.isfinite(scale):
         return WIDE
     if not folded:
         return Storage(kind=kind, scale=scale)

@@ -11,7 +11,7 @@ from harness.converter.naming import KOHYA
 from harness.converter.rewriting import Rewriting
 from harness.converter.scratch_file import scratch_file
 from harness.converter.storage import Storage
-from harness.converter.weight_change import Dense, LowRank
+from harness.converter.weight_change import Dense, Kronecker, LowRank, Product
 from harness.formats.read import read_tensors
 from sdcpp.errors import AdapterUnknown
 from tests.unit.converter.lora_files import KEY, pair, save
@@ -68,5 +68,15 @@ def test_factors_with_a_scale(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_values_that_are_not_finite(value: float) -> None:
-    with pytest.raises(AdapterUnknown, match="NaN or infinite"):
-        require_finite("x", Dense(value=np.array([[1.0, value]]), shape=(1, 2)))
+    broken, sound = np.array([[1.0, value]]), np.ones((1, 2))
+    low = LowRank(left=np.ones((1, 1)), right=broken, shape=(1, 2))
+    fine = LowRank(left=np.ones((1, 1)), right=sound, shape=(1, 2))
+    for change in (
+        Dense(value=broken, shape=(1, 2)),
+        low,
+        Product(a=fine, b=low, shape=(1, 2)),
+        Kronecker(first=sound, second=broken, shape=(1, 4)),
+    ):
+        with pytest.raises(AdapterUnknown, match="NaN or infinite"):
+            require_finite("x", change)
+    require_finite("x", Product(a=fine, b=fine, shape=(1, 2)))

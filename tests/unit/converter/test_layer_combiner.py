@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from harness.converter.combined_layers import CombinedLayers, Source, combined_layers
 from harness.converter.decomposition import BaseModel
@@ -63,3 +65,18 @@ def test_nothing_is_left_of_a_layer_that_is_refused(tmp_path: Path) -> None:
     found, result = combined(tmp_path, dora, pair(rank=2))
     assert (found.plans, found.computed, result.modules, result.copied) == ([], {}, [], 0)
     assert [each.key for each in found.refused] == [KEY]
+
+
+@pytest.mark.parametrize("shape", [(), (2,)])
+def test_a_broken_module_is_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    broken = pair(rank=2) | {f"{KEY}.lora_up.weight": np.ones(shape, np.float32)}
+    found, result = combined(tmp_path, broken, pair(rank=4, key="lora_te_x"))
+    assert ([each.key for each in found.refused], result.copied) == ([KEY], 1)
+    assert re.search("is not a matrix|cannot be multiplied", found.refused[0].reason)
+
+
+def test_nan_is_refused(tmp_path: Path) -> None:
+    values = pair(rank=2)
+    values[f"{KEY}.lora_up.weight"][1, 1] = np.nan
+    found, _ = combined(tmp_path, values, pair(rank=2), choice=RankChoice(rank=1))
+    assert [each.reason for each in found.refused] == ["a value is NaN or infinite"]
