@@ -52,6 +52,8 @@ FILES = (
     ("gguf", "Q4_0"),
 )
 _FLOATS = frozenset({"F32", "F16", "BF16"})
+#: The multiplier of ``kind_multipliers``. Each kind has code of its own that multiplies.
+_KIND_MULTIPLIER = 0.5
 
 
 def no_adapter(fixture: Fixture, mode: str) -> Iterator[Case]:
@@ -165,17 +167,7 @@ def single_file_case(fixture: Fixture, mode: str, adapter: Adapter, container: s
         tolerance=QUANTISED_TOLERANCE if quantised else FLOAT_TOLERANCE,
         equal=Shot(base=base, mode=mode, sequence=((twin,),)) if twin and has_twin else None,
         source=Shot(base=base, mode="auto", merged=(exact,)) if quantised else None,
-        dimensions={
-            "base": base.name,
-            "mode": mode,
-            "container": container,
-            "type": kind,
-            "kind": adapter.kind,
-            "scheme": adapter.scheme,
-            "targets": "+".join(adapter.targets),
-            "rank": str(adapter.rank),
-            "multiplier": "1",
-        },
+        dimensions=file_dimensions(use.file, mode) | adapter_dimensions(adapter) | {"multiplier": "1"},
     )
 
 
@@ -188,6 +180,19 @@ def multipliers(fixture: Fixture, mode: str) -> Iterator[Case]:
     """Yield cases of other multipliers: the effect must scale with them, sign included."""
     for multiplier in (-1.0, 0.5, 2.0):
         yield _multiplier_case(fixture, mode, multiplier)
+
+
+def kind_multipliers(fixture: Fixture, mode: str) -> Iterator[Case]:
+    """Yield a case with the multiplier 0.5 for the first adapter of each kind but LoRA."""
+    first: dict[str, Adapter] = {}
+    for adapter in catalogue.adapters(fixture.base).values():
+        first.setdefault(adapter.kind, adapter)
+    first.pop("lora", None)
+    for adapter in first.values():
+        use = Use(file=fixture.file(adapter, "safetensors", "F32"), multiplier=_KIND_MULTIPLIER)
+        name = f"{adapter.name}-safetensors-F32-times-{_KIND_MULTIPLIER:g}"
+        varied = adapter_dimensions(adapter) | {"multiplier": f"{_KIND_MULTIPLIER:g}"}
+        yield sequence_case(name, ((use,),), wanted=(use,), mode=mode, varied=varied)
 
 
 def _multiplier_case(fixture: Fixture, mode: str, multiplier: float) -> Case:
@@ -252,6 +257,16 @@ def sequence_case(
         tolerance=FLOAT_TOLERANCE,
         dimensions={**file_dimensions(use.file, mode), **varied},
     )
+
+
+def adapter_dimensions(adapter: Adapter) -> dict[str, str]:
+    """Return the dimensions of a case that an adapter has in every file."""
+    return {
+        "kind": adapter.kind,
+        "scheme": adapter.scheme,
+        "targets": "+".join(adapter.targets),
+        "rank": str(adapter.rank),
+    }
 
 
 def file_dimensions(file: AdapterFile, mode: str) -> dict[str, str]:

@@ -16,6 +16,7 @@ from harness.cases.dimensions import (
     base_types,
     files,
     key_schemes,
+    kind_multipliers,
     kinds,
     multipliers,
     no_adapter,
@@ -132,7 +133,8 @@ QUICK = Matrix(dimensions=(no_adapter, files, zero_multiplier), bases={"B": (SD1
 FULL = Matrix(
     dimensions=(
         *(no_adapter, files, types, zero_multiplier, multipliers, sequences, kinds, base_types),
-        *(uses.settings, uses.guided_steps, uses.second_context, uses.high_noise_flag),
+        *(kind_multipliers, uses.settings, uses.guided_steps, uses.circular_convolutions),
+        *(uses.second_context, uses.high_noise_flag),
         *(uses.zero_beside_another, uses.changing_multipliers),
         *(layers.every_layer, combinations.combinations),
     ),

@@ -48,6 +48,7 @@ class ContextSettings:
     enable_mmap: bool = False
     diffusion_flash_attn: bool = False
     free_params_immediately: bool = False
+    circular_x: bool = False
     contexts: int = 1
 
     @property

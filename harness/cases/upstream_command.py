@@ -51,6 +51,7 @@ _FLAG_OPTIONS = {
     "diffusion_flash_attn": ("--diffusion-fa",),
     # The program always frees the weights as soon as it no longer needs them.
     "free_params_immediately": (),
+    "circular_x": ("--circularx",),
 }
 #: The name of the file that img2img starts from, in the folder of the commands.
 INIT_IMAGE = "init.png"

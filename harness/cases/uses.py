@@ -10,11 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+from harness.adapters import catalogue
 from harness.adapters.adapter import Adapter
 from harness.adapters.adapter_file import AdapterFile
 from harness.adapters.use import Use
 from harness.cases.case import Case, Shot
-from harness.cases.dimensions import BASE_TYPE_TOLERANCE, FLOAT_TOLERANCE, file_dimensions, sequence_case
+from harness.cases.dimensions import (
+    BASE_TYPE_TOLERANCE,
+    FLOAT_TOLERANCE,
+    adapter_dimensions,
+    file_dimensions,
+    sequence_case,
+)
 from harness.cases.fixture import Fixture
 from harness.cases.settings import USUAL_CONTEXT, USUAL_GENERATION, ContextSettings, GenerationSettings
 from harness.models.base_model import Base
@@ -37,6 +44,8 @@ _SETTINGS: Mapping[str, GenerationSettings | ContextSettings] = {
 }
 #: The uses that need a copy of the model files. They run on Flux only, whose files have a quarter of the UNet's size.
 _COPYING = ("mmap",)
+#: The kinds of ``circular_convolutions``: those that the library may compute as convolutions.
+_CONVOLVED = ("lora", "tucker", "lokr-w2")
 #: The base types of ``changing_multipliers``.
 _CHANGING_ON = ("F32", "F16", "Q8_0")
 #: The rounds of ``changing_multipliers``.
@@ -58,6 +67,21 @@ def guided_steps(fixture: Fixture, mode: str) -> Iterator[Case]:
     """
     used = GenerationSettings(steps=3, cfg_scale=2.0, negative_prompt=_NEGATIVE)
     yield _use_case(fixture, mode, "steps-3-cfg-2", used)
+
+
+def circular_convolutions(fixture: Fixture, mode: str) -> Iterator[Case]:
+    """Yield cases of pictures that repeat from left to right, with adapters of convolutions.
+
+    At run time the library computes such an adapter as convolutions of its own, which have to be circular, too.
+    """
+    context = ContextSettings(circular_x=True)
+    for kind in _CONVOLVED:
+        name = f"{kind}-conv3x3"
+        adapter = catalogue.adapters(fixture.base).get(name)
+        if adapter is not None:
+            use = Use(file=fixture.file(adapter, "safetensors", "F32"))
+            case = _case_with(use, mode, f"circular-x-{name}", context=context)
+            yield replace(case, dimensions={**case.dimensions, **adapter_dimensions(adapter)})
 
 
 def second_context(fixture: Fixture, mode: str) -> Iterator[Case]:
@@ -121,10 +145,20 @@ def left_out(base: Base) -> Iterator[tuple[str, str]]:
 
 def _use_case(fixture: Fixture, mode: str, name: str, used: GenerationSettings | ContextSettings) -> Case:
     """Return the case of one adapter with multiplier 1; all its shots have the settings."""
-    generation = used if isinstance(used, GenerationSettings) else USUAL_GENERATION
-    context = used if isinstance(used, ContextSettings) else USUAL_CONTEXT
-    use = _use(fixture)
-    without = Shot(base=fixture.base, mode="auto", generation=generation, context=context)
+    if isinstance(used, GenerationSettings):
+        return _case_with(_use(fixture), mode, name, generation=used)
+    return _case_with(_use(fixture), mode, name, context=used)
+
+
+def _case_with(
+    use: Use[AdapterFile],
+    mode: str,
+    name: str,
+    *,
+    generation: GenerationSettings = USUAL_GENERATION,
+    context: ContextSettings = USUAL_CONTEXT,
+) -> Case:
+    without = Shot(base=use.file.base, mode="auto", generation=generation, context=context)
     return Case(
         name=name,
         shot=replace(without, mode=mode, sequence=((use,),)),

@@ -160,7 +160,8 @@ def main(arguments: argparse.Namespace) -> int:
         outcomes=tuple(outcomes),
         unreached=len(made) - len(possible),
         select=tuple(arguments.case),
-    ).with_equivalents(generated.equivalent())
+        most=arguments.most or 0,
+    ).with_reasons(generated.reasons())
     if earlier:
         matrix = earlier.continued(matrix)
     paths = [arguments.output / kill_matrix.path_of(matrix.revision).name]
@@ -196,7 +197,7 @@ def _report(matrix: KillMatrix) -> int:
 
 
 def _smallest() -> int:
-    matrices = kill_matrix.read_all(reasons=generated.equivalent())
+    matrices = kill_matrix.read_all(generated.reasons())
     if not matrices:
         raise NothingTried(
             "there is no kill matrix", kill_matrix.FOLDER, "run `sdcpp study mutation --record`"

@@ -17,11 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from harness.studies.mutation.changes import changes
+from harness.studies.mutation.kill_matrix import Reasons
 from harness.studies.mutation.tokens import owners, partners, tokens
 from sdcpp.errors import FileInvalid
 
-#: Mutants that change nothing that a picture shows, by id, with the reason.
-EQUIVALENT = Path(__file__).with_name("equivalent.toml")
+#: The reasons for mutants that no case notices.
+REASONS = Path(__file__).with_name("reasons.toml")
 #: The places of a file, as its path ends: functions and tables by name, and lines by their text.
 _PLACES = {
     "lora.hpp": (r"(?!stat$|get_desc$|warn_about_).+", r"(?!)"),
@@ -130,12 +131,16 @@ def _rank(name: str, seed: int) -> str:
     return hashlib.sha256(f"{seed} {name}".encode()).hexdigest()
 
 
-def equivalent(path: Path = EQUIVALENT) -> dict[str, str]:
-    """Return the reasons by the ids of the mutants that no picture can show; raises FileInvalid."""
+def reasons(path: Path = REASONS) -> Reasons:
+    """Return the reasons that a file gives for mutants that no case notices; raises FileInvalid."""
     try:
-        entries = tomllib.loads(path.read_text(encoding="utf-8")).get("mutant", [])
-        return {entry["id"]: entry["reason"] for entry in entries}
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        found = {
+            kind: {name: entry["reason"] for entry in content.get(kind, []) for name in entry["ids"]}
+            for kind in ("equivalent", "unnoticed")
+        }
+        return Reasons(**found)
     except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError, AttributeError) as error:
         raise FileInvalid(
-            f"not a list of mutants ({error})", path, "give each [[mutant]] an id and a reason"
+            f"not a list of reasons ({error})", path, "give each entry a list of ids and a reason"
         ) from error

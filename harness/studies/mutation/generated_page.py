@@ -27,9 +27,9 @@ def sections(matrices: Sequence[KillMatrix]) -> list[str]:
         "",
         "A program makes the mistakes on the lines that load and apply an adapter. It changes operators, constants and",
         "conditions, deletes statements, swaps arguments, and drops entries of tables. A seed chooses some of them. A",
-        "mutant that does not compile does not count, and neither does one that no picture can show; the reason is in",
-        "`harness/studies/mutation/equivalent.toml`. *Crashed* means that cases crash or hang, and none has another",
-        "picture.",
+        "mutant that does not compile does not count, and neither does one that no picture can show. Reasons for",
+        "mutants that are not noticed are in `harness/studies/mutation/reasons.toml`. *Crashed* means that cases crash",
+        "or hang, and none has a wrong picture: `sdcpp verify` calls such a case worse, but the picture shows nothing.",
         "",
     ]
     for matrix in matrices:
@@ -51,7 +51,7 @@ def _of_revision(matrix: KillMatrix) -> list[str]:
     states = Counter(outcome.state for outcome in matrix.outcomes)
     caught = states[State.CAUGHT]
     share = f" ({100 * caught / len(counted):.0f} %)" if counted else ""
-    how = "all cases ran on each" if matrix.every else "cases ran until one noticed it"
+    always = sum(outcome.always_crashes for outcome in counted)
     first, *more = matrix.matrix.split(", then ")
     command = f"{COMMAND} --revision {matrix.revision} --seed {matrix.seed}"
     known = kill_matrix.path_of(matrix.revision, Path("results"))
@@ -59,13 +59,15 @@ def _of_revision(matrix: KillMatrix) -> list[str]:
         f"### Revision {matrix.revision}",
         "",
         f"{caught} of {plural(len(counted), 'mutant')}{share} are noticed, {states[State.CRASHED]} show a crash alone,"
-        f" and {states[State.SURVIVED]} survive. {plural(states[State.UNBUILT], 'more mutant')} did not compile, and"
+        f" and {states[State.SURVIVED]} survive. Of those that show a crash, {always} crash or hang in every case that"
+        f" ran, so that no picture can be wrong. {plural(states[State.UNBUILT], 'more mutant')} did not compile, and"
         f" {states[State.EQUIVALENT]} cannot be noticed. The mutants are a sample of the {matrix.possible} that the"
-        f" generator can make.{_unreached(matrix)} {_cases(matrix)}; {how}. {matrix.machine}.",
+        f" generator can make.{_unreached(matrix)} {_cases(matrix)}. {_how(matrix)} {matrix.machine}.",
         "",
         "```sh",
         f"{command} --count {len(matrix.outcomes)} --matrix {first}{' --all' if matrix.every else ''}"
-        f"{' --reach REACH --case PATTERN ...' if matrix.select else ''} --record",
+        f"{' --reach REACH --case PATTERN ...' if matrix.select else ''}"
+        f"{f' --most {matrix.most}' if matrix.most else ''} --record",
         *(f"{command} --survivors {known.as_posix()} --matrix {name} --record" for name in more),
         "```",
         "",
@@ -106,6 +108,18 @@ def _cases(matrix: KillMatrix) -> str:
             f" results/{kill_matrix.path_of(matrix.revision).name} has the patterns"
         )
     return f"The {matrix.matrix} matrix has {count} that can be compared"
+
+
+def _how(matrix: KillMatrix) -> str:
+    """Return how the cases were put to the mutants."""
+    how = "All cases ran on each." if matrix.every else "Cases ran until one noticed it."
+    if not matrix.most:
+        return how
+    wider = sum(outcome.tried > matrix.most for outcome in matrix.counted)
+    return (
+        f"At most {matrix.most} cases ran on each mutant, of as many kinds as possible, and on {wider} that these did"
+        " not notice more of those that reach the mistake."
+    )
 
 
 def _kind(outcome: MutantOutcome) -> str:

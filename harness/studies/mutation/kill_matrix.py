@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,12 +46,23 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reasons:
+    """Why no case notices some mutants, by id.
+
+    ``equivalent`` mutants change nothing that a picture can show. The ``unnoticed`` ones could be noticed.
+    """
+
+    equivalent: Mapping[str, str] = field(default_factory=dict)
+    unnoticed: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MutantOutcome:
     """What came of a generated mutant.
 
     ``notices`` are the cases whose verdict differs. ``tried`` is the number of cases that ran, ``pictures`` the number
     of those whose picture differs from that of the library without the mistake. ``built`` and ``ran`` are seconds.
-    ``error`` is the compiler's, or the reason why the mutant is equivalent.
+    ``error`` is the compiler's, or the reason why no case notices the mutant.
     """
 
     id: str
@@ -74,6 +85,11 @@ class MutantOutcome:
         """The ids of the cases that notice the mutant."""
         return tuple(notice.case for notice in self.notices if notice.catches)
 
+    @property
+    def always_crashes(self) -> bool:
+        """Whether every case that was tried crashes or hangs, so that no picture can be wrong."""
+        return self.state is State.CRASHED and len(self.notices) == self.tried
+
     @staticmethod
     def from_entry(entry: Mapping[str, Any]) -> MutantOutcome:
         """Return the outcome that ``asdict`` made an entry of; raises KeyError, TypeError or ValueError."""
@@ -88,7 +104,8 @@ class KillMatrix:
     ``every`` tells whether all cases ran on each mutant, or only those up to the first that noticed it. ``possible`` is
     the number of mutants that the generator can make and that a case can notice, of which ``seed`` chose. ``unreached``
     is the number of the others: no case reaches their line, or has a name that their row is about. ``select`` has the
-    patterns of the cases that were chosen from the matrix; without patterns it is all of them.
+    patterns of the cases that were chosen from the matrix; without patterns it is all of them. If ``most`` is not 0, at
+    most so many cases ran on each mutant.
     """
 
     revision: str
@@ -101,6 +118,7 @@ class KillMatrix:
     outcomes: tuple[MutantOutcome, ...]
     unreached: int = 0
     select: tuple[str, ...] = ()
+    most: int = 0
 
     @property
     def counted(self) -> list[MutantOutcome]:
@@ -126,18 +144,17 @@ class KillMatrix:
             outcomes=(*outcomes, *again.values()),
         )
 
-    def with_equivalents(self, reasons: Mapping[str, str]) -> KillMatrix:
-        """Return the matrix in which mutants that no case notices are equivalent where ``reasons`` has their id."""
-        survived = (State.SURVIVED, State.EQUIVALENT)
-        return replace(
-            self,
-            outcomes=tuple(
-                replace(outcome, state=State.EQUIVALENT, error=reasons[outcome.id])
-                if outcome.id in reasons and outcome.state in survived
-                else outcome
-                for outcome in self.outcomes
-            ),
-        )
+    def with_reasons(self, reasons: Reasons) -> KillMatrix:
+        """Return the matrix with the reasons for the mutants that no case notices."""
+        return replace(self, outcomes=tuple(_explained(outcome, reasons) for outcome in self.outcomes))
+
+
+def _explained(outcome: MutantOutcome, reasons: Reasons) -> MutantOutcome:
+    if outcome.state in (State.SURVIVED, State.EQUIVALENT) and outcome.id in reasons.equivalent:
+        return replace(outcome, state=State.EQUIVALENT, error=reasons.equivalent[outcome.id])
+    if outcome.state in (State.SURVIVED, State.CRASHED):
+        return replace(outcome, error=reasons.unnoticed.get(outcome.id, outcome.error))
+    return outcome
 
 
 def path_of(revision: str, folder: Path = FOLDER) -> Path:
@@ -186,9 +203,9 @@ def _outcome(entry: Mapping[str, Any], names: Sequence[str]) -> MutantOutcome:
     return MutantOutcome.from_entry({**entry, "notices": notices})
 
 
-def read_all(folder: Path = FOLDER, reasons: Mapping[str, str] | None = None) -> list[KillMatrix]:
-    """Return the kill matrices of all revisions, with the equivalent mutants of ``reasons``; raises FileInvalid."""
-    return [read(path).with_equivalents(reasons or {}) for path in sorted(folder.glob(PATTERN))]
+def read_all(reasons: Reasons, folder: Path = FOLDER) -> list[KillMatrix]:
+    """Return the kill matrices of all revisions, with the reasons for mutants; raises FileInvalid."""
+    return [read(path).with_reasons(reasons) for path in sorted(folder.glob(PATTERN))]
 
 
 def noticed(matrices: Iterable[KillMatrix], cases: Iterable[str]) -> int:

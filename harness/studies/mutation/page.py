@@ -80,7 +80,7 @@ def write(rows: Sequence[PageRow] = ()) -> tuple[Path, Path]:
     kept = [row for row in read(RESULTS) if row.revision not in new] if RESULTS.exists() else []
     rows = sorted([*kept, *rows], key=lambda row: mutants.REVISIONS.index(row.revision))
     atomic_write.write(RESULTS, "[\n" + ",\n".join(json.dumps(asdict(row)) for row in rows) + "\n]\n")
-    matrices = kill_matrix.read_all(reasons=generated.equivalent())
+    matrices = kill_matrix.read_all(generated.reasons())
     atomic_write.write(PAGE, page(rows, mutants.load_all(), matrices))
     return RESULTS, PAGE
 

@@ -22,7 +22,8 @@ from harness.studies.mutation.generated import GeneratedMutant
 from harness.studies.mutation.worker import Task
 
 _STRING = re.compile(r'"([^"]+)"')
-_SEPARATORS = re.compile(r"[._]")
+#: The key of a statement that adds a row to a map.
+_FILLS_A_MAP = re.compile(r"\w+\[[^]]*\"[^]]*\]\s*=")
 #: A shorter text is in nearly every name.
 _SHORTEST = 3
 
@@ -63,25 +64,37 @@ class Relevance:
     def of(self, mutant: GeneratedMutant) -> frozenset[str]:
         """Return the ids of the cases that can notice a mutant.
 
-        The rows of a table are one statement, so the reach does not tell which of them a case uses. A case uses a row
-        only if a text of the row is in a name of its adapter or of its base model. Separators do not count, because
-        the library replaces them.
+        The rows of a table are one statement, so the reach does not tell which of them a case uses, and neither does it
+        for the statements that fill a map of names. A case uses a row only if a text of the row is in a name of its
+        adapter, or in one of its base model if the row is a single text. Dots and underscores are alike, because the
+        library replaces them.
         """
-        if mutant.operator != "entry":
+        key = _FILLS_A_MAP.match(mutant.before)
+        row = mutant.before if mutant.operator == "entry" else key and key[0]
+        if not row:
             return self.reach.cases_of(mutant.file, mutant.line)
-        texts = [_SEPARATORS.sub("", text) for text in _STRING.findall(mutant.before)]
+        texts = [text.replace("_", ".") for text in _STRING.findall(row)]
         if any(len(text) < _SHORTEST for text in texts):
             return frozenset(self._names)
-        return frozenset(case for case, names in self._names.items() if any(text in names for text in texts))
+        wanted = [form for text in texts for form in _in_adapters(text)]
+        found = {case for case, names in self._names.items() if any(text in names for text in wanted)}
+        if len(texts) == 1:
+            bases = {base.name for base in self._bases.values() if texts[0] in _joined(_base_names(base))}
+            found |= {case for case, base in self._bases.items() if base.name in bases}
+        return frozenset(found)
+
+    @cached_property
+    def _bases(self) -> dict[str, Base]:
+        return {case_id(case): case.shot.base for case in self.cases}
 
     @cached_property
     def _names(self) -> dict[str, str]:
-        """The names of the tensors of each case without separators, joined by line breaks."""
+        """The names of the tensors of each case's adapters with dots alone, joined by line breaks."""
         known: dict[tuple[str, str], str] = {}
         found = {}
         for case in self.cases:
             base = case.shot.base
-            parts = [known.setdefault((base.name, ""), _joined(_base_names(base)))]
+            parts = []
             for use in (use for generation in case.shot.sequence for use in generation):
                 if isinstance(use.file, AdapterFile):
                     adapter = use.file.adapter
@@ -92,7 +105,14 @@ class Relevance:
 
 
 def _joined(names: Iterator[str]) -> str:
-    return "\n".join(_SEPARATORS.sub("", name) for name in names)
+    return "\n".join(f".{name.replace('_', '.')}" for name in names)
+
+
+def _in_adapters(text: str) -> tuple[str, ...]:
+    """Return the forms that a text of a table, which names a weight or a bias, has in the name of a factor."""
+    if text.endswith(".bias"):
+        return text, f"{text.removesuffix('bias')}diff.b"
+    return (text.removesuffix("weight"),)
 
 
 def _base_names(base: Base) -> Iterator[str]:

@@ -4,8 +4,9 @@ from collections.abc import Iterable
 
 import pytest
 
+from harness.adapters.kinds import KINDS
 from harness.cases.case import Case, unique_shots
-from harness.cases.dimensions import base_types
+from harness.cases.dimensions import base_types, kind_multipliers
 from harness.cases.fixture import BlockQuantiser, Fixture
 from harness.cases.matrix import FULL, QUICK
 
@@ -63,3 +64,13 @@ def test_immediately_wants_the_rounded_sum_and_auto_depends_on_the_base() -> Non
     shots = [shot for case in found.values() for shot in case.shots]
     names = {shot.name for shot in shots}
     assert len(names) == len({(s.base.name, s.mode, s.rounded, s.merged, s.sequence) for s in shots})
+
+
+def test_every_kind_but_lora_has_a_case_with_another_multiplier() -> None:
+    base = FULL.bases["C"][1]
+    found = list(kind_multipliers(Fixture(base=base, block_quantiser=BlockQuantiser()), "at_runtime"))
+    assert {case.dimensions["kind"] for case in found} == KINDS.keys() - {"lora"}
+    for case in found:
+        assert case.wanted is not None
+        assert case.shot.sequence == (case.wanted.merged,)
+        assert [use.multiplier for use in case.wanted.merged] == [0.5]

@@ -25,6 +25,7 @@ pytestmark = pytest.mark.usefixtures("cache_folder")
 DIMENSIONS = (
     uses.settings,
     uses.guided_steps,
+    uses.circular_convolutions,
     uses.second_context,
     uses.high_noise_flag,
     uses.zero_beside_another,
@@ -65,11 +66,35 @@ def test_the_references_are_made_under_the_same_use(base: Base) -> None:
 
 
 def test_every_flag_of_a_context_has_a_case() -> None:
-    found = [flag for case in cases().values() for flag in case.shot.context.flags]
-    assert sorted(found) == sorted(FLAGS)
+    dimensions = (uses.settings, uses.circular_convolutions)
+    found = [
+        flag
+        for base in (FLUX_THIN, SD1_THIN)
+        for case in cases(base, dimensions).values()
+        for flag in case.shot.context.flags
+    ]
+    assert set(found) == set(FLAGS)
     assert [name for name, case in cases(SD1_THIN).items() if "enable_mmap" in case.shot.context.flags] == []
     assert [names for names, _ in uses.left_out(SD1_THIN)] == ["mmap"]
     assert not list(uses.left_out(FLUX_THIN))
+
+
+def test_adapters_of_convolutions_are_tested_in_circular_pictures() -> None:
+    found = cases(SD1_THIN, (uses.circular_convolutions,))
+    assert list(found) == [
+        "circular-x-lora-conv3x3",
+        "circular-x-tucker-conv3x3",
+        "circular-x-lokr-w2-conv3x3",
+    ]
+    for case in found.values():
+        assert case.wanted is not None
+        assert (
+            case.shot.context
+            == case.without.context
+            == case.wanted.context
+            == ContextSettings(circular_x=True)
+        )
+    assert not cases(FLUX_THIN, (uses.circular_convolutions,))
 
 
 def test_guided_steps_have_several_steps_and_two_passes_with_different_prompts() -> None:

@@ -127,10 +127,10 @@ def test_outcomes_are_recorded_and_the_smallest_set_is_chosen_from_them(
     words = ["study", "mutation", "--survivors", str(path), "--matrix", "quick", "--output", str(output)]
     assert main(words) == NOT_NOTICED
     assert kill_matrix.read(output / path.name).matrix == "full, then quick"
-    monkeypatch.setattr(kill_matrix, "read_all", lambda **_: [kill_matrix.read(path)])
+    monkeypatch.setattr(kill_matrix, "read_all", lambda _: [kill_matrix.read(path)])
     written = smallest.write
     monkeypatch.setattr(smallest, "write", lambda matrices: written(matrices, cases))
     assert main(["study", "mutation", "--smallest"]) == 0
     assert proposed.read(cases).cases == ("x/a@auto",)
-    monkeypatch.setattr(kill_matrix, "read_all", lambda **_: [])
+    monkeypatch.setattr(kill_matrix, "read_all", lambda _: [])
     assert main(["study", "mutation", "--smallest"]) == NothingTried.exit_code

@@ -6,6 +6,7 @@ import pytest
 
 from harness.studies.mutation import generated
 from harness.studies.mutation.generated import GeneratedMutant, generate, sample
+from harness.studies.mutation.kill_matrix import Reasons
 from sdcpp.errors import FileInvalid
 
 HEADER = """\
@@ -58,11 +59,16 @@ def test_a_sample_depends_on_the_seed_and_hardly_on_the_list() -> None:
     assert len(set(sample(known, 2, 1)) & set(sample(known[1:], 2, 1))) >= 1
 
 
-def test_equivalent_mutants_have_reasons(tmp_path: Path) -> None:
-    assert all(reason for reason in generated.equivalent().values())
-    path = tmp_path / "equivalent.toml"
-    path.write_text('[[mutant]]\nid = "a"\nreason = "why"\n')
-    assert generated.equivalent(path) == {"a": "why"}
-    path.write_text('[[mutant]]\nid = "a"\n')
+def test_mutants_that_no_case_notices_have_reasons(tmp_path: Path) -> None:
+    known = generated.reasons()
+    assert all(known.equivalent.values())
+    assert all(known.unnoticed.values())
+    assert not known.equivalent.keys() & known.unnoticed.keys()
+    path = tmp_path / "reasons.toml"
+    path.write_text(
+        '[[equivalent]]\nids = ["a", "b"]\nreason = "why"\n[[unnoticed]]\nids = ["c"]\nreason = "yet"\n'
+    )
+    assert generated.reasons(path) == Reasons(equivalent={"a": "why", "b": "why"}, unnoticed={"c": "yet"})
+    path.write_text('[[equivalent]]\nids = ["a"]\n')
     with pytest.raises(FileInvalid, match="reason"):
-        generated.equivalent(path)
+        generated.reasons(path)

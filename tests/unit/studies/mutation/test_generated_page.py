@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from harness.studies.mutation.generated_page import sections
+from harness.studies.mutation.kill_matrix import Reasons
 from harness.studies.mutation.outcome import State
 from tests.unit.studies.mutation.generated_outcomes import matrix, outcome
 
@@ -18,16 +19,28 @@ def test_the_section_counts_the_states_and_lists_what_is_not_noticed() -> None:
         outcome("three", state=State.CRASHED, crashes=("x/a@auto",)),
         outcome("four", state=State.UNBUILT),
         outcome("five", state=State.SURVIVED),
-    ).with_equivalents({outcome("five").id: "why"})
+    ).with_reasons(Reasons(equivalent={outcome("five").id: "why"}, unnoticed={outcome("two").id: "yet"}))
     text = "\n".join(sections([found]))
     assert "1 of 3 mutants (33 %) are noticed, 1 show a crash alone, and 1 survive." in text
+    assert "Of those that show a crash, 0 crash or hang in every case that ran" in text
     assert "1 more mutant did not compile, and 1 cannot be noticed." in text
     assert "| operator | 1 | 1 | 1 | 1 | 1 |" in text
     assert "| `x/a@auto` | 1 |" in text
     rows = [line for line in text.splitlines() if line.startswith("| `lora.hpp:")]
     assert [row.split(":")[1] for row in rows] == ["two", "three", "five"]
     assert "a = b \\| c;" in rows[0]
-    assert rows[2].endswith("| why |")
+    assert [row.rpartition(" | ")[2] for row in rows] == [
+        "yet |",
+        "crashed; 0 pictures of 5 cases differ |",
+        "why |",
+    ]
+
+
+def test_the_section_says_how_many_cases_ran_on_a_mutant() -> None:
+    found = replace(matrix(outcome("one", state=State.SURVIVED)), most=4)
+    text = "\n".join(sections([found]))
+    assert "At most 4 cases ran on each mutant, of as many kinds as possible, and on 1 that" in text
+    assert " --most 4 --record\n" in text
 
 
 def test_each_run_of_a_matrix_has_its_command() -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.studies.mutation import kill_matrix
+from harness.studies.mutation import generated, kill_matrix
+from harness.studies.mutation.kill_matrix import Reasons
 from harness.studies.mutation.outcome import State
 from sdcpp.errors import FileInvalid
 from tests.unit.studies.mutation.generated_outcomes import matrix, outcome
@@ -20,7 +21,7 @@ MATRIX = matrix(
 def test_a_matrix_is_read_as_written(tmp_path: Path) -> None:
     path = kill_matrix.write(MATRIX, kill_matrix.path_of("2026-07", tmp_path))
     assert kill_matrix.read(path) == MATRIX
-    assert kill_matrix.read_all(tmp_path) == [MATRIX]
+    assert kill_matrix.read_all(Reasons(), tmp_path) == [MATRIX]
     assert len(path.read_text().splitlines()) == 4 + len(MATRIX.outcomes)
 
 
@@ -33,10 +34,24 @@ def test_a_crash_is_no_killer_and_mutants_that_do_not_compile_do_not_count() -> 
 
 def test_a_survivor_with_a_reason_is_equivalent_and_a_noticed_mutant_is_not() -> None:
     reasons = {one.id: "why" for one in MATRIX.outcomes}
-    found = MATRIX.with_equivalents(reasons)
+    found = MATRIX.with_reasons(Reasons(equivalent=reasons))
     assert [one.state for one in found.outcomes] == [State.CAUGHT, State.EQUIVALENT, State.UNBUILT]
     assert found.outcomes[1].error == "why"
     assert [one.function for one in found.counted] == ["one"]
+
+
+def test_a_reason_for_a_mutant_that_could_be_noticed_leaves_it_a_survivor() -> None:
+    two = MATRIX.outcomes[1]
+    found = MATRIX.with_reasons(Reasons(unnoticed={two.id: "no case has it"}))
+    assert found.outcomes[1] == replace(two, error="no case has it")
+    assert found.with_reasons(Reasons()) == found
+
+
+def test_a_mutant_always_crashes_if_no_case_makes_a_picture() -> None:
+    crashes = tuple(f"x/{n}@auto" for n in range(5))
+    assert outcome("one", state=State.CRASHED, crashes=crashes).always_crashes
+    assert not outcome("one", state=State.CRASHED, crashes=crashes[1:]).always_crashes
+    assert not outcome("one", *crashes).always_crashes
 
 
 def test_survivors_that_are_put_to_more_cases_keep_their_place() -> None:
@@ -57,5 +72,5 @@ def test_another_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_kill_matrices_of_the_project_can_be_read() -> None:
-    for found in kill_matrix.read_all():
+    for found in kill_matrix.read_all(generated.reasons()):
         assert found.outcomes

@@ -18,7 +18,7 @@ MUTANTS = mutants.load()
 def test_the_page_is_made_from_the_stored_rows_and_has_every_mutant() -> None:
     rows = page.read()
     every = mutants.load_all()
-    matrices = kill_matrix.read_all(reasons=generated.equivalent())
+    matrices = kill_matrix.read_all(generated.reasons())
     assert page.PAGE.read_text(encoding="utf-8") == page.page(rows, every, matrices), f"run `{page.COMMAND}`"
     assert [(row.revision, row.mutant) for row in rows] == [
         (mutant.revision, mutant.name) for mutant in every

@@ -43,12 +43,30 @@ def test_a_mutant_is_for_the_cases_that_reach_its_line() -> None:
 
 
 def test_a_row_is_for_the_cases_that_have_its_names() -> None:
-    rows = ('"lora_unet_", "w.x.y"', '"lora.A", "w.x.y"', '"absent", "missing"', '"z", "absent"')
+    rows = (
+        '"lora_unet_", "w.x.y"',
+        '"lora.A", "w.x.y"',
+        '"absent", "missing"',
+        '"z", "absent"',
+        '"x.bias", "u.v"',
+    )
     table = ",\n".join(f"{{{row}}}" for row in rows)
     source = f"void convert_tensor_name(int n) {{\nstatic const M table = {{\n{table},\n}};\n}}"
     entries = [mutant for mutant in mutants(source) if mutant.operator == "entry"]
     relevance = Relevance(CASES, Reach(revision="", cases=(), lines={}, bare={}))
-    assert [relevance.of(mutant) for mutant in entries] == [{KOHYA}, {PEFT}, set(), {KOHYA, PEFT}]
+    assert [relevance.of(mutant) for mutant in entries] == [{KOHYA}, {PEFT}, set(), {KOHYA, PEFT}, set()]
+
+
+def test_a_row_that_a_statement_adds_is_for_the_cases_that_have_its_names() -> None:
+    source = 'void convert_tensor_name(int n) {\n    map[n + "lora_unet.weight"] = n + "y.weight";\n    map[n] = "";\n}'
+    reach = Reach(
+        revision="",
+        cases=(KOHYA, PEFT),
+        lines={"src/name_conversion.cpp": {2: frozenset({0, 1}), 3: frozenset({0, 1})}},
+        bare={},
+    )
+    statements = [mutant for mutant in mutants(source) if mutant.operator == "statement"]
+    assert [Relevance(CASES, reach).of(mutant) for mutant in statements] == [{KOHYA}, {KOHYA, PEFT}]
 
 
 def test_a_mutant_is_put_to_few_cases_that_differ() -> None:
