@@ -1,4 +1,4 @@
-"""Convert LoRA files to GGUF and back, inspect and compare them, and merge them into a base model."""
+"""Convert, inspect, compare, combine and extract LoRAs, and merge them into a base model."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ examples
   sdcpp lora convert style.gguf style.safetensors              its values, exactly
   sdcpp lora inspect style.gguf --base-model flux1-schnell.safetensors
   sdcpp lora compare style.safetensors style.gguf --plot loss.svg
+  sdcpp lora combine style.safetensors@0.8 character.safetensors@0.6 both.safetensors
+  sdcpp lora extract model.safetensors tuned.safetensors style.safetensors --rank 32
   sdcpp lora merge model.safetensors style.gguf@0.8 merged.gguf --type Q8_0
 """
 COMMANDS = {
