@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -44,6 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--mode", action="append", choices=MODES, help="default: both")
     group.add_argument("--size", type=options.positive, default=512, metavar="PIXELS", help="default: 512")
     group.add_argument("--steps", type=options.positive, default=20, metavar="N", help="default: 20")
+    group.add_argument(
+        "--threads",
+        type=options.positive,
+        metavar="N",
+        help="threads of the library (default: one per core; on busy cores 1 is faster)",
+    )
     group.add_argument("--output", type=Path, metavar="FILE", help="write the measurement as JSON")
     group.add_argument(
         "--python",
@@ -60,21 +68,23 @@ def main(arguments: argparse.Namespace) -> int:
         project.checkout()  # before a run of minutes
     if arguments.python and arguments.base != "sd1":
         arguments.complain("--python measures the UNet of --base sd1 only")
+    studies: Sequence[study.ApplyStudy] = []
     if arguments.recorded:
         studies = study.read(page.RESULTS)
     else:
-        measured = _measured(arguments)
-        if arguments.output:
-            study.write([measured], arguments.output)
-        studies = study.add(measured, page.RESULTS) if arguments.write_docs else [measured]
+        for measured in _measured(arguments):
+            if arguments.output:
+                study.write([measured], arguments.output)
+            # What an interrupted run has measured is kept.
+            studies = study.add(measured, page.RESULTS) if arguments.write_docs else [measured]
     console.out.print(page.page(studies), markup=False, highlight=False)
     if arguments.write_docs:
         console.note(f"wrote {page.write(studies)}")
     return 0
 
 
-def _measured(arguments: argparse.Namespace) -> study.ApplyStudy:
-    """Build the sides, make the files, and measure."""
+def _measured(arguments: argparse.Namespace) -> Iterator[study.ApplyStudy]:
+    """Build the sides, make the files and measure. Yield the study after each adapter, with one cost more."""
     wanted = [_adapter(text) for text in arguments.adapter or DEFAULT]
     if arguments.steps < 2:
         raise NothingTried("a picture has one step", "--steps", "give two steps or more")
@@ -87,6 +97,7 @@ def _measured(arguments: argparse.Namespace) -> study.ApplyStudy:
     base.make()
     picture = Picture(size=arguments.size, steps=arguments.steps, rounds=arguments.repeat)
     busy, device = load(), "cuda" if arguments.backend == "cuda" else "cpu"
+    threads = arguments.threads or cores()
     with tempfile.TemporaryDirectory(prefix="sdcpp-apply-") as name:
         with LibraryQuantiser(next(iter(builds.values())).folder) as quantiser:
             adapters = [_file(Path(name), quantiser, base, rank, kind) for rank, kind in wanted]
@@ -95,30 +106,34 @@ def _measured(arguments: argparse.Namespace) -> study.ApplyStudy:
         peers = []
         if arguments.python:
             ranks = [adapter.rank for adapter in floats]
-            peers = measure_peer(arguments.python, device, ranks, picture.size, picture.rounds)
-        costs = measure(
+            peers = measure_peer(arguments.python, device, ranks, picture=picture, threads=threads)
+        measured = study.ApplyStudy(
+            command=_command(arguments.python),
+            revision=named.name,
+            backend=arguments.backend,
+            device=backend.device.name,
+            cores=cores(),
+            date=datetime.now(UTC).date().isoformat(),
+            base=arguments.base,
+            layers=len(models.linear_layers(base)),
+            picture=picture,
+            costs=[],
+            floors={rank: found for rank, found in floors.items() if found},
+            load=busy,
+            threads=arguments.threads,
+            peers=peers,
+        )
+        for cost in measure(
             builds,
             backend=arguments.backend,
             base=base,
             modes=arguments.mode or MODES,
             adapters=adapters,
             picture=picture,
-        )
-    return study.ApplyStudy(
-        command=_command(arguments.python),
-        revision=named.name,
-        backend=arguments.backend,
-        device=backend.device.name,
-        cores=cores(),
-        date=datetime.now(UTC).date().isoformat(),
-        base=arguments.base,
-        layers=len(models.linear_layers(base)),
-        picture=picture,
-        costs=costs,
-        floors={rank: found for rank, found in floors.items() if found},
-        load=busy,
-        peers=peers,
-    )
+            threads=threads,
+        ):
+            measured = replace(measured, costs=[*measured.costs, cost])
+            yield measured
 
 
 def _command(python: Path | None) -> str:

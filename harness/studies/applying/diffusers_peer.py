@@ -21,7 +21,7 @@ from typing import Any
 TARGETS = ["to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2", "proj_in", "proj_out"]
 
 
-def main(device: str, ranks: list[int], size: int, rounds: int) -> list[dict[str, float]]:
+def main(device: str, ranks: list[int], size: int, rounds: int, threads: int) -> list[dict[str, float]]:
     """Return the median seconds and the peak memory in bytes for each rank, with a random UNet of SD1.
 
     ``size`` are the pixels of a side of the picture. The GPU computes in F16, the CPU in F32, in which it is faster.
@@ -31,6 +31,7 @@ def main(device: str, ranks: list[int], size: int, rounds: int) -> list[dict[str
     save = importlib.import_module("safetensors.torch").save_file
     kind = torch.float16 if device == "cuda" else torch.float32
     torch.manual_seed(1)
+    torch.set_num_threads(threads)
     # The sizes of Stable Diffusion 1 that are no defaults of diffusers.
     unet = unet_model(sample_size=64, cross_attention_dim=768).to(device, kind).eval()
     sample = torch.randn(1, 4, size // 8, size // 8, device=device, dtype=kind)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +17,6 @@ from sdcpp import console
 from sdcpp.binding.api.interface import Lora
 from sdcpp.binding.build_folder import Build
 from sdcpp.errors import NothingTried
-from sdcpp.process import cores
 
 #: The seconds after which a picture counts as hanging.
 TIMEOUT = 600.0
@@ -111,34 +111,31 @@ def measure(
     modes: Sequence[str],
     adapters: Sequence[AdapterFile],
     picture: Picture,
-) -> list[Cost]:
-    """Measure each adapter in each mode with each build, and return the costs in that order.
+    threads: int,
+) -> Iterator[Cost]:
+    """Measure each adapter in each mode with each build, and yield the costs in that order.
 
-    ``builds`` maps labels of sides to builds. The files of ``base`` exist.
+    ``builds`` maps labels of sides to builds. The files of ``base`` exist. The library uses ``threads`` threads.
     """
-    costs = []
-    for side, build in builds.items():
-        for mode in modes:
-            for adapter in adapters:
-                # A process for each adapter, so that the peak memory is that of one adapter.
-                worker = WorkerProcess(build, backend, cores(), keeps_state=True)
-                about = Cost(side=side, mode=mode, rank=adapter.rank, kind=adapter.kind, size=adapter.size)
-                try:
-                    cost = _cost(about, _Session(worker, base, mode, picture), adapter.path)
-                except NothingTried as error:
-                    cost = replace(about, failure=str(error))
-                finally:
-                    worker.close()
-                costs.append(cost)
-                console.note(
-                    f"   {side}, {mode}, rank {cost.rank} {cost.kind}: "
-                    + (
-                        cost.failure
-                        or f"first {cost.first:.3f} s, again {cost.again:.3f} s, changed {cost.changed:.3f} s, step "
-                        f"{cost.step:.4f} + {cost.step_more:.4f} s, away {cost.away:.3f} s"
-                    )
-                )
-    return costs
+    for adapter, mode, (side, build) in itertools.product(adapters, modes, builds.items()):
+        # A process for each adapter, so that the peak memory is that of one adapter.
+        worker = WorkerProcess(build, backend, threads, keeps_state=True)
+        about = Cost(side=side, mode=mode, rank=adapter.rank, kind=adapter.kind, size=adapter.size)
+        try:
+            cost = _cost(about, _Session(worker, base, mode, picture), adapter.path)
+        except NothingTried as error:
+            cost = replace(about, failure=str(error))
+        finally:
+            worker.close()
+        console.note(
+            f"   {side}, {mode}, rank {cost.rank} {cost.kind}: "
+            + (
+                cost.failure
+                or f"first {cost.first:.3f} s, again {cost.again:.3f} s, changed {cost.changed:.3f} s, step "
+                f"{cost.step:.4f} + {cost.step_more:.4f} s, away {cost.away:.3f} s"
+            )
+        )
+        yield cost
 
 
 def _cost(about: Cost, session: _Session, path: Path) -> Cost:

@@ -52,7 +52,8 @@ def _section(study: ApplyStudy) -> Iterator[str]:
     yield ""
     size, steps = study.picture.size, study.picture.steps
     yield (
-        f"{study.device}, {study.cores} cores, {study.date}. {study.layers} layers, pictures of {size} by {size},"
+        f"{study.device}, {study.cores} cores, {plural(study.threads or study.cores, 'thread')}, {study.date}."
+        f" {study.layers} layers, pictures of {size} by {size},"
         f" {steps} steps, {plural(study.picture.rounds, 'round')}.{busy(study.load)}"
     )
     yield ""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.studies.applying import diffusers_peer
+from harness.studies.applying.measurement import Picture
 from sdcpp.errors import LibraryUnusable
 from sdcpp.process import run
 
@@ -31,12 +32,22 @@ class PeerCost:
     memory: int
 
 
-def measure_peer(python: Path, device: str, ranks: Sequence[int], size: int, rounds: int) -> list[PeerCost]:
-    """Measure adapters of ``ranks`` with a random UNet of SD1 on "cpu" or "cuda", for pictures of ``size`` pixels.
+def measure_peer(
+    python: Path, device: str, ranks: Sequence[int], *, picture: Picture, threads: int
+) -> list[PeerCost]:
+    """Measure adapters of ``ranks`` with a random UNet of SD1 on "cpu" or "cuda".
 
     Raises LibraryUnusable if ``python`` has no torch, diffusers and peft, and ToolMissing if it cannot be started.
     """
-    job = json.dumps({"device": device, "ranks": list(ranks), "size": size, "rounds": rounds})
+    job = json.dumps(
+        {
+            "device": device,
+            "ranks": list(ranks),
+            "size": picture.size,
+            "rounds": picture.rounds,
+            "threads": threads,
+        }
+    )
     done = run([python, diffusers_peer.__file__, job], quiet=True)
     lines = done.output.strip().splitlines()
     if done.status or not lines:

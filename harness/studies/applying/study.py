@@ -18,7 +18,8 @@ class ApplyStudy:
     """The costs on one backend, with the command, the machine and the date (UTC).
 
     ``layers`` is the number of layers that each adapter changes. ``load`` is the number of processes that wanted a core
-    before the measurement, or None if the system does not say. ``peers`` are what the F16 adapters cost in diffusers,
+    before the measurement, or None if the system does not say. ``threads`` is the number of threads of the library and
+    of diffusers, or None for one on each core. ``peers`` are what the F16 adapters cost in diffusers,
     if it was measured. ``floors`` has the seconds that PyTorch takes to
     "load" and to "merge" the F16 adapter of a rank, by rank as text. It is empty if PyTorch is missing.
     """
@@ -35,6 +36,7 @@ class ApplyStudy:
     costs: Sequence[Cost]
     floors: Mapping[str, Mapping[str, float]]
     load: float | None = None
+    threads: int | None = None
     peers: Sequence[PeerCost] = ()
 
     @property

@@ -11,7 +11,7 @@ import pytest
 from harness.cli import bench_apply as command
 from harness.cli.main import main
 from harness.studies.applying import models, page, study
-from harness.studies.applying.measurement import Cost
+from harness.studies.applying.measurement import Cost, Picture
 from sdcpp.binding.build_folder import Build
 from sdcpp.errors import NothingTried
 from tests.unit.studies.applying.examples import COST, STUDY
@@ -94,16 +94,16 @@ def test_the_peer_is_measured_with_the_f16_adapters_and_its_path_is_not_recorded
 ) -> None:
     asked = []
 
-    def measure_peer(*words: object) -> list[object]:
-        asked.append(words)
+    def measure_peer(*words: object, picture: Picture, threads: int) -> list[object]:
+        asked.append((*words, picture.size, threads))
         return []
 
     monkeypatch.setattr(command, "measure_peer", measure_peer)
     python = "/somewhere/bin/python"
-    words = ["bench", "--apply", "--python", python, "--size", "64", "--repeat", "1", "--write-docs"]
+    words = ["bench", "--apply", "--python", python, "--size", "64", "--threads", "3", "--write-docs"]
     monkeypatch.setattr("sys.argv", ["sdcpp", *words])
     assert main(words) == 0
-    assert asked == [(Path(python), "cpu", [16, 64, 128], 64, 1)]
+    assert asked == [(Path(python), "cpu", [16, 64, 128], 64, 3)]
     [written] = study.read(files[0])
     assert written.command.startswith("sdcpp bench --apply --python python --size 64")
 

@@ -45,6 +45,7 @@ def test_costs_are_derived_from_pictures(
         modes=["at_runtime"],
         adapters=files,
         picture=Picture(size=64, steps=5, rounds=2),
+        threads=1,
     )
     assert (good.plain, good.step, good.step_more) == (3, 1, 0.5)
     assert (good.first, good.again, good.changed, good.away) == (4.5, 0.5, 4.5, 4)

@@ -19,6 +19,7 @@ def test_page_has_a_row_for_each_cost_and_the_floor() -> None:
     assert row in text
     assert "| 16 | 0.014 | 0.007 |" in text
     assert STUDY.command in text
+    assert "a card, 16 cores, 16 threads, 2026-11-29. 160 layers" in text
     assert "3 rounds.\n" in text
     assert "diffusers" not in text
 

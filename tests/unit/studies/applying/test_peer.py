@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from harness.studies.applying import diffusers_peer, peer
+from harness.studies.applying.measurement import Picture
 from harness.studies.applying.peer import PeerCost, measure_peer
 from sdcpp.errors import LibraryUnusable
 
+PICTURE = Picture(size=64, steps=2, rounds=2)
 ENTRY: dict[str, Any] = {
     "rank": 4,
     "load": 0.1,
@@ -34,15 +36,15 @@ def test_the_costs_are_the_last_line_of_the_peer(monkeypatch: pytest.MonkeyPatch
         return SimpleNamespace(status=0, output=f"a warning\n{json.dumps([ENTRY])}\n")
 
     monkeypatch.setattr(peer, "run", run)
-    assert measure_peer(Path("python"), "cpu", [4], 64, 2) == [PeerCost(**ENTRY)]
+    assert measure_peer(Path("python"), "cpu", [4], picture=PICTURE, threads=3) == [PeerCost(**ENTRY)]
     [[python, script, job]] = asked
     assert (python, Path(script).name) == (Path("python"), "diffusers_peer.py")
-    assert json.loads(job) == {"device": "cpu", "ranks": [4], "size": 64, "rounds": 2}
+    assert json.loads(job) == {"device": "cpu", "ranks": [4], "size": 64, "rounds": 2, "threads": 3}
 
 
 def test_a_python_without_diffusers_is_named_with_the_reason() -> None:
     with pytest.raises(LibraryUnusable, match="No module named") as raised:
-        measure_peer(Path(sys.executable), "cpu", [4], 64, 1)
+        measure_peer(Path(sys.executable), "cpu", [4], picture=PICTURE, threads=1)
     assert "install torch, diffusers and peft" in str(raised.value)
 
 
@@ -70,6 +72,7 @@ def test_each_part_is_timed_in_each_round(monkeypatch: pytest.MonkeyPatch) -> No
         float16="half",
         float32="single",
         manual_seed=lambda _: None,
+        set_num_threads=lambda _: None,
         randn=lambda *_, **__: None,
         no_grad=nullcontext,
     )
@@ -89,7 +92,7 @@ def test_each_part_is_timed_in_each_round(monkeypatch: pytest.MonkeyPatch) -> No
         return found
 
     monkeypatch.setattr(importlib, "import_module", import_module)
-    [found] = diffusers_peer.main("cpu", [4], 64, 2)
+    [found] = diffusers_peer.main("cpu", [4], 64, 2, 1)
     assert found.keys() == ENTRY.keys()
     round_ = ["step", "load_lora_adapter", "step", "fuse_lora", "unfuse_lora", "delete_adapters"]
     assert unet.calls == ["add_adapter", "delete_adapters", "step", *round_, *round_]
