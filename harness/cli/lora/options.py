@@ -138,6 +138,8 @@ def type_names(text: str) -> list[str]:
 
 def show_ranks(found: Ranks, arguments: argparse.Namespace, more: Mapping[str, object]) -> None:
     """Print the ranks of a new adapter, and what it needs; ``more`` is added to the JSON."""
+    if arguments.type:
+        found.notes.append(f"the error is that before rounding to {', '.join(arguments.type)}")
     file = read_tensors(found.target)
     needs = requirements.shortcomings(file)
     said = requirements.described(needs, verbose=arguments.verbose)

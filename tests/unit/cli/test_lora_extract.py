@@ -51,6 +51,7 @@ def test_ranks_by_loss_types_and_json(tmp_path: Path, capsys: pytest.CaptureFixt
     [module] = data["modules"]
     assert module["key"] == f"diffusion_model.{PROJ}"
     assert module["error"] <= np.sqrt(0.1)
+    assert data["notes"] == ["the error is that before rounding to Q8_0"]
     assert read_tensors(target).tensors[f"diffusion_model.{PROJ}.lora_A.weight"].kind == "Q8_0"
 
 
