@@ -76,10 +76,11 @@ def _write_docs(arguments: argparse.Namespace) -> int:
     if arguments.file:
         arguments.complain("--write-docs makes its own files")
     project.checkout()  # before a run of minutes
-    measured = speed.measure(arguments.build or require_build(patched=False), arguments.repeat)
+    for measured in speed.measure(arguments.build or require_build(patched=False), arguments.repeat):
+        speed.write(measured)  # what an interrupted run has measured is kept
+        page = benchmark.write_page()
     for line in speed.section(measured):
         console.out.print(line, markup=False)
-    speed.write(measured)
-    for path in (speed.RESULTS, benchmark.write_page()):
+    for path in (speed.RESULTS, page):
         console.note(f"wrote {path}")
     return 0

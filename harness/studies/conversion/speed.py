@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -70,13 +70,16 @@ class ConverterSpeed:
     load: float | None
     megabytes: dict[str, float]
     types: Sequence[TypeRounds]
-    table: list[float]
-    first_row: list[float]
-    table_upstream: list[float]
+    table: Sequence[float] = ()
+    first_row: Sequence[float] = ()
+    table_upstream: Sequence[float] = ()
 
 
-def measure(folder: Path, rounds: int) -> ConverterSpeed:
-    """Measure all converters in turns with the library in ``folder``. Raises LibraryUnusable if one fails."""
+def measure(folder: Path, rounds: int) -> Iterator[ConverterSpeed]:
+    """Measure all converters in turns with the library in ``folder``.
+
+    Yield the measurement after the large file, and again after each table. Raises LibraryUnusable if a converter fails.
+    """
     with tempfile.TemporaryDirectory(prefix="sdcpp-converters-") as name:
         place = Path(name)
         large, small = (
@@ -84,18 +87,7 @@ def measure(folder: Path, rounds: int) -> ConverterSpeed:
             for word, size in (("large", LARGE), ("small", SMALL))
         )
         before = load()
-        types = [_type_rounds(folder, large, kind, rounds) for kind in KINDS]
-        table, first, upstream = [], [], []
-        for _ in range(rounds):
-            whole, until_row = _table(folder, small)
-            table.append(whole)
-            first.append(until_row)
-            kinds = [kind for kind in USUAL if kind not in PLAIN]
-            upstream.append(
-                sum(peers.measure("upstream", folder, small, place / "u.gguf", k).seconds for k in kinds)
-            )
-            console.note(f"   lora table {whole:.1f} s, first row after {until_row:.1f} s")
-        return ConverterSpeed(
+        measured = ConverterSpeed(
             build=_title(folder),
             processor=devices.processor()[0].name,
             cores=cores(),
@@ -104,11 +96,23 @@ def measure(folder: Path, rounds: int) -> ConverterSpeed:
             megabytes={
                 word: path.stat().st_size / 1e6 for word, path in (("large", large), ("small", small))
             },
-            types=types,
-            table=_rounded(table),
-            first_row=_rounded(first),
-            table_upstream=_rounded(upstream),
+            types=[_type_rounds(folder, large, kind, rounds) for kind in KINDS],
         )
+        yield measured
+        for _ in range(rounds):
+            whole, first = _table(folder, small)
+            kinds = [kind for kind in USUAL if kind not in PLAIN]
+            upstream = sum(
+                peers.measure("upstream", folder, small, place / "u.gguf", kind).seconds for kind in kinds
+            )
+            console.note(f"   lora table {whole:.1f} s, first row after {first:.1f} s")
+            measured = replace(
+                measured,
+                table=[*measured.table, round(whole, 2)],
+                first_row=[*measured.first_row, round(first, 2)],
+                table_upstream=[*measured.table_upstream, round(upstream, 2)],
+            )
+            yield measured
 
 
 def _title(folder: Path) -> str:
@@ -120,10 +124,6 @@ def _sample(path: Path, size: tuple[int, int, int]) -> Path:
     modules, width, rank = size
     sample_adapter.write(path, sample_adapter.for_width(width, rank, 4.0), "F16", modules)
     return path
-
-
-def _rounded(seconds: Sequence[float]) -> list[float]:
-    return [round(each, 2) for each in seconds]
 
 
 def _type_rounds(folder: Path, source: Path, kind: str, rounds: int) -> TypeRounds:
@@ -210,6 +210,8 @@ def section(measured: ConverterSpeed) -> Iterator[str]:
         f"- Q4_0: {times:.2f} times the time of stable-diffusion.cpp. The goal of at most"
         f" {UPSTREAM_TIMES:.0f} {_reached(times <= UPSTREAM_TIMES)}. {_Q4_0}"
     )
+    if not measured.table:
+        return
     table, first = statistics.median(measured.table), statistics.median(measured.first_row)
     yield (
         f"- `sdcpp lora table` of a LoRA of {small:.0f} MB (F16, rank {SMALL[2]}, {SMALL[0]} modules):"

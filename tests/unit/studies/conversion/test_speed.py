@@ -59,6 +59,7 @@ def test_the_section_has_the_medians_and_says_which_goals_are_reached() -> None:
     assert "4.0 times as fast as the gguf package. The goal of 5 times is not reached." in text
     assert "1.00 times the time of stable-diffusion.cpp. The goal of at most 1 is reached." in text
     assert "The goal of 20 s is not reached." in text
+    assert "lora table" not in "\n".join(speed.section(replace(SPEED, table=())))
 
 
 def test_a_measurement_is_read_as_written(tmp_path: Path) -> None:
@@ -80,7 +81,8 @@ def test_the_converters_take_turns_and_leave_no_file(
     monkeypatch.setattr(speed, "SMALL", (1, 64, 32))
     monkeypatch.setattr(peers, "measure", measure)
     monkeypatch.setattr(speed, "_table", lambda *_: (9.0, 1.0))
-    found = speed.measure(fake_build("C").folder, 2)
+    first, *_, found = speed.measure(fake_build("C").folder, 2)
+    assert first == replace(found, table=(), first_row=(), table_upstream=())
     q8_0, q4_0 = found.types
     assert q8_0.seconds == {"ours": [1, 4], "upstream": [2, 5], "gguf-py": [3, 6]}
     assert q4_0.seconds["gguf-py"] == [9, 12]
