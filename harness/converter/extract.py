@@ -113,6 +113,8 @@ class _Work:
             self._leave_out(group, reason)
             return
         targets = names_of(group, names)
+        # A part of a model may have only some pieces of a layer.
+        targets = tuple(target for target in targets if self.models.has(group, target)) or targets
         try:
             for target in targets:
                 self._write(group, target, names)

@@ -135,6 +135,11 @@ class ModelDifference:
         """Return what was added to the rows of a bias, or None if both models lack a bias there."""
         return self._difference(group, name, "bias")
 
+    def has(self, group: LayerGroup, name: Name) -> bool:
+        """Return whether the tuned model has the rows that ``name`` stands for."""
+        place = Place(layer=group.layer, units=name.units, take=name.take)
+        return self.tuned.weights.at(group.component, place) is not None
+
     def _difference(self, group: LayerGroup, name: Name, parameter: str) -> Difference | None:
         place = Place(layer=group.layer, units=name.units, take=name.take)
         slices: list[tuple[RowSlice, ...]] = []

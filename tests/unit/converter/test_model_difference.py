@@ -45,6 +45,18 @@ def test_the_layers_have_their_names_with_dots(tmp_path: Path) -> None:
     assert list(found.others()) == []
 
 
+def test_a_piece_of_a_layer_alone(tmp_path: Path) -> None:
+    before = {
+        "transformer_blocks.0.attn.to_q.weight": draw(8, 8),
+        "single_transformer_blocks.0.proj_out.weight": draw(8, 8),
+    }
+    found = ModelDifference(*written(tmp_path, before, tuned(before, *before)))
+    [group] = [group for group in found.layers() if group.layer == FUSED]
+    has = [found.has(group, Name(text="", units=(1, 1, 1), take=(unit,))) for unit in range(3)]
+    assert has == [True, False, False]
+    assert not found.has(group, Name(text=""))
+
+
 def test_which_tensors_changed(tmp_path: Path) -> None:
     found, _ = models(tmp_path)
     assert found.is_changed(f"{QKV}.weight")
