@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from xml.sax.saxutils import escape
+from html import escape
 
 from sdcpp.printable import printable
 
@@ -44,7 +44,7 @@ def one_line(text: str, width: int = 0) -> str:
 
 def xml_text(text: str) -> str:
     """Return any text for XML or SVG: control characters, many of which XML cannot hold, are shown as escapes."""
-    return escape(printable(text, "\n\t"))
+    return escape(printable(text, "\n\t"), quote=False)
 
 
 def json_text(data: object) -> str:

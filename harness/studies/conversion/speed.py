@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import statistics
 import sys
 import tempfile
@@ -59,8 +60,9 @@ class TypeRounds:
 class ConverterSpeed:
     """A measurement with its machine and the number of processes that wanted a core at the start (``load``).
 
-    ``table`` has the seconds of ``sdcpp lora table`` for the small file, ``first_row`` those until its first row, and
-    ``table_upstream`` those of upstream's ``convert()`` for the same types, once each and without measuring a loss.
+    ``table`` has the seconds of ``sdcpp lora table`` for the small file, ``table_cpu`` those of all cores, and
+    ``first_row`` those until its first row. ``table_upstream`` has those of upstream's ``convert()`` for the same
+    types, once each and without measuring a loss.
     """
 
     build: str
@@ -71,6 +73,7 @@ class ConverterSpeed:
     megabytes: dict[str, float]
     types: Sequence[TypeRounds]
     table: Sequence[float] = ()
+    table_cpu: Sequence[float] = ()
     first_row: Sequence[float] = ()
     table_upstream: Sequence[float] = ()
 
@@ -100,7 +103,7 @@ def measure(folder: Path, rounds: int) -> Iterator[ConverterSpeed]:
         )
         yield measured
         for _ in range(rounds):
-            whole, first = _table(folder, small)
+            whole, cpu, first = _table(folder, small)
             kinds = [kind for kind in USUAL if kind not in PLAIN]
             upstream = sum(
                 peers.measure("upstream", folder, small, place / "u.gguf", kind).seconds for kind in kinds
@@ -109,6 +112,7 @@ def measure(folder: Path, rounds: int) -> Iterator[ConverterSpeed]:
             measured = replace(
                 measured,
                 table=[*measured.table, round(whole, 2)],
+                table_cpu=[*measured.table_cpu, round(cpu, 2)],
                 first_row=[*measured.first_row, round(first, 2)],
                 table_upstream=[*measured.table_upstream, round(upstream, 2)],
             )
@@ -143,24 +147,25 @@ def _type_rounds(folder: Path, source: Path, kind: str, rounds: int) -> TypeRoun
     return found
 
 
-def _table(folder: Path, source: Path) -> tuple[float, float]:
-    """Run ``sdcpp lora table`` and return its seconds and those until its first row."""
+def _table(folder: Path, source: Path) -> tuple[float, float, float]:
+    """Run ``sdcpp lora table`` and return its seconds, those of all cores, and those until its first row."""
     with tempfile.TemporaryFile() as errors:
-        began = time.perf_counter()
+        began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
         process = start(
             [sys.executable, "-m", "harness", "lora", "table", source, "--build", folder], stderr=errors
         )
         assert process.stdout is not None  # noqa: S101 - a pipe, see start()
         seconds = [time.perf_counter() - began for _ in process.stdout]
         status = process.wait()
-        whole = time.perf_counter() - began
+        whole, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
         errors.seek(0)
         if status or len(seconds) < 3:
             lines = errors.read().decode(errors="replace").strip().splitlines()
             raise LibraryUnusable(
                 f"lora table failed: {lines[-1] if lines else status}", source, "run it alone"
             )
-    return whole, seconds[2]  # the first two lines are the head
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return whole, cpu, seconds[2]  # the first two lines are the head
 
 
 def write(measured: ConverterSpeed, path: Path = RESULTS) -> None:
@@ -215,7 +220,8 @@ def section(measured: ConverterSpeed) -> Iterator[str]:
     table, first = statistics.median(measured.table), statistics.median(measured.first_row)
     yield (
         f"- `sdcpp lora table` of a LoRA of {small:.0f} MB (F16, rank {SMALL[2]}, {SMALL[0]} modules):"
-        f" {table:.1f} s ({', '.join(f'{s:.1f}' for s in measured.table)}), the first row after {first:.1f} s. The"
+        f" {table:.1f} s ({', '.join(f'{s:.1f}' for s in measured.table)}) and"
+        f" {statistics.median(measured.table_cpu):.1f} CPU seconds, the first row after {first:.1f} s. The"
         f" goal of {TABLE_SECONDS:.0f} s {_reached(table <= TABLE_SECONDS)}. It converts the file"
         f" {2 * len(USUAL) - 1} times, searches other factors of every module for eleven types, and measures each loss."
         " stable-diffusion.cpp's `convert()` takes"

@@ -34,6 +34,7 @@ SPEED = ConverterSpeed(
         rounds("Q4_0", [4.0, 5.0, 6.0], [4.0, 4.0, 4.0], [5.0, 5.0, 5.0]),
     ],
     table=[18.0, 19.0, 25.0],
+    table_cpu=[30.0, 31.0, 32.0],
     first_row=[1.0, 1.5, 2.0],
     table_upstream=[3.0, 4.0, 5.0],
 )
@@ -53,7 +54,10 @@ def test_the_section_has_the_medians_and_says_which_goals_are_reached() -> None:
     assert (
         "- Q4_0: 1.25 times the time of stable-diffusion.cpp. The goal of at most 1 is not reached." in text
     )
-    assert "19.0 s (18.0, 19.0, 25.0), the first row after 1.5 s. The goal of 20 s is reached." in text
+    assert (
+        "19.0 s (18.0, 19.0, 25.0) and 31.0 CPU seconds, the first row after 1.5 s. The goal of 20 s is reached."
+        in text
+    )
     slow = replace(SPEED, table=[21.0], types=[rounds("Q8_0", [1], [1], [4]), rounds("Q4_0", [1], [1], [1])])
     text = "\n".join(speed.section(slow))
     assert "4.0 times as fast as the gguf package. The goal of 5 times is not reached." in text
@@ -80,13 +84,13 @@ def test_the_converters_take_turns_and_leave_no_file(
     monkeypatch.setattr(speed, "LARGE", (2, 64, 32))
     monkeypatch.setattr(speed, "SMALL", (1, 64, 32))
     monkeypatch.setattr(peers, "measure", measure)
-    monkeypatch.setattr(speed, "_table", lambda *_: (9.0, 1.0))
+    monkeypatch.setattr(speed, "_table", lambda *_: (9.0, 12.0, 1.0))
     first, *_, found = speed.measure(fake_build("C").folder, 2)
-    assert first == replace(found, table=(), first_row=(), table_upstream=())
+    assert first == replace(found, table=(), table_cpu=(), first_row=(), table_upstream=())
     q8_0, q4_0 = found.types
     assert q8_0.seconds == {"ours": [1, 4], "upstream": [2, 5], "gguf-py": [3, 6]}
     assert q4_0.seconds["gguf-py"] == [9, 12]
-    assert (found.table, found.first_row) == ([9.0, 9.0], [1.0, 1.0])
+    assert (found.table, found.table_cpu, found.first_row) == ([9.0, 9.0], [12.0, 12.0], [1.0, 1.0])
     table = [each for each in asked[12:] if each[0] == "upstream"]
     assert {kind for _, kind, _ in table} == set(USUAL) - {"F16"}
     assert found.megabytes["large"] > found.megabytes["small"]
@@ -104,8 +108,9 @@ class _Table:
 
 def test_a_table_has_the_seconds_of_its_first_row(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speed, "start", lambda *_, **__: _Table(5, 0))
-    whole, first = speed._table(Path("build"), Path("a.safetensors"))
+    whole, cpu, first = speed._table(Path("build"), Path("a.safetensors"))
     assert 0 <= first <= whole
+    assert cpu >= 0
 
 
 def test_a_table_that_fails_is_an_error_with_its_last_line(monkeypatch: pytest.MonkeyPatch) -> None:
