@@ -17,6 +17,7 @@ from pathlib import Path
 
 from harness.cases.build_under_test import BuildUnderTest
 from harness.cases.case import Case
+from harness.cases.families import FAMILIES
 from harness.cases.fixture import BlockQuantiser
 from harness.cases.malformed_file_case import MalformedFileCase
 from harness.cases.matrix import FULL, PROPOSED, QUICK
@@ -39,7 +40,7 @@ from sdcpp.errors import BuildFailed
 from sdcpp.source import revision
 
 #: The matrices whose cases can be run on mutants.
-MATRICES = {"quick": QUICK, "proposed": PROPOSED, "full": FULL}
+MATRICES = {"quick": QUICK, "proposed": PROPOSED, "full": FULL, "families": FAMILIES}
 #: After so many timeouts a mutant is given up: each costs a minute.
 MOST_TIMEOUTS = 2
 
