@@ -47,11 +47,12 @@ class CombinedColumn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SideRecord:
-    """One side of one records file."""
+    """One side of one records file. ``tested`` are the base models of its cells."""
 
     path: Path
     run: Run
     side: Side
+    tested: frozenset[str] = frozenset()
 
     @property
     def column(self) -> CombinedColumn:
@@ -207,7 +208,12 @@ def _accept_and_exclude(
     The sides of CPU runs are accepted first, then the others in the order of the files.
     """
     side_records = [
-        SideRecord(path=path, run=records.run, side=side)
+        SideRecord(
+            path=path,
+            run=records.run,
+            side=side,
+            tested=frozenset(c.dimensions.get("base", "") for c in records.cells if c.side == side.label),
+        )
         for path, records in files
         for side in records.sides.values()
     ]
@@ -226,8 +232,9 @@ def incomparable(known: SideRecord, other: SideRecord) -> str:
     """Return why two sides must not be compared, or "" if they can be.
 
     For sides of the same revision the files of the base models must be equal, and for sides of the same state also
-    upstream's source and the patches. Backend, options, compiler and machine may differ: they are what is compared.
-    The identity of a build depends on them, so it is not looked at.
+    upstream's source and the patches. Sides whose cells have no base model in common have nothing to compare, so their
+    patches may differ; ``number_of_patches`` tells them apart. Backend, options, compiler and machine may differ: they
+    are what is compared. The identity of a build depends on them, so it is not looked at.
     """
     if known.side.revision != other.side.revision:
         return ""
@@ -242,13 +249,23 @@ def incomparable(known: SideRecord, other: SideRecord) -> str:
         if known_value != other_value:
             return _difference(known, what, known_value, other_value)
     known_patches, other_patches = (_patches(s.side) for s in (known, other))
-    if known_patches == other_patches:
+    disjoint = bool(known.tested and other.tested) and not known.tested & other.tested
+    if known_patches == other_patches or disjoint:
         return ""
     only_here, only_there = (
         listed(sorted(patches), 3) or "no other"
         for patches in (other_patches - known_patches, known_patches - other_patches)
     )
     return f"patches: {only_here} here, {only_there} in {known.path}"
+
+
+def number_of_patches(side_records: Iterable[SideRecord], state: str) -> dict[int, list[str]]:
+    """Return the base models of the sides of a state by the number of patches that these sides have."""
+    found: dict[int, list[str]] = {}
+    for each in side_records:
+        if each.state == state:
+            found.setdefault(len(_patches(each.side)), []).extend(each.tested)
+    return {number: sorted(set(bases)) for number, bases in sorted(found.items())}
 
 
 def _patches(side: Side) -> set[str]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from harness.judging.combined import CombinedRecords, CombinedRow
+from harness.judging.combined import CombinedRecords, CombinedRow, number_of_patches
 from harness.models.families.catalogue import FAMILIES
 from harness.records.record import Cell
+from harness.text import plural
 
 #: The backend whose records the pages show: names are converted before a backend is used.
 BACKEND = "cpu"
@@ -20,6 +21,17 @@ def family_cells(combined_records: CombinedRecords) -> Mapping[tuple[str, str, s
         if cell and row.base in FAMILIES:
             found[row.state, row.base, row.case, row.mode] = cell
     return found
+
+
+def series_lines(combined_records: CombinedRecords, state: str) -> list[str]:
+    """Return which base models were run with how many patches, if the series of a state grew between its runs."""
+    found = number_of_patches(combined_records.side_records, state)
+    if len(found) < 2:
+        return []
+    parts = [
+        f"{plural(number, 'patch', 'patches')} with {', '.join(bases)}" for number, bases in found.items()
+    ]
+    return [f"The series grew between the runs: {'; '.join(parts)}.", ""]
 
 
 def _of_backend(row: CombinedRow) -> Cell | None:

@@ -15,7 +15,7 @@ from harness.models.families.catalogue import FAMILIES, OF_VERSION, WITHOUT_MODE
 from harness.records.record import Cell
 from harness.records.understood_names import NamesOfBuild, Row
 from harness.reports import markdown
-from harness.reports.family_cells import family_cells
+from harness.reports.family_cells import family_cells, series_lines
 from harness.reports.support_matrix import MODES, error_or_verdict
 
 #: How the page calls the text encoders.
@@ -88,7 +88,7 @@ def page(combined_records: CombinedRecords, names: Sequence[NamesOfBuild]) -> st
         "`sdcpp verify --matrix families` for records of your own.",
     ]
     for state in dict.fromkeys(state for state, *_ in cells):
-        lines += ["", f"### {state}", "", *_pictures(state, cells)]
+        lines += ["", f"### {state}", "", *series_lines(combined_records, state), *_pictures(state, cells)]
     lines += ["", "## The versions, and the models that stand for them", ""]
     lines += ["Versions without a model are tested by names only.", ""]
     lines += [*markdown.head(["version", "in the source", "model, or why there is none"])]

@@ -10,7 +10,7 @@ from harness.layers.versions import ROWS
 from harness.models.families.catalogue import FAMILIES, OF_VERSION, WITHOUT_MODEL
 from harness.records.record import Cell
 from harness.reports import markdown
-from harness.reports.family_cells import family_cells
+from harness.reports.family_cells import family_cells, series_lines
 from harness.reports.support_matrix import MODES, error_or_verdict
 
 
@@ -28,7 +28,7 @@ def section(families: CombinedRecords) -> list[str]:
         "[names.md](names.md) has those of other trainers. Versions without a small model are tested by names only.",
     ]
     for state in states:
-        lines += ["", f"### {state}", "", *_table(state, cells)]
+        lines += ["", f"### {state}", "", *series_lines(families, state), *_table(state, cells)]
     return lines
 
 

@@ -4,11 +4,13 @@ from dataclasses import replace
 
 import pytest
 
+from harness.judging.combined import number_of_patches
 from harness.judging.expectation import Expectation
 from harness.records.pictures import digest
 from harness.records.record import Records
 from harness.records.verdict import Status, Verdict
 from harness.reports import combined_page, combined_report
+from harness.reports.family_cells import series_lines
 from tests.unit.combined_records import combine_runs, machine, with_cell, with_side
 from tests.unit.example_records import picture
 
@@ -164,6 +166,28 @@ def test_the_reason_names_the_patches_that_differ(cpu_run: Records, cuda_run: Re
     cuda_run.sides[label] = replace(cuda_run.sides[label], build=build)
     [excluded] = combine_runs(cpu_run, cuda_run).excluded
     assert excluded.reason == "patches: mine 121212121212 here, no other in 0.jsonl"
+
+
+def test_patches_may_differ_between_sides_that_have_no_base_model_in_common(
+    cpu_run: Records, cuda_run: Records
+) -> None:
+    label = "2026-05 patched"
+    [known] = cpu_run.sides[label].build["patches"]
+    build = {**cuda_run.sides[label].build, "patches": [known, {"name": "mine", "sha256": "12" * 32}]}
+    cuda_run.sides[label] = replace(cuda_run.sides[label], build=build)
+    cuda_run.cells[:] = [
+        replace(cell, dimensions={**cell.dimensions, "base": "another"}) for cell in cuda_run.cells
+    ]
+    found = combine_runs(cpu_run, cuda_run)
+    assert not found.excluded
+    assert {row.base for row in found.rows if row.state == label} >= {"another"}
+    numbers = number_of_patches(found.side_records, label)
+    assert numbers[2] == ["another"]
+    assert "another" not in numbers[1]
+    [line, blank] = series_lines(found, label)
+    assert line.startswith("The series grew between the runs: 1 patch with ")
+    assert (line.endswith("; 2 patches with another."), blank) == (True, "")
+    assert series_lines(found, "2026-05 pristine") == []
 
 
 def test_another_identity_alone_is_no_reason(cpu_run: Records, cuda_run: Records) -> None:
