@@ -164,7 +164,7 @@ def _table(folder: Path, source: Path) -> tuple[float, float, float]:
             raise LibraryUnusable(
                 f"lora table failed: {lines[-1] if lines else status}", source, "run it alone"
             )
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    cpu = (after.ru_utime - before.ru_utime) + (after.ru_stime - before.ru_stime)
     return whole, cpu, seconds[2]  # the first two lines are the head
 
 
