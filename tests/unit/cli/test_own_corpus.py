@@ -15,6 +15,7 @@ from harness.cli.verify import REGRESSED
 from harness.own_model.corpus import LINKS
 from harness.records import record
 from harness.records.record import Records
+from harness.verification import repeats
 from harness.verification.sides import build_under_test
 from sdcpp import cache
 from sdcpp.binding.build_folder import Build
@@ -119,8 +120,7 @@ def test_a_change_is_judged_by_a_corpus(
     status, found = run(good, good)
     assert status == NothingTried.exit_code  # the fake library makes the same picture of every model
     path = corpus(tmp_path, f'{case}picture_sha256 = "{found.cells[0].pictures["got"]}"')
-    status, found = run(good, good)
-    assert (status, [cell.status for cell in found.cells]) == (0, ["PASS", "PASS"])
+    monkeypatch.setattr(repeats, "REPEATS", 1)
     bad = fake_build(
         "C", revision="local", identity="bad".ljust(64, "0"), turns=f"{LINKS}:1:{tmp_path}/counter"
     )
