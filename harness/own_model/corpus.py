@@ -144,9 +144,9 @@ class Corpus:
                 file=LinkedAdapter(
                     path=cache.root() / LINKS / f"{digest[:16]}{path.suffix}",
                     target=path,
-                    name=f"{digest[:12]}-{path.name}",
+                    name=base.label(path),
                 ),
-                label=f"{digest[:12]}-{path.name}",
+                label=base.label(path),
                 available=available,
                 generation=GenerationSettings(
                     **{name: settings[name] for name in ("prompt", "negative_prompt", "steps", "seed")},

@@ -57,6 +57,10 @@ class OwnBase(Base):
             return self.links
         return next(iter(self.model.files.values())).resolve().parent
 
+    def label(self, adapter: Path) -> str:
+        """Return the name of an adapter in records. If contents are hashed, files of one name are told apart."""
+        return f"{file_digests.sha256(adapter)[:12]}-{adapter.name}" if self.hashed else adapter.name
+
     def make(self) -> dict[str, Path]:
         """Return the paths by role. A model in several files is joined in the cache (see ``joined.joined``)."""
         return {role: path.resolve() for role, path in self.readable.files.items()}

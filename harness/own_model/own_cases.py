@@ -141,7 +141,7 @@ class OwnCases:
         return self._merged(self.adapter.path, rounded=self._narrow or (merges and reference.coarse(model)))
 
     def _merged(self, path: Path, *, rounded: bool) -> Shot:
-        label = self.label if path == self.adapter.path else path.name
+        label = self.label if path == self.adapter.path else self.base.label(path)
         multiplied = "" if self.adapter.multiplier == 1 else f"@{self.adapter.multiplier:g}"
         own = {each.name: getattr(self.base, each.name) for each in fields(self.base)}
         merged = MergedBase(

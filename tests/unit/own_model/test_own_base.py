@@ -43,3 +43,15 @@ def test_a_link_follows_its_adapter(tmp_path: Path) -> None:
         assert link.make().resolve() == target.resolve()
         assert link.folder == tmp_path / "links"
     assert len(list((tmp_path / "links").iterdir())) == 1
+
+
+def test_adapters_of_one_name_are_told_apart_by_their_contents(tmp_path: Path) -> None:
+    for folder, rank in (("a", 4), ("b", 8)):
+        (tmp_path / folder).mkdir()
+        lora(tmp_path / folder / "x.safetensors", rank=rank)
+    paths = [tmp_path / folder / "x.safetensors" for folder in "ab"]
+    hashed = own_base("m", model(tmp_path), 1.0, hashed=True)
+    one, two = map(hashed.label, paths)
+    assert one != two
+    assert one.endswith("-x.safetensors")
+    assert own_base("m", hashed.model, 1.0).label(paths[0]) == "x.safetensors"
