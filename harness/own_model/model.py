@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from sdcpp.errors import FileInvalid
 
 #: Roles of files that no adapter changes.
 _NOT_ADAPTED = frozenset({"vae", "taesd", "clip_vision"})
+#: The diffusion model in a variant of such a folder, such as ".fp16".
+_VARIANT = re.compile(r"unet/diffusion_pytorch_model(\.\w+)\.safetensors$")
 #: Roles of files that have the diffusion model.
 _DIFFUSION = frozenset({"model", "diffusion_model", "high_noise_diffusion_model"})
 #: The end of the line about a model in several files.
@@ -171,9 +174,13 @@ def _folder(folder: Path, unreadable: list[str]) -> Iterator[Part]:
             folder,
             f"it needs {next(iter(_DIFFUSERS))}",
         )
+    variant = next(filter(None, map(_VARIANT.match, others)), None)
+    remedy = (
+        f"leave {variant[1]} out of the names" if variant else "give a single file with --diffusion-model"
+    )
     unreadable.append(
         f"{folder.name}: the library reads only {next(iter(_DIFFUSERS))} of such a folder, which has "
-        f"{listed(others, 3)}; give a single file with --diffusion-model"
+        f"{listed(others, 3)}; {remedy}"
     )
     for name in others:
         if name.endswith(".safetensors"):

@@ -45,6 +45,12 @@ def test_what_the_library_does_not_read_of_a_folder_is_said(tmp_path: Path) -> N
     assert "reads only unet/" in read.unreadable[0]
     assert read.hopeless == read.unreadable
     assert read.family == "FLUX.1"
+    assert read.unreadable[0].endswith("give a single file with --diffusion-model")
+    (tmp_path / "variant" / "unet").mkdir(parents=True)
+    flux(tmp_path / "variant/unet/diffusion_pytorch_model.fp16.safetensors")
+    assert (
+        read_model({"model": tmp_path / "variant"}).unreadable[0].endswith("; leave .fp16 out of the names")
+    )
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileInvalid, match="no model in the layout of diffusers"):
         read_model({"model": tmp_path / "empty"})
