@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from harness.judging.combined import combine, read
 from harness.layers.versions import ROWS
+from harness.models.families.catalogue import NOT_JUDGED
 from harness.reports import support_by_family
 from sdcpp import project
 
@@ -18,6 +19,14 @@ def test_every_version_has_a_row_in_every_state() -> None:
         assert by_version["Z-Image"][0] == "z-image"
         assert "–" not in by_version["Z-Image"]
         assert set(by_version["PiD"][1:]) == {"–"}
+
+
+def test_a_model_that_is_not_judged_has_the_reason_beside_it() -> None:
+    records = combine(read(sorted(project.ROOT.glob("results/families/*.jsonl*"))), [])
+    assert not NOT_JUDGED.keys() & {row.base for row in records.rows}, "remove the entry of NOT_JUDGED"
+    text = "\n".join(support_by_family.section(records))
+    for name, reason in NOT_JUDGED.items():
+        assert text.count(f"| {name}: {reason} | –") == 2
 
 
 def test_there_is_no_section_without_records() -> None:
