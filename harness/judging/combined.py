@@ -47,12 +47,12 @@ class CombinedColumn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SideRecord:
-    """One side of one records file. ``tested`` are the base models of its cells."""
+    """One side of one records file. ``tested`` are the base model, the name and the mode of each of its cells."""
 
     path: Path
     run: Run
     side: Side
-    tested: frozenset[str] = frozenset()
+    tested: frozenset[tuple[str, str, str]] = frozenset()
 
     @property
     def column(self) -> CombinedColumn:
@@ -212,7 +212,11 @@ def _accept_and_exclude(
             path=path,
             run=records.run,
             side=side,
-            tested=frozenset(c.dimensions.get("base", "") for c in records.cells if c.side == side.label),
+            tested=frozenset(
+                (cell.dimensions.get("base", ""), cell.case, cell.dimensions["mode"])
+                for cell in records.cells
+                if cell.side == side.label
+            ),
         )
         for path, records in files
         for side in records.sides.values()
@@ -232,9 +236,9 @@ def incomparable(known: SideRecord, other: SideRecord) -> str:
     """Return why two sides must not be compared, or "" if they can be.
 
     For sides of the same revision the files of the base models must be equal, and for sides of the same state also
-    upstream's source and the patches. Sides whose cells have no base model in common have nothing to compare, so their
-    patches may differ; ``number_of_patches`` tells them apart. Backend, options, compiler and machine may differ: they
-    are what is compared. The identity of a build depends on them, so it is not looked at.
+    upstream's source and the patches. Sides that have no cell in common have nothing to compare, so their patches may
+    differ; ``number_of_patches`` tells them apart. Backend, options, compiler and machine may differ: they are what is
+    compared. The identity of a build depends on them, so it is not looked at.
     """
     if known.side.revision != other.side.revision:
         return ""
@@ -264,7 +268,7 @@ def number_of_patches(side_records: Iterable[SideRecord], state: str) -> dict[in
     found: dict[int, list[str]] = {}
     for each in side_records:
         if each.state == state:
-            found.setdefault(len(_patches(each.side)), []).extend(each.tested)
+            found.setdefault(len(_patches(each.side)), []).extend(base for base, *_ in each.tested)
     return {number: sorted(set(bases)) for number, bases in sorted(found.items())}
 
 

@@ -168,7 +168,7 @@ def test_the_reason_names_the_patches_that_differ(cpu_run: Records, cuda_run: Re
     assert excluded.reason == "patches: mine 121212121212 here, no other in 0.jsonl"
 
 
-def test_patches_may_differ_between_sides_that_have_no_base_model_in_common(
+def test_patches_may_differ_between_sides_that_have_no_cell_in_common(
     cpu_run: Records, cuda_run: Records
 ) -> None:
     label = "2026-05 patched"
