@@ -14,6 +14,8 @@ from sdcpp import atomic_write, project
 PAGE = project.ROOT / "docs" / "cost.md"
 #: The measurements from which the page is made.
 RESULTS = project.ROOT / "results" / "cost.json"
+#: With more processes for each core than these before a measurement, the page warns of its seconds.
+BUSY = 1.5
 
 
 def page(studies: Sequence[ApplyStudy]) -> str:
@@ -33,7 +35,7 @@ def page(studies: Sequence[ApplyStudy]) -> str:
         "- *memory*: what the adapter adds to the peak memory of the process, without that of a GPU.",
         "",
         "Where few rounds were made or other work ran on the machine, small differences mean nothing: a figure can then"
-        " be below zero.",
+        " be below zero. Of a run that was interrupted, the adapters that it had measured are shown.",
     ]
     for study in studies:
         lines += ["", *_section(study)]
@@ -57,6 +59,12 @@ def _section(study: ApplyStudy) -> Iterator[str]:
         f" {steps} steps, {plural(study.picture.rounds, 'round')}.{busy(study.load)}"
     )
     yield ""
+    if study.load is not None and study.load > BUSY * study.cores:
+        yield (
+            "**The machine was busy with other work, so these seconds are several times too long and the differences"
+            " between them are mostly noise.** The memory is not affected."
+        )
+        yield ""
     yield "| adapter | MB | mode | side | first | again | changed | step | away | memory, MB |"
     yield "|---|---|---|---|---|---|---|---|---|---|"
     for cost in sorted(study.costs, key=lambda c: (c.mode, c.rank, c.kind)):
@@ -85,7 +93,7 @@ def _row(cost: Cost) -> str:
     adapter = f"| rank {cost.rank}, {cost.kind} | {cost.size / 1e6:.0f} | {cost.mode} | {cost.side} |"
     if cost.failure:
         return f"{adapter} {cost.failure.splitlines()[0]} | | | | | |"
-    share = f"{cost.step_more:.4f} (+{100 * cost.step_more / cost.step:.0f} %)" if cost.step > 0 else "?"
+    share = f"{cost.step_more:.4f} ({100 * cost.step_more / cost.step:+.0f} %)" if cost.step > 0 else "?"
     return (
         f"{adapter} {cost.first:.3f} | {cost.again:.3f} | {cost.changed:.3f} | {share} | {cost.away:.3f}"
         f" | {(cost.memory_with - cost.memory) / 1e6:.0f} |"

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness.studies.applying import page as module
+from harness.studies.applying import study
 from harness.studies.applying.page import page
 from harness.studies.applying.peer import PeerCost
 from tests.unit.studies.applying.examples import COST, STUDY
@@ -41,7 +42,16 @@ def test_page_says_how_busy_the_machine_was_and_what_diffusers_took() -> None:
     )
     text = page([replace(STUDY, load=7.25, peers=[peer])])
     assert "3 rounds. Before the measurement 7.2 processes wanted a core.\n" in text
+    assert "busy with other work" not in text
+    assert "busy with other work" in page([replace(STUDY, load=7.25, cores=2)])
     assert "| 16 | 0.400 | 0.050 | 0.020 | 1.0000 (+50 %) | 0.010 | 4000 |" in text
+
+
+def test_the_page_is_made_from_the_stored_measurement() -> None:
+    wanted = page(study.read(module.RESULTS))
+    assert module.PAGE.read_text(encoding="utf-8") == wanted, (
+        "run sdcpp bench --apply --recorded --write-docs"
+    )
 
 
 def test_the_page_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
