@@ -131,7 +131,7 @@ def measure(
     shutil.rmtree(folder, ignore_errors=True)
     shots = [shot for shot in unique_shots(made.supported) if any(shot.sequence)]
     bare_shots = [
-        shot for shot in unique_shots(made.supported) if shot.name == f"{shot.base.name}/{shot.mode}/none"
+        shot for shot in unique_shots(made.supported) if shot == Shot(base=shot.base, mode=shot.mode)
     ]
     _run(made, [*bare_shots, *shots], folder, jobs)
     opening = folder / _OPENING
