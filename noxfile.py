@@ -17,6 +17,7 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 TEST = nox.project.dependency_groups(PROJECT, "test")
 LINT = nox.project.dependency_groups(PROJECT, "lint")
 DOCS = nox.project.dependency_groups(PROJECT, "docs")
+TRAINERS = nox.project.dependency_groups(PROJECT, "trainers")
 PRESETS = json.loads(Path("CMakePresets.json").read_text(encoding="utf-8"))["configurePresets"]
 
 
@@ -68,6 +69,13 @@ def coverage(session: nox.Session) -> None:
     """Count which lines and branches of upstream's LoRA path the full matrix runs, and write docs/coverage.md."""
     session.install("-e", ".")
     session.run("sdcpp", "study", "coverage", "--write-docs", *session.posargs)
+
+
+@nox.session(default=False)
+def trainers(session: nox.Session) -> None:
+    """Judge library and converter by adapters that PEFT, diffusers and LyCORIS write, and write docs/trainers.md."""
+    session.install("-e", ".", *TRAINERS)
+    session.run("sdcpp", "study", "trainers", "--python", "python", "--write-docs", *session.posargs)
 
 
 @nox.session(default=False)

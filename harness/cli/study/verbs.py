@@ -44,6 +44,10 @@ COMMANDS = {
         module="harness.cli.study.tools",
         summary="compare lora combine and extract with PEFT and sd-scripts",
     ),
+    "trainers": Command(
+        module="harness.cli.study.trainers",
+        summary="judge the library and the converter by adapters that PEFT, diffusers and LyCORIS write",
+    ),
     "twins": Command(
         module="harness.cli.study.twins",
         summary="check that what fails without patches passes with the converted file",

@@ -1,0 +1,121 @@
+"""Write adapters with the trainers' libraries, judge the library and the converter, and keep the record."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from harness.cases.case import Case
+from harness.models.base_model import Base, Calibration
+from harness.models.tiny_models import FLUX_THIN
+from harness.records.record import Cell
+from harness.studies.trainers import judged, writers
+from harness.verification.run import run_sides
+from sdcpp import atomic_write, project
+from sdcpp.binding import build_folder
+from sdcpp.errors import FileInvalid, NothingTried
+
+#: The record.
+RECORD = project.ROOT / "results" / "trainers.json"
+#: The base model. Each case is judged by itself, as its adapters may change the picture less than those of the matrix.
+BASE: Base = replace(FLUX_THIN, calibration=Calibration(required=False))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What was found with the adapter of one writer.
+
+    ``failure`` is the error of the trainer's library, which then wrote nothing. ``converter`` is the relative error of
+    ΔW when this project converts and merges the adapter in float64, or None with the reason in ``refusal``.
+    ``verdicts`` and ``errors`` have the verdict of the library under test and the effect error, by apply mode.
+    """
+
+    writer: str
+    failure: str = ""
+    converter: float | None = None
+    refusal: str = ""
+    verdicts: Mapping[str, str] = field(default_factory=dict)
+    errors: Mapping[str, float | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainerStudy:
+    """The outcomes of all writers with one build, with the command and the date (UTC).
+
+    ``versions`` are those of the trainers' libraries, ``side`` is the label of the build and ``base`` the base model.
+    """
+
+    command: str
+    date: str
+    side: str
+    base: str
+    versions: Mapping[str, str]
+    outcomes: Sequence[Outcome]
+
+
+def study(
+    python: Path, build: Path, folder: Path, names: Sequence[str], *, command: str, jobs: int | None
+) -> TrainerStudy:
+    """Run the study and return what was found. ``folder`` gets the files and the records of the pictures.
+
+    ``python`` has the trainers' libraries and ``build`` is the folder of a build. Raises LibraryUnusable if either
+    cannot be used, and NothingTried if no library wrote an adapter.
+    """
+    library = build_folder.read(build)
+    files = atomic_write.ensure_folder(folder / "files")
+    versions, written = writers.write(python, BASE, files, names)
+    found = {one.writer: Outcome(writer=one.writer, failure=one.error) for one in written}
+    cases: list[Case] = []
+    for one in written:
+        if not one.error:
+            error, refusal = judged.converter_errors(BASE, one, files)
+            found[one.writer] = replace(found[one.writer], converter=error, refusal=refusal)
+            cases += judged.cases(BASE, one, files)
+    if not cases:
+        raise NothingTried("no library wrote an adapter", python, f"read their errors: {written[0].error}")
+    under = judged.build_under_test(library, cases, command)
+    records = run_sides(
+        [under], folder, title="adapters of real writers", command=command, jobs=jobs, expected=()
+    )
+    for cell in records.cells:
+        name = cell.dimensions["writer"]
+        found[name] = with_cell(found[name], cell)
+    return TrainerStudy(
+        command=command,
+        date=datetime.datetime.now(datetime.UTC).date().isoformat(),
+        side=under.side.label,
+        base=BASE.name,
+        versions=versions,
+        outcomes=tuple(found.values()),
+    )
+
+
+def with_cell(outcome: Outcome, cell: Cell) -> Outcome:
+    """Return an outcome with the verdict of one cell."""
+    mode = cell.dimensions["mode"]
+    return replace(
+        outcome,
+        verdicts={**outcome.verdicts, mode: str(cell.verdict)},
+        errors={**outcome.errors, mode: cell.error},
+    )
+
+
+def write(found: TrainerStudy, path: Path = RECORD) -> None:
+    """Write a study as JSON."""
+    atomic_write.write(path, json.dumps(asdict(found), indent=1) + "\n")
+
+
+def read(path: Path = RECORD) -> TrainerStudy:
+    """Return the study that ``write`` wrote. Raises NothingTried if there is none, and FileInvalid if it is damaged."""
+    if not path.exists():
+        raise NothingTried("no study is recorded", path, "run nox -s trainers, which makes one")
+    try:
+        entry = json.loads(path.read_text(encoding="utf-8"))
+        return TrainerStudy(
+            **{**entry, "outcomes": tuple(Outcome(**outcome) for outcome in entry["outcomes"])}
+        )
+    except (ValueError, TypeError, KeyError) as error:
+        raise FileInvalid("the record cannot be read", path, "run nox -s trainers again") from error

@@ -1,0 +1,72 @@
+"""Run the trainers' libraries, in a Python that has them, and return the adapters that they write."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.models.base_model import Base
+from harness.studies.trainers import named_weights, writer_peer
+from sdcpp.errors import LibraryUnusable
+from sdcpp.process import run
+
+#: The writers, and what they write.
+WRITERS: Mapping[str, str] = {
+    "peft-lora": "LoRA; alpha equals the rank",
+    "peft-lora-alpha": "LoRA; alpha is twice the rank",
+    "peft-lora-patterns": "LoRA; one layer has another rank and one another alpha",
+    "peft-rslora": "LoRA with use_rslora, whose scale is alpha divided by the root of the rank",
+    "peft-dora": "LoRA with use_dora",
+    "peft-loha": "LoHa",
+    "peft-lokr": "LoKr",
+    "diffusers-lora": "LoRA; alpha equals the rank",
+    "diffusers-lora-alpha": "LoRA; alpha is twice the rank",
+    "diffusers-dora": "LoRA with use_dora",
+    "lycoris-lora": "LoCon; alpha is half the rank",
+    "lycoris-lora-dora": "LoCon with dora_wd",
+    "lycoris-loha": "LoHa; alpha equals the rank",
+    "lycoris-lokr": "LoKr; alpha equals the rank",
+}
+SEED = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """An adapter: its file, and the file with the weights into which the library merged it, by diffusers' names.
+
+    If the library failed, ``error`` is its message and the files do not exist.
+    """
+
+    writer: str
+    file: Path
+    merged: Path
+    error: str
+
+
+def write(
+    python: Path, base: Base, folder: Path, writers: Sequence[str]
+) -> tuple[dict[str, str], list[Written]]:
+    """Write the adapters for ``base`` into ``folder``, and return the libraries' versions and the adapters.
+
+    ``python`` runs the libraries. Raises LibraryUnusable if it lacks one, and ToolMissing if it cannot be started.
+    """
+    weights = folder / "base.safetensors"
+    named_weights.write(base, weights)
+    job = json.dumps({"base": str(weights), "folder": str(folder), "writers": list(writers), "seed": SEED})
+    # The libraries ask a server about the base model unless they are told not to.
+    done = run([python, writer_peer.__file__, job], quiet=True, env={"HF_HUB_OFFLINE": "1"})
+    lines = done.output.strip().splitlines()
+    if done.status or not lines:
+        raise LibraryUnusable(
+            f"no adapter was written: {lines[-1][:200] if lines else done.status}",
+            python,
+            f"install {', '.join(writer_peer.PACKAGES)} there, or run nox -s trainers",
+        )
+    found = json.loads(lines[-1])
+    written = [
+        Written(writer=name, file=Path(one["file"]), merged=Path(one["merged"]), error=one["error"])
+        for name, one in found["adapters"].items()
+    ]
+    return found["versions"], written
