@@ -58,7 +58,9 @@ def model_tensors(path: Path) -> dict[str, Tensor]:
             key = prefix + name
             if key in found:
                 raise FileInvalid(
-                    f"tensor {name} is also in {found[key].path.name}", file, "name a single model or component"
+                    f"tensor {name} is also in {found[key].path.name}",
+                    file,
+                    "name a single model or component",
                 )
             found[key] = replace(tensor, name=key)
     return found

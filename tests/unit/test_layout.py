@@ -20,6 +20,7 @@ EXCEPTIONS = {
     "quantising/quantiser": "it declares a protocol and an exception",
     "quantising/type_info": "it declares a record",
     "studies/conversion/peer": "test_peers runs it as a process",
+    "studies/applying/diffusers_peer": "it needs torch; test_peer tests what starts it",
     "studies/conversion/torch_peer": "it needs torch; test_lora_tools tests what starts it",
     "studies/conversion/premerged": "it measures a real library, which tests/regress has",
 }
