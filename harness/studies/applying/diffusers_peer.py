@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import resource
 import statistics
 import sys
 import tempfile
@@ -26,6 +25,7 @@ def main(device: str, ranks: list[int], size: int, rounds: int, threads: int) ->
 
     ``size`` are the pixels of a side of the picture. The GPU computes in F16, the CPU in F32, in which it is faster.
     """
+    resource = importlib.import_module("resource")  # Windows lacks it
     torch, peft = importlib.import_module("torch"), importlib.import_module("peft")
     unet_model = importlib.import_module("diffusers").UNet2DConditionModel
     save = importlib.import_module("safetensors.torch").save_file

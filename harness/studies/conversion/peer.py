@@ -7,8 +7,8 @@ modules that this converter needs, because imports count towards its time and me
 from __future__ import annotations
 
 import ctypes
+import importlib
 import os
-import resource
 import sys
 from pathlib import Path
 
@@ -58,6 +58,7 @@ def main(argv: list[str]) -> None:
     """Convert, and print the peak memory in MB: of this process and of its largest child process."""
     converter, folder, source, target, kind = argv
     CONVERTERS[converter](Path(folder), Path(source), Path(target), kind)
+    resource = importlib.import_module("resource")  # Windows lacks it
     unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes on macOS and in KiB on Linux
     peaks = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     print("peak", *(round(peak * unit / 1e6) for peak in peaks))

@@ -7,7 +7,7 @@ of the library.
 
 from __future__ import annotations
 
-import resource
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -58,11 +58,11 @@ def measure(converter: str, folder: Path, source: Path, target: Path, kind: str)
         target,
         kind,
     ]
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    before = os.times()
     start = time.perf_counter()
     done = run(command, quiet=True)
     seconds = time.perf_counter() - start
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    after = os.times()
     if done.status:
         raise LibraryUnusable(
             f"converter {converter} failed: {done.output.strip().splitlines()[-1][:90]}",
@@ -72,9 +72,14 @@ def measure(converter: str, folder: Path, source: Path, target: Path, kind: str)
     return Conversion(
         path=target,
         seconds=seconds,
-        cpu_seconds=after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
+        cpu_seconds=children_seconds(before, after),
         peak=" + ".join(next(s for s in done.output.splitlines() if s.startswith("peak")).split()[1:]),
     )
+
+
+def children_seconds(before: os.times_result, after: os.times_result) -> float:
+    """Return the processor time in seconds of the child processes that ended between two readings."""
+    return after.children_user + after.children_system - before.children_user - before.children_system
 
 
 def cost_table(source: Path, conversions: Mapping[str, Conversion], *, loss: bool) -> Iterator[str]:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-import resource
+import os
 import statistics
 import sys
 import tempfile
@@ -150,21 +150,21 @@ def _type_rounds(folder: Path, source: Path, kind: str, rounds: int) -> TypeRoun
 def _table(folder: Path, source: Path) -> tuple[float, float, float]:
     """Run ``sdcpp lora table`` and return its seconds, those of all cores, and those until its first row."""
     with tempfile.TemporaryFile() as errors:
-        began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+        began, before = time.perf_counter(), os.times()
         process = start(
             [sys.executable, "-m", "harness", "lora", "table", source, "--build", folder], stderr=errors
         )
         assert process.stdout is not None  # noqa: S101 - a pipe, see start()
         seconds = [time.perf_counter() - began for _ in process.stdout]
         status = process.wait()
-        whole, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+        whole, after = time.perf_counter() - began, os.times()
         errors.seek(0)
         if status or len(seconds) < 3:
             lines = errors.read().decode(errors="replace").strip().splitlines()
             raise LibraryUnusable(
                 f"lora table failed: {lines[-1] if lines else status}", source, "run it alone"
             )
-    cpu = (after.ru_utime - before.ru_utime) + (after.ru_stime - before.ru_stime)
+    cpu = peers.children_seconds(before, after)
     return whole, cpu, seconds[2]  # the first two lines are the head
 
 

@@ -85,6 +85,7 @@ def test_each_part_is_timed_in_each_round(monkeypatch: pytest.MonkeyPatch) -> No
         "peft": peft,
         "diffusers": SimpleNamespace(UNet2DConditionModel=lambda **_: unet),
         "safetensors.torch": SimpleNamespace(save_file=lambda *_: None),
+        "resource": importlib.import_module("resource"),
     }
 
     def import_module(name: str) -> ModuleType:
