@@ -11,6 +11,7 @@ from harness.converter.layer_groups import LayerGroup, groups, is_sdxl
 from harness.converter.modules import Layout
 from harness.converter.naming import KOHYA, PEFT, SCHEMES, Naming, naming
 from harness.converter.renaming import names_of
+from harness.converter.resize import own_suffixes
 from harness.formats.tensor import File
 from harness.layers.components import DIFFUSION
 from harness.layers.layer import Family, Name
@@ -149,7 +150,7 @@ def _with_own_suffixes(names: Naming, layout: Layout) -> Naming:
     pairs = [module for module in layout.modules.values() if {"up", "down"} <= set(module.parts)]
     if not pairs:
         return names
-    own = {part: tensor.name.removeprefix(pairs[0].key) for part, tensor in pairs[0].parts.items()}
+    own = own_suffixes(pairs[0])
     if own["down"] == KOHYA["down"]:
         return replace(names, suffixes=KOHYA, folded=False)
     if own["down"] == PEFT["down"]:

@@ -21,6 +21,7 @@ from harness.converter.storage import Storage
 from harness.formats.tensor import File, MetadataValue
 from harness.formats.write import container_of
 from harness.layers.layer import Name
+from harness.text import listed
 from sdcpp.atomic_write import require_output
 from sdcpp.errors import AdapterUnknown
 
@@ -186,8 +187,7 @@ class _Work:
                 )
                 self.lost.setdefault(reason, []).append(name)
         for reason, names in self.lost.items():
-            more = f" and {len(names) - 2} more" if len(names) > 2 else ""
-            self.result.left_out.append(f"{', '.join(names[:2])}{more}: {reason}")
+            self.result.left_out.append(f"{listed(names, 2)}: {reason}")
         self.result.left_out += self.writer.found.reasons
         kinds = [
             {tensor.kind for tensor in model.tensors.values() if tensor.size > 1}

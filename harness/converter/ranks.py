@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.text import listed, plural
+from harness.text import plural
 from sdcpp.printable import printable
 
 
@@ -102,7 +102,5 @@ class Ranks:
             shown = self.left_out if verbose else self.left_out[:5]
             lines += [f"left out: {line}" for line in shown]
             if len(shown) < len(self.left_out):
-                lines.append(
-                    f"left out: {listed(self.left_out[5:], 0).removeprefix(' and ')}, which -v shows"
-                )
+                lines.append(f"left out: {len(self.left_out) - len(shown)} more, which -v shows")
         return "\n".join(map(printable, lines))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from harness.cases.build_under_test import BuildUnderTest
 from harness.cases.case import Shot
 from harness.cases.malformed_file_case import MEMORY, TIMEOUT, MalformedFileCase
+from harness.cases.shot_request import ShotRequest
+from harness.records.pictures import Pixels
+from harness.records.record import Observation, Writer
 from harness.running import worker_process
-from harness.running.pool import worker_count
+from harness.running.pool import run_shots, worker_count
 from sdcpp.machine import backends
 from sdcpp.process import cores
 
@@ -27,6 +30,32 @@ class Batch:
     jobs: int
     threads: int
     keeps_state: bool = False
+
+    def run(
+        self,
+        build: BuildUnderTest,
+        writer: Writer,
+        *,
+        prepare: Callable[[Shot, int], ShotRequest],
+        seen: Callable[[Observation, Pixels | None], None],
+        repeat: int = 0,
+    ) -> None:
+        """Make the pictures with a build; the other arguments are those of ``harness.running.pool.run_shots``."""
+        if self.shots:
+            run_shots(
+                build.build,
+                build.side.backend,
+                self.shots,
+                writer,
+                jobs=self.jobs,
+                threads=self.threads,
+                timeout=self.timeout,
+                memory=self.memory,
+                keeps_state=self.keeps_state,
+                prepare=prepare,
+                seen=seen,
+                repeat=repeat,
+            )
 
 
 def batches(build: BuildUnderTest, shots: Sequence[Shot], jobs: int | None = None) -> list[Batch]:

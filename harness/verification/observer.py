@@ -15,7 +15,6 @@ from harness.records.pictures import Pixels
 from harness.records.record import Cell, Observation, Records, Writer
 from harness.records.verdict import Status
 from harness.reports.progress import Progress
-from harness.running.pool import run_shots
 from harness.running.preparer import Preparer
 from harness.verification.batches import batches
 from sdcpp.process import cores
@@ -73,20 +72,7 @@ class Observer:
         makers = min(cores(), max((batch.jobs for _, batch in found if batch.shots), default=1))
         with Preparer(missing, makers) as prepare, Progress(len(missing)) as progress:
             for side, batch in found:
-                if batch.shots:
-                    run_shots(
-                        side.build.build,
-                        side.build.side.backend,
-                        batch.shots,
-                        self._writer,
-                        jobs=batch.jobs,
-                        threads=batch.threads,
-                        timeout=batch.timeout,
-                        memory=batch.memory,
-                        keeps_state=batch.keeps_state,
-                        prepare=prepare,
-                        seen=partial(self._add, side, progress),
-                    )
+                batch.run(side.build, self._writer, prepare=prepare, seen=partial(self._add, side, progress))
 
     def _add(self, side: _Side, progress: Progress, observation: Observation, pixels: Pixels | None) -> None:
         """Add an observation to the records and judge the cases that it completes; several threads call this."""

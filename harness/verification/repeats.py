@@ -17,10 +17,9 @@ from harness.records.verdict import FAILING, Verdict
 from harness.reports import before_after
 from harness.reports.progress import Progress
 from harness.reports.table import arrange
-from harness.running.pool import run_shots
 from harness.running.preparer import Preparer
 from harness.text import plural
-from harness.verification.batches import Batch, batches
+from harness.verification.batches import batches
 from sdcpp import console
 from sdcpp.process import cores
 
@@ -136,21 +135,5 @@ def _run(
                     records.pictures[observation.picture] = pixels
                 progress.update(observation.shot, ())
 
-        def run(build: BuildUnderTest, batch: Batch) -> None:
-            run_shots(
-                build.build,
-                build.side.backend,
-                batch.shots,
-                writer,
-                jobs=batch.jobs,
-                threads=batch.threads,
-                timeout=batch.timeout,
-                memory=batch.memory,
-                keeps_state=batch.keeps_state,
-                repeat=number,
-                prepare=prepare,
-                seen=add,
-            )
-
         for build, batch in found:
-            run(build, batch)
+            batch.run(build, writer, prepare=prepare, seen=add, repeat=number)

@@ -23,7 +23,6 @@ from harness.child_process.fork import in_forks
 from harness.records.pictures import Pixels
 from harness.records.record import Observation, Writer
 from harness.reports.progress import Progress
-from harness.running.pool import run_shots, worker_count
 from harness.running.preparer import Preparer
 from harness.studies.coverage import counts
 from harness.verification.batches import batches
@@ -198,11 +197,11 @@ def _read(
 
 def _run(made: BuildUnderTest, shots: Sequence[Shot], folder: Path, jobs: int | None) -> None:
     """Make the pictures; the counters of each are written to a folder of its own, and those of opening to another."""
-    count, threads = worker_count(cores())
+    found = batches(made, shots, jobs)
     with (
         coverage.counting_in(folder / _OPENING),
         Writer(folder / "records.jsonl") as writer,
-        Preparer(shots, min(jobs or count, cores())) as prepare,
+        Preparer(shots, min(found[0].jobs, cores())) as prepare,
         Progress(len(shots)) as progress,
     ):
 
@@ -212,19 +211,8 @@ def _run(made: BuildUnderTest, shots: Sequence[Shot], folder: Path, jobs: int | 
         def seen(observation: Observation, _: Pixels | None) -> None:
             progress.update(observation.shot, [])
 
-        for batch in batches(made, shots):
-            run_shots(
-                made.build,
-                made.side.backend,
-                batch.shots,
-                writer,
-                jobs=jobs or count,
-                threads=threads,
-                timeout=batch.timeout,
-                memory=batch.memory,
-                prepare=request,
-                seen=seen,
-            )
+        for batch in found:
+            batch.run(made, writer, prepare=request, seen=seen)
 
 
 def _digest(shot: Shot) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from harness.cases.build_under_test import BuildUnderTest
 from harness.cases.case import Case, Shot, unique_shots
@@ -13,7 +14,6 @@ from harness.cases.proposed import case_id, cell_id
 from harness.judging.judgement import judge_case
 from harness.records.pictures import Pixels, digest
 from harness.records.record import Cell, Observation, Records, Run, Writer
-from harness.running.pool import run_shots
 from harness.verification.batches import batches
 
 #: Seconds that one picture may take. A mutant may never end; an ordinary picture takes less than a second.
@@ -90,19 +90,9 @@ class _Trial:
         """Run the pictures that a group of cases needs and that no earlier group had; raises _Enough."""
         self._waiting = list(group)
         missing = [shot for shot in unique_shots(group) if shot.name not in self._observed]
-        for batch in batches(self._under, missing):
-            run_shots(
-                self._under.build,
-                self._under.side.backend,
-                batch.shots,
-                _InMemory(),
-                jobs=jobs,
-                threads=1,
-                timeout=min(batch.timeout, PICTURE_TIMEOUT),
-                memory=batch.memory,
-                prepare=Shot.request,
-                seen=self._add,
-            )
+        for batch in batches(self._under, missing, jobs):
+            limited = replace(batch, threads=1, timeout=min(batch.timeout, PICTURE_TIMEOUT))
+            limited.run(self._under, _InMemory(), prepare=Shot.request, seen=self._add)
         self._judge()  # cases whose pictures are all those of earlier groups
 
     def _add(self, observation: Observation, pixels: Pixels | None) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from harness.reports.markdown import escape, head, row
 from harness.studies.trainers.judged import MODES
 from harness.studies.trainers.study import Outcome, TrainerStudy
+from harness.studies.trainers.writer_peer import RANK
 from harness.studies.trainers.writers import SEED, WRITERS
 from sdcpp import atomic_write, project
 
@@ -32,7 +33,7 @@ def text(study: TrainerStudy) -> str:
         "of the base model. That merge is what the library under test and the converter are judged by.",
         "",
         f"Measured on {study.date} with {study.side}, CPU, base model {study.base}; {versions}; random factors with",
-        f"seed {SEED}, rank 8, all linear layers that adapters change.",
+        f"seed {SEED}, rank {RANK}, all linear layers that adapters change.",
         "",
         "`nox -s trainers` installs these libraries in an environment of its own, measures again, and writes this",
         "page.",

@@ -16,6 +16,7 @@ from harness.studies.mutation import trial, worker
 from harness.studies.mutation.generated import GeneratedMutant, generate
 from harness.studies.mutation.outcome import State
 from harness.studies.mutation.worker import Settings, Task, Worker
+from harness.verification import batches
 from harness.verification.run import RECORDS, run_sides
 from sdcpp.binding.build_folder import Build
 from sdcpp.errors import BuildFailed
@@ -98,7 +99,7 @@ def test_pictures_that_a_mistake_cannot_change_are_not_made_again(
         asked.extend(shot.name for shot in shots)
         run_shots(build, backend, shots, *rest, **options)
 
-    monkeypatch.setattr(trial, "run_shots", counting)
+    monkeypatch.setattr(batches, "run_shots", counting)
     outcome = made({}, under.build, every=True).outcome(replace(TASK, bare=False))
     assert outcome.tried == len(under.cases)
     assert sorted(asked) == sorted(shot.name for shot in unique_shots(under.cases) if any(shot.sequence))
