@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.studies.applying import diffusers_peer
 from harness.studies.applying.measurement import Picture
-from sdcpp.errors import LibraryUnusable
-from sdcpp.process import run
+from harness.studies.peer_script import answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,21 +37,18 @@ def measure_peer(
 
     Raises LibraryUnusable if ``python`` has no torch, diffusers and peft, and ToolMissing if it cannot be started.
     """
-    job = json.dumps(
-        {
-            "device": device,
-            "ranks": list(ranks),
-            "size": picture.size,
-            "rounds": picture.rounds,
-            "threads": threads,
-        }
+    job = {
+        "device": device,
+        "ranks": list(ranks),
+        "size": picture.size,
+        "rounds": picture.rounds,
+        "threads": threads,
+    }
+    found = answer(
+        python,
+        diffusers_peer.__file__,
+        job,
+        failure="diffusers could not be measured",
+        remedy="install torch, diffusers and peft there",
     )
-    done = run([python, diffusers_peer.__file__, job], quiet=True)
-    lines = done.output.strip().splitlines()
-    if done.status or not lines:
-        raise LibraryUnusable(
-            f"diffusers could not be measured: {lines[-1][:200] if lines else done.status}",
-            python,
-            "install torch, diffusers and peft there",
-        )
-    return [PeerCost(**entry) for entry in json.loads(lines[-1])]
+    return [PeerCost(**entry) for entry in found]

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.models.base_model import Base
+from harness.studies.peer_script import answer
 from harness.studies.trainers import named_weights, writer_peer
-from sdcpp.errors import LibraryUnusable
-from sdcpp.process import run
 
 #: The writers, and what they write.
 WRITERS: Mapping[str, str] = {
@@ -54,17 +52,15 @@ def write(
     """
     weights = folder / "base.safetensors"
     named_weights.write(base, weights)
-    job = json.dumps({"base": str(weights), "folder": str(folder), "writers": list(writers), "seed": SEED})
-    # The libraries ask a server about the base model unless they are told not to.
-    done = run([python, writer_peer.__file__, job], quiet=True, env={"HF_HUB_OFFLINE": "1"})
-    lines = done.output.strip().splitlines()
-    if done.status or not lines:
-        raise LibraryUnusable(
-            f"no adapter was written: {lines[-1][:200] if lines else done.status}",
-            python,
-            f"install {', '.join(writer_peer.PACKAGES)} there, or run nox -s trainers",
-        )
-    found = json.loads(lines[-1])
+    found = answer(
+        python,
+        writer_peer.__file__,
+        {"base": str(weights), "folder": str(folder), "writers": list(writers), "seed": SEED},
+        failure="no adapter was written",
+        remedy=f"install {', '.join(writer_peer.PACKAGES)} there, or run nox -s trainers",
+        # The libraries ask a server about the base model unless they are told not to.
+        env={"HF_HUB_OFFLINE": "1"},
+    )
     written = [
         Written(writer=name, file=Path(one["file"]), merged=Path(one["merged"]), error=one["error"])
         for name, one in found["adapters"].items()

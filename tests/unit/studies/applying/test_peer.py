@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from harness.studies.applying import diffusers_peer, peer
+from harness.studies import peer_script
+from harness.studies.applying import diffusers_peer
 from harness.studies.applying.measurement import Picture
 from harness.studies.applying.peer import PeerCost, measure_peer
 from sdcpp.errors import LibraryUnusable
@@ -35,7 +36,7 @@ def test_the_costs_are_the_last_line_of_the_peer(monkeypatch: pytest.MonkeyPatch
         asked.append(words)
         return SimpleNamespace(status=0, output=f"a warning\n{json.dumps([ENTRY])}\n")
 
-    monkeypatch.setattr(peer, "run", run)
+    monkeypatch.setattr(peer_script, "run", run)
     assert measure_peer(Path("python"), "cpu", [4], picture=PICTURE, threads=3) == [PeerCost(**ENTRY)]
     [[python, script, job]] = asked
     assert (python, Path(script).name) == (Path("python"), "diffusers_peer.py")

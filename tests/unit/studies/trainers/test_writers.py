@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from harness.models.tiny_models import FLUX_THIN
+from harness.studies import peer_script
 from harness.studies.trainers import writer_peer, writers
 from sdcpp.errors import LibraryUnusable
 
@@ -28,7 +29,7 @@ def test_the_answer_is_the_last_line(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         asked.append((words, options))
         return SimpleNamespace(status=0, output=f"a warning\n{json.dumps(ANSWER)}\n")
 
-    monkeypatch.setattr(writers, "run", run)
+    monkeypatch.setattr(peer_script, "run", run)
     versions, [lora, dora] = writers.write(Path("python"), FLUX_THIN, tmp_path, ["peft-lora", "peft-dora"])
     assert versions == {"peft": "1.2"}
     assert (lora.file, lora.merged, lora.error) == (Path("a"), Path("b"), "")
