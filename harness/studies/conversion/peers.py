@@ -79,7 +79,9 @@ def measure(converter: str, folder: Path, source: Path, target: Path, kind: str)
 
 def children_seconds(before: os.times_result, after: os.times_result) -> float:
     """Return the processor time in seconds of the child processes that ended between two readings."""
-    return after.children_user + after.children_system - before.children_user - before.children_system
+    user = after.children_user - before.children_user
+    # Two differences, each exactly 0 if no child ended: a difference of two sums can be a little below 0.
+    return user + (after.children_system - before.children_system)
 
 
 def cost_table(source: Path, conversions: Mapping[str, Conversion], *, loss: bool) -> Iterator[str]:
