@@ -186,14 +186,8 @@ def page(measured: Measurement, more: Sequence[str] = ()) -> str:
     lines = [
         "# How fast it is",
         "",
-        f"    {measured.command}",
-        "",
-        f"Upstream's own command-line program, built from the same source, starts once for each of {cases} cases and"
-        f" uses all {cores} cores. The harness runs the same cases in one run. It also makes the reference"
-        f" pictures ({measured.shots} pictures in total), judges the cases and writes the records. The files of the"
-        " cases exist before the measurement."
-        f" {measured.same} of the {cases} cases have the same result in both: the same picture, byte for byte, or no"
-        " picture.",
+        f"The harness runs **{measured.ratio:.1f} times** as many cases a minute as upstream's own command-line program"
+        f" (median of the rounds' ratios). The goal of {GOAL:.0f} times {reached}.",
         "",
         f"Revision {measured.revision} unpatched, {measured.processor}, {cores} cores, {measured.date}.",
         "",
@@ -204,8 +198,14 @@ def page(measured: Measurement, more: Sequence[str] = ()) -> str:
             for name, seconds, rates in rows
         ),
         "",
-        f"The harness runs **{measured.ratio:.1f} times** as many cases a minute (median of the rounds' ratios)."
-        f" The goal of {GOAL:.0f} times {reached}.",
+        f"    {measured.command}",
+        "",
+        f"The program, built from the same source, starts once for each of {cases} cases and uses all {cores} cores."
+        " The harness runs the same cases in one run. It also makes the reference"
+        f" pictures ({measured.shots} pictures in total), judges the cases and writes the records. The files of the"
+        " cases exist before the measurement."
+        f" {measured.same} of the {cases} cases have the same result in both: the same picture, byte for byte, or no"
+        " picture.",
         "",
         f"The time of the last round: {measured.cost}. Most of the time of a picture is spent waiting: upstream's"
         " loader checks every 0.2 s whether a file is read, three or four times for each adapter. Several workers for"

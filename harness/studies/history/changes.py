@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 
 from harness.cases.core import CORE_CASES
@@ -32,6 +33,26 @@ def changes(rows: Mapping[str, HistoryRow], groups: Groups) -> Iterator[str]:
             *(lines or ["- the verdict is the same in all revisions that were run"]),
             "",
         )
+
+
+def failing(rows: Mapping[str, HistoryRow], groups: Groups) -> Iterator[str]:
+    """Yield a Markdown table of the cases: in which revisions each fails in upstream, unchanged, in each mode."""
+    run = [group[-1].name for group in groups if group[-1].name in rows and not rows[group[-1].name].failed]
+    yield "| case | what it tests | fails in `immediately` | fails in `at_runtime` |"
+    yield "| --- | --- | --- | --- |"
+    for case, spec in CORE_CASES.items():
+        modes = (_failures(case, mode, rows, run) for mode in ("immediately", "at_runtime"))
+        yield f"| `{case}` | {spec} | {' | '.join(', '.join(spells) or '–' for spells in modes)} |"
+
+
+def _failures(case: str, mode: str, rows: Mapping[str, HistoryRow], run: Sequence[str]) -> Iterator[str]:
+    """Yield each verdict other than PASS with the first and the last revision that has it, oldest first."""
+    judged = [(name, found) for name in run if (found := rows[name].judged("pristine", case, mode))]
+    for verdict, spell in itertools.groupby(judged, key=lambda pair: pair[1].verdict):
+        names = [name for name, _ in spell]
+        last = "now" if names[-1] == run[-1] else names[-1]
+        if verdict is not Verdict.PASS:
+            yield f"{verdict_text(verdict)} in {names[0]}" + (f" to {last}" if len(names) > 1 else "")
 
 
 def _steps(

@@ -24,13 +24,23 @@ Surveys = Mapping[str, SurveyedSdist]
 _INTRODUCTION = """\
 # History
 
-This page shows which change of stable-diffusion.cpp broke or fixed the loading of LoRAs. It covers the upstream
-commits in the registry's sdists, and a fork with newer code. The last sdist of each commit was downloaded, checked
-against its hash and built twice for the CPU: unchanged, and with the patch that makes the library find GGUF files. Both
+Which change of stable-diffusion.cpp broke or fixed the loading of LoRAs? The chart and the table show in which
+revisions each case fails. [The commits](#when-each-case-broke-and-when-it-was-fixed) between which a verdict changed
+are below.
+"""
+
+_HOW = """\
+The last sdist of each upstream commit in the registry, and a fork with newer code, were downloaded, checked against
+their hashes and built twice for the CPU: unchanged, and with the patch that makes the library find GGUF files. Both
 builds ran the same core cases.
+
 `sdcpp history --write-docs` makes the page and its chart from the records in [results/history](../results/history).
 `sdcpp history --revision NAME --restart` runs one row again.
-"""
+
+The expected picture comes from a base model into which numpy has merged the adapter. The number after *wrong* is the
+effect error; an adapter without effect has an effect error of 1. The base model is the smallest one that the revision
+can load. In a cell with two verdicts the first is that of `immediately` and the second that of `at_runtime`. Revisions
+before 2025-11-22 have no `at_runtime`."""
 
 _NOT_COVERED = """\
 Two defects are not tested here. A test of kohya's names of flux layers (issue 1092, said to be in 0.3.7 to 0.4.2) needs
@@ -54,20 +64,18 @@ def page(rows: Mapping[str, HistoryRow], groups: Groups, surveys: Surveys) -> st
     run = [group for group in groups if group[-1].name in rows]
     parts = [
         _INTRODUCTION,
-        f"The registry has {_counts(groups)}; {len(run)} have been run.{_left(groups, run)}",
-        "",
         "![Verdicts by revision and case](history.svg)",
         "",
-        "## The cases",
+        *changes.failing(rows, groups),
         "",
-        *(f"- `{case}`: {spec}" for case, spec in CORE_CASES.items()),
+        "## How it was measured",
         "",
-        "The expected picture comes from a base model into which numpy has merged the adapter. The number after "
-        "*wrong* is the effect error; an adapter without effect has an effect error of 1. The base model is the "
-        "smallest one that the revision can load. In a cell with two verdicts the first is that of `immediately` and "
-        "the second that of `at_runtime`. "
-        "Revisions before 2025-11-22 have no `at_runtime`.",
+        f"The registry has {_counts(groups)}; {len(run)} have been run.{_left(groups, run)}",
+        _HOW,
         "",
+        "## When each case broke, and when it was fixed",
+        "",
+        *changes.changes(rows, groups),
         "## Upstream unchanged",
         "",
         *_table("pristine", rows, groups),
@@ -79,10 +87,6 @@ def page(rows: Mapping[str, HistoryRow], groups: Groups, surveys: Surveys) -> st
         "## The calling conventions and the states of the patches",
         "",
         *_surveys(groups, surveys),
-        "",
-        "## When each case broke, and when it was fixed",
-        "",
-        *changes.changes(rows, groups),
         "",
         "## Compared with upstream's issues",
         "",

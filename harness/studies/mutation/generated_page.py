@@ -45,12 +45,22 @@ def sections(matrices: Sequence[KillMatrix]) -> list[str]:
     return lines[:-1]
 
 
-def _of_revision(matrix: KillMatrix) -> list[str]:
-    """Return the section of one revision."""
+def headline(matrix: KillMatrix) -> str:
+    """Return the sentence that counts the mutants which are noticed and those which are not."""
     counted = matrix.counted
     states = Counter(outcome.state for outcome in matrix.outcomes)
     caught = states[State.CAUGHT]
     share = f" ({100 * caught / len(counted):.0f} %)" if counted else ""
+    return (
+        f"{caught} of {plural(len(counted), 'mutant')}{share} are noticed, {states[State.CRASHED]} show a crash alone,"
+        f" and {states[State.SURVIVED]} survive."
+    )
+
+
+def _of_revision(matrix: KillMatrix) -> list[str]:
+    """Return the section of one revision."""
+    counted = matrix.counted
+    states = Counter(outcome.state for outcome in matrix.outcomes)
     always = sum(outcome.always_crashes for outcome in counted)
     first, *more = matrix.matrix.split(", then ")
     command = f"{COMMAND} --revision {matrix.revision} --seed {matrix.seed}"
@@ -58,9 +68,8 @@ def _of_revision(matrix: KillMatrix) -> list[str]:
     lines = [
         f"### Revision {matrix.revision}",
         "",
-        f"{caught} of {plural(len(counted), 'mutant')}{share} are noticed, {states[State.CRASHED]} show a crash alone,"
-        f" and {states[State.SURVIVED]} survive. Of those that show a crash, {always} crash or hang in every case that"
-        f" ran, so that no picture can be wrong. {plural(states[State.UNBUILT], 'more mutant')} did not compile, and"
+        f"{headline(matrix)} Of those that show a crash, {always} crash or hang in every case that ran, so that no"
+        f" picture can be wrong. {plural(states[State.UNBUILT], 'more mutant')} did not compile, and"
         f" {states[State.EQUIVALENT]} cannot be noticed. The mutants are a sample of the {matrix.possible} that the"
         f" generator can make.{_unreached(matrix)} {_cases(matrix)}. {_how(matrix)} {matrix.machine}.",
         "",

@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.records.record import Cell
 from harness.studies.mutation import generated, kill_matrix, mutants
-from harness.studies.mutation.generated_page import sections
+from harness.studies.mutation.generated_page import headline, sections
 from harness.studies.mutation.kill_matrix import KillMatrix
 from harness.studies.mutation.mutants import REVISION, Mutant
 from harness.studies.mutation.outcome import WANTED, Outcome, State
@@ -102,16 +102,20 @@ def page(rows: Sequence[PageRow], written: Iterable[Mutant], matrices: Sequence[
     lines = [
         "# Mutants",
         "",
-        "A mutant is the library with one plausible mistake in the code that loads and applies LoRAs. A file in",
-        "`harness/studies/mutation/mutants/` makes the mistake, or a program does (see below). A case catches a mutant",
-        "if its verdict differs from the verdict on the library without the mistake; crashes and hangs do not count. A",
-        "control is a change without effect, which no case may report. After a verdict, the first number is the effect",
-        "error and the second the tolerance, which the error exceeds.",
+        "Do the cases notice mistakes? A mutant is the library with one plausible mistake in the code that loads and",
+        "applies LoRAs. People wrote the mutants of the first table, and [a program](#mutants-made-by-a-program) made",
+        "the others.",
         "",
     ]
     for revision in dict.fromkeys(row.revision for row in rows):
         lines += _summary(revision, [row for row in rows if row.revision == revision], known)
+    for matrix in matrices:
+        lines += [f"Revision {matrix.revision}, made by a program: {headline(matrix)}", ""]
     lines += [
+        "A case catches a mutant if its verdict differs from the verdict on the library without the mistake; crashes"
+        " and hangs do not count. A control is a change without effect, which no case may report. After a verdict, the"
+        " first number is the effect error and the second the tolerance, which the error exceeds.",
+        "",
         f"`{COMMAND}` writes [results/mutants.json](../results/mutants.json), and this page from it. With `--recorded`"
         " it reads finished records and runs nothing. `sdcpp mutants --mutant NAME` runs one mutant, and `--revision`"
         " names the other revision.",

@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 
 from harness.records.verdict import Verdict
-from harness.studies.history import defects, page
+from harness.studies.history import changes, defects, page
 from harness.studies.history.run import HistoryJudgement
 from tests.unit.studies.history.history_rows import GROUPS, row
 
@@ -21,6 +21,19 @@ def test_the_page_has_each_change_of_a_verdict_and_the_number_of_commits_not_run
     assert steps[0].startswith("ok in 0.2.2 (9578fdc, 2024-11-30), abort in 0.2.3 (dcf91f9, 2024-12-28): `so")
     assert steps[1].startswith("abort in 0.2.3")
     assert "(1 of the commits between them not run)" in steps[1]
+
+
+def test_the_first_table_says_in_which_revisions_each_case_fails() -> None:
+    rows = {
+        "0.2.2": row("0.2.2"),
+        "0.2.3": row("0.2.3", Verdict.ABORT),
+        "0.2.4": row("0.2.4", Verdict.ABORT),
+        "0.2.5": row("0.2.5"),
+        "0.2.6": row("0.2.6", Verdict.WRONG),
+        "0.2.7": row("0.2.7", Verdict.WRONG),
+    }
+    (line,) = [line for line in changes.failing(rows, GROUPS) if line.startswith("| `rank-1`")]
+    assert line.endswith("| abort in 0.2.3 to 0.2.4, wrong in 0.2.6 to now | – |")
 
 
 def test_records_are_compared_with_the_known_defects() -> None:
