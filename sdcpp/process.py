@@ -15,7 +15,6 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from sdcpp import cache, console, os_errors
 from sdcpp.errors import ToolMissing
@@ -111,10 +110,11 @@ def _unusable(error: OSError, program: str, cwd: Path | None) -> ToolMissing | N
 
 
 def start(
-    argv: Sequence[str | os.PathLike[str]], *, env: Mapping[str, str] | None = None, stderr: IO[bytes]
+    argv: Sequence[str | os.PathLike[str]], *, env: Mapping[str, str] | None = None, stderr: int
 ) -> subprocess.Popen[bytes]:
     """Start a program and return without waiting for it; its standard input and output are pipes.
 
+    ``stderr`` is the descriptor of the file that gets its standard error.
     It gets a session of its own, so that it can be ended together with the processes that it starts.
     """
     words = [os.fspath(part) for part in argv]

@@ -5,31 +5,25 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from typing import IO
 
 from harness.child_process.ended import ChildEnded
+from harness.child_process.output_file import OutputFile
 from sdcpp.process import start
-
-#: Bytes at the end of standard error that are kept to explain a death.
-_TAIL = 20_000
 
 
 class ChildProcess:
     """A program that reads requests from standard input and writes replies to standard output, one line each.
 
-    Standard error goes to a temporary file: the child never blocks on a full pipe, and the parent can read the file
-    after the child has died. The child leads a session, so that the processes it starts are killed with it. No thread
-    runs between two calls, so the parent may fork.
+    Standard error goes to a temporary file. The child leads a session, so that the processes it starts are killed with
+    it. No thread runs between two calls, so the parent may fork.
     """
 
     def __init__(self, argv: Sequence[str | os.PathLike[str]], env: Mapping[str, str]) -> None:
-        # Opened for appending: both processes share the file position, and reading moves it.
-        self._stderr = tempfile.TemporaryFile("a+b")  # noqa: SIM115 - closed in close()
-        self._stderr_start = 0
-        self._process = start(argv, env=env, stderr=self._stderr)
+        self._stderr = OutputFile()
+        self._process = start(argv, env=env, stderr=self._stderr.fileno())
 
     @property
     def pid(self) -> int:
@@ -60,7 +54,7 @@ class ChildProcess:
 
         def expire() -> None:
             expired.set()
-            self._kill_group()
+            self.kill()
 
         timer = threading.Timer(timeout, expire) if timeout is not None else None
         if timer:
@@ -80,23 +74,23 @@ class ChildProcess:
 
     def stderr_tail(self) -> str:
         """Return the end of what the child has written to standard error since ``skip_stderr``."""
-        self._stderr.seek(self._stderr_start)
-        return self._stderr.read()[-_TAIL:].decode("utf-8", "replace")
+        return self._stderr.tail()
 
     def skip_stderr(self) -> None:
         """Leave what is in standard error now out of ``stderr_tail``."""
-        self._stderr_start = self._stderr.seek(0, os.SEEK_END)
+        self._stderr.skip()
 
     def close(self) -> None:
-        """Kill the child and the processes it started."""
-        self._kill_group()
+        """Kill the child and the processes it started, and close the pipes."""
+        self.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             with contextlib.suppress(BrokenPipeError):  # a request may still be in the buffer
                 _pipe(pipe).close()
         self._stderr.close()
 
-    def _kill_group(self) -> None:
+    def kill(self) -> None:
+        """Kill the child and the processes it started; whoever waits in ``receive`` then gets ChildEnded."""
         if hasattr(os, "killpg"):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)

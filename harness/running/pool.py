@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import itertools
 import os
 import threading
 import time
@@ -18,7 +18,6 @@ from harness.records import record
 from harness.records.pictures import Pixels
 from harness.running.protocol import ShotReply
 from harness.running.worker_process import TIMEOUT, WorkerProcess
-from sdcpp import console
 from sdcpp.binding.build_folder import Build
 
 #: Upper limits of the number of workers: for each core, and in all.
@@ -46,43 +45,49 @@ def run_shots(
 ) -> None:
     """Run shots with a build and write an observation of each, in the order in which they end.
 
-    ``jobs`` workers with ``threads`` threads each share the shots. A crash is the observation of one shot; another
-    worker goes on with the next shot. ``timeout`` is the seconds for one picture. ``memory`` limits a worker's address
-    space to so many bytes where the system can do that, for files that make a library allocate all there is.
-    ``repeat`` is the number of the repeat if the shots have been run before; each is then made by a process of its own.
+    ``jobs`` pictures are made at a time, with ``threads`` threads each: in forks of one worker if it can fork, else in
+    so many workers. A crash is the observation of one shot. ``timeout`` is the seconds for one picture. ``memory``
+    limits the address space of a process to so many bytes where the system can do that, for files that make a library
+    allocate all there is.
+    ``repeat`` is the number of the repeat if the shots have been run before; each is then made by a worker of its own.
     ``keeps_state`` is explained in ``WorkerProcess``. ``prepare`` makes a shot's files and returns its request for a
     seed. ``seen`` is called with each observation and its picture, by several threads.
     """
     waiting = deque(shots)
     errors: list[BaseException] = []
 
-    def work() -> None:
+    def work(worker: WorkerProcess) -> None:
         try:
-            with contextlib.closing(
-                WorkerProcess(build, backend, threads, memory, keeps_state=keeps_state)
-            ) as worker:
-                while not errors:
-                    try:
-                        shot = waiting.popleft()
-                    except IndexError:
-                        break
-                    worker.begin()  # it loads the library while the files are made
-                    began = time.perf_counter()
-                    request = prepare(shot, SEED)
-                    files = time.perf_counter() - began
-                    reply = _request(worker, request, timeout)
-                    reply = replace(reply, seconds={"files": files, **reply.seconds})
-                    seen(*_write(writer, build, shot, reply, f"{request.lora_dir}{os.sep}", repeat=repeat))
-                    if repeat:
-                        worker.close()
+            while not errors:
+                try:
+                    shot = waiting.popleft()
+                except IndexError:
+                    break
+                worker.begin()  # it loads the library while the files are made
+                began = time.perf_counter()
+                request = prepare(shot, SEED)
+                files = time.perf_counter() - began
+                reply = _request(worker, request, timeout)
+                reply = replace(reply, seconds={"files": files, **reply.seconds})
+                seen(*_write(writer, build, shot, reply, f"{request.lora_dir}{os.sep}", repeat=repeat))
+                if repeat:
+                    worker.close()
         except BaseException as error:
             errors.append(error)
 
-    workers = [threading.Thread(target=work, daemon=True) for _ in range(jobs)]
+    workers = [WorkerProcess(build, backend, threads, memory, keeps_state=keeps_state) for _ in range(jobs)]
+    if workers[0].forks and not repeat:
+        workers = workers[:1]
+    running = [
+        threading.Thread(target=work, args=(worker,), daemon=True)
+        for worker, _ in zip(itertools.cycle(workers), range(jobs), strict=False)
+    ]
+    for thread in running:
+        thread.start()
+    for thread in running:
+        thread.join()
     for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
+        worker.close()
     if errors:
         raise errors[0]
 
@@ -90,13 +95,11 @@ def run_shots(
 def _request(worker: WorkerProcess, request: ShotRequest, timeout: float) -> ShotReply:
     """Return a worker's reply, the second one if the first may not be the library's fault with this request.
 
-    That is so if the worker died while it closed the context of an earlier request, if another process killed it, and
-    if a ``timeout`` shorter than TIMEOUT has passed: the machine may be busy.
+    That is so if another process killed the worker, and if a ``timeout`` shorter than TIMEOUT has passed: the machine
+    may be busy.
     """
     reply = worker.request(request, timeout)
-    if reply.while_closing:
-        console.warn(f"the library crashed while it closed a context: {reply.text}")
-    elif not (reply.outcome == "hung" and timeout < TIMEOUT) and reply.signal not in _FROM_OUTSIDE:
+    if not (reply.outcome == "hung" and timeout < TIMEOUT) and reply.signal not in _FROM_OUTSIDE:
         return reply
     return worker.request(request, timeout)
 

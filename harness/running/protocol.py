@@ -1,6 +1,9 @@
-"""Replies from a worker to the process that started it. Imported by workers, so it imports nothing heavy.
+"""What a worker and the process that started it send each other. Imported by workers, so it imports nothing heavy.
 
-The request is ``harness.cases.shot_request.ShotRequest``.
+A line from the parent is a number and a request, a ``harness.cases.shot_request.ShotRequest``, or the number of an
+earlier request and CANCELLED. A line from the worker is the number of a request and a ``ShotReply``, or the number 0
+and a ``ShotReply`` that belongs to no request. Only a worker with FORKS gets a request before it has answered the last
+one.
 """
 
 from __future__ import annotations
@@ -10,32 +13,44 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from harness.cases.shot_request import picture_from_json, picture_to_json
+from harness.child_process.ended import ChildEnded
+from harness.running.crash_report import crash_report
 from sdcpp.binding.api.interface import Picture
 
-#: Outcomes of replies that another reply to the same request follows: the worker closes the context of an earlier
-#: request, has closed it, and has opened the base model.
-CLOSING, CLOSED, OPENED = "closing", "closed", "opened"
-STAGES = frozenset({CLOSING, CLOSED, OPENED})
-#: The outcome of the reply to no request: the library is loaded.
+#: The outcome of a reply that another reply to the same request follows: the base model is open.
+OPENED = "opened"
+#: The outcome of the first reply to no request: the library is loaded.
 READY = "ready"
-#: The argument of a worker that makes all pictures in its own process.
-KEEPS_STATE = "--keeps-state"
+#: The outcome of later replies to no request: the library crashed while it closed a context that nobody needed.
+CLOSING = "closing"
+#: Sent instead of a request: nobody waits for the reply to the earlier one any more.
+CANCELLED = b"cancelled\n"
+#: The argument of a worker that makes pictures in forks.
+FORKS = "--forks"
+
+
+def numbered(number: int, line: bytes) -> bytes:
+    """Return a line for the request with this number."""
+    return b"%d %s" % (number, line)
+
+
+def split(line: bytes) -> tuple[int, bytes]:
+    """Return the number and the line that ``numbered`` was given."""
+    number, _, rest = line.partition(b" ")
+    return int(number), rest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShotReply:
-    """What happened to a request: ``outcome`` is READY, one of STAGES, or as in ``record.Observation``.
+    """What happened to a request: ``outcome`` is OPENED, READY, CLOSING, or as in ``record.Observation``.
 
-    ``signal`` names the signal or the exit status of a crash. ``while_closing`` says that the worker died while it
-    closed the context of an earlier request, so the death says nothing about this one. The other fields are those of
-    ``record.Observation``.
+    ``signal`` names the signal or the exit status of a crash. The other fields are those of ``record.Observation``.
     """
 
     outcome: str
     picture: Picture | None = None
     backend: str = ""
     signal: str = ""
-    while_closing: bool = False
     text: str = ""
     log: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
@@ -58,3 +73,12 @@ class ShotReply:
         if picture:
             picture = picture_from_json(picture)
         return cls(**{**content, "picture": picture, "log": tuple(content["log"])})
+
+    @classmethod
+    def crashed(cls, status: int, printed: str, outcome: str = "crashed") -> ShotReply:
+        """Return the reply for a process that has ended: its exit status, and the end of its standard error.
+
+        The status is negative for a signal, as in ``subprocess``.
+        """
+        cause = ChildEnded(status).cause
+        return cls(outcome=outcome, signal=cause, text=crash_report(printed) or f"ended by {cause}")

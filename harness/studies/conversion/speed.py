@@ -152,7 +152,8 @@ def _table(folder: Path, source: Path) -> tuple[float, float, float]:
     with tempfile.TemporaryFile() as errors:
         began, before = time.perf_counter(), os.times()
         process = start(
-            [sys.executable, "-m", "harness", "lora", "table", source, "--build", folder], stderr=errors
+            [sys.executable, "-m", "harness", "lora", "table", source, "--build", folder],
+            stderr=errors.fileno(),
         )
         assert process.stdout is not None  # noqa: S101 - a pipe, see start()
         seconds = [time.perf_counter() - began for _ in process.stdout]

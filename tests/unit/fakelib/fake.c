@@ -6,6 +6,7 @@
  *                                      without a sanitizer
  *   FAKE_OPEN_FAILS                    a part of the path of a model file: a model with such a file does not open
  *                                      (default: the macro of that name, which a build can define)
+ *   FAKE_OPEN_ABORTS                   a part of the path of a model file: opening a model with such a file is an assertion
  *   FAKE_ONCE                          a file: FAKE_HANG holds while it is there, and whoever hangs takes it away
  *   FAKE_SLOW                          "open" or "generate" takes three seconds
  *   FAKE_TURNS                         the turns of an adapter, as "PART of its path:DIGITS:FILE": with the n-th digit the
@@ -66,14 +67,16 @@ static bool wanted(const char* name, const char* where) {
     return value && *value && strstr(where, value);
 }
 
+static void die(void) {
+    fprintf(stderr, "/somewhere/ggml/src/ggml-fake.c:42: GGML_ASSERT(src1->type == GGML_TYPE_F32) failed\n");
+    fprintf(stderr, "#1  0x00007f9993bdca70 in ggml_abort () from /somewhere/libfake.so\n");
+    fprintf(stderr, "/somewhere/libfake.so(ggml_abort+0x15b)[0x7fa77c05c8ab]\n");
+    abort();
+}
+
 /* Dies or hangs if told to at this place; returns whether NULL is to be returned. */
 static bool trouble(const char* where) {
-    if (wanted("FAKE_ABORT", where)) {
-        fprintf(stderr, "/somewhere/ggml/src/ggml-fake.c:42: GGML_ASSERT(src1->type == GGML_TYPE_F32) failed\n");
-        fprintf(stderr, "#1  0x00007f9993bdca70 in ggml_abort () from /somewhere/libfake.so\n");
-        fprintf(stderr, "/somewhere/libfake.so(ggml_abort+0x15b)[0x7fa77c05c8ab]\n");
-        abort();
-    }
+    if (wanted("FAKE_ABORT", where)) die();
     const char* once = getenv("FAKE_ONCE");
     if (wanted("FAKE_HANG", where) && !(once && remove(once))) {
         for (;;) sleep(1);
@@ -144,6 +147,7 @@ static sd_ctx_t* opened(const sd_ctx_params_t* p) {
             say(SD_LOG_ERROR, "file not found: ", files[i]);
             return NULL;
         }
+        if (files[i] && wanted("FAKE_OPEN_ABORTS", files[i])) die();
         const char* closed = setting("FAKE_OPEN_FAILS", FAKE_OPEN_FAILS);
         if (files[i] && *closed && strstr(files[i], closed)) {
             say(SD_LOG_ERROR, "tensor 'encoder.layers.0.bias' not in model metadata", "");

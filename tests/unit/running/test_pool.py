@@ -94,26 +94,6 @@ def test_a_crash_while_the_model_loads(
     assert all("GGML_ASSERT" in o.text for o in seen.values())
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="pictures are made in copies on Linux only")
-def test_a_crash_while_closing_a_context_is_a_warning_and_loses_no_shot(
-    fake_build: Callable[..., Build],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    shots = [NONE, using(FULL, mode="immediately"), using(HALF)]
-    build = fake_build("C")
-    sound = by_shot(observe(build, tmp_path / "sound", *shots))
-    assert "closed a context" not in capsys.readouterr().err
-    monkeypatch.setenv("FAKE_ABORT", "close")
-    seen = by_shot(observe(build, tmp_path / "dying", *shots))
-    assert {name: o.picture for name, o in seen.items()} == {name: o.picture for name, o in sound.items()}
-    said = capsys.readouterr().err
-    assert (
-        said.count("the library crashed while it closed a context: ggml/src/ggml-fake.c:42: GGML_ASSERT") == 2
-    )
-
-
 def test_a_hang_ends_at_the_time_limit_and_leaves_no_process(
     fake_build: Callable[..., Build], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,7 +103,10 @@ def test_a_hang_ends_at_the_time_limit_and_leaves_no_process(
     assert seen[using(FULL).name].outcome == "hung"
     assert "1.5 s" in seen[using(FULL).name].text
     assert seen[using(HALF).name].outcome == "picture"
-    assert not _processes(build)
+    deadline = time.monotonic() + 30
+    while _processes(build):  # forks are killed just after the worker
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_the_time_limit_is_for_the_picture_and_not_for_opening_the_model(
@@ -182,11 +165,10 @@ def test_a_worker_killed_from_outside_is_replaced_and_the_shot_tried_again(
     def kill() -> None:
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline and not killed.is_set():
-            for pid in _processes(build):
+            if processes := _processes(build):
                 monkeypatch.delenv("FAKE_HANG")
-                os.kill(pid, signal.SIGKILL)
+                os.kill(min(processes), signal.SIGKILL)  # its forks come later
                 killed.set()
-                break
             time.sleep(0.05)
 
     build = fake_build("C")

@@ -18,5 +18,5 @@ def test_replies_survive_the_pipe() -> None:
         complaints=4,
     )
     assert ShotReply.from_line(reply.line()) == reply
-    crash = replace(reply, outcome="crashed", picture=None, signal="SIGABRT", text="why", while_closing=True)
+    crash = replace(reply, outcome="crashed", picture=None, signal="SIGABRT", text="why")
     assert ShotReply.from_line(crash.line()) == crash

@@ -4,8 +4,10 @@ import contextlib
 import os
 import resource
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -76,20 +78,77 @@ def test_the_process_goes_on_from_request_to_request_and_is_started_again_after_
     assert worker.begin() is first
     os.kill(first.pid, signal.SIGKILL)
     died = worker.request(shot, 60)
-    assert (died.outcome, died.signal, died.while_closing) == ("crashed", "SIGKILL", False)
+    assert (died.outcome, died.signal) == ("crashed", "SIGKILL")
     assert worker.request(shot, 60).picture == pictures[0]
     assert worker.begin() is not first
 
 
 def test_a_worker_that_hangs_is_killed(
+    fake_build: Callable[..., Build], shot: ShotRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_HANG", "generate")
+    with contextlib.closing(WorkerProcess(fake_build("C"), "cpu", 1, keeps_state=True)) as worker:
+        process = worker.begin()
+        reply = worker.request(shot, 0.2)
+        assert (reply.outcome, reply.text) == ("hung", "no answer within 0.2 s")
+        assert not process.alive
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks")
+def test_only_the_fork_that_hangs_is_killed(
     worker: WorkerProcess, shot: ShotRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FAKE_HANG", "generate")
     process = worker.begin()
     reply = worker.request(shot, 0.2)
-    assert reply.outcome == "hung"
-    assert "0.2 s" in reply.text
-    assert not process.alive
+    assert (reply.outcome, reply.text) == ("hung", "no answer within 0.2 s")
+    assert process.alive
+    assert worker.begin() is process
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks")
+def test_several_threads_have_large_pictures_made_at_the_same_time(
+    worker: WorkerProcess, shot: ShotRequest
+) -> None:
+    large = {**shot.generation, "width": 512, "height": 512, "prompt": "cat " * 100_000}
+    requests = [replace(shot, generation={**large, "seed": number}) for number in range(6)]
+    with ThreadPoolExecutor(6) as threads:
+        together = list(threads.map(lambda request: worker.request(request, 60).picture, requests))
+    assert None not in together
+    assert together == [worker.request(request, 60).picture for request in requests]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks")
+def test_the_death_of_the_worker_is_the_reply_to_all_that_it_has_not_answered(
+    worker: WorkerProcess, shot: ShotRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_HANG", "generate")
+    process = worker.begin()
+    with ThreadPoolExecutor(3) as threads:
+        replies = [threads.submit(worker.request, shot, 60) for _ in range(3)]
+        time.sleep(1)
+        os.kill(process.pid, signal.SIGKILL)
+        assert {reply.result().signal for reply in replies} == {"SIGKILL"}
+    monkeypatch.delenv("FAKE_HANG")
+    assert worker.request(shot, 60).picture
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks")
+def test_a_crash_while_closing_a_context_is_a_warning(
+    worker: WorkerProcess,
+    shot: ShotRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("FAKE_ABORT", "close")
+    for number in range(3):
+        assert worker.request(replace(shot, lora_dir=tmp_path / str(number)), 60).picture
+    said, deadline = "", time.monotonic() + 30
+    while said.count("the library crashed while it closed a context: ggml/src/ggml-fake.c:42") < 2:
+        assert time.monotonic() < deadline, said
+        time.sleep(0.02)
+        said += capsys.readouterr().err
 
 
 def test_a_build_that_cannot_be_loaded_is_a_reply(

@@ -1,0 +1,137 @@
+"""Open each context in a fork of the worker, and make each picture in a fork of that one, many at a time.
+
+The worker itself only holds the library: it opens nothing, so it cannot crash there, and it is there for all the time
+to answer. A context is opened once, by one process, and its pictures share its memory. All start from the same state,
+changes that an adapter makes to the context end with the fork, and a crash ends the fork alone. Forking works only
+while the library has neither threads nor a device of its own before the first picture, which holds for the CPU
+backend on Linux.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import IO
+
+from harness.cases.shot_request import ShotRequest
+from harness.child_process.fork_loop import Fork, ForkLoop
+from harness.running.protocol import CANCELLED, CLOSING, OPENED, ShotReply, numbered, split
+from harness.running.shot_runner import ShotRunner
+
+#: How many contexts stay open that no request waits for. The next request may need the one that was used last.
+IDLE_CONTEXTS = 1
+
+
+class ForkServer:
+    """Gives each request to the fork that has its context open, and starts that fork if there is none.
+
+    ``send`` is called with each line for the process that started the worker.
+    """
+
+    def __init__(self, runner: ShotRunner, send: Callable[[bytes], None]) -> None:
+        self._runner, self._send = runner, send
+        self._loop = ForkLoop()
+        #: The forks by the contexts that they have. The one that was used last comes last.
+        self._contexts: dict[Hashable, _ContextFork] = {}
+
+    def serve(self, requests: IO[bytes]) -> None:
+        """Answer requests until no more come; the forks then end with this process."""
+        self._loop.run(requests, self._received)
+
+    def _received(self, line: bytes) -> None:
+        number, content = split(line)
+        if content == CANCELLED:
+            self._cancel(number, line)
+            return
+        key = ShotRequest.from_line(content).context
+        context = self._contexts.pop(key, None) or self._start(key)
+        self._contexts[key] = context
+        context.opened[number] = False
+        context.fork.send(line)
+
+    def _start(self, key: Hashable) -> _ContextFork:
+        context = _ContextFork()
+        context.fork = self._loop.start(
+            _ContextServer(self._runner).serve,
+            received=partial(self._answered, context),
+            ended=partial(self._ended, key, context),
+        )
+        return context
+
+    def _cancel(self, number: int, line: bytes) -> None:
+        """End what is done for a request, and nothing else unless the library hangs while it opens the context."""
+        for context in self._contexts.values():
+            if number in context.opened:
+                if context.opened[number]:
+                    context.fork.send(line)
+                else:
+                    context.fork.kill()
+
+    def _answered(self, context: _ContextFork, line: bytes) -> None:
+        number, content = split(line)
+        if ShotReply.from_line(content).outcome == OPENED:
+            context.opened[number] = True
+        else:
+            del context.opened[number]
+        self._send(line)
+        idle = [key for key, context in self._contexts.items() if not context.opened]
+        for key in idle[:-IDLE_CONTEXTS]:
+            self._contexts.pop(key).fork.finish()
+
+    def _ended(self, key: Hashable, context: _ContextFork, status: int, printed: str) -> None:
+        if self._contexts.get(key) is context:
+            del self._contexts[key]
+            for number in context.opened:
+                self._send(numbered(number, ShotReply.crashed(status, printed).line()))
+        elif status:
+            self._send(numbered(0, ShotReply.crashed(status, printed, CLOSING).line()))
+
+
+@dataclass(slots=True)
+class _ContextFork:
+    """A fork with a context, as the server sees it.
+
+    ``opened`` has the numbers of the requests that it has not answered yet, and whether the context is open for them.
+    """
+
+    fork: Fork = field(init=False)
+    opened: dict[int, bool] = field(default_factory=dict)
+
+
+class _ContextServer:
+    """Opens a context in a fork of the worker and makes each picture in a fork of that one."""
+
+    def __init__(self, runner: ShotRunner) -> None:
+        self._runner, self._loop = runner, ForkLoop()
+        self._pictures: dict[int, Fork] = {}
+
+    def serve(self, link: socket.socket) -> None:
+        """Answer the requests that come through the link until no more come, and close the context."""
+        self._loop.run(link, partial(self._received, link))
+        self._runner.close()
+
+    def _received(self, link: socket.socket, line: bytes) -> None:
+        number, content = split(line)
+        if content == CANCELLED:
+            if number in self._pictures:
+                self._pictures[number].kill()
+            return
+        request = ShotRequest.from_line(content)
+        opening = self._runner.open(request)
+        link.sendall(numbered(number, opening.line()))
+        if opening.outcome == OPENED:
+            self._pictures[number] = self._loop.start(
+                partial(self._make, number, request, opening),
+                received=link.sendall,
+                ended=partial(self._ended, link, number),
+            )
+
+    def _make(self, number: int, request: ShotRequest, opening: ShotReply, link: socket.socket) -> None:
+        link.sendall(numbered(number, self._runner.make(request, opening).line()))
+
+    def _ended(self, link: socket.socket, number: int, status: int, printed: str) -> None:
+        del self._pictures[number]
+        if status:
+            link.sendall(numbered(number, ShotReply.crashed(status, printed).line()))

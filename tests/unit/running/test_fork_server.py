@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.cases.shot_request import ShotRequest
+from harness.running.protocol import CLOSING, OPENED
+from sdcpp.binding.api.interface import Lora
+from sdcpp.binding.build_folder import Build
+from tests.unit.running.worker_program import Program, program
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks")
+
+
+def lora(request: ShotRequest, name: str, **changes: object) -> ShotRequest:
+    """Return a request for a picture with an adapter of this name."""
+    path = request.lora_dir / f"{name}.safetensors"
+    path.touch()
+    return replace(request, sequence=((Lora(path=path, multiplier=1.0),),), **changes)
+
+
+def descendants(pid: int) -> dict[int, int]:
+    """Return the processes below a process and the parent of each."""
+    parents = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                state, parent = (folder / "stat").read_text(encoding="utf-8").rpartition(") ")[2].split()[:2]
+            except OSError:
+                continue
+            if state != "Z":
+                parents[int(folder.name)] = int(parent)
+    found = {pid: 0}
+    while more := {child: up for child, up in parents.items() if up in found and child not in found}:
+        found |= more
+    del found[pid]
+    return found
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Return once a condition holds; fails after 30 seconds."""
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def contexts_of(worker: Program) -> set[int]:
+    """Return the forks that have a context."""
+    return {pid for pid, parent in descendants(worker.process.pid).items() if parent == worker.process.pid}
+
+
+def test_pictures_of_one_context_are_made_at_the_same_time(
+    fake_build: Callable[..., Build], request_of_nothing: ShotRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_HANG", "slow")
+    with program(fake_build("C"), forks=True) as worker:
+        worker.ask(lora(request_of_nothing, "slow"))
+        worker.ask(request_of_nothing)
+        assert worker.outcomes(3) == [(1, OPENED), (2, OPENED), (2, "picture")]
+        assert len(contexts_of(worker)) == 1
+
+
+def test_another_context_is_opened_while_pictures_are_made(
+    fake_build: Callable[..., Build], request_of_nothing: ShotRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_HANG", "slow")
+    with program(fake_build("C"), forks=True) as worker:
+        worker.ask(lora(request_of_nothing, "slow"))
+        assert worker.outcomes(1) == [(1, OPENED)]
+        worker.ask(replace(request_of_nothing, mode="auto"))
+        assert worker.outcomes(2) == [(2, OPENED), (2, "picture")]
+        assert len(contexts_of(worker)) == 2
+
+
+def test_a_crash_ends_one_picture_and_quotes_what_that_fork_has_printed(
+    fake_build: Callable[..., Build], request_of_nothing: ShotRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_ABORT", "dying")
+    monkeypatch.setenv("FAKE_HANG", "slow")
+    with program(fake_build("C"), forks=True) as worker:
+        worker.ask(lora(request_of_nothing, "slow"))
+        worker.ask(lora(request_of_nothing, "dying"))
+        assert worker.outcomes(2) == [(1, OPENED), (2, OPENED)]
+        number, reply = worker.reply()
+        assert (number, reply.outcome, reply.signal) == (2, "crashed", "SIGABRT")
+        assert reply.text == "ggml/src/ggml-fake.c:42: GGML_ASSERT(src1->type == GGML_TYPE_F32) failed"
+        worker.ask(request_of_nothing)
+        assert worker.outcomes(2) == [(3, OPENED), (3, "picture")]
+        assert worker.process.stderr_tail() == ""
+
+
+def test_a_crash_while_a_context_is_opened_ends_only_what_asked_for_it(
+    fake_build: Callable[..., Build],
+    request_of_nothing: ShotRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FAKE_HANG", "slow")
+    monkeypatch.setenv("FAKE_OPEN_ABORTS", "dead")
+    dead = tmp_path / "dead.gguf"
+    dead.write_bytes(b"model")
+    with program(fake_build("C"), forks=True) as worker:
+        worker.ask(lora(request_of_nothing, "slow"))
+        assert worker.outcomes(1) == [(1, OPENED)]
+        for number in (2, 3):  # the second one starts another fork
+            worker.ask(replace(request_of_nothing, files={"model": dead}))
+            answered, reply = worker.reply()
+            assert (answered, reply.outcome, reply.signal) == (number, "crashed", "SIGABRT")
+            assert "GGML_ASSERT" in reply.text
+        worker.ask(request_of_nothing)
+        assert worker.outcomes(2) == [(4, OPENED), (4, "picture")]
+
+
+def test_every_picture_starts_from_the_opened_context(
+    fake_build: Callable[..., Build], request_of_nothing: ShotRequest
+) -> None:
+    with program(fake_build("C"), forks=True) as worker:
+        pictures = []
+        for number in range(1, 4):
+            worker.ask(replace(request_of_nothing, fresh=number == 2))
+            assert worker.outcomes(1) == [(number, OPENED)]
+            pictures.append(worker.reply()[1].picture)
+            assert len(contexts_of(worker)) == 1
+        assert pictures[0] is not None
+        assert pictures == [pictures[0]] * 3
+
+
+def test_a_cancelled_request_ends_its_picture_alone(
+    fake_build: Callable[..., Build], request_of_nothing: ShotRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_HANG", "slow")
+    with program(fake_build("C"), forks=True) as worker:
+        for number in (1, 2):
+            worker.ask(lora(request_of_nothing, "slow"))
+            assert worker.outcomes(1) == [(number, OPENED)]
+        wait_for(lambda: len(descendants(worker.process.pid)) == 3)
+        worker.cancel(1)
+        assert worker.outcomes(1) == [(1, "crashed")]
+        assert len(descendants(worker.process.pid)) == 2
+        worker.cancel(1)  # the reply may have been on its way
+        worker.ask(request_of_nothing)
+        assert worker.outcomes(2) == [(3, OPENED), (3, "picture")]
+
+
+def test_a_context_that_hangs_while_it_is_opened_is_killed(
+    fake_build: Callable[..., Build], request_of_nothing: ShotRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_HANG", "open")
+    with program(fake_build("C"), forks=True) as worker:
+        worker.ask(request_of_nothing)
+        wait_for(lambda: bool(contexts_of(worker)))
+        worker.cancel(1)
+        number, reply = worker.reply()
+        assert (number, reply.signal) == (1, "SIGKILL")
+        assert not descendants(worker.process.pid)
+
+
+def test_contexts_that_nobody_needs_are_closed_and_a_crash_then_is_told(
+    fake_build: Callable[..., Build],
+    request_of_nothing: ShotRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    requests = [replace(request_of_nothing, lora_dir=tmp_path / str(number)) for number in range(3)]
+    with program(fake_build("C"), forks=True) as worker:
+        for number, request in enumerate(requests, 1):
+            worker.ask(request)
+            assert worker.outcomes(2) == [(number, OPENED), (number, "picture")]
+        wait_for(lambda: len(contexts_of(worker)) == 1)
+    monkeypatch.setenv("FAKE_ABORT", "close")
+    with program(fake_build("C"), forks=True) as worker:
+        for request in requests:
+            worker.ask(request)
+        replies = [worker.reply() for _ in range(8)]
+        told = [(number, reply) for number, reply in replies if reply.outcome == CLOSING]
+        assert [(number, reply.signal) for number, reply in told] == [(0, "SIGABRT")] * 2
+        assert all("GGML_ASSERT" in reply.text for _, reply in told)
+
+
+@pytest.mark.parametrize("ending", ["its parent closes the pipe", "it is killed"])
+def test_all_forks_end_with_the_worker(
+    fake_build: Callable[..., Build],
+    request_of_nothing: ShotRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    ending: str,
+) -> None:
+    monkeypatch.setenv("FAKE_HANG", "slow")
+    with program(fake_build("C"), forks=True) as worker:
+        worker.ask(lora(request_of_nothing, "slow"))
+        worker.ask(lora(replace(request_of_nothing, mode="auto"), "slow"))
+        assert worker.outcomes(2)
+        wait_for(lambda: len(descendants(worker.process.pid)) == 4)
+        forks = descendants(worker.process.pid)
+        if ending == "it is killed":
+            os.kill(worker.process.pid, signal.SIGKILL)
+        else:
+            pipe = worker.process._process.stdin
+            assert pipe is not None
+            pipe.close()
+        wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in forks))
