@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,12 +40,6 @@ class ShotRequest:
         """The options for ``Api.open``. A context encodes pictures only for img2img."""
         encoder = {"vae_decode_only": False} if self.init_image else {}
         return {**encoder, **dict.fromkeys(self.flags, True)}
-
-    @property
-    def context(self) -> Hashable:
-        """What is the same for all requests that one context can serve."""
-        files = tuple(sorted(self.files.items()))
-        return files, self.mode, self.lora_dir, tuple(sorted(self.options.items()))
 
     def line(self) -> bytes:
         """Return the request as one line of JSON."""

@@ -45,7 +45,7 @@ class ForkServer:
         if content == CANCELLED:
             self._cancel(number, line)
             return
-        key = ShotRequest.from_line(content).context
+        key = self._runner.key(ShotRequest.from_line(content))
         context = self._contexts.pop(key, None) or self._start(key)
         self._contexts[key] = context
         context.opened[number] = False

@@ -35,13 +35,26 @@ class ShotRunner:
         self._library.write_counters()
         self._context: api.Context | None = None
         self._private: PrivateFiles | None = None
-        self._key: Hashable = None
+        self._opened: ShotRequest | None = None
         self._used = False
+
+    def key(self, request: ShotRequest) -> Hashable:
+        """Return what is the same for all requests that one context can serve while it has made no picture.
+
+        Generation C gets the paths of adapters with each picture, so its contexts have no folder of adapters.
+        """
+        folder = None if self._api.generation == "C" else request.lora_dir
+        return (
+            tuple(sorted(request.files.items())),
+            request.mode,
+            folder,
+            tuple(sorted(request.options.items())),
+        )
 
     def open(self, request: ShotRequest) -> ShotReply:
         """Open the context of a request, unless it is open; the outcome is OPENED or says what went wrong.
 
-        A context that has made a picture is not used for a request that needs a fresh one.
+        A context that has made a picture serves no request that needs a fresh one or has another folder of adapters.
         """
         opening = self._guarded(lambda: self._open(request))
         if opening.outcome != OPENED:
@@ -94,14 +107,20 @@ class ShotRunner:
 
     def _open(self, request: ShotRequest) -> ShotReply:
         start = time.perf_counter()
-        if self._context is None or request.context != self._key or (request.fresh and self._used):
+        if not self._serves(request):
             self.close()
             if "enable_mmap" in request.flags:
                 self._private = PrivateFiles(request.files)
             self._context = self._new_context(request)
-            self._key, self._used = request.context, False
+            self._opened, self._used = request, False
         api.check_backend(self._backend, self._context)
         return ShotReply(outcome=OPENED, seconds={"open": time.perf_counter() - start})
+
+    def _serves(self, request: ShotRequest) -> bool:
+        """Whether the open context serves a request."""
+        if self._context is None or self._opened is None or self.key(request) != self.key(self._opened):
+            return False
+        return not self._used or (not request.fresh and request.lora_dir == self._opened.lora_dir)
 
     def _new_context(self, request: ShotRequest) -> api.Context:
         return self._api.open(

@@ -133,6 +133,25 @@ def test_every_picture_starts_from_the_opened_context(
         assert pictures == [pictures[0]] * 3
 
 
+@pytest.mark.parametrize(("generation", "same"), [("B", False), ("C", True)])
+def test_contexts_of_generation_c_serve_all_folders_of_adapters(
+    fake_build: Callable[..., Build], request_of_nothing: ShotRequest, generation: str, *, same: bool
+) -> None:
+    other = request_of_nothing.lora_dir / "other"
+    other.mkdir()
+    adapted = lora(replace(request_of_nothing, lora_dir=other), "x")
+    with program(fake_build(generation), forks=True) as worker:
+        pictures, contexts = [], set()
+        for number, request in enumerate((request_of_nothing, adapted, request_of_nothing), 1):
+            worker.ask(request)
+            assert worker.outcomes(1) == [(number, OPENED)]
+            pictures.append(worker.reply()[1].picture)
+            wait_for(lambda: len(contexts_of(worker)) == 1)
+            contexts |= contexts_of(worker)
+        assert pictures[0] == pictures[2] != pictures[1]
+        assert (len(contexts) == 1) is same
+
+
 def test_a_cancelled_request_ends_its_picture_alone(
     fake_build: Callable[..., Build], request_of_nothing: ShotRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,12 +183,9 @@ def test_a_context_that_hangs_while_it_is_opened_is_killed(
 
 
 def test_contexts_that_nobody_needs_are_closed_and_a_crash_then_is_told(
-    fake_build: Callable[..., Build],
-    request_of_nothing: ShotRequest,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    fake_build: Callable[..., Build], request_of_nothing: ShotRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    requests = [replace(request_of_nothing, lora_dir=tmp_path / str(number)) for number in range(3)]
+    requests = [replace(request_of_nothing, mode=mode) for mode in ("auto", "at_runtime", "immediately")]
     with program(fake_build("C"), forks=True) as worker:
         for number, request in enumerate(requests, 1):
             worker.ask(request)

@@ -137,13 +137,12 @@ def test_the_death_of_the_worker_is_the_reply_to_all_that_it_has_not_answered(
 def test_a_crash_while_closing_a_context_is_a_warning(
     worker: WorkerProcess,
     shot: ShotRequest,
-    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("FAKE_ABORT", "close")
-    for number in range(3):
-        assert worker.request(replace(shot, lora_dir=tmp_path / str(number)), 60).picture
+    for mode in ("auto", "at_runtime", "immediately"):
+        assert worker.request(replace(shot, mode=mode), 60).picture
     said, deadline = "", time.monotonic() + 30
     while said.count("the library crashed while it closed a context: ggml/src/ggml-fake.c:42") < 2:
         assert time.monotonic() < deadline, said
