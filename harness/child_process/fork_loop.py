@@ -52,7 +52,7 @@ class Fork:
         self.pid = pid
         self.link, self.printed = link, printed
         self._selector = selector
-        self._unsent = bytearray()
+        self._unsent, self._finished = bytearray(), False
 
     def send(self, line: bytes) -> None:
         """Send a line as soon as the fork reads it, without waiting for that."""
@@ -68,15 +68,18 @@ class Fork:
             pass
         except OSError:
             self._unsent.clear()
+        if self._finished and not self._unsent:
+            with suppress(OSError):
+                self.link.shutdown(socket.SHUT_WR)
         events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._unsent else 0)
         entry = self._selector.get_key(self.link)
         if entry.events != events:
             self._selector.modify(self.link, events, entry.data)
 
     def finish(self) -> None:
-        """Tell the fork that no more lines come."""
-        with suppress(OSError):
-            self.link.shutdown(socket.SHUT_WR)
+        """Tell the fork, after what is not sent yet, that no more lines come."""
+        self._finished = True
+        self.flush()
 
     def kill(self) -> None:
         """Kill the fork and the processes that it started."""

@@ -107,18 +107,19 @@ class ShotRunner:
 
     def _open(self, request: ShotRequest) -> ShotReply:
         start = time.perf_counter()
-        if not self._serves(request):
+        context = self._context if self._serves(request) else None
+        if context is None:
             self.close()
             if "enable_mmap" in request.flags:
                 self._private = PrivateFiles(request.files)
-            self._context = self._new_context(request)
+            context = self._context = self._new_context(request)
             self._opened, self._used = request, False
-        api.check_backend(self._backend, self._context)
+        api.check_backend(self._backend, context)
         return ShotReply(outcome=OPENED, seconds={"open": time.perf_counter() - start})
 
     def _serves(self, request: ShotRequest) -> bool:
         """Whether the open context serves a request."""
-        if self._context is None or self._opened is None or self.key(request) != self.key(self._opened):
+        if self._opened is None or self.key(request) != self.key(self._opened):
             return False
         return not self._used or (not request.fresh and request.lora_dir == self._opened.lora_dir)
 

@@ -19,11 +19,11 @@ from tests.unit.running.worker_program import Program, program
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks")
 
 
-def lora(request: ShotRequest, name: str, **changes: object) -> ShotRequest:
+def lora(request: ShotRequest, name: str) -> ShotRequest:
     """Return a request for a picture with an adapter of this name."""
     path = request.lora_dir / f"{name}.safetensors"
     path.touch()
-    return replace(request, sequence=((Lora(path=path, multiplier=1.0),),), **changes)
+    return replace(request, sequence=((Lora(path=path, multiplier=1.0),),))
 
 
 def descendants(pid: int) -> dict[int, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 from harness.cases.shot_request import ShotRequest
 from harness.child_process.driver import ChildProcess
@@ -41,7 +42,7 @@ class Program:
 @contextlib.contextmanager
 def program(build: Build, *, forks: bool) -> Iterator[Program]:
     """Run the program and kill it at the end."""
-    words = [sys.executable, "-m", "harness.running.worker", build.folder, "cpu", "1"]
+    words: list[str | Path] = [sys.executable, "-m", "harness.running.worker", build.folder, "cpu", "1"]
     with contextlib.closing(ChildProcess([*words, *((FORKS,) if forks else ())], env={})) as process:
         made = Program(process)
         assert made.outcomes(1) == [(0, READY)]
