@@ -20,9 +20,6 @@ from harness.child_process.fork_loop import Fork, ForkLoop
 from harness.running.protocol import CANCELLED, CLOSING, OPENED, ShotReply, numbered, split
 from harness.running.shot_runner import ShotRunner
 
-#: How many contexts stay open that no request waits for. The next request may need the one that was used last.
-IDLE_CONTEXTS = 1
-
 
 class ForkServer:
     """Gives each request to the fork that has its context open, and starts that fork if there is none.
@@ -33,7 +30,6 @@ class ForkServer:
     def __init__(self, runner: ShotRunner, send: Callable[[bytes], None]) -> None:
         self._runner, self._send = runner, send
         self._loop = ForkLoop()
-        #: The forks by the contexts that they have. The one that was used last comes last.
         self._contexts: dict[Hashable, _ContextFork] = {}
 
     def serve(self, requests: IO[bytes]) -> None:
@@ -46,13 +42,15 @@ class ForkServer:
             self._cancel(number, line)
             return
         key = self._runner.key(ShotRequest.from_line(content))
-        context = self._contexts.pop(key, None) or self._start(key)
-        self._contexts[key] = context
+        context = self._contexts.get(key) or self._start(key)
         context.opened[number] = False
         context.fork.send(line)
 
     def _start(self, key: Hashable) -> _ContextFork:
-        context = _ContextFork()
+        # Requests for the same context follow each other, so one that nobody needs now is not needed any more.
+        for idle in [key for key, context in self._contexts.items() if not context.opened]:
+            self._contexts.pop(idle).fork.finish()
+        context = self._contexts[key] = _ContextFork()
         context.fork = self._loop.start(
             _ContextServer(self._runner).serve,
             received=partial(self._answered, context),
@@ -76,9 +74,6 @@ class ForkServer:
         else:
             del context.opened[number]
         self._send(line)
-        idle = [key for key, context in self._contexts.items() if not context.opened]
-        for key in idle[:-IDLE_CONTEXTS]:
-            self._contexts.pop(key).fork.finish()
 
     def _ended(self, key: Hashable, context: _ContextFork, status: int, printed: str) -> None:
         if self._contexts.get(key) is context:

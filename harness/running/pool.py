@@ -20,7 +20,7 @@ from harness.running.protocol import ShotReply
 from harness.running.worker_process import TIMEOUT, WorkerProcess
 from sdcpp.binding.build_folder import Build
 
-#: Upper limits of the number of workers: for each core, and in all.
+#: Upper limits of the number of workers, or of the forks of one worker that make pictures: for each core, and in all.
 WORKERS_PER_CORE, MOST_WORKERS = 3, 24
 #: Bytes of memory for each worker: twice what the largest base model takes.
 MEMORY_PER_WORKER = 2 << 30
@@ -131,10 +131,10 @@ def _write(
 
 
 def worker_count(cores: int, memory: int | None = None) -> tuple[int, int]:
-    """Return how many workers to start and how many threads each gets, for so many cores and bytes of memory.
+    """Return how many pictures to make at a time and with how many threads, for so many cores and bytes of memory.
 
-    There are several workers for each core, because a shot spends much of its time waiting: upstream's loader checks
-    every 0.2 s whether a file is read, three times for an adapter. The default of ``memory`` is this machine's.
+    There are several for each core, because a shot spends much of its time waiting: upstream's loader checks every
+    0.2 s whether a file is read, three times for an adapter. The default of ``memory`` is this machine's.
     """
     if memory is None:
         has_sysconf = hasattr(os, "sysconf")

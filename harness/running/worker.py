@@ -3,8 +3,8 @@
 ``python -m harness.running.worker BUILD_FOLDER BACKEND THREADS [--forks]`` replies to the lines of standard input with
 lines of standard output, as ``harness.running.protocol`` describes. What the library itself prints goes to standard
 error. The library is loaded before any module that brings another C++ runtime (numpy does): a library that is linked
-with a static C++ runtime crashes if it is loaded second. A worker is started for every crash, so this module imports
-little.
+with a static C++ runtime crashes if it is loaded second. Without forks a worker is started after every crash, so this
+module imports little.
 """
 
 from __future__ import annotations

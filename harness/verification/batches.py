@@ -19,9 +19,9 @@ from sdcpp.process import cores
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Shots with the same limits: ``timeout`` in seconds for one picture, ``memory`` in bytes for a worker.
+    """Shots with the same limits: ``timeout`` in seconds for one picture, ``memory`` in bytes for a process.
 
-    ``jobs`` workers with ``threads`` threads each make them. ``keeps_state`` is explained in ``WorkerProcess``.
+    ``jobs`` are made at a time, with ``threads`` threads each. ``keeps_state`` is explained in ``WorkerProcess``.
     """
 
     shots: Sequence[Shot]

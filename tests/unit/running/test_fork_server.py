@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.cases.shot_request import ShotRequest
-from harness.running.protocol import CLOSING, OPENED
+from harness.running.protocol import CLOSING, OPENED, ShotReply
 from sdcpp.binding.api.interface import Lora
 from sdcpp.binding.build_folder import Build
 from tests.unit.running.worker_program import Program, program
@@ -185,7 +185,10 @@ def test_a_context_that_hangs_while_it_is_opened_is_killed(
 def test_contexts_that_nobody_needs_are_closed_and_a_crash_then_is_told(
     fake_build: Callable[..., Build], request_of_nothing: ShotRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    requests = [replace(request_of_nothing, mode=mode) for mode in ("auto", "at_runtime", "immediately")]
+    requests = [
+        replace(request_of_nothing, mode=mode, generation={**request_of_nothing.generation, "seed": number})
+        for number, mode in enumerate(("auto", "at_runtime", "immediately"), 1)
+    ]
     with program(fake_build("C"), forks=True) as worker:
         for number, request in enumerate(requests, 1):
             worker.ask(request)
@@ -193,10 +196,17 @@ def test_contexts_that_nobody_needs_are_closed_and_a_crash_then_is_told(
         wait_for(lambda: len(contexts_of(worker)) == 1)
     monkeypatch.setenv("FAKE_ABORT", "close")
     with program(fake_build("C"), forks=True) as worker:
+        told: list[tuple[int, ShotReply]] = []
+        pictures = 0
         for request in requests:
             worker.ask(request)
-        replies = [worker.reply() for _ in range(8)]
-        told = [(number, reply) for number, reply in replies if reply.outcome == CLOSING]
+            while pictures < request.generation["seed"]:
+                number, reply = worker.reply()
+                pictures += reply.outcome == "picture"
+                told += [(number, reply)] if reply.outcome == CLOSING else []
+        while len(told) < 2:
+            told.append(worker.reply())
+        assert {reply.outcome for _, reply in told} == {CLOSING}
         assert [(number, reply.signal) for number, reply in told] == [(0, "SIGABRT")] * 2
         assert all("GGML_ASSERT" in reply.text for _, reply in told)
 
