@@ -210,8 +210,8 @@ def page(measured: Measurement, more: Sequence[str] = ()) -> str:
         f"The time of the last round: {measured.cost}. Most of the time of a picture is spent waiting: upstream's"
         " loader checks every 0.2 s whether a file is read, three or four times for each adapter. So several"
         " pictures are made for each core at a time. The harness does the following only once for all cases: it starts"
-        " Python, loads the library and the base model, makes the picture without an adapter, and merges the adapters of"
-        " the reference pictures.",
+        " Python, loads the library and the base model, makes the picture without an adapter, and merges the adapters"
+        " of the reference pictures.",
         "",
         *more,
         f"The first section is made from [results/benchmark.json](../results/benchmark.json). `{COMMAND}` writes both.",
