@@ -33,7 +33,8 @@ class Adapter:
       has no tensor for it, and the scale is 1.
     - ``form`` says how the scale is stored. "alpha": the tensor .alpha has alpha. "scale": the tensor .scale has
       alpha / rank. "flat": as "alpha", and the factors of a convolution are the matrices [rank, in * kh * kw] and
-      [out, rank], whose rows are long enough to quantise.
+      [out, rank], whose rows are long enough to quantise. "kernels": as "alpha", and the factors of a linear layer have
+      the shapes of a 1x1 convolution, [rank, in, 1, 1] and [out, rank, 1, 1].
     - ``alpha_type`` is the type of the tensor of alpha or scale: "F32", "F16" or "BF16". None means the type of the
       file's other tensors.
     - ``strength`` is the Frobenius norm of ΔW divided by that of W. The effect therefore does not depend on the rank.
@@ -100,6 +101,8 @@ class Adapter:
         vectors = target_part.scheme.vectors
         for factor, array in drawn.factors.items():
             rows = () if factor in vectors else array.shape[:1]
+            if self.form == "kernels" and array.ndim == 2:
+                array = array.reshape(*array.shape, 1, 1)  # noqa: PLW2901
             flat = self.form == "flat" or factor in vectors
             yield target_part.key(factor), array.reshape(*rows, -1) if flat else array
         if alpha is not None and kind.ranked:

@@ -28,7 +28,21 @@ _STRIDED = ("lora", "tucker", "lokr-w2")
 #: an element-wise product, one with a Kronecker product, and one with a single factor.
 _SAMPLES = ("dora", "loha", "lokr", "diff")
 #: The schemes whose suffixes are those of another scheme that is tested with these kinds.
-_LORA_ONLY = ("onetrainer", "bare", "comfy", "ldm", "peft-model", "diffusers-flux-attention")
+_LORA_ONLY = (
+    *("onetrainer", "bare", "comfy", "ldm", "peft-model", "diffusers-flux-attention"),
+    "diffusers-flux-q-mlp",
+)
+#: The kinds that are tested where parts of a fused layer are missing, besides lora: each has other factors, from which
+#: the library must make those of the missing parts.
+_IN_GAPS = ("loha", "lokr", "lokr-w1", "lokr-w2", "lokr-both")
+_GAPS = "lycoris-qv"
+#: The group of square layers, with the kinds that are tested on it, their key scheme and rank. Their factors are
+#: square, too. A library that takes one for another, or the wrong axis, then makes a wrong picture and does not stop.
+SQUARE = "square"
+_ON_SQUARE = (
+    *(("lora", SCHEME, 256), ("loha", SCHEME, 256), ("dora", "peft", RANK), ("dora-in", SCHEME, RANK)),
+    *((kind, SCHEME, 16) for kind in ("lokr-w1", "lokr-w2", "lokr-both")),
+)
 _TYPES = ("F32", "F16", "BF16")
 
 
@@ -102,12 +116,19 @@ def _all(base: str) -> Iterator[Adapter]:
         # With this rank the row length of both factors is a multiple of the block size of Q8_0.
         yield replace(lora, name=f"lora-{group}-flat", targets=(group,), rank=32, form="flat")
     for scheme in SCHEMES.values():
-        if scheme.name != SCHEME:
+        if scheme.name == _GAPS:
+            yield from (_variant(lora, KINDS[k], "linear", scheme) for k in ("lora", *_IN_GAPS))
+        elif scheme.name != SCHEME and not scheme.name.endswith("-alone"):
             yield from (_variant(lora, KINDS["lora"], g, scheme) for g in GROUPS if g != "strided")
             samples = () if scheme.name in _LORA_ONLY else _SAMPLES
             yield from (
                 _variant(lora, KINDS[k], "linear", scheme) for k in samples if scheme.can_name(KINDS[k])
             )
+    for kind_name, scheme_name, rank in _ON_SQUARE:
+        variant = _variant(lora, KINDS[kind_name], SQUARE, SCHEMES[scheme_name])
+        name = f"{kind_name}-square" + ("" if scheme_name == SCHEME else f"-{scheme_name}")
+        yield replace(variant, name=name, rank=rank, alpha=rank / 2)
+    yield replace(lora, name="lora-kernels", form="kernels")
     yield replace(lora, name="lora-everything", targets=GROUPS)
     pairs = replace(lora, name="lora-factor-bias", scheme="peft", alpha=None)
     yield replace(pairs, also=(replace(pairs, name="biases", kind="diff-b", seed=8),))

@@ -146,6 +146,34 @@ def _diffusers_attention(target: Target) -> tuple[NamedRows, ...]:
     return _named_parts(target, "transformer.", ("flux",), excluded=rest)
 
 
+def _diffusers_q_mlp(target: Target) -> tuple[NamedRows, ...]:
+    """Return the first and the last part of linear1, and the first of other fused layers: a gap of two parts."""
+    return _named_parts(
+        target, "transformer.", ("flux",), excluded=("attn.to_k", "attn.to_v", "add_k_proj", "add_v_proj")
+    )
+
+
+#: The parts of flux's fused layers, by the letter of each: the ends of their names in diffusers.
+FUSED_PARTS = {part: (f"attn.to_{part}", f"attn.add_{part}_proj") for part in "qkv"}
+
+
+def _one_part(part: str, prefix: str, separator: str = ".") -> Callable[[Target], tuple[NamedRows, ...]]:
+    """Return a function that returns one part of a fused layer of flux, and nothing of any other layer.
+
+    An adapter of nothing else has no effect if the library loses this part's name.
+    """
+
+    def one_part(target: Target) -> tuple[NamedRows, ...]:
+        found = _named_parts(target, "", ("flux",))
+        return tuple(
+            replace(rows, stem=prefix + rows.stem.replace(".", separator))
+            for rows in found
+            if rows.stem.endswith(FUSED_PARTS[part])
+        )
+
+    return one_part
+
+
 def _onetrainer(target: Target) -> tuple[NamedRows, ...]:
     """Return the parts of a target of flux or SD3 in OneTrainer's LEGACY format (util/enum/ModelFormat.py)."""
     if target.architecture not in ("flux", "sd3"):
@@ -233,6 +261,12 @@ def _lycoris(target: Target) -> tuple[NamedRows, ...]:
     return tuple(replace(part, stem="lycoris_" + part.stem.replace(".", "_")) for part in parts)
 
 
+def _lycoris_qv(target: Target) -> tuple[NamedRows, ...]:
+    """Return the parts of a flux target in LyCORIS without the keys. Its suffixes can name every kind."""
+    parts = _named_parts(target, "", ("flux",), excluded=("attn.to_k", "attn.add_k_proj"))
+    return tuple(replace(part, stem="lycoris_" + part.stem.replace(".", "_")) for part in parts)
+
+
 #: The suffixes of sd-scripts and LyCORIS, which are the names of the factors. The Automatic1111 web UI reads ``.scale``
 #: as alpha / rank (extensions-builtin/Lora/network.py).
 _KOHYA = {
@@ -279,6 +313,21 @@ SCHEMES = {
         Scheme(name="diffusers-flux-qv", parts=_diffusers_qv, suffixes=_PEFT, vectors=_VECTORS),
         Scheme(name="diffusers-flux-q", parts=_diffusers_q, suffixes=_PEFT, vectors=_VECTORS),
         Scheme(name="diffusers-flux-attention", parts=_diffusers_attention, suffixes=_PEFT, vectors=_VECTORS),
+        Scheme(name="diffusers-flux-q-mlp", parts=_diffusers_q_mlp, suffixes=_PEFT, vectors=_VECTORS),
+        *(
+            Scheme(
+                name=f"diffusers-flux-{part}-alone",
+                parts=_one_part(part, "transformer."),
+                suffixes=_PEFT,
+                vectors=_VECTORS,
+            )
+            for part in FUSED_PARTS
+        ),
+        *(
+            Scheme(name=f"lycoris-{part}-alone", parts=_one_part(part, "lycoris_", "_"), suffixes=_KOHYA)
+            for part in FUSED_PARTS
+        ),
+        Scheme(name="lycoris-qv", parts=_lycoris_qv, suffixes=_KOHYA),
         Scheme(name="lycoris", parts=_lycoris, suffixes=_KOHYA, group_suffixes=_NORM_GROUPS),
         Scheme(name="onetrainer", parts=_onetrainer, suffixes=_KOHYA),
         Scheme(name="diffusers", parts=_family, suffixes=_PEFT, vectors=_VECTORS),

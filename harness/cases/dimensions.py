@@ -54,6 +54,8 @@ FILES = (
 _FLOATS = frozenset({"F32", "F16", "BF16"})
 #: The multiplier of ``kind_multipliers``. Each kind has code of its own that multiplies.
 _KIND_MULTIPLIER = 0.5
+#: The tensor types of ``kind_types``. Trainers save in these; F32 is tested by ``kinds``.
+_HALVES = ("F16", "BF16")
 
 
 def no_adapter(fixture: Fixture, mode: str) -> Iterator[Case]:
@@ -184,15 +186,31 @@ def multipliers(fixture: Fixture, mode: str) -> Iterator[Case]:
 
 def kind_multipliers(fixture: Fixture, mode: str) -> Iterator[Case]:
     """Yield a case with the multiplier 0.5 for the first adapter of each kind but LoRA."""
-    first: dict[str, Adapter] = {}
-    for adapter in catalogue.adapters(fixture.base).values():
-        first.setdefault(adapter.kind, adapter)
-    first.pop("lora", None)
-    for adapter in first.values():
+    for adapter in _first_of_each_kind(fixture.base):
         use = Use(file=fixture.file(adapter, "safetensors", "F32"), multiplier=_KIND_MULTIPLIER)
         name = f"{adapter.name}-safetensors-F32-times-{_KIND_MULTIPLIER:g}"
         varied = adapter_dimensions(adapter) | {"multiplier": f"{_KIND_MULTIPLIER:g}"}
         yield sequence_case(name, ((use,),), wanted=(use,), mode=mode, varied=varied)
+
+
+def kind_types(fixture: Fixture, mode: str) -> Iterator[Case]:
+    """Yield a case in each half-precision type for the first adapter of each kind but LoRA.
+
+    All its tensors have the type: factors, magnitudes and scalars.
+    """
+    for adapter in _first_of_each_kind(fixture.base):
+        for kind in _HALVES:
+            case = single_file_case(fixture, mode, adapter, "safetensors", kind)
+            yield replace(case, name=f"{adapter.name}-{case.name}")
+
+
+def _first_of_each_kind(base: Base) -> list[Adapter]:
+    """Return the first adapter of the catalogue of each kind but LoRA."""
+    first: dict[str, Adapter] = {}
+    for adapter in catalogue.adapters(base).values():
+        first.setdefault(adapter.kind, adapter)
+    first.pop("lora", None)
+    return list(first.values())
 
 
 def _multiplier_case(fixture: Fixture, mode: str, multiplier: float) -> Case:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from harness.adapters.adapter import Adapter
+from harness.adapters.key_schemes import FUSED_PARTS
 from harness.cases.case import Case
 from harness.cases.dimensions import single_file_case
 from harness.cases.fixture import Fixture
@@ -30,13 +31,21 @@ VECTOR_SCHEMES = ("kohya", "comfy")
 #: schemes run in mode at_runtime only.
 _IN_BOTH_MODES = ("kohya", "diffusers-flux")
 #: The schemes that give the values of another scheme other names. Their cases have the same wanted picture.
-_SAME_VALUES = {"comfy": "kohya", "ldm": "kohya", "peft": "kohya"}
+_SAME_VALUES = {
+    **{"comfy": "kohya", "ldm": "kohya", "peft": "kohya"},
+    **{f"lycoris-{part}-alone": f"diffusers-flux-{part}-alone" for part in FUSED_PARTS},
+}
 #: The strengths of the adapters by group or kind; ``_STRENGTH`` is that of all others. The tolerance is 4 %. Measured
 #: on flux-layers (2026-05, CPU, at run time): without one matrix of block 5, of the last block, of layer 5 or 11 of the
 #: text encoder or outside the blocks, the picture changes by 7 to 107 % of the effect. In group txt it is only 3 % for
 #: a matrix and 1 % for a bias of the last block; in last-txt it is 12 % or more. sd1-layers was not measured.
 _STRENGTHS: Mapping[str, float] = {"norms": 30.0, "text-norms": 4.0, "last-txt": 3.0, "diff-b": 4.0}
 _STRENGTH = 0.5
+#: The groups of Flux that have fused layers, and the strengths of their adapters in ``single_parts``. A third of some
+#: layers changes the picture less than all layers do.
+_FUSED_STRENGTHS: Mapping[str, float] = {"img": 2.0, "txt": 4.0, "single": 2.0}
+#: The group of ``whole_differences``: its fused layers consist of three parts of one size.
+_EQUAL_PARTS = "img"
 
 
 def every_layer(fixture: Fixture, mode: str) -> Iterator[Case]:
@@ -48,6 +57,39 @@ def every_layer(fixture: Fixture, mode: str) -> Iterator[Case]:
                 for kind in _kinds(group):
                     if kind == "lora" or scheme in VECTOR_SCHEMES:
                         yield _case(fixture, mode, group, kind, scheme)
+
+
+def single_parts(fixture: Fixture, mode: str) -> Iterator[Case]:
+    """Yield a case for each part of Flux's fused layers, with an adapter that has no other part.
+
+    The library has a name of its own for each part. Without this part alone, the picture of a file with all parts
+    changes by less than the tolerance.
+    """
+    base = BASES.get(fixture.base.architecture)
+    for group, strength in _FUSED_STRENGTHS.items():
+        for part in FUSED_PARTS if base and group in base.groups else ():
+            for names in ("diffusers-flux", "lycoris"):
+                if mode == "at_runtime" or names in _IN_BOTH_MODES:
+                    yield _case(fixture, mode, group, "lora", f"{names}-{part}-alone", strength=strength)
+
+
+def whole_differences(fixture: Fixture, mode: str) -> Iterator[Case]:
+    """Yield the case of whole differences of layers that are fused from parts of one size, with LyCORIS' names.
+
+    If the parts are joined along another axis, the result has as many elements as the layer.
+    """
+    base = BASES.get(fixture.base.architecture)
+    if base and _EQUAL_PARTS in base.groups:
+        adapter = Adapter(
+            name=f"layers-{_EQUAL_PARTS}-differences-lycoris",
+            base=base.name,
+            kind="diff",
+            scheme="lycoris",
+            targets=(_EQUAL_PARTS,),
+            strength=_STRENGTH,
+        )
+        case = single_file_case(replace(fixture, base=base), mode, adapter, "safetensors", "F32")
+        yield replace(case, name=f"{adapter.name}-{case.name}")
 
 
 def text_layers(fixture: Fixture, mode: str) -> Iterator[Case]:
@@ -66,16 +108,21 @@ def _kinds(group: str) -> tuple[str, ...]:
     return ("diff-b",) if group == "txt-in" else ("lora", "diff-b")
 
 
-def _case(fixture: Fixture, mode: str, group: str, kind: str, scheme: str) -> Case:
+def _case(
+    fixture: Fixture, mode: str, group: str, kind: str, scheme: str, *, strength: float | None = None
+) -> Case:
     """Return the case of an adapter of a group of layers, named ``layers-GROUP-SCHEME-safetensors-F32``.
 
-    That of biases is named ``layers-GROUP-biases-SCHEME-safetensors-F32``.
+    That of biases is named ``layers-GROUP-biases-SCHEME-safetensors-F32``. Without ``strength`` the group or the kind
+    decides.
     """
     base = BASES[fixture.base.architecture]
     fixture = replace(fixture, base=base)
     adapter, same = (
         layered_adapter(base, group, kind, s) for s in (scheme, _SAME_VALUES.get(scheme, scheme))
     )
+    if strength is not None:
+        adapter, same = (replace(each, strength=strength) for each in (adapter, same))
     case = single_file_case(fixture, mode, adapter, "safetensors", "F32")
     wanted = single_file_case(fixture, mode, same, "safetensors", "F32").wanted
     return replace(case, name=f"{adapter.name}-{case.name}", wanted=wanted)

@@ -17,6 +17,7 @@ from harness.cases.dimensions import (
     files,
     key_schemes,
     kind_multipliers,
+    kind_types,
     kinds,
     multipliers,
     no_adapter,
@@ -26,7 +27,9 @@ from harness.cases.dimensions import (
 )
 from harness.cases.fixture import NO_BLOCKS, BlockQuantiser, Dimension, Fixture
 from harness.cases.malformed_file_case import MalformedFileCase, malformed_file_cases
+from harness.malformed import kernel_shapes
 from harness.malformed.corpus import corpus
+from harness.malformed.sound_file import sound_file
 from harness.malformed.unusual import variants
 from harness.models.base_model import Base
 from harness.models.tiny_models import FLUX_SMALL, FLUX_THIN, SD1_THIN, SD1_TINY
@@ -116,11 +119,14 @@ class Matrix:
                         cases += dimension(Fixture(base=base, block_quantiser=block_quantiser), mode)
         if self.malformed_files:
             # Reading a file does not depend on the base model, so the smallest one is enough.
-            base = self.bases[generation][0]
-            recipes = (*variants(base), *corpus(base))
-            cases += malformed_file_cases(
-                base, [m for m in ordered_modes if m != "auto"], recipes, any_suffix=generation != "B"
-            )
+            base, *_ = bases = self.bases[generation]
+            recipes = {base: (*variants(base), *corpus(base))}
+            for each in bases:  # the shapes of kernels need a base model that has convolutions
+                recipes[each] = (*recipes.get(each, ()), *kernel_shapes.recipes(each, sound_file(each)))
+            for each, own in recipes.items():
+                cases += malformed_file_cases(
+                    each, [m for m in ordered_modes if m != "auto"], own, any_suffix=generation != "B"
+                )
         if self.chosen_from is not None and (chosen := proposed.read().cases):
             wider = self.chosen_from.cases(generation, modes, block_quantiser)
             cases = proposed.chosen_first(cases, wider, chosen)
@@ -133,10 +139,10 @@ QUICK = Matrix(dimensions=(no_adapter, files, zero_multiplier), bases={"B": (SD1
 FULL = Matrix(
     dimensions=(
         *(no_adapter, files, types, zero_multiplier, multipliers, sequences, kinds, base_types),
-        *(kind_multipliers, uses.settings, uses.guided_steps, uses.circular_convolutions),
+        *(kind_multipliers, kind_types, uses.settings, uses.guided_steps, uses.circular_convolutions),
         *(uses.second_context, uses.high_noise_flag),
         *(uses.zero_beside_another, uses.changing_multipliers),
-        *(layers.every_layer, combinations.combinations),
+        *(layers.every_layer, layers.single_parts, layers.whole_differences, combinations.combinations),
     ),
     bases={"B": (SD1_THIN,), "C": (FLUX_THIN, SD1_THIN)},
     malformed_files=True,

@@ -45,7 +45,7 @@ _SETTINGS: Mapping[str, GenerationSettings | ContextSettings] = {
 #: The uses that need a copy of the model files. They run on Flux only, whose files have a quarter of the UNet's size.
 _COPYING = ("mmap",)
 #: The kinds of ``circular_convolutions``: those that the library may compute as convolutions.
-_CONVOLVED = ("lora", "tucker", "lokr-w2")
+_CONVOLVED = ("lora", "tucker", "lokr", "lokr-w2", "lokr-tucker")
 #: The base types of ``changing_multipliers``.
 _CHANGING_ON = ("F32", "F16", "Q8_0")
 #: The rounds of ``changing_multipliers``.

@@ -105,11 +105,12 @@ def _odd(sound: SoundFile) -> _Odd:
     }
     for name, (why, tensors) in odd.items():
         found[name] = why, tensors, WITHOUT, frozenset()
-    others = {
+    others: dict[str, tuple[str, Array]] = {
         "mid-of-wrong-rank": ("lora_mid.weight", np.ones((RANK + 1, RANK + 1), np.float16)),
         "mid-for-convolution": ("lora_mid.weight", np.ones((RANK, RANK, 3, 3), np.float16)),
         "scale-nan": ("scale", np.full(1, np.nan, np.float16)),
         "dora-scale-of-wrong-shape": ("dora_scale", np.ones((7, 7), np.float16)),
+        "dora-scale-of-int32": ("dora_scale", np.ones((up.shape[0], 1), np.int32)),
         "diff-of-wrong-shape": ("diff", np.ones((7, 5), np.float16)),
         "diff-b-of-wrong-shape": ("diff_b", np.ones(7, np.float16)),
         "loha-of-wrong-shape": ("hada_w1_a", np.ones((7, RANK), np.float16)),

@@ -106,6 +106,12 @@ def _unet(blocks: Mapping[str, str]) -> dict[str, TensorId]:
     }
 
 
+#: A layer of flux-small whose matrix is square, and its width a square number: 256 = 16 * 16. A LoKr of rank 16 then
+#: has only square factors.
+_SQUARE: dict[str, TensorId] = {
+    name: ("model", f"model.diffusion_model.{name}.weight") for name in ("double_blocks.0.txt_attn.proj",)
+}
+
 FLUX_SMALL = Base(
     name="flux-small",
     architecture="flux",
@@ -128,7 +134,7 @@ FLUX_SMALL = Base(
             "single_blocks.0.linear2",
         )
     },
-    groups={"text": _text()},
+    groups={"text": _text(), "square": _SQUARE},
 )
 
 SD1_TINY = Base(
@@ -181,7 +187,7 @@ FLUX_THIN = replace(
     FLUX_SMALL,
     width=32,
     height=32,
-    groups={"text": _text(layers=(5,))},
+    groups={**FLUX_SMALL.groups, "text": _text(layers=(5,))},
 )
 SD1_THIN = replace(
     SD1_TINY,

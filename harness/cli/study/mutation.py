@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from harness.cases.build_under_test import BuildUnderTest
 from harness.cases.case import select
+from harness.cases.proposed import case_id
 from harness.cli import options
 from harness.studies.coverage import reach
-from harness.studies.mutation import generated, kill_matrix, page, smallest
+from harness.studies.mutation import generated, kill_matrix, page, smallest, targeted
 from harness.studies.mutation.kill_matrix import KillMatrix
 from harness.studies.mutation.outcome import State
 from harness.studies.mutation.relevance import Relevance
@@ -48,6 +49,8 @@ examples
   sdcpp study mutation --count 300 --matrix full --all      which case notices which mutant?
   sdcpp study mutation --survivors reports/mutation/kill-matrix-2026-07.json --output reports/more
                                                             what the full matrix sees of the rest
+  sdcpp study mutation --survivors results/kill-matrix-2026-07.json --targeted --record
+                                                            the rest, each on the cases named for it
   sdcpp study coverage --reach --revision 2026-07 --output reports
   sdcpp study mutation --reach reports/reach-2026-07.json --all --most 16
                                                             at most 16 cases that reach the mistake
@@ -90,6 +93,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="only the mutants that no case notices in this kill matrix, whose other mutants are kept",
     )
+    parser.add_argument(
+        "--targeted",
+        action="store_true",
+        help="with --survivors: only those mutants that harness/studies/mutation/targeted.toml names, each on its"
+        " cases of the matrix; with --mutant, only these",
+    )
     parser.add_argument("--matrix", choices=sorted(MATRICES), default="full", help="default: %(default)s")
     options.add_case(parser)
     parser.add_argument("--all", action="store_true", help="run all cases on each mutant: the kill matrix")
@@ -127,13 +136,22 @@ def main(arguments: argparse.Namespace) -> int:
         jobs=arguments.jobs or 2,
         every=arguments.all,
     )
+    if arguments.targeted and not arguments.survivors:
+        arguments.complain("--targeted needs --survivors FILE")
     earlier = kill_matrix.read(arguments.survivors) if arguments.survivors else None
+    targets = targeted.read(arguments.matrix) if arguments.targeted else {}
     if earlier:
-        arguments.mutant += [outcome.id for outcome in earlier.survivors]
+        ids = [outcome.id for outcome in earlier.survivors if not arguments.targeted or outcome.id in targets]
+        arguments.mutant = _only(ids, arguments.mutant) if arguments.targeted else arguments.mutant + ids
     prepared = study.prepare()
 
     def selected(under: BuildUnderTest) -> BuildUnderTest:
-        return replace(under, cases=select(under.cases, arguments.case))
+        cases = select(under.cases, arguments.case)
+        if targets:
+            patterns = [pattern for mutant in arguments.mutant for pattern in targets[mutant]]
+            ids = set(targeted.matching(patterns, map(case_id, cases)))
+            cases = [case for case in cases if case_id(case) in ids]
+        return replace(under, cases=cases)
 
     made = prepared.mutants()
     possible = made
@@ -142,6 +160,9 @@ def main(arguments: argparse.Namespace) -> int:
         known = Relevance(selected(study.under_test(prepared)).supported, reach.read(arguments.reach))
         task = partial(known.task, most=arguments.most)
         possible = [mutant for mutant in made if known.of(mutant)]
+    if targets:
+        ids = [case_id(case) for case in selected(study.under_test(prepared)).supported]
+        task = partial(_targeted_task, targets=targets, cases=ids)
     chosen = _chosen(arguments, possible)
     if arguments.list:
         for mutant in chosen:
@@ -161,6 +182,7 @@ def main(arguments: argparse.Namespace) -> int:
         unreached=len(made) - len(possible),
         select=tuple(arguments.case),
         most=arguments.most or 0,
+        targeted=(arguments.matrix,) if targets else (),
     ).with_reasons(generated.reasons())
     if earlier:
         matrix = earlier.continued(matrix)
@@ -169,6 +191,22 @@ def main(arguments: argparse.Namespace) -> int:
     for path in paths:
         console.note(f"wrote {kill_matrix.write(matrix, path)}")
     return _report(matrix)
+
+
+def _only(ids: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    """Return the ids that are wanted, or all of them if none is named; raises NothingTried if none is left."""
+    found = [mutant for mutant in ids if not wanted or mutant in wanted]
+    if not found:
+        raise NothingTried(
+            "no mutant that survives has cases of its own", targeted.PATH, "add its id and its cases"
+        )
+    return found
+
+
+def _targeted_task(
+    mutant: generated.GeneratedMutant, *, targets: Mapping[str, Sequence[str]], cases: Sequence[str]
+) -> Task:
+    return Task(mutant=mutant, cases=targeted.matching(targets[mutant.id], cases))
 
 
 def _chosen(

@@ -69,7 +69,8 @@ def _of_revision(matrix: KillMatrix) -> list[str]:
         f"### Revision {matrix.revision}",
         "",
         f"{headline(matrix)} Of those that show a crash, {always} crash or hang in every case that ran, so that no"
-        f" picture can be wrong. {plural(states[State.UNBUILT], 'more mutant')} did not compile, and"
+        f" picture can be wrong. {_explained(matrix)}"
+        f" {plural(states[State.UNBUILT], 'more mutant')} did not compile, and"
         f" {states[State.EQUIVALENT]} cannot be noticed. The mutants are a sample of the {matrix.possible} that the"
         f" generator can make.{_unreached(matrix)} {_cases(matrix)}. {_how(matrix)} {matrix.machine}.",
         "",
@@ -78,6 +79,10 @@ def _of_revision(matrix: KillMatrix) -> list[str]:
         f"{' --reach REACH --case PATTERN ...' if matrix.select else ''}"
         f"{f' --most {matrix.most}' if matrix.most else ''} --record",
         *(f"{command} --survivors {known.as_posix()} --matrix {name} --record" for name in more),
+        *(
+            f"{COMMAND} --revision {matrix.revision} --survivors {known.as_posix()} --targeted --matrix {name} --record"
+            for name in matrix.targeted
+        ),
         "```",
         "",
         "| kind of mistake | noticed | crashed | survived | equivalent | not compiled |",
@@ -96,6 +101,15 @@ def _of_revision(matrix: KillMatrix) -> list[str]:
     lines += _listed("Not noticed", [o for o in counted if o.state in (State.SURVIVED, State.CRASHED)])
     lines += _listed("Equivalent", [o for o in matrix.outcomes if o.state is State.EQUIVALENT])
     return [*lines, ""]
+
+
+def _explained(matrix: KillMatrix) -> str:
+    """Return how many of the mutants that are not noticed have a reason."""
+    counts = [
+        sum(bool(outcome.error) for outcome in matrix.counted if outcome.state is state)
+        for state in (State.CRASHED, State.SURVIVED)
+    ]
+    return f"The reason is known for {counts[0]} of those that show a crash and {counts[1]} of those that survive."
 
 
 def _unreached(matrix: KillMatrix) -> str:
@@ -125,9 +139,15 @@ def _how(matrix: KillMatrix) -> str:
     if not matrix.most:
         return how
     wider = sum(outcome.tried > matrix.most for outcome in matrix.counted)
+    later = (
+        " Others that were not noticed were put to the cases that `harness/studies/mutation/targeted.toml` names for"
+        " them, where reading the line told which can show the mistake."
+        if matrix.targeted
+        else ""
+    )
     return (
         f"At most {matrix.most} cases ran on each mutant, of as many kinds as possible, and on {wider} that these did"
-        " not notice more of those that reach the mistake."
+        f" not notice more of those that reach the mistake.{later}"
     )
 
 

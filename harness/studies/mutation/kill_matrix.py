@@ -56,6 +56,10 @@ class Reasons:
     unnoticed: Mapping[str, str] = field(default_factory=dict)
 
 
+#: The states that a mutant keeps when it is put to more cases, the strongest first.
+_STRONGEST = (State.CAUGHT, State.CRASHED, State.SURVIVED)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MutantOutcome:
     """What came of a generated mutant.
@@ -90,6 +94,18 @@ class MutantOutcome:
         """Whether every case that was tried crashes or hangs, so that no picture can be wrong."""
         return self.state is State.CRASHED and len(self.notices) == self.tried
 
+    def joined(self, later: MutantOutcome) -> MutantOutcome:
+        """Return this outcome with that of more cases. A case that ran both times counts twice in ``tried``."""
+        known = {notice.case for notice in later.notices}
+        states = {self.state, later.state}
+        return replace(
+            later,
+            state=next((state for state in _STRONGEST if state in states), later.state),
+            notices=(*(notice for notice in self.notices if notice.case not in known), *later.notices),
+            tried=self.tried + later.tried,
+            pictures=self.pictures + later.pictures,
+        )
+
     @staticmethod
     def from_entry(entry: Mapping[str, Any]) -> MutantOutcome:
         """Return the outcome that ``asdict`` made an entry of; raises KeyError, TypeError or ValueError."""
@@ -105,7 +121,8 @@ class KillMatrix:
     the number of mutants that the generator can make and that a case can notice, of which ``seed`` chose. ``unreached``
     is the number of the others: no case reaches their line, or has a name that their row is about. ``select`` has the
     patterns of the cases that were chosen from the matrix; without patterns it is all of them. If ``most`` is not 0, at
-    most so many cases ran on each mutant.
+    most so many cases ran on each mutant. ``targeted`` names the matrices from which mutants that were not noticed were
+    put to the cases that ``targeted.toml`` names for them.
     """
 
     revision: str
@@ -119,6 +136,7 @@ class KillMatrix:
     unreached: int = 0
     select: tuple[str, ...] = ()
     most: int = 0
+    targeted: tuple[str, ...] = ()
 
     @property
     def counted(self) -> list[MutantOutcome]:
@@ -134,13 +152,17 @@ class KillMatrix:
     def continued(self, later: KillMatrix) -> KillMatrix:
         """Return this matrix with the outcomes of mutants that were put to more cases later."""
         again = {outcome.id: outcome for outcome in later.outcomes}
-        outcomes = tuple(again.pop(outcome.id, outcome) for outcome in self.outcomes)
-        names = dict.fromkeys([*self.matrix.split(", then "), later.matrix])
+        outcomes = tuple(
+            outcome.joined(again.pop(outcome.id)) if outcome.id in again else outcome
+            for outcome in self.outcomes
+        )
+        names = dict.fromkeys([*self.matrix.split(", then "), *([] if later.targeted else [later.matrix])])
         return replace(
             self,
             matrix=", then ".join(names),
+            targeted=tuple(dict.fromkeys([*self.targeted, *later.targeted])),
             every=self.every and later.every,
-            cases=max(self.cases, later.cases),
+            cases=self.cases if later.targeted else max(self.cases, later.cases),
             outcomes=(*outcomes, *again.values()),
         )
 
@@ -190,7 +212,8 @@ def read(path: Path) -> KillMatrix:
         names: Sequence[str] = content["names"]
         outcomes = tuple(_outcome(entry, names) for entry in content["outcomes"])
         head = content["head"]
-        return KillMatrix(**{**head, "select": tuple(head.get("select", ()))}, outcomes=outcomes)
+        lists = {key: tuple(head.get(key, ())) for key in ("select", "targeted")}
+        return KillMatrix(**{**head, **lists}, outcomes=outcomes)
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise FileInvalid(
             f"not a kill matrix ({error})", path, "write it with `sdcpp study mutation --record`"

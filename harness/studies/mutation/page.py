@@ -71,14 +71,16 @@ def _catch(cell: Cell | None) -> Catch | None:
 
 
 def write(rows: Sequence[PageRow] = ()) -> tuple[Path, Path]:
-    """Write rows and the page and return their paths. Rows of other revisions stay as they are.
+    """Write rows and the page and return their paths. Rows of other mutants stay as they are.
 
     Raises CheckoutNeeded in an installed sdcpp.
     """
     project.checkout()
-    new = {row.revision for row in rows}
-    kept = [row for row in read(RESULTS) if row.revision not in new] if RESULTS.exists() else []
-    rows = sorted([*kept, *rows], key=lambda row: mutants.REVISIONS.index(row.revision))
+    new = {(row.revision, row.mutant): row for row in rows}
+    old = {(row.revision, row.mutant): row for row in (read(RESULTS) if RESULTS.exists() else [])}
+    kept = {**old, **new}
+    order = [(mutant.revision, mutant.name) for mutant in mutants.load_all()]
+    rows = [kept[key] for key in order if key in kept]
     atomic_write.write(RESULTS, "[\n" + ",\n".join(json.dumps(asdict(row)) for row in rows) + "\n]\n")
     matrices = kill_matrix.read_all(generated.reasons())
     atomic_write.write(PAGE, page(rows, mutants.load_all(), matrices))
@@ -117,8 +119,8 @@ def page(rows: Sequence[PageRow], written: Iterable[Mutant], matrices: Sequence[
         " first number is the effect error and the second the tolerance, which the error exceeds.",
         "",
         f"`{COMMAND}` writes [results/mutants.json](../results/mutants.json), and this page from it. With `--recorded`"
-        " it reads finished records and runs nothing. `sdcpp mutants --mutant NAME` runs one mutant, and `--revision`"
-        " names the other revision.",
+        " it reads finished records and runs nothing. With `--mutant NAME` it runs one mutant, and the rows of the"
+        " others stay as they are. `--revision` names the other revision.",
         "",
         "| mutant | mistake | file | first caught by | most clearly by | date |",
         "|---|---|---|---|---|---|",

@@ -18,16 +18,35 @@ def test_every_kind_scheme_and_group_is_tested() -> None:
     everything = [a for base in (FLUX_SMALL, SD1_TINY) for a in catalogue.adapters(base).values()]
     assert {a.kind for a in everything} == set(KINDS)
     # The matrix of the model families has the scheme of their names in diffusers.
-    assert {a.scheme for a in everything} | set(families.ALL_SCHEMES) == set(SCHEMES)
-    assert {group for a in everything for group in a.targets} == set(catalogue.GROUPS)
+    # That of all layers has the schemes of one part alone.
+    alone = {name for name in SCHEMES if name.endswith("-alone")}
+    assert {a.scheme for a in everything} | set(families.ALL_SCHEMES) | alone == set(SCHEMES)
+    assert {group for a in everything for group in a.targets} == {*catalogue.GROUPS, catalogue.SQUARE}
 
 
 def test_ranks_alphas_and_forms_are_varied() -> None:
     included = catalogue.adapters(FLUX_SMALL).values()
     assert {a.rank for a in included if a.kind == "lora"} == {1, 4, 16, 32, 128, 256, (4, 16, 32, 128)}
     assert {a.alpha_type for a in included} == {None, "F32", "F16", "BF16"}
-    assert {a.form for a in included} == {"alpha", "scale"}
+    assert {a.form for a in included} == {"alpha", "scale", "kernels"}
     assert {None, "rank"} < {a.alpha for a in included}
+
+
+def test_the_factors_of_square_layers_are_square() -> None:
+    square = [a for a in catalogue.adapters(FLUX_SMALL).values() if a.targets == (catalogue.SQUARE,)]
+    assert {a.kind for a in square} == {"lora", "loha", "dora", "dora-in", "lokr-w1", "lokr-w2", "lokr-both"}
+    for adapter in square:
+        shapes = {array.shape for array in adapter.tensors(FLUX_SMALL).values() if array.size > 1}
+        if adapter.kind.startswith("dora"):
+            assert {(256, 16), (16, 256)} < shapes  # the layer is square
+        else:
+            assert all(len(shape) == 2 and shape[0] == shape[1] for shape in shapes), adapter.name
+
+
+def test_every_kind_of_factors_is_tested_where_parts_of_a_fused_layer_are_missing() -> None:
+    found = catalogue.adapters(FLUX_SMALL).values()
+    kinds = {a.kind for a in found if a.scheme == "lycoris-qv"}
+    assert kinds == {"lora", "loha", "lokr", "lokr-w1", "lokr-w2", "lokr-both"}
 
 
 @BOTH

@@ -110,7 +110,9 @@ def test_a_scheme_creates_the_names_that_files_have(
 
 
 def test_every_scheme_has_an_example() -> None:
-    assert {scheme for _, scheme, *_ in NAMES} | {"diffusers-flux-qv", "diffusers-flux-q"} == set(SCHEMES)
+    parts = {"diffusers-flux-qv", "diffusers-flux-q", "diffusers-flux-q-mlp", "lycoris-qv"}
+    alone = {f"{names}-{part}-alone" for names in ("diffusers-flux", "lycoris") for part in "qkv"}
+    assert {scheme for _, scheme, *_ in NAMES} | parts | alone == set(SCHEMES)
 
 
 @pytest.mark.parametrize(
@@ -208,6 +210,30 @@ def test_diffusers_flux_qv_has_no_keys() -> None:
 def test_diffusers_flux_q_has_only_queries() -> None:
     parts = SCHEMES["diffusers-flux-q"].parts(target("flux", QKV))
     assert [(part.stem.rpartition(".")[2], part.start, part.stop) for part in parts] == [("to_q", 0, 256)]
+
+
+def test_diffusers_flux_q_mlp_leaves_a_gap_of_two_parts() -> None:
+    parts = SCHEMES["diffusers-flux-q-mlp"].parts(target("flux", "single_blocks.0.linear1", (1792, 256)))
+    assert [(part.stem.rpartition(".")[2], part.start) for part in parts] == [("to_q", 0), ("proj_mlp", 768)]
+
+
+def test_lycoris_qv_has_no_keys() -> None:
+    parts = SCHEMES["lycoris-qv"].parts(target("flux", QKV))
+    assert [(part.stem, part.start) for part in parts] == [
+        ("lycoris_transformer_blocks_0_attn_to_q", 0),
+        ("lycoris_transformer_blocks_0_attn_to_v", 512),
+    ]
+
+
+def test_a_part_alone_is_one_part_of_fused_layers_only() -> None:
+    text = "double_blocks.3.txt_attn.qkv"
+    [key] = SCHEMES["diffusers-flux-k-alone"].parts(target("flux", text, (768, 256)))
+    assert (key.stem, key.start) == ("transformer.transformer_blocks.3.attn.add_k_proj", 256)
+    [value] = SCHEMES["lycoris-v-alone"].parts(target("flux", QKV))
+    assert (value.stem, value.start) == ("lycoris_transformer_blocks_0_attn_to_v", 512)
+    mlp = target("flux", "double_blocks.3.img_mlp.0", (1024, 256))
+    assert SCHEMES["diffusers-flux-q-alone"].parts(mlp) == ()
+    assert SCHEMES["lycoris-q-alone"].parts(target("sd1", QUERY)) == ()
 
 
 @pytest.mark.parametrize(

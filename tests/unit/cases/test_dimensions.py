@@ -6,7 +6,7 @@ import pytest
 
 from harness.adapters.kinds import KINDS
 from harness.cases.case import Case, unique_shots
-from harness.cases.dimensions import base_types, kind_multipliers
+from harness.cases.dimensions import base_types, kind_multipliers, kind_types
 from harness.cases.fixture import BlockQuantiser, Fixture
 from harness.cases.matrix import FULL, QUICK
 
@@ -74,3 +74,13 @@ def test_every_kind_but_lora_has_a_case_with_another_multiplier() -> None:
         assert case.wanted is not None
         assert case.shot.sequence == (case.wanted.merged,)
         assert [use.multiplier for use in case.wanted.merged] == [0.5]
+
+
+def test_every_kind_but_lora_has_a_case_in_each_half_precision_type() -> None:
+    base = FULL.bases["C"][1]
+    found = list(kind_types(Fixture(base=base, block_quantiser=BlockQuantiser()), "at_runtime"))
+    kinds = KINDS.keys() - {"lora"}
+    assert {(c.dimensions["kind"], c.dimensions["type"]) for c in found} == {
+        (kind, half) for kind in kinds for half in ("F16", "BF16")
+    }
+    assert {case.name for case in found} >= {"dora-safetensors-F16", "dora-safetensors-BF16"}

@@ -8,7 +8,15 @@ import pytest
 from harness.adapters.adapter import Adapter, target_parts
 from harness.cases.case import Case
 from harness.cases.fixture import NO_BLOCKS, Fixture
-from harness.cases.layers import BASES, SCHEMES, VECTOR_SCHEMES, every_layer, text_layers
+from harness.cases.layers import (
+    BASES,
+    SCHEMES,
+    VECTOR_SCHEMES,
+    every_layer,
+    single_parts,
+    text_layers,
+    whole_differences,
+)
 from harness.models.base_model import Base, TensorId
 from harness.models.tiny_models import FLUX_THIN, SD1_THIN
 from tests.unit.fake_models import BASE
@@ -121,6 +129,37 @@ def test_cases_of_schemes_that_name_the_same_values_share_a_reference() -> None:
     assert split["layers-txt-diffusers-flux-safetensors-F32"] != split["layers-txt-kohya-safetensors-F32"]
 
 
+def test_every_part_of_a_fused_layer_has_a_case_of_its_own() -> None:
+    fixture = Fixture(base=FLUX_THIN, block_quantiser=NO_BLOCKS)
+    found = {case.name.removesuffix("-safetensors-F32"): case for case in single_parts(fixture, "at_runtime")}
+    assert set(found) == {
+        f"layers-{group}-{names}-{part}-alone"
+        for group in ("img", "txt", "single")
+        for names in ("diffusers-flux", "lycoris")
+        for part in "qkv"
+    }
+    assert found["layers-txt-lycoris-q-alone"].wanted == found["layers-txt-diffusers-flux-q-alone"].wanted
+    [adapter] = adapters(found["layers-txt-lycoris-q-alone"])
+    assert {part.rows.stem.rpartition("attn_")[2] for part in target_parts(adapter, BASES["flux"])} == {
+        "add_q_proj"
+    }
+    assert len(list(single_parts(fixture, "immediately"))) == 9
+
+
+def test_whole_differences_of_fused_layers_have_parts_of_one_size() -> None:
+    fixture = Fixture(base=FLUX_THIN, block_quantiser=NO_BLOCKS)
+    [case] = whole_differences(fixture, "immediately")
+    [adapter] = adapters(case)
+    sizes: dict[TensorId, set[tuple[int, ...]]] = {}
+    for part in target_parts(adapter, BASES["flux"]):
+        sizes.setdefault(part.tensor, set()).add(part.shape)
+    assert all(len(shapes) == 1 for shapes in sizes.values())
+    assert any(part.split for part in target_parts(adapter, BASES["flux"]))
+
+
 def test_a_base_model_of_another_architecture_has_no_such_cases() -> None:
     fixture = Fixture(base=BASE, block_quantiser=NO_BLOCKS)
-    assert [*every_layer(fixture, "auto"), *text_layers(fixture, "auto")] == []
+    dimensions = (every_layer, text_layers, single_parts, whole_differences)
+    assert [case for dimension in dimensions for case in dimension(fixture, "auto")] == []
+    unet = Fixture(base=SD1_THIN, block_quantiser=NO_BLOCKS)
+    assert [*single_parts(unet, "at_runtime"), *whole_differences(unet, "at_runtime")] == []

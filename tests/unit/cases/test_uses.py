@@ -84,7 +84,9 @@ def test_adapters_of_convolutions_are_tested_in_circular_pictures() -> None:
     assert list(found) == [
         "circular-x-lora-conv3x3",
         "circular-x-tucker-conv3x3",
+        "circular-x-lokr-conv3x3",
         "circular-x-lokr-w2-conv3x3",
+        "circular-x-lokr-tucker-conv3x3",
     ]
     for case in found.values():
         assert case.wanted is not None

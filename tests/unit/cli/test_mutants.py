@@ -23,14 +23,11 @@ def test_a_pattern_that_no_mutant_matches_is_nothing_tried(capsys: pytest.Captur
     assert "x*, y" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("words", [["--mutant", "alpha-*"], ["--case", "gguf-*"]])
-def test_the_page_needs_all_mutants_and_their_own_cases(
-    words: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_page_needs_the_own_cases_of_mutants(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        main(["mutants", "--write-docs", *words])
+        main(["mutants", "--write-docs", "--case", "gguf-*"])
     assert ended.value.code == 2
-    assert "--write-docs needs all mutants" in capsys.readouterr().err
+    assert "--write-docs needs the cases that the mutants name" in capsys.readouterr().err
 
 
 def test_a_mutant_without_records_is_not_caught(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ from harness.cases import proposed
 from harness.cases.build_under_test import BuildUnderTest
 from harness.cli.main import main
 from harness.cli.study.mutation import NOT_NOTICED
-from harness.studies.mutation import kill_matrix, page, smallest
+from harness.studies.mutation import kill_matrix, page, smallest, targeted
 from harness.studies.mutation.generated import GeneratedMutant, generate
 from harness.studies.mutation.kill_matrix import MutantOutcome
 from harness.studies.mutation.outcome import State
@@ -20,7 +20,7 @@ from sdcpp import project
 from sdcpp.binding.build_folder import Build
 from sdcpp.errors import FileInvalid, NothingTried
 from tests.unit import fake_matrix
-from tests.unit.studies.mutation.generated_outcomes import outcome
+from tests.unit.studies.mutation.generated_outcomes import matrix, outcome
 
 MUTANTS = generate({"src/lora.hpp": "struct LoraModel {\nint get_rank(int n) {\nreturn n + m - k;\n} };"})
 
@@ -134,3 +134,21 @@ def test_outcomes_are_recorded_and_the_smallest_set_is_chosen_from_them(
     assert proposed.read(cases).cases == ("x/a@auto",)
     monkeypatch.setattr(kill_matrix, "read_all", lambda _: [])
     assert main(["study", "mutation", "--smallest"]) == NothingTried.exit_code
+
+
+def test_survivors_are_put_to_the_cases_that_are_named_for_them(
+    tried: list[tuple[Study, list[str]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    survivors = [replace(outcome(str(n), state=State.SURVIVED), id=MUTANTS[n].id) for n in (0, 1)]
+    known = kill_matrix.write(matrix(*survivors), tmp_path / "known.json")
+    words = ["study", "mutation", "--targeted", "--matrix", "quick", "--output", str(tmp_path / "output")]
+    with pytest.raises(SystemExit):
+        main(words)
+    words += ["--survivors", str(known)]
+    monkeypatch.setattr(targeted, "read", lambda _: {})
+    assert main(words) == NothingTried.exit_code
+    monkeypatch.setattr(targeted, "read", lambda _: {MUTANTS[1].id: ("*",), "x": ("*",)})
+    assert main(words) == NOT_NOTICED
+    assert tried[0][1] == [MUTANTS[1].id]
+    found = kill_matrix.read(tmp_path / "output" / "kill-matrix-2026-07.json")
+    assert (found.matrix, found.targeted) == ("full", ("quick",))

@@ -23,6 +23,7 @@ def test_the_section_counts_the_states_and_lists_what_is_not_noticed() -> None:
     text = "\n".join(sections([found]))
     assert "1 of 3 mutants (33 %) are noticed, 1 show a crash alone, and 1 survive." in text
     assert "Of those that show a crash, 0 crash or hang in every case that ran" in text
+    assert "The reason is known for 0 of those that show a crash and 1 of those that survive." in text
     assert "1 more mutant did not compile, and 1 cannot be noticed." in text
     assert "| operator | 1 | 1 | 1 | 1 | 1 |" in text
     assert "| `x/a@auto` | 1 |" in text
@@ -48,3 +49,11 @@ def test_each_run_of_a_matrix_has_its_command() -> None:
     text = "\n".join(sections([first.continued(replace(first, matrix="more"))]))
     assert "sdcpp study mutation --revision 2026-07 --seed 1 --count 1 --matrix full --all --record\n" in text
     assert "--seed 1 --survivors results/kill-matrix-2026-07.json --matrix more --record\n" in text
+
+
+def test_the_section_tells_where_mutants_were_put_to_cases_of_their_own() -> None:
+    first = replace(matrix(outcome("one", state=State.SURVIVED)), most=4)
+    text = "\n".join(sections([first.continued(replace(first, targeted=("families",)))]))
+    assert "`harness/studies/mutation/targeted.toml` names" in text
+    assert "--survivors results/kill-matrix-2026-07.json --targeted --matrix families --record\n" in text
+    assert "targeted.toml" not in "\n".join(sections([first]))

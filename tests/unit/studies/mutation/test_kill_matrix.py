@@ -64,6 +64,22 @@ def test_survivors_that_are_put_to_more_cases_keep_their_place() -> None:
     assert found.continued(later).matrix == "full, then more"
 
 
+def test_a_mutant_that_is_put_to_more_cases_keeps_what_was_seen_before() -> None:
+    crashed = outcome("one", state=State.CRASHED, crashes=("x/a@auto",))
+    found = crashed.joined(outcome("one", state=State.SURVIVED))
+    assert (found.state, found.tried) == (State.CRASHED, 10)
+    assert [notice.case for notice in found.notices] == ["x/a@auto"]
+    noticed = crashed.joined(outcome("one", "x/a@auto", "x/b@auto"))
+    assert (noticed.state, noticed.killers) == (State.CAUGHT, ("x/a@auto", "x/b@auto"))
+    assert [notice.case for notice in noticed.notices] == ["x/a@auto", "x/b@auto"]
+
+
+def test_targeted_cases_are_no_matrix_of_their_own() -> None:
+    later = replace(matrix(outcome("two", "x/z@auto")), cases=2, targeted=("full",))
+    found = MATRIX.continued(later).continued(later)
+    assert (found.matrix, found.cases, found.targeted) == ("full", 5, ("full",))
+
+
 def test_another_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "kill-matrix-x.json"
     path.write_text("[]")

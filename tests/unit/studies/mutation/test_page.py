@@ -40,6 +40,8 @@ def test_rows_are_read_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert page.read(results) == [*rows, other]
     page.write(rows)
     assert page.read(results) == [*rows, other]
+    page.write([rows[1]])
+    assert page.read(results) == [*rows, other]
     assert rows[0].first == rows[0].strongest
     assert rows[0].first is not None
     assert rows[0].first.error == 0.1235

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.formats.read import read_tensors
+from harness.malformed import kernel_shapes
+from harness.malformed.sound_file import sound_file
+from harness.models.tiny_models import FLUX_THIN, SD1_THIN
+from tests.unit.malformed.malformed_contents import content
+
+
+def test_kernels_have_the_wrong_shape_and_as_many_values(tmp_path: Path) -> None:
+    sound = sound_file(SD1_THIN)
+    target, (role, name) = next(iter(SD1_THIN.group(kernel_shapes.GROUP).items()))
+    wanted = SD1_THIN.files[role][name].shape
+    key = f"lora_unet_{target.replace('.', '_')}"
+    found = list(kernel_shapes.recipes(SD1_THIN, sound))
+    assert {recipe.name for recipe in found} == {
+        f"safetensors-kernel-{shape}" for shape in ("1x3", "3x1", "1x1", "9x1")
+    }
+    for recipe in found:
+        path = tmp_path / recipe.name
+        path.write_bytes(content(recipe))
+        tensors = read_tensors(path).tensors
+        assert sound.tensors.keys() < tensors.keys()
+        down = tensors[f"{key}.lora_down.weight"].values()
+        assert down.shape[2:] != wanted[2:]
+        assert down[0].size == wanted[1] * wanted[2] * wanted[3]
+
+
+def test_a_base_model_without_convolutions_has_no_recipes() -> None:
+    assert not list(kernel_shapes.recipes(FLUX_THIN, sound_file(FLUX_THIN)))
