@@ -43,6 +43,8 @@ _ON_SQUARE = (
     *(("lora", SCHEME, 256), ("loha", SCHEME, 256), ("dora", "peft", RANK), ("dora-in", SCHEME, RANK)),
     *((kind, SCHEME, 16) for kind in ("lokr-w1", "lokr-w2", "lokr-both")),
 )
+#: One layer alone changes the picture less than all layers do.
+_SQUARE_STRENGTH = 8.0
 _TYPES = ("F32", "F16", "BF16")
 
 
@@ -127,7 +129,7 @@ def _all(base: str) -> Iterator[Adapter]:
     for kind_name, scheme_name, rank in _ON_SQUARE:
         variant = _variant(lora, KINDS[kind_name], SQUARE, SCHEMES[scheme_name])
         name = f"{kind_name}-square" + ("" if scheme_name == SCHEME else f"-{scheme_name}")
-        yield replace(variant, name=name, rank=rank, alpha=rank / 2)
+        yield replace(variant, name=name, rank=rank, alpha=rank / 2, strength=_SQUARE_STRENGTH)
     yield replace(lora, name="lora-kernels", form="kernels")
     yield replace(lora, name="lora-everything", targets=GROUPS)
     pairs = replace(lora, name="lora-factor-bias", scheme="peft", alpha=None)

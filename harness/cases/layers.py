@@ -15,7 +15,7 @@ from harness.cases.case import Case
 from harness.cases.dimensions import single_file_case
 from harness.cases.fixture import Fixture
 from harness.models.base_model import Base
-from harness.models.layered_models import FLUX_LAYERS, SD1_LAYERS
+from harness.models.layered_models import FLUX_ATTENTIVE, FLUX_LAYERS, SD1_LAYERS
 
 #: The base model with all layers for each architecture.
 BASES: Mapping[str, Base] = {base.architecture: base for base in (FLUX_LAYERS, SD1_LAYERS)}
@@ -41,9 +41,9 @@ _SAME_VALUES = {
 #: a matrix and 1 % for a bias of the last block; in last-txt it is 12 % or more. sd1-layers was not measured.
 _STRENGTHS: Mapping[str, float] = {"norms": 30.0, "text-norms": 4.0, "last-txt": 3.0, "diff-b": 4.0}
 _STRENGTH = 0.5
-#: The groups of Flux that have fused layers, and the strengths of their adapters in ``single_parts``. A third of some
-#: layers changes the picture less than all layers do.
-_FUSED_STRENGTHS: Mapping[str, float] = {"img": 2.0, "txt": 4.0, "single": 2.0}
+#: The base models of ``single_parts``, whose groups are fused layers, and the strength of their adapters.
+_FUSED: Mapping[str, Base] = {base.architecture: base for base in (FLUX_ATTENTIVE,)}
+_FUSED_STRENGTH = 3.0
 #: The group of ``whole_differences``: its fused layers consist of three parts of one size.
 _EQUAL_PARTS = "img"
 
@@ -51,12 +51,14 @@ _EQUAL_PARTS = "img"
 def every_layer(fixture: Fixture, mode: str) -> Iterator[Case]:
     """Yield a case for each group of layers, kind and scheme, on the base model that has all layers."""
     base = BASES.get(fixture.base.architecture)
-    for group in base.groups if base else ():
+    if base is None:
+        return
+    for group in base.groups:
         for scheme in SCHEMES["text" if group.startswith("text") else fixture.base.architecture]:
             if mode == "at_runtime" or scheme in _IN_BOTH_MODES:
                 for kind in _kinds(group):
                     if kind == "lora" or scheme in VECTOR_SCHEMES:
-                        yield _case(fixture, mode, group, kind, scheme)
+                        yield _case(replace(fixture, base=base), mode, group, kind, scheme)
 
 
 def single_parts(fixture: Fixture, mode: str) -> Iterator[Case]:
@@ -65,12 +67,14 @@ def single_parts(fixture: Fixture, mode: str) -> Iterator[Case]:
     The library has a name of its own for each part. Without this part alone, the picture of a file with all parts
     changes by less than the tolerance.
     """
-    base = BASES.get(fixture.base.architecture)
-    for group, strength in _FUSED_STRENGTHS.items():
-        for part in FUSED_PARTS if base and group in base.groups else ():
+    base = _FUSED.get(fixture.base.architecture)
+    if base is None:
+        return
+    for group in base.groups:
+        for part in FUSED_PARTS:
             for names in ("diffusers-flux", "lycoris"):
                 if mode == "at_runtime" or names in _IN_BOTH_MODES:
-                    yield _case(fixture, mode, group, "lora", f"{names}-{part}-alone", strength=strength)
+                    yield _case(replace(fixture, base=base), mode, group, "lora", f"{names}-{part}-alone")
 
 
 def whole_differences(fixture: Fixture, mode: str) -> Iterator[Case]:
@@ -97,7 +101,7 @@ def text_layers(fixture: Fixture, mode: str) -> Iterator[Case]:
     base = BASES.get(fixture.base.architecture)
     for group in ("txt", "text"):
         if base and group in base.groups:
-            yield _case(fixture, mode, group, "lora", "kohya")
+            yield _case(replace(fixture, base=base), mode, group, "lora", "kohya")
 
 
 def _kinds(group: str) -> tuple[str, ...]:
@@ -108,21 +112,15 @@ def _kinds(group: str) -> tuple[str, ...]:
     return ("diff-b",) if group == "txt-in" else ("lora", "diff-b")
 
 
-def _case(
-    fixture: Fixture, mode: str, group: str, kind: str, scheme: str, *, strength: float | None = None
-) -> Case:
+def _case(fixture: Fixture, mode: str, group: str, kind: str, scheme: str) -> Case:
     """Return the case of an adapter of a group of layers, named ``layers-GROUP-SCHEME-safetensors-F32``.
 
-    That of biases is named ``layers-GROUP-biases-SCHEME-safetensors-F32``. Without ``strength`` the group or the kind
-    decides.
+    That of biases is named ``layers-GROUP-biases-SCHEME-safetensors-F32``.
     """
-    base = BASES[fixture.base.architecture]
-    fixture = replace(fixture, base=base)
+    base = fixture.base
     adapter, same = (
         layered_adapter(base, group, kind, s) for s in (scheme, _SAME_VALUES.get(scheme, scheme))
     )
-    if strength is not None:
-        adapter, same = (replace(each, strength=strength) for each in (adapter, same))
     case = single_file_case(fixture, mode, adapter, "safetensors", "F32")
     wanted = single_file_case(fixture, mode, same, "safetensors", "F32").wanted
     return replace(case, name=f"{adapter.name}-{case.name}", wanted=wanted)
@@ -141,6 +139,8 @@ def layered_adapter(base: Base, group: str, kind: str, scheme: str) -> Adapter:
         alpha=2.0,
         strength=_STRENGTHS.get(group, _STRENGTHS.get(kind, _STRENGTH)),
     )
+    if base in _FUSED.values():
+        return replace(adapter, strength=_FUSED_STRENGTH)
     if kind != "diff":
         return adapter
     return replace(adapter, also=(replace(adapter, name="biases", kind="diff-b", seed=8),))

@@ -22,13 +22,16 @@ def flux(
     single: int = 1,
     guidance: bool = False,
     gain: float = 1.0,
+    sharpness: float = 1,
 ) -> Weights:
     """Return the tensors of Flux: schnell or, with ``guidance``, dev, which also embeds the guidance.
 
     ``hidden`` is the number of channels, ``head`` the size of an attention head, ``context`` the width of the text
-    embedding; ``double`` and ``single`` are the numbers of blocks. ``gain`` scales the last matrix. The matrices that
+    embedding; ``double`` and ``single`` are the numbers of blocks. ``gain`` scales the last matrix, and ``sharpness``
+    is the mean of the norms of queries: attention depends more on queries and keys if it is larger. The matrices that
     adapters change are F32, so merging an adapter into them loses no precision.
     """
+    means = {"query": sharpness, "key": 1}
     mlp = 4 * hidden
     weights: Weights = {
         **linear("img_in", hidden, 64),
@@ -53,7 +56,7 @@ def flux(
             weights |= linear(f"{block}_mlp.2", hidden, mlp, dtype="F32")
             for part in ("query", "key"):
                 weights[f"{block}_attn.norm.{part}_norm.scale"] = Weight(
-                    shape=(head,), std=0.05, mean=1, dtype="F32"
+                    shape=(head,), std=0.05, mean=means[part], dtype="F32"
                 )
     for i in range(single):
         block = f"single_blocks.{i}"
@@ -61,7 +64,9 @@ def flux(
         weights |= linear(f"{block}.linear1", 3 * hidden + mlp, hidden, dtype="F32")
         weights |= linear(f"{block}.linear2", hidden, hidden + mlp, dtype="F32")
         for part in ("query", "key"):
-            weights[f"{block}.norm.{part}_norm.scale"] = Weight(shape=(head,), std=0.05, mean=1, dtype="F32")
+            weights[f"{block}.norm.{part}_norm.scale"] = Weight(
+                shape=(head,), std=0.05, mean=means[part], dtype="F32"
+            )
     return weights
 
 

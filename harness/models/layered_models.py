@@ -106,6 +106,19 @@ def _flux_groups() -> dict[str, dict[str, TensorId]]:
     }
 
 
+def _fused_groups(blocks: int) -> dict[str, dict[str, TensorId]]:
+    """Return the fused layers of a flux with so many blocks of each sort."""
+    names = {
+        "img": [f"double_blocks.{i}.img_attn.qkv" for i in range(blocks)],
+        "txt": [f"double_blocks.{i}.txt_attn.qkv" for i in range(blocks)],
+        "single": [f"single_blocks.{i}.linear1" for i in range(blocks)],
+    }
+    return {
+        group: {name: ("model", f"model.diffusion_model.{name}.weight") for name in layers}
+        for group, layers in names.items()
+    }
+
+
 def _unet_groups(weights: Weights) -> dict[str, dict[str, TensorId]]:
     """Return the layers of the tiny UNet that has these tensors."""
 
@@ -147,6 +160,23 @@ FLUX_LAYERS = Base(
     ),
     targets={},
     groups={**_flux_groups(), **_text_groups()},
+    width=32,
+    height=32,
+)
+
+#: A small Flux in which queries and keys change the picture by more than rounding does. Their norms keep a large change
+#: of a matrix from having a large effect.
+FLUX_ATTENTIVE = Base(
+    name="flux-attentive",
+    architecture="flux",
+    files=_files(
+        "text_encoders.clip_l.transformer.",
+        architectures.flux(hidden=128, double=2, single=2, gain=10.0, sharpness=6),
+        16,
+        architectures.taesd(16, contrast=0.07, brightness=(0.75, 0.98, 0.61)),
+    ),
+    targets={},
+    groups=_fused_groups(2),
     width=32,
     height=32,
 )

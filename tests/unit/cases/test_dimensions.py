@@ -77,9 +77,11 @@ def test_every_kind_but_lora_has_a_case_with_another_multiplier() -> None:
 
 
 def test_every_kind_but_lora_has_a_case_in_each_half_precision_type() -> None:
-    base = FULL.bases["C"][1]
-    found = list(kind_types(Fixture(base=base, block_quantiser=BlockQuantiser()), "at_runtime"))
+    fixtures = [Fixture(base=base, block_quantiser=BlockQuantiser()) for base in FULL.bases["C"]]
+    found = [case for fixture in fixtures for case in kind_types(fixture, "at_runtime")]
+    assert not [case for fixture in fixtures for case in kind_types(fixture, "immediately")]
     kinds = KINDS.keys() - {"lora"}
+    assert len(found) == 2 * len(kinds)
     assert {(c.dimensions["kind"], c.dimensions["type"]) for c in found} == {
         (kind, half) for kind in kinds for half in ("F16", "BF16")
     }
