@@ -20,7 +20,7 @@ from harness.malformed.sound_file import SoundFile, Tensors, sound_file
 from harness.models.base_model import Base
 
 #: The time limit for one picture, in seconds. The adapter files are a few kilobytes long.
-TIMEOUT = 200.0
+TIMEOUT = 20.0
 #: The limit on a worker's address space, in bytes: several times what a valid file needs. Some malformed files make the
 #: library allocate tens of gigabytes.
 MEMORY = 4 << 30

@@ -20,7 +20,7 @@ from harness.models.base_model import Base
 #: The group of the convolutions of 3x3.
 GROUP = "conv3x3"
 #: The kernels, as height and width.
-_KERNELS = ((1, 3), (3, 1), (1, 1), (9, 1))
+_KERNELS = ((1, 3), (3, 1))
 
 
 def recipes(base: Base, sound: SoundFile) -> Iterator[MalformedFile]:
