@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.adapters.adapter import Adapter, TargetPart, target_parts
-from harness.adapters.key_schemes import SCHEMES
+from harness.adapters.key_schemes import FUSED_PARTS, SCHEMES
 from harness.adapters.kinds import KINDS
 from harness.cases.families import ALL_SCHEMES
 from harness.converter.base_weights import BaseWeights
@@ -38,6 +38,10 @@ SCHEME_NAMES = {
     "diffusers-flux-qv": "peft",
     "diffusers-flux-q": "peft",
     "diffusers-flux-attention": "peft",
+    "diffusers-flux-q-mlp": "peft",
+    **{f"diffusers-flux-{part}-alone": "peft" for part in FUSED_PARTS},
+    **{f"lycoris-{part}-alone": "lycoris" for part in FUSED_PARTS},
+    "lycoris-qv": "lycoris",
     "diffusers": "peft",
     "onetrainer": "kohya",
     "bare": "peft",
