@@ -22,7 +22,7 @@ from harness.converter.compare import compare
 from harness.converter.convert import convert, write
 from harness.converter.plan import plan
 from harness.formats.read import read_tensors
-from harness.formats.write import Spec, write_container
+from harness.formats.write import Spec, write_arrays, write_container
 from harness.judging import oracle
 from harness.models.tiny_models import FLUX_SMALL, SD1_TINY
 from harness.quantising.library_quantiser import LibraryQuantiser
@@ -30,6 +30,7 @@ from harness.quantising.package_quantiser import PackageQuantiser
 from harness.quantising.type_info import TypeInfo
 from harness.studies.conversion import peers, sample_adapter
 from harness.studies.conversion.peer import CONVERTERS
+from harness.training.converted_values import Factor, converted_values
 from sdcpp.errors import FileInvalid, LibraryUnusable, TypeUnavailable
 from tests.regress.conftest import PATIENT
 
@@ -70,6 +71,25 @@ def test_gguf_decodes_the_same_values_to_the_bit(quantiser: LibraryQuantiser) ->
         raw = quantiser.quantise(VALUES[:2], name)
         wanted = quants.dequantize(raw, gguf.GGMLQuantizationType[name])
         assert np.array_equal(quantiser.dequantise(raw, name), wanted), name
+
+
+def test_training_sees_the_values_of_the_converted_file_to_the_bit(
+    quantiser: LibraryQuantiser, tmp_path: Path
+) -> None:
+    generator, factors, source = np.random.default_rng(8), [], tmp_path / "a.safetensors"
+    for module, inner, out in (("a", 256, 16), ("b", 256, 8)):
+        for part, shape in (("down", (256, inner)), ("up", (out, 256))):
+            values = (generator.standard_normal(shape) * generator.random((shape[0], 1))).astype(np.float32)
+            name = f"lora_unet_{module}.lora_{part}.weight"
+            factors.append(Factor(name=name, shape=shape, kind="F32", content=values))
+    write_arrays(source, "safetensors", {factor.name: factor.content for factor in factors})
+    for name in quantiser.types():
+        convert(source, tmp_path / "a.gguf", [name], quantiser)
+        stored = read_tensors(tmp_path / "a.gguf").tensors
+        for factor, found in converted_values(factors, [name], quantiser).items():
+            assert found.kind == stored[factor].kind == name
+            wanted = stored[factor].values()
+            assert np.array_equal(found.values.view(np.uint32), wanted.view(np.uint32)), name
 
 
 def test_the_nearer_rounding_is_kept(quantiser: LibraryQuantiser) -> None:
