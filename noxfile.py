@@ -79,6 +79,13 @@ def trainers(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def training(session: nox.Session) -> None:
+    """Train small LoRAs with PEFT, without and with the fake quantiser, and write docs/training.md."""
+    session.install("-e", ".[training]", *(package for package in TRAINERS if package.startswith("peft")))
+    session.run("sdcpp", "study", "training", "--python", "python", "--write-docs", *session.posargs)
+
+
+@nox.session(default=False)
 def tests(session: nox.Session) -> None:
     """Run the unit tests, then the regression tests that drive really built libraries."""
     session.install("-e", ".", *TEST)

@@ -48,6 +48,10 @@ COMMANDS = {
         module="harness.cli.study.trainers",
         summary="judge the library and the converter by adapters that PEFT, diffusers and LyCORIS write",
     ),
+    "training": Command(
+        module="harness.cli.study.training",
+        summary="measure what training with the fake quantiser gains after quantising",
+    ),
     "twins": Command(
         module="harness.cli.study.twins",
         summary="check that what fails without patches passes with the converted file",

@@ -1,0 +1,1 @@
+"""What training with the fake quantiser gains after quantising."""
