@@ -8,6 +8,7 @@ from pathlib import Path
 from harness.cli.lora import options as lora_options
 from harness.cli.options import positive
 from harness.studies.training import page, study
+from harness.text import plural
 from sdcpp import console, project
 from sdcpp.building.finished import require_build
 
@@ -53,18 +54,25 @@ def main(arguments: argparse.Namespace) -> int:
         project.checkout()
     if arguments.recorded:
         found = study.read()
+        if arguments.write_docs:
+            _write(found)
     else:
-        found = study.study(
+        for found in study.study(
             arguments.python,
             arguments.build or require_build(patched=True),
             seeds=range(1, arguments.seeds + 1),
             steps=arguments.steps,
             command="nox -s training",
-        )
+        ):
+            if arguments.write_docs:
+                _write(found)
     for line in page.table(found):
         console.out.print(line, markup=False, soft_wrap=True)
-    if arguments.write_docs:
-        study.write(found)
-        page.write(found)
-        console.note(f"wrote {study.RECORD} and {page.PAGE}")
     return 0
+
+
+def _write(found: study.TrainingStudy) -> None:
+    """Write the record and the page."""
+    study.write(found)
+    page.write(found)
+    console.note(f"wrote {study.RECORD} and {page.PAGE}, {plural(len(found.seeds), 'seed')}")

@@ -90,23 +90,19 @@ def write(study: TrainingStudy) -> None:
     atomic_write.write(PAGE, text(study))
 
 
-def text(study: TrainingStudy) -> str:
-    """Return the page as Markdown."""
-    lines = [
-        "# Training a LoRA that will be quantised",
-        "",
-        *answer(study),
-        "",
-        *table(study),
-        "",
-        *_legend(study),
-        "",
-        _USE,
-        _DETAILS,
-        *_cost(study),
-        "",
-        *_measured(study),
-    ]
+def text(study: TrainingStudy | None) -> str:
+    """Return the page as Markdown; without a study it has no figures and says so."""
+    lines = ["# Training a LoRA that will be quantised", ""]
+    if study is None:
+        lines += [
+            "No measurement is recorded yet. `nox -s training` makes one and writes this page again.",
+            "",
+            _USE,
+        ]
+        lines += [_DETAILS]
+    else:
+        lines += [*answer(study), "", *table(study), "", *_legend(study), "", _USE, _DETAILS]
+        lines += [*_cost(study), "", *_measured(study)]
     return "\n".join(lines).rstrip() + "\n"
 
 

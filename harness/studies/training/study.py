@@ -6,8 +6,8 @@ import datetime
 import json
 import os
 import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from harness.studies.peer_script import answer
@@ -93,32 +93,50 @@ class TrainingStudy:
         return sum(run.seen == run.loss for run in trained), len(trained)
 
 
-def study(python: Path, build: Path, *, seeds: Sequence[int], steps: int, command: str) -> TrainingStudy:
-    """Run all trainings and return what was found.
+def study(
+    python: Path, build: Path, *, seeds: Sequence[int], steps: int, command: str
+) -> Iterator[TrainingStudy]:
+    """Run all trainings. Yield what was found after each seed, so that a run that is stopped loses only one.
 
     ``python`` has this project, torch and peft, and ``build`` is the folder of a build. Raises LibraryUnusable if one
     of them cannot be used, and ToolMissing if ``python`` cannot be started.
     """
-    record, busy = build_folder.read(build).record, load()
-    found = answer(
-        python,
-        os.fspath(SCRIPT),
-        {"build": str(build), "types": TYPES, "seeds": list(seeds), "steps": steps, "timed": TIMED},
-        failure="the trainings failed",
-        remedy="install this project, torch and peft there, or run nox -s training",
-    )
-    return TrainingStudy(
+    record = build_folder.read(build).record
+    found = TrainingStudy(
         command=command,
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
         library=f"{record['revision']} {'patched' if record['patches'] else 'pristine'}",
         cores=cores(),
-        load=busy,
-        versions=found["versions"],
+        load=load(),
+        versions={},
         steps=steps,
-        runs=tuple(TrainingRun(**run) for run in found["runs"]),
-        values=found["values"],
-        seconds=found["seconds"],
+        runs=(),
+        values=0,
+        seconds={},
     )
+    for seed in seeds:
+        job = {
+            "build": str(build),
+            "types": TYPES,
+            "seeds": [seed],
+            "steps": steps,
+            "timed": () if found.seconds else TIMED,
+        }
+        made = answer(
+            python,
+            os.fspath(SCRIPT),
+            job,
+            failure="the trainings failed",
+            remedy="install this project, torch and peft there, or run nox -s training",
+        )
+        found = replace(
+            found,
+            versions=made["versions"],
+            runs=(*found.runs, *(TrainingRun(**run) for run in made["runs"])),
+            values=made["values"],
+            seconds=found.seconds or made["seconds"],
+        )
+        yield found
 
 
 def write(found: TrainingStudy, path: Path = RECORD) -> None:

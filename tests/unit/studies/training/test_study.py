@@ -1,13 +1,14 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.cli.main import main
-from harness.studies.training import study
+from harness.studies.training import page, study
 from harness.studies.training.study import TrainingRun, TrainingStudy
 from sdcpp.binding.build_folder import Build
 from sdcpp.errors import FileInvalid, NothingTried
@@ -75,24 +76,49 @@ def test_no_record(tmp_path: Path) -> None:
         study.read(tmp_path / "none.json")
 
 
-def test_the_script_gets_the_job_and_its_answer_becomes_the_study(
+def test_the_script_gets_a_job_for_each_seed_and_what_was_found_grows(
     fake_build: Callable[..., Build], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[Any] = []
 
     def answer(python: Path, script: str, job: dict[str, Any], **_: str) -> dict[str, Any]:
         asked.append((python, Path(script).name, job))
-        run = {"seed": 1, "type": "", "way": "float", "loss": 0.5, "seen": None}
-        return {"versions": {"torch": "2"}, "runs": [run], "values": 3, "seconds": {"Q8_0": 1.0}}
+        run = {"seed": job["seeds"][0], "type": "", "way": "float", "loss": 0.5, "seen": None}
+        seconds = dict.fromkeys(job["timed"], 1.0)
+        return {"versions": {"torch": "2"}, "runs": [run], "values": 3, "seconds": seconds}
 
     monkeypatch.setattr(study, "answer", answer)
     folder = fake_build("C").folder
-    found = study.study(Path("python"), folder, seeds=range(1, 3), steps=7, command="c")
-    [(python, script, job)] = asked
-    assert (python, script) == (Path("python"), "training_peer.py")
-    assert (job["build"], job["seeds"], job["steps"]) == (str(folder), [1, 2], 7)
-    assert found.runs == (TrainingRun(seed=1, type="", way="float", loss=0.5),)
-    assert (found.steps, found.values, found.versions) == (7, 3, {"torch": "2"})
+    first, both = study.study(Path("python"), folder, seeds=range(1, 3), steps=7, command="c")
+    assert {(python, script) for python, script, _ in asked} == {(Path("python"), "training_peer.py")}
+    assert [(job["build"], job["seeds"], job["steps"], bool(job["timed"])) for *_, job in asked] == [
+        (str(folder), [1], 7, True),
+        (str(folder), [2], 7, False),
+    ]
+    assert (first.seeds, both.seeds) == ([1], [1, 2])
+    assert both.runs[0] == TrainingRun(seed=1, type="", way="float", loss=0.5)
+    assert (both.steps, both.values, both.versions) == (7, 3, {"torch": "2"})
+    assert both.seconds == dict.fromkeys(study.TIMED, 1.0)
+
+
+@pytest.mark.parametrize("words", [["--python", "x", "--build", "y"], ["--recorded"]])
+def test_the_record_and_the_page_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    asked: list[int] = []
+
+    def measure(*_: Path, **job: Any) -> Iterator[TrainingStudy]:
+        asked.extend(job["seeds"])
+        yield replace(STUDY, runs=STUDY.runs[:7])
+        yield STUDY
+
+    monkeypatch.setattr(study, "study", measure)
+    monkeypatch.setattr(study, "read", lambda: STUDY)
+    monkeypatch.setattr(study, "write", lambda found: asked.append(len(found.runs)))
+    monkeypatch.setattr(page, "PAGE", tmp_path / "training.md")
+    assert main(["study", "training", *words, "--write-docs", "--seeds", "2"]) == 0
+    assert asked == ([21] if "--recorded" in words else [1, 2, 7, 21])
+    assert "medians of 3 seeds" in (tmp_path / "training.md").read_text(encoding="utf-8")
 
 
 def test_the_command_needs_one_source(capsys: pytest.CaptureFixture[str]) -> None:
@@ -102,6 +128,7 @@ def test_the_command_needs_one_source(capsys: pytest.CaptureFixture[str]) -> Non
         assert "give either --python or --recorded" in capsys.readouterr().err
 
 
-def test_the_recorded_table(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_recorded_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(study, "read", lambda: STUDY)
     assert main(["study", "training", "--recorded"]) == 0
     assert "| Q4_0 |" in capsys.readouterr().out
