@@ -30,10 +30,10 @@ sdcpp build                     # the library that quantises; without it the ggu
 ```python
 from harness.training.fake_quantiser import FakeQuantiser
 
-with FakeQuantiser("Q4_0") as fake:      # the value of --type: "Q4_K,Q4_0", "Q8_0"
-    fake.attach(model)                   # any model with LoRA factors of PEFT, diffusers or sd-scripts
-    train(model)                         # your loop, unchanged
-    model.save_pretrained("adapter")     # float factors, as always
+with FakeQuantiser("Q4_0") as fake:  # the value of --type: "Q4_K,Q4_0", "Q8_0"
+    fake.attach(model)  # any model with LoRA factors of PEFT, diffusers or sd-scripts
+    train(model)  # your loop, unchanged
+    model.save_pretrained("adapter")  # float factors, as always
 ```
 
 ```sh
