@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from harness.reports.markdown import head, row
 from harness.studies.training.study import WAYS, TrainingStudy
 from harness.studies.training.training_peer import BLOCKS, HIDDEN, POWER, RANK, STRENGTH, WIDTH
-from harness.text import busy, number
+from harness.text import busy, number, plural
 from sdcpp import atomic_write, project
 
 PAGE = project.ROOT / "docs" / "training.md"
@@ -161,8 +161,8 @@ def table(study: TrainingStudy) -> Iterator[str]:
 
 def _legend(study: TrainingStudy) -> Iterator[str]:
     yield f"""\
-The loss on new data, medians of {len(study.seeds)} seeds: 100 % is the base model without the LoRA, 0 % the wanted
-model. *float* is the LoRA before quantising. A share below 0 % above means a loss below that of the float LoRA.
+The loss on new data, medians of {plural(len(study.seeds), "seed")}: 100 % is the base model without the LoRA, 0 % the
+wanted model. *float* is the LoRA before quantising. A share below 0 % above means a loss below that of the float LoRA.
 """
     for way, column in _COLUMNS.items():
         yield f"- *{column}*: {WAYS[way]}"
