@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import IO, Any
+from typing import Any
 
 import pytest
 
@@ -114,8 +115,8 @@ def test_a_table_has_the_seconds_of_its_first_row(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_table_that_fails_is_an_error_with_its_last_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    def start(_: Any, stderr: IO[bytes]) -> Any:
-        stderr.write(b"error: no such type\n")
+    def start(_: Any, stderr: int) -> Any:
+        os.write(stderr, b"error: no such type\n")
         return _Table(2, 5)
 
     monkeypatch.setattr(speed, "start", start)
