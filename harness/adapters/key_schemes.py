@@ -257,13 +257,16 @@ def _lycoris(target: Target) -> tuple[NamedRows, ...]:
     """
     if target.in_text_encoder:
         return ()
-    parts = _module_parts(target)
-    return tuple(replace(part, stem="lycoris_" + part.stem.replace(".", "_")) for part in parts)
+    return _with_lycoris_stems(_module_parts(target))
 
 
 def _lycoris_qv(target: Target) -> tuple[NamedRows, ...]:
     """Return the parts of a flux target in LyCORIS without the keys. Its suffixes can name every kind."""
-    parts = _named_parts(target, "", ("flux",), excluded=("attn.to_k", "attn.add_k_proj"))
+    return _with_lycoris_stems(_named_parts(target, "", ("flux",), excluded=("attn.to_k", "attn.add_k_proj")))
+
+
+def _with_lycoris_stems(parts: tuple[NamedRows, ...]) -> tuple[NamedRows, ...]:
+    """Return parts with LyCORIS' stems in place of the names of modules."""
     return tuple(replace(part, stem="lycoris_" + part.stem.replace(".", "_")) for part in parts)
 
 

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import datetime
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from harness.cases.case import Case
 from harness.models.base_model import Base, Calibration
 from harness.models.tiny_models import FLUX_THIN
 from harness.records.record import Cell
+from harness.studies import record_file
 from harness.studies.trainers import judged, writers
 from harness.verification.run import run_sides
 from sdcpp import atomic_write, project
 from sdcpp.binding import build_folder
-from sdcpp.errors import FileInvalid, NothingTried
+from sdcpp.errors import NothingTried
 
 #: The record.
 RECORD = project.ROOT / "results" / "trainers.json"
@@ -105,17 +106,15 @@ def with_cell(outcome: Outcome, cell: Cell) -> Outcome:
 
 def write(found: TrainerStudy, path: Path = RECORD) -> None:
     """Write a study as JSON."""
-    atomic_write.write(path, json.dumps(asdict(found), indent=1) + "\n")
+    record_file.write(found, path)
 
 
 def read(path: Path = RECORD) -> TrainerStudy:
     """Return the study that ``write`` wrote. Raises NothingTried if there is none, and FileInvalid if it is damaged."""
-    if not path.exists():
-        raise NothingTried("no study is recorded", path, "run nox -s trainers, which makes one")
-    try:
-        entry = json.loads(path.read_text(encoding="utf-8"))
+
+    def make(entry: dict[str, Any]) -> TrainerStudy:
         return TrainerStudy(
             **{**entry, "outcomes": tuple(Outcome(**outcome) for outcome in entry["outcomes"])}
         )
-    except (ValueError, TypeError, KeyError) as error:
-        raise FileInvalid("the record cannot be read", path, "run nox -s trainers again") from error
+
+    return record_file.read(path, make, session="trainers")

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import datetime
-import json
 import os
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from harness.studies import record_file
 from harness.studies.peer_script import answer
-from sdcpp import atomic_write, project
+from sdcpp import project
 from sdcpp.binding import build_folder
-from sdcpp.errors import FileInvalid, NothingTried
 from sdcpp.process import cores, load
 
 #: The record.
@@ -141,15 +141,13 @@ def study(
 
 def write(found: TrainingStudy, path: Path = RECORD) -> None:
     """Write a study as JSON."""
-    atomic_write.write(path, json.dumps(asdict(found), indent=1) + "\n")
+    record_file.write(found, path)
 
 
 def read(path: Path = RECORD) -> TrainingStudy:
     """Return the study that ``write`` wrote. Raises NothingTried if there is none, and FileInvalid if it is damaged."""
-    if not path.exists():
-        raise NothingTried("no study is recorded", path, "run nox -s training, which makes one")
-    try:
-        entry = json.loads(path.read_text(encoding="utf-8"))
+
+    def make(entry: dict[str, Any]) -> TrainingStudy:
         return TrainingStudy(**{**entry, "runs": tuple(TrainingRun(**run) for run in entry["runs"])})
-    except (ValueError, TypeError, KeyError) as error:
-        raise FileInvalid("the record cannot be read", path, "run nox -s training again") from error
+
+    return record_file.read(path, make, session="training")
