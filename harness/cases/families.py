@@ -7,10 +7,8 @@ from dataclasses import replace
 
 from harness.adapters import catalogue
 from harness.adapters.adapter import Adapter, target_parts
-from harness.adapters.adapter_file import AdapterFile
-from harness.adapters.use import Use
 from harness.cases.case import Case
-from harness.cases.dimensions import no_adapter, sequence_case, single_file_case
+from harness.cases.dimensions import no_adapter, single_file_case
 from harness.cases.fixture import Fixture
 from harness.cases.matrix import Matrix
 from harness.models.families.catalogue import FAMILIES as MODELS
@@ -24,8 +22,6 @@ SCHEMES = (
 )
 #: All key schemes that are tested.
 ALL_SCHEMES = (catalogue.SCHEME, *SCHEMES)
-#: The sequences of generations that are tested.
-SEQUENCES = ("A-then-none", "A-then-half-A")
 #: The rank is a multiple of the block sizes of Q8_0 and Q4_0.
 _RANK = 32
 
@@ -48,22 +44,13 @@ def family_schemes(fixture: Fixture, mode: str) -> Iterator[Case]:
             yield replace(case, name=f"{adapter.name}-{case.name}")
 
 
-def family_sequences(fixture: Fixture, mode: str) -> Iterator[Case]:
-    """Yield the cases of two generations in one context: without the adapter afterwards, and with half of it."""
-    adapter = Use(file=fixture.file(_adapter(fixture, catalogue.SCHEME), "gguf", "F16"))
-    half = replace(adapter, multiplier=0.5)
-    afterwards: tuple[tuple[Use[AdapterFile], ...], ...] = ((), (half,))
-    for name, uses in zip(SEQUENCES, afterwards, strict=True):
-        yield sequence_case(name, ((adapter,), uses), wanted=uses, mode=mode, varied={"sequence": name})
-
-
 def _adapter(fixture: Fixture, scheme: str) -> Adapter:
     return Adapter(name=f"lora-{scheme}", base=fixture.base.name, rank=_RANK, alpha=_RANK / 2, scheme=scheme)
 
 
 #: ``verify --matrix families``.
 FAMILIES = Matrix(
-    dimensions=(no_adapter, family_files, family_schemes, family_sequences),
+    dimensions=(no_adapter, family_files, family_schemes),
     bases={"B": (), "C": tuple(MODELS.values())},
     in_auto=(no_adapter,),
 )

@@ -20,7 +20,7 @@ def test_every_family_is_tried_with_float_and_quantised_files_in_both_modes() ->
                 if case.dimensions["base"] == name and case.dimensions["mode"] == mode
             }
             assert {"none", "safetensors-F32", "gguf-F16", "gguf-Q8_0", "gguf-Q4_0"} <= names
-            assert {"lora-peft-safetensors-F32", "A-then-none", "A-then-half-A"} <= names
+            assert "lora-peft-safetensors-F32" in names
     with_diffusers = {c.dimensions["base"] for c in found if c.dimensions.get("scheme") == "diffusers"}
     assert with_diffusers == {
         "sd3",
