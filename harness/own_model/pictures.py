@@ -5,7 +5,6 @@ The library runs in a worker process, and ``harness.judging.oracle`` judges the 
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +27,7 @@ from harness.running import pool
 from sdcpp.binding import header
 from sdcpp.binding.api.apply_modes import apply_modes
 from sdcpp.binding.build_folder import Build
+from sdcpp.process import cores
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +42,7 @@ class Settings:
     seed: int = 42
     clip_skip: int = 0
     modes: tuple[str, ...] = ()
-    threads: int = field(default_factory=lambda: os.cpu_count() or 1)
+    threads: int = field(default_factory=cores)
     timeout: float = 3600.0
     context: ContextSettings = ContextSettings()  # noqa: RUF009 - it is frozen
 

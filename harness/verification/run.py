@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import os
 import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from harness.verification.repeats import judge_with_repeats
 from sdcpp import atomic_write, console, project
 from sdcpp.errors import FileInvalid, NothingTried
 from sdcpp.machine import devices
+from sdcpp.process import cores
 
 #: The name of the records file; all reports are made from it.
 RECORDS = "records.jsonl"
@@ -135,7 +135,7 @@ def machine() -> dict[str, str]:
     return {
         "system": platform.platform(),
         "processor": devices.processor()[0].name,
-        "cores": str(os.cpu_count()),
+        "cores": str(cores()),
         "python": platform.python_version(),
     }
 
