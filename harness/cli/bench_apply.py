@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -13,10 +14,9 @@ from pathlib import Path
 from harness.cli import options
 from harness.models.base_model import Base
 from harness.quantising.library_quantiser import LibraryQuantiser
-from harness.studies.applying import models, page, study
+from harness.studies.applying import models, page, peer, study
 from harness.studies.applying.floor import floor
 from harness.studies.applying.measurement import AdapterFile, Picture, measure
-from harness.studies.applying.peer import measure_peer
 from sdcpp import console, project
 from sdcpp.binding.build_folder import Build
 from sdcpp.building import build
@@ -57,20 +57,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--python",
         type=Path,
         metavar="FILE",
-        help="a Python with torch, diffusers and peft, whose times are measured too; with --base sd1",
+        help=f"a Python with torch, diffusers and peft, whose times are measured too; with {', '.join(peer.BASES)}",
     )
-    group.add_argument("--recorded", action="store_true", help="measure nothing, read results/cost.json")
+    group.add_argument(
+        "--recorded",
+        nargs="*",
+        type=Path,
+        metavar="FILE",
+        help="measure nothing, read results/cost.json; with FILEs of --output, add those to it",
+    )
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    if arguments.write_docs or arguments.recorded:
+    if arguments.write_docs or arguments.recorded is not None:
         project.checkout()  # before a run of minutes
-    if arguments.python and arguments.base != "sd1":
-        arguments.complain("--python measures the UNet of --base sd1 only")
+    if arguments.python and arguments.base not in peer.BASES:
+        arguments.complain(f"--python measures {', '.join(peer.BASES)} only")
     studies: Sequence[study.ApplyStudy] = []
-    if arguments.recorded:
-        studies = study.read(page.RESULTS)
+    if arguments.recorded is not None:
+        added = [found for path in arguments.recorded for found in study.read(path)]
+        studies = study.read(page.RESULTS) if not added else []
+        for found in added:
+            studies = study.add(found, page.RESULTS) if arguments.write_docs else [*studies, found]
     else:
         for measured in _measured(arguments):
             if arguments.output:
@@ -106,13 +115,15 @@ def _measured(arguments: argparse.Namespace) -> Iterator[study.ApplyStudy]:
         peers = []
         if arguments.python:
             ranks = [adapter.rank for adapter in floats]
-            peers = measure_peer(arguments.python, device, ranks, picture=picture, threads=threads)
+            peers = peer.measure_peer(
+                arguments.python, arguments.base, device, ranks, picture=picture, threads=threads
+            )
         measured = study.ApplyStudy(
             command=_command(arguments.python),
             revision=named.name,
             backend=arguments.backend,
             device=backend.device.name,
-            cores=cores(),
+            cores=os.cpu_count() or 1,
             date=datetime.now(UTC).date().isoformat(),
             base=arguments.base,
             layers=len(models.linear_layers(base)),
@@ -120,7 +131,7 @@ def _measured(arguments: argparse.Namespace) -> Iterator[study.ApplyStudy]:
             costs=[],
             floors={rank: found for rank, found in floors.items() if found},
             load=busy,
-            threads=arguments.threads,
+            threads=threads,
             peers=peers,
         )
         for cost in measure(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import statistics
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.cases.case import SEED
@@ -42,6 +43,9 @@ class Cost:
     - ``step_more`` is what the adapter adds to each further step.
     - ``away`` is what taking it away adds to the first picture without it.
 
+    ``pictures`` has a digest of each picture of the first round: "without" the adapter, "with" it, with all steps,
+    "changed" by the other multiplier, and after it was taken "away".
+
     ``memory`` is the peak memory of the process in bytes after the first pictures without the adapter, and
     ``memory_with`` after those with it. They leave out the memory of a GPU. ``failure`` says why there is no
     measurement; all figures are then 0.
@@ -61,6 +65,7 @@ class Cost:
     away: float = 0.0
     memory: int = 0
     memory_with: int = 0
+    pictures: Mapping[str, str] = field(default_factory=dict)
     failure: str = ""
 
 
@@ -79,6 +84,7 @@ class _Session:
     def __init__(self, worker: WorkerProcess, base: Base, mode: str, picture: Picture) -> None:
         self._worker, self._base, self._mode, self.picture = worker, base, mode, picture
         self.memory = 0
+        self.digest = ""
 
     def seconds(self, steps: int, *loras: Lora) -> float:
         """Return the seconds of the call that makes a picture; raises NothingTried if it makes none."""
@@ -95,11 +101,12 @@ class _Session:
             ),
             TIMEOUT,
         )
-        if reply.outcome != "picture":
+        if reply.outcome != "picture" or reply.picture is None:
             raise NothingTried(
                 f"no picture was made: {reply.outcome}", reply.text[:300], "read the log above"
             )
         self.memory = reply.memory
+        self.digest = hashlib.sha256(reply.picture.data).hexdigest()[:16]
         return reply.seconds["generate"]
 
 
@@ -146,11 +153,17 @@ def _cost(about: Cost, session: _Session, path: Path) -> Cost:
     session.seconds(1)
     memory = session.memory
     rounds: list[dict[str, float]] = []
+    digests: dict[str, str] = {}
     for _ in range(session.picture.rounds):
         plain, all_plain = session.seconds(1), session.seconds(steps)
+        digests.setdefault("without", session.digest)
         first, again = session.seconds(1, whole), session.seconds(1, whole)
-        all_steps, changed = session.seconds(steps, whole), session.seconds(1, weak)
+        all_steps = session.seconds(steps, whole)
+        digests.setdefault("with", session.digest)
+        changed = session.seconds(1, weak)
+        digests.setdefault("changed", session.digest)
         away = session.seconds(1)
+        digests.setdefault("away", session.digest)
         step = (all_plain - plain) / (steps - 1)
         rounds.append(
             {
@@ -178,4 +191,5 @@ def _cost(about: Cost, session: _Session, path: Path) -> Cost:
         away=median("away"),
         memory=memory,
         memory_with=session.memory,
+        pictures=digests,
     )

@@ -13,6 +13,9 @@ from harness.formats.tensor import Bytes
 from harness.formats.write import Spec, as_bytes, write_container
 from harness.models import architectures
 from harness.models.base_model import Base, Weights
+from harness.models.families.text_encoders import CLIP_G, clip
+from harness.models.families.unet import SDXL, unet
+from harness.models.large_base import LargeBase
 from harness.models.tiny_models import FLUX_SMALL, SD1
 from harness.models.weights import prefixed
 
@@ -31,25 +34,47 @@ def _halved(weights: Weights) -> Weights:
     }
 
 
-def _flux(name: str, double: int, single: int) -> Base:
+def _flux_files(double: int, single: int) -> dict[str, Weights]:
     weights = architectures.flux(hidden=3072, double=double, single=single)
     text = prefixed("text_encoders.clip_l.transformer.", architectures.clip_l())
+    return {"model": _halved(prefixed(_PREFIX, weights) | text), "taesd": FLUX_SMALL.files["taesd"]}
+
+
+def _flux(name: str, double: int, single: int) -> Base:
+    return Base(name=name, architecture="flux", files=_flux_files(double, single), targets={})
+
+
+def _flux_q8() -> Base:
+    """Return Flux with the linear layers of its blocks in Q8_0."""
+    files = _flux_files(19, 38)
+    quantised = {
+        name: replace(weight, dtype="Q8_0") if "_blocks." in name and len(weight.shape) == 2 else weight
+        for name, weight in files["model"].items()
+    }
+    return LargeBase(name="flux-Q8_0", architecture="flux", files={**files, "model": quantised}, targets={})
+
+
+def _sdxl() -> Base:
+    weights = unet(
+        channels=320, widths=(1, 2, 4), depths=(0, 2, 10), context=2048, labels=2816, linear_projection=True
+    )
+    text = prefixed("cond_stage_model.transformer.", architectures.clip_l())
+    text |= prefixed("cond_stage_model.1.transformer.", clip(CLIP_G))
     return Base(
-        name=name,
-        architecture="flux",
-        files={
-            "model": _halved(prefixed(_PREFIX, weights) | text),
-            "taesd": FLUX_SMALL.files["taesd"],
-        },
+        name="sdxl-F16",
+        architecture="sdxl",
+        files={"model": _halved(prefixed(_PREFIX, weights) | text), "taesd": SDXL.files["taesd"]},
         targets={},
     )
 
 
-#: The models by name: Stable Diffusion 1 (860 million parameters in the UNet), Flux (12 billion parameters), and a
-#: quarter of the blocks of Flux.
+#: The models by name: Stable Diffusion 1 (860 million parameters in the UNet), SDXL (2.6 billion), Flux (12 billion,
+#: also as a file of 13 GB in Q8_0), and a quarter of the blocks of Flux.
 MODELS = {
     "sd1": replace(SD1, name="sd1-F16", files={role: _halved(w) for role, w in SD1.files.items()}),
+    "sdxl": _sdxl(),
     "flux": _flux("flux-F16", 19, 38),
+    "flux-q8": _flux_q8(),
     "flux-quarter": _flux("flux-quarter-F16", 5, 10),
 }
 

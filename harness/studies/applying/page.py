@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from harness.studies.applying import goals
 from harness.studies.applying.measurement import Cost
 from harness.studies.applying.peer import PeerCost
 from harness.studies.applying.study import ApplyStudy
@@ -14,14 +15,16 @@ from sdcpp import atomic_write, project
 PAGE = project.ROOT / "docs" / "cost.md"
 #: The measurements from which the page is made.
 RESULTS = project.ROOT / "results" / "cost.json"
-#: With more processes for each core than these before a measurement, the page warns of its seconds.
-BUSY = 1.5
 
 
 def page(studies: Sequence[ApplyStudy]) -> str:
     """Return the page as Markdown."""
     lines = [
         "# What applying an adapter costs",
+        "",
+        *_summary(studies),
+        "",
+        "## How to read the figures",
         "",
         "Seconds that an adapter of all linear layers adds to a picture. The base models have the size that people"
         " use, and random weights. Each figure is the median over the rounds of the times of single calls of the"
@@ -47,19 +50,54 @@ def page(studies: Sequence[ApplyStudy]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _summary(studies: Sequence[ApplyStudy]) -> Iterator[str]:
+    """Yield the answer: how many goals the patched library reaches in each measurement, and which."""
+    judged = {study.question: (study, found) for study in studies if (found := goals.results(study))}
+    if not judged:
+        yield "No measurement of an idle machine is recorded, so the goals are not judged."
+        return
+    for study, found in judged.values():
+        reached = sum(result.reached for result in found)
+        same, of = goals.same_pictures(study)
+        yield (
+            f"- **{_title(study)}: with the patches {reached} of {len(found)} goals are reached.**"
+            + (f" {same} of {of} pictures are those of the unpatched library to the byte." if of else "")
+        )
+    yield ""
+    yield (
+        "Each figure is that of the adapter for which the patched library is the worst. *As diffusers* divides what the"
+        " library needs by what diffusers with PEFT needs for the same rank on the same device, in the same run."
+    )
+    for study, found in judged.values():
+        yield ""
+        yield f"| {_title(study)} | goal: at most | patched | unpatched | adapter | |"
+        yield "|---|---|---|---|---|---|"
+        for result in found:
+            unpatched = result.values.get("pristine")
+            yield (
+                f"| {result.goal} | {result.show(result.limit)} | {result.show(result.values['patched'])}"
+                f" | {'' if unpatched is None else result.show(unpatched)} | {result.adapter}"
+                f" | {'reached' if result.reached else '**missed**'} |"
+            )
+
+
+def _title(study: ApplyStudy) -> str:
+    return f"{study.base} on {study.backend}, {study.revision}"
+
+
 def _section(study: ApplyStudy) -> Iterator[str]:
-    yield f"## {study.base} on {study.backend}, {study.revision}"
+    yield f"## {_title(study)}"
     yield ""
     yield f"    {study.command}"
     yield ""
     size, steps = study.picture.size, study.picture.steps
     yield (
-        f"{study.device}, {study.cores} cores, {plural(study.threads or study.cores, 'thread')}, {study.date}."
+        f"{study.device}, {study.cores} cores, {plural(study.threads, 'thread')}, {study.date}."
         f" {study.layers} layers, pictures of {size} by {size},"
         f" {steps} steps, {plural(study.picture.rounds, 'round')}.{busy(study.load)}"
     )
     yield ""
-    if study.load is not None and study.load > BUSY * study.cores:
+    if study.busy:
         yield (
             "**The machine was busy with other work, so these seconds are several times too long and the differences"
             " between them are mostly noise.** The memory is not affected."
@@ -76,8 +114,8 @@ def _section(study: ApplyStudy) -> Iterator[str]:
             " *memory* is the peak memory of the process with the model."
         )
         yield ""
-        yield "| rank | load | fuse | unfuse | step | away | memory, MB |"
-        yield "|---|---|---|---|---|---|---|"
+        yield "| rank | MB | load | fuse | unfuse | step | away | memory, MB |"
+        yield "|---|---|---|---|---|---|---|---|"
         yield from map(_peer_row, study.peers)
     if study.floors:
         yield ""
@@ -102,8 +140,9 @@ def _row(cost: Cost) -> str:
 
 def _peer_row(cost: PeerCost) -> str:
     more = cost.with_adapter - cost.plain
+    size = f"{cost.size / 1e6:.0f}" if cost.size else ""
     return (
-        f"| {cost.rank} | {cost.load:.3f} | {cost.fuse:.3f} | {cost.unfuse:.3f}"
+        f"| {cost.rank} | {size} | {cost.load:.3f} | {cost.fuse:.3f} | {cost.unfuse:.3f}"
         f" | {more:.4f} ({100 * more / cost.plain:+.0f} %) | {cost.away:.3f} | {cost.memory / 1e6:.0f} |"
     )
 

@@ -12,16 +12,19 @@ from harness.studies.applying.peer import PeerCost
 from sdcpp import atomic_write
 from sdcpp.errors import NothingTried
 
+#: With more processes for each core than these before a measurement, its seconds mean little.
+BUSY = 1.5
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplyStudy:
     """The costs on one backend, with the command, the machine and the date (UTC).
 
-    ``layers`` is the number of layers that each adapter changes. ``load`` is the number of processes that wanted a core
-    before the measurement, or None if the system does not say. ``threads`` is the number of threads of the library and
-    of diffusers, or None for one on each core. ``peers`` are what the F16 adapters cost in diffusers,
-    if it was measured. ``floors`` has the seconds that PyTorch takes to
-    "load" and to "merge" the F16 adapter of a rank, by rank as text. It is empty if PyTorch is missing.
+    ``layers`` is the number of layers that each adapter changes. ``cores`` are those of the machine. ``load`` is the
+    number of processes that wanted a core before the measurement, or None if the system does not say. ``threads`` is
+    the number of threads of the library and of diffusers. ``peers`` are what the F16 adapters cost in diffusers, if it
+    was measured. ``floors`` has the seconds that PyTorch takes to "load" and to "merge" the F16 adapter of a rank, by
+    rank as text. It is empty if PyTorch is missing.
     """
 
     command: str
@@ -35,14 +38,23 @@ class ApplyStudy:
     picture: Picture
     costs: Sequence[Cost]
     floors: Mapping[str, Mapping[str, float]]
+    threads: int
     load: float | None = None
-    threads: int | None = None
     peers: Sequence[PeerCost] = ()
+
+    @property
+    def busy(self) -> bool:
+        """Whether other work ran on the machine, so that the seconds mean little."""
+        return self.load is not None and self.load > BUSY * self.cores
 
     @property
     def question(self) -> tuple[str, ...]:
         """What a later measurement must have in common with this one to replace it."""
-        return self.base, self.backend, self.device, self.revision
+        return self.base, self.backend, self.revision, self.device
+
+    def replaces(self, other: ApplyStudy) -> bool:
+        """Whether a record keeps this study only: both answer one question, or but for the device if it was busy."""
+        return self.question == other.question or (other.busy and self.question[:-1] == other.question[:-1])
 
 
 def write(studies: Sequence[ApplyStudy], path: Path) -> None:
@@ -70,9 +82,9 @@ def read(path: Path) -> list[ApplyStudy]:
 
 
 def add(measured: ApplyStudy, path: Path) -> list[ApplyStudy]:
-    """Add a study to a record, in place of one of the same question, and return all studies of the record."""
+    """Add a study to a record, in place of those that it replaces, and return all studies of the record."""
     known = read(path) if path.exists() else []
-    studies = [study for study in known if study.question != measured.question] + [measured]
+    studies = [study for study in known if not measured.replaces(study)] + [measured]
     studies.sort(key=lambda study: study.question)
     write(studies, path)
     return studies

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -88,6 +89,22 @@ def test_the_page_is_made_again_from_the_record_alone(
     assert written.read_text(encoding="utf-8") == page.page([STUDY])
 
 
+def test_studies_of_other_machines_are_added_to_the_record(
+    measured: dict[str, Any], files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    results, written = files
+    other = replace(STUDY, base="flux", peers=[])
+    study.write([STUDY], results)
+    study.write([other], tmp_path / "other.json")
+    words = ["bench", "--apply", "--recorded", str(tmp_path / "other.json")]
+    assert main(words) == 0
+    assert [found.base for found in study.read(results)] == ["sd1"]
+    assert main([*words, "--write-docs"]) == 0
+    assert not measured
+    assert [found.base for found in study.read(results)] == ["flux", "sd1"]
+    assert written.read_text(encoding="utf-8") == page.page(study.read(results))
+
+
 @pytest.mark.usefixtures("measured")
 def test_the_peer_is_measured_with_the_f16_adapters_and_its_path_is_not_recorded(
     files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
@@ -98,17 +115,17 @@ def test_the_peer_is_measured_with_the_f16_adapters_and_its_path_is_not_recorded
         asked.append((*words, picture.size, threads))
         return []
 
-    monkeypatch.setattr(command, "measure_peer", measure_peer)
+    monkeypatch.setattr(command.peer, "measure_peer", measure_peer)
     python = "/somewhere/bin/python"
     words = ["bench", "--apply", "--python", python, "--size", "64", "--threads", "3", "--write-docs"]
     monkeypatch.setattr("sys.argv", ["sdcpp", *words])
     assert main(words) == 0
-    assert asked == [(Path(python), "cpu", [16, 64, 128], 64, 3)]
+    assert asked == [(Path(python), "sd1", "cpu", [16, 64, 128], 64, 3)]
     [written] = study.read(files[0])
     assert written.command.startswith("sdcpp bench --apply --python python --size 64")
 
 
 def test_the_peer_has_no_other_model(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
-        main(["bench", "--apply", "--python", "python", "--base", "flux"])
-    assert "--base sd1 only" in capsys.readouterr().err
+        main(["bench", "--apply", "--python", "python", "--base", "flux-quarter"])
+    assert "--python measures sd1, sdxl, flux, flux-q8 only" in capsys.readouterr().err

@@ -27,6 +27,7 @@ STUDY = ApplyStudy(
     backend="cuda",
     device="a card",
     cores=16,
+    threads=16,
     date="2026-11-29",
     base="sd1",
     layers=160,

@@ -10,6 +10,7 @@ from harness.models.tiny_models import FLUX_SMALL
 from harness.running.protocol import ShotReply
 from harness.studies.applying import measurement
 from harness.studies.applying.measurement import AdapterFile, Picture, measure
+from sdcpp.binding.api.interface import Picture as PixelPicture
 from sdcpp.binding.build_folder import Build
 
 
@@ -26,8 +27,16 @@ class _Worker:
             return ShotReply(outcome="crashed", text="ended by SIGABRT")
         loading = 4.0 if loras != self._loras else 0.0
         self._loras = loras
+        weight = sum(lora.multiplier for lora in loras)
         seconds = 2 + loading + request.generation["steps"] * (1.5 if loras else 1.0)
-        return ShotReply(outcome="picture", seconds={"generate": seconds}, memory=len(loras) + 1)
+        return ShotReply(
+            outcome="picture",
+            picture=PixelPicture(
+                width=1, height=1, channels=3, data=bytes([len(loras), round(2 * weight), 0])
+            ),
+            seconds={"generate": seconds},
+            memory=len(loras) + 1,
+        )
 
     def close(self) -> None:
         pass
@@ -50,3 +59,5 @@ def test_costs_are_derived_from_pictures(
     assert (good.plain, good.step, good.step_more) == (3, 1, 0.5)
     assert (good.first, good.again, good.changed, good.away) == (4.5, 0.5, 4.5, 4)
     assert "SIGABRT" in bad.failure
+    assert good.pictures["without"] == good.pictures["away"]
+    assert len(set(good.pictures.values())) == 3

@@ -20,8 +20,14 @@ def _small() -> Base:
 
 
 def test_models_have_matrices_in_f16() -> None:
-    for base in models.MODELS.values():
-        assert {w.dtype for w in base.files["model"].values() if len(w.shape) > 1} == {"F16"}
+    for name, base in models.MODELS.items():
+        found = {w.dtype for w in base.files["model"].values() if len(w.shape) > 1}
+        assert found == ({"F16", "Q8_0"} if name == "flux-q8" else {"F16"})
+
+
+def test_linear_layers_of_sdxl_and_flux_are_those_that_trainers_adapt() -> None:
+    counts = {name: len(models.linear_layers(models.MODELS[name])) for name in ("sdxl", "flux", "flux-q8")}
+    assert counts == {"sdxl": 722, "flux": 304, "flux-q8": 304}
 
 
 def test_linear_layers_of_sd1_are_those_of_its_attention() -> None:

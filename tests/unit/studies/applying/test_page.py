@@ -22,7 +22,7 @@ def test_page_has_a_row_for_each_cost_and_the_floor() -> None:
     assert STUDY.command in text
     assert "a card, 16 cores, 16 threads, 2026-11-29. 160 layers" in text
     assert "3 rounds.\n" in text
-    assert "diffusers" not in text
+    assert "in the same run. *step*" not in text
 
 
 def test_page_says_why_there_is_no_measurement() -> None:
@@ -39,12 +39,13 @@ def test_page_says_how_busy_the_machine_was_and_what_diffusers_took() -> None:
         plain=2.0,
         with_adapter=3.0,
         memory=4_000_000_000,
+        size=12_000_000,
     )
     text = page([replace(STUDY, load=7.25, peers=[peer])])
     assert "3 rounds. Before the measurement 7.2 processes wanted a core.\n" in text
     assert "busy with other work" not in text
     assert "busy with other work" in page([replace(STUDY, load=7.25, cores=2)])
-    assert "| 16 | 0.400 | 0.050 | 0.020 | 1.0000 (+50 %) | 0.010 | 4000 |" in text
+    assert "| 16 | 12 | 0.400 | 0.050 | 0.020 | 1.0000 (+50 %) | 0.010 | 4000 |" in text
 
 
 def test_the_page_is_made_from_the_stored_measurement() -> None:
@@ -57,3 +58,12 @@ def test_the_page_is_made_from_the_stored_measurement() -> None:
 def test_the_page_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PAGE", tmp_path / "docs" / "cost.md")
     assert module.write([STUDY]).read_text(encoding="utf-8") == page([STUDY])
+
+
+def test_the_first_lines_say_which_goals_are_reached() -> None:
+    first = page([replace(STUDY, costs=[replace(COST, step_more=0.001)])]).split("## ", maxsplit=1)[0]
+    assert "**sd1 on cuda, 2026-07: with the patches 2 of 2 goals are reached.**" in first
+    row = "| a step with the adapter at run time | +15.0 % | +5.0 % |  | rank 16, F16 | reached |"
+    assert row in first
+    assert "**missed**" in page([STUDY])
+    assert "the goals are not judged" in page([replace(STUDY, load=100.0)])

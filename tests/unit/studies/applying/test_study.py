@@ -33,3 +33,12 @@ def test_a_study_replaces_the_one_of_the_same_question(tmp_path: Path) -> None:
     newer = replace(STUDY, date="2027-01-01", peers=[])
     assert study.add(newer, path) == [replace(other, peers=[]), newer]
     assert study.read(path) == [replace(other, peers=[]), newer]
+
+
+def test_a_study_replaces_that_of_another_machine_only_if_that_was_busy(tmp_path: Path) -> None:
+    path = tmp_path / "cost.json"
+    newer = replace(STUDY, device="another card", peers=[])
+    study.add(STUDY, path)
+    assert study.add(newer, path) == [replace(STUDY, peers=[]), newer]
+    study.write([replace(STUDY, load=100.0)], path)
+    assert study.add(newer, path) == [newer]
