@@ -94,13 +94,13 @@ def main(arguments: argparse.Namespace) -> int:
 
 def _measured(arguments: argparse.Namespace) -> Iterator[study.ApplyStudy]:
     """Build the sides, make the files and measure. Yield the study after each adapter, with one cost more."""
-    wanted = [_adapter(text) for text in arguments.adapter or DEFAULT]
+    wanted = [adapter(text) for text in arguments.adapter or DEFAULT]
     if arguments.steps < 2:
         raise NothingTried("a picture has one step", "--steps", "give two steps or more")
     named = revision.find(arguments.revision)
     backend = backends.get(arguments.backend)
     backends.require(backend)
-    builds = _builds(arguments, named)
+    sides = builds(arguments, named)
     base = models.MODELS[arguments.base]
     console.note(f"making {base.name}")
     base.make()
@@ -108,8 +108,8 @@ def _measured(arguments: argparse.Namespace) -> Iterator[study.ApplyStudy]:
     busy, device = load(), "cuda" if arguments.backend == "cuda" else "cpu"
     threads = arguments.threads or cores()
     with tempfile.TemporaryDirectory(prefix="sdcpp-apply-") as name:
-        with LibraryQuantiser(next(iter(builds.values())).folder) as quantiser:
-            adapters = [_file(Path(name), quantiser, base, rank, kind) for rank, kind in wanted]
+        with LibraryQuantiser(next(iter(sides.values())).folder) as quantiser:
+            adapters = [write_adapter(Path(name), quantiser, base, each) for each in wanted]
         floats = [adapter for adapter in adapters if adapter.kind == "F16"]
         floors = {str(a.rank): floor(device, a.path) for a in floats}
         peers = []
@@ -135,7 +135,7 @@ def _measured(arguments: argparse.Namespace) -> Iterator[study.ApplyStudy]:
             peers=peers,
         )
         for cost in measure(
-            builds,
+            sides,
             backend=arguments.backend,
             base=base,
             modes=arguments.mode or MODES,
@@ -153,15 +153,23 @@ def _command(python: Path | None) -> str:
     return quoted(["sdcpp", *words])
 
 
-def _file(folder: Path, quantiser: LibraryQuantiser, base: Base, rank: int, kind: str) -> AdapterFile:
-    """Write an adapter into a folder."""
+def write_adapter(
+    folder: Path, quantiser: LibraryQuantiser, base: Base, name: tuple[int, str], part: str = ""
+) -> AdapterFile:
+    """Write an adapter into a folder. ``name`` is its rank and type.
+
+    It changes the linear layers that have ``part`` in their names.
+    """
+    rank, kind = name
     path = folder / f"r{rank}-{kind}{'.safetensors' if kind == 'F16' else '.gguf'}"
     block = quantiser.info(kind).block if kind != "F16" else 1
-    size = models.write_adapter(path, base, rank=rank, kind=kind, quantise=quantiser.quantise, block=block)
+    size = models.write_adapter(
+        path, base, rank=rank, kind=kind, quantise=quantiser.quantise, block=block, part=part
+    )
     return AdapterFile(rank=rank, kind=kind, size=size, path=path)
 
 
-def _adapter(text: str) -> tuple[int, str]:
+def adapter(text: str) -> tuple[int, str]:
     """Return the rank and the type that a text such as "16-Q8_0" names; raises NothingTried."""
     rank, _, kind = text.partition("-")
     if not (rank.isdecimal() and int(rank) and kind):
@@ -169,11 +177,11 @@ def _adapter(text: str) -> tuple[int, str]:
     return int(rank), kind
 
 
-def _builds(arguments: argparse.Namespace, named: revision.Revision) -> dict[str, Build]:
+def builds(arguments: argparse.Namespace, named: revision.Revision) -> dict[str, Build]:
     """Return the builds of the sides by label."""
     tree = workspace.workspace(named)
-    builds = {}
+    found = {}
     for side in options.SIDES[arguments.side]:
         patches = patches_to_apply(find_states(tree, series.load())) if side == "patched" else ()
-        builds[side] = build.build(tree, patches, arguments.backend, options=dict(arguments.options))
-    return builds
+        found[side] = build.build(tree, patches, arguments.backend, options=dict(arguments.options))
+    return found

@@ -37,6 +37,9 @@ COMMANDS = {
         module="harness.cli.study.promises",
         summary="show what the project promises, and what was measured last",
     ),
+    "real-models": Command(
+        module="harness.cli.study.real_models", summary="try a LoRA on random models of real size"
+    ),
     "sample": Command(
         module="harness.cli.study.sample", summary="write a LoRA that is like a trained one, to measure with"
     ),

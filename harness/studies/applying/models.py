@@ -91,8 +91,10 @@ def linear_layers(base: Base) -> dict[str, tuple[int, int]]:
     }
 
 
-def write_adapter(path: Path, base: Base, *, rank: int, kind: str, quantise: Quantise, block: int) -> int:
-    """Write an adapter of all linear layers and return its size in bytes.
+def write_adapter(
+    path: Path, base: Base, *, rank: int, kind: str, quantise: Quantise, block: int, part: str = ""
+) -> int:
+    """Write an adapter of all linear layers with ``part`` in their names, and return its size in bytes.
 
     F16 is written as safetensors, another ``kind`` as GGUF, with F16 for rows that are not whole blocks of ``block``
     values. The names are those of ComfyUI.
@@ -101,6 +103,8 @@ def write_adapter(path: Path, base: Base, *, rank: int, kind: str, quantise: Qua
     pool = random.standard_normal(1 << 22, dtype=np.float32) * np.float32(_STD)
     specs = []
     for name, (out, inner) in linear_layers(base).items():
+        if part not in name:
+            continue
         for suffix, shape in (("down", (rank, inner)), ("up", (out, rank))):
             used = kind if kind != "F16" and shape[1] % block == 0 else "F16"
             specs.append(Spec(name=f"diffusion_model.{name}.lora_{suffix}.weight", shape=shape, kind=used))

@@ -11,7 +11,7 @@ import pytest
 
 from harness.cli import bench_apply as command
 from harness.cli.main import main
-from harness.studies.applying import models, page, study
+from harness.studies.applying import models, page, peer, study
 from harness.studies.applying.measurement import Cost, Picture
 from sdcpp.binding.build_folder import Build
 from sdcpp.errors import NothingTried
@@ -29,7 +29,7 @@ def measured(fake_build: Callable[..., Build], monkeypatch: pytest.MonkeyPatch) 
 
     quantiser = SimpleNamespace(quantise=None, info=lambda _: SimpleNamespace(block=32))
     base = SimpleNamespace(name="base", make=lambda: None, files={"model": {}})
-    monkeypatch.setattr(command, "_builds", lambda *_: {"patched": fake_build("C")})
+    monkeypatch.setattr(command, "builds", lambda *_: {"patched": fake_build("C")})
     monkeypatch.setattr(command, "LibraryQuantiser", lambda _: nullcontext(quantiser))
     monkeypatch.setattr(models, "MODELS", {"sd1": base})
     monkeypatch.setattr(models, "write_adapter", lambda *_, **__: 7)
@@ -115,7 +115,7 @@ def test_the_peer_is_measured_with_the_f16_adapters_and_its_path_is_not_recorded
         asked.append((*words, picture.size, threads))
         return []
 
-    monkeypatch.setattr(command.peer, "measure_peer", measure_peer)
+    monkeypatch.setattr(peer, "measure_peer", measure_peer)
     python = "/somewhere/bin/python"
     words = ["bench", "--apply", "--python", python, "--size", "64", "--threads", "3", "--write-docs"]
     monkeypatch.setattr("sys.argv", ["sdcpp", *words])
