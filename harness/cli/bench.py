@@ -40,7 +40,7 @@ examples
   sdcpp bench --apply --backend cuda --revision 2026-07 --output cost.json
   sdcpp bench --apply --size 64 --steps 2 --repeat 1 --write-docs      docs/cost.md, on a processor
   sdcpp bench --apply --recorded --write-docs                          the page again
-  sdcpp bench --apply --recorded cost.json --write-docs                with a record of another machine
+  sdcpp bench --apply --recorded cost.json --write-docs        with a record of another machine
 """
 
 

@@ -1,4 +1,4 @@
-"""Run ``sdcpp lora try`` on random models of the size that people have."""
+"""Try a LoRA on random models of the size that people have, as sdcpp lora try does."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ output
 examples
   sdcpp study real-models --base sd1 --revision 2026-07
   sdcpp study real-models --backend cuda --output real-models.json
-  sdcpp study real-models --recorded real-models.json --write-docs     add a record of another machine
+  sdcpp study real-models --recorded real-models.json --write-docs    add another record
 """
 
 
