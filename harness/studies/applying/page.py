@@ -35,6 +35,7 @@ def page(studies: Sequence[ApplyStudy]) -> str:
         "- *changed*: a picture with the same file and another multiplier.",
         "- *step*: each further step, with the share of a step without the adapter.",
         "- *away*: the first picture without the adapter.",
+        "- *no effect*: the picture with the adapter is that without it, so the figures mean nothing.",
         "- *memory*: what the adapter adds to the peak memory of the process, without that of a GPU.",
         "",
         "Where few rounds were made or other work ran on the machine, small differences mean nothing: a figure can then"
@@ -128,7 +129,9 @@ def _section(study: ApplyStudy) -> Iterator[str]:
 
 
 def _row(cost: Cost) -> str:
-    adapter = f"| rank {cost.rank}, {cost.kind} | {cost.size / 1e6:.0f} | {cost.mode} | {cost.side} |"
+    unchanged = cost.pictures and cost.pictures["with"] == cost.pictures["without"]
+    mode = f"{cost.mode}, **no effect**" if unchanged else cost.mode
+    adapter = f"| rank {cost.rank}, {cost.kind} | {cost.size / 1e6:.0f} | {mode} | {cost.side} |"
     if cost.failure:
         return f"{adapter} {cost.failure.splitlines()[0]} | | | | | |"
     share = f"{cost.step_more:.4f} ({100 * cost.step_more / cost.step:+.0f} %)" if cost.step > 0 else "?"

@@ -25,6 +25,13 @@ def test_page_has_a_row_for_each_cost_and_the_floor() -> None:
     assert "in the same run. *step*" not in text
 
 
+def test_page_says_if_the_adapter_does_nothing() -> None:
+    same = {"without": "a", "with": "a", "changed": "a", "away": "a"}
+    assert "at_runtime, **no effect** |" in page([replace(STUDY, costs=[replace(COST, pictures=same)])])
+    other = same | {"with": "b"}
+    assert "**no effect**" not in page([replace(STUDY, costs=[replace(COST, pictures=other)])])
+
+
 def test_page_says_why_there_is_no_measurement() -> None:
     assert "crashed" in page([replace(STUDY, costs=[replace(COST, failure="crashed")])])
 
