@@ -14,6 +14,7 @@ from harness.cases.case import SEED
 from harness.cases.shot_request import ShotRequest
 from harness.models.base_model import Base
 from harness.running.worker_process import WorkerProcess
+from harness.studies.applying.card_memory import watched
 from sdcpp import console
 from sdcpp.binding.api.interface import Lora
 from sdcpp.binding.build_folder import Build
@@ -47,8 +48,9 @@ class Cost:
     "changed" by the other multiplier, and after it was taken "away".
 
     ``memory`` is the peak memory of the process in bytes after the first pictures without the adapter, and
-    ``memory_with`` after those with it. They leave out the memory of a GPU. ``failure`` says why there is no
-    measurement; all figures are then 0.
+    ``memory_with`` after those with it. They leave out the memory of a GPU: ``card`` is its peak during a picture
+    without the adapter, after all others, and ``card_with`` during one with it, or 0 if it is not known. ``failure``
+    says why there is no measurement; all figures are then 0.
     """
 
     side: str
@@ -65,6 +67,8 @@ class Cost:
     away: float = 0.0
     memory: int = 0
     memory_with: int = 0
+    card: int = 0
+    card_with: int = 0
     pictures: Mapping[str, str] = field(default_factory=dict)
     failure: str = ""
 
@@ -81,8 +85,11 @@ class Picture:
 class _Session:
     """A worker process that makes pictures of a base model in one context, in one apply mode."""
 
-    def __init__(self, worker: WorkerProcess, base: Base, mode: str, picture: Picture) -> None:
+    def __init__(
+        self, worker: WorkerProcess, base: Base, *, backend: str, mode: str, picture: Picture
+    ) -> None:
         self._worker, self._base, self._mode, self.picture = worker, base, mode, picture
+        self._backend = backend
         self.memory = 0
         self.digest = ""
 
@@ -109,6 +116,14 @@ class _Session:
         self.digest = hashlib.sha256(reply.picture.data).hexdigest()[:16]
         return reply.seconds["generate"]
 
+    def card(self, *loras: Lora) -> int:
+        """Return the peak memory of the card in bytes during a picture of all steps, or 0 if it is not known."""
+        if self._backend != "cuda":
+            return 0
+        with watched() as seen:
+            self.seconds(self.picture.steps, *loras)
+        return max(seen, default=0)
+
 
 def measure(
     builds: Mapping[str, Build],
@@ -129,7 +144,8 @@ def measure(
         worker = WorkerProcess(build, backend, threads, keeps_state=True)
         about = Cost(side=side, mode=mode, rank=adapter.rank, kind=adapter.kind, size=adapter.size)
         try:
-            cost = _cost(about, _Session(worker, base, mode, picture), adapter.path)
+            session = _Session(worker, base, backend=backend, mode=mode, picture=picture)
+            cost = _cost(about, session, adapter.path)
         except NothingTried as error:
             cost = replace(about, failure=str(error))
         finally:
@@ -191,5 +207,7 @@ def _cost(about: Cost, session: _Session, path: Path) -> Cost:
         away=median("away"),
         memory=memory,
         memory_with=session.memory,
+        card=session.card(),
+        card_with=session.card(whole),
         pictures=digests,
     )

@@ -36,7 +36,7 @@ def page(studies: Sequence[ApplyStudy]) -> str:
         "- *step*: each further step, with the share of a step without the adapter.",
         "- *away*: the first picture without the adapter.",
         "- *no effect*: the picture with the adapter is that without it, so the figures mean nothing.",
-        "- *memory*: what the adapter adds to the peak memory of the process, without that of a GPU.",
+        "- *memory*: what the adapter adds to the peak memory of the process, and of the GPU where there is one.",
         "",
         "Where few rounds were made or other work ran on the machine, small differences mean nothing: a figure can then"
         " be below zero. Of a run that was interrupted, the adapters that it had measured are shown.",
@@ -137,8 +137,12 @@ def _row(cost: Cost) -> str:
     share = f"{cost.step_more:.4f} ({100 * cost.step_more / cost.step:+.0f} %)" if cost.step > 0 else "?"
     return (
         f"{adapter} {cost.first:.3f} | {cost.again:.3f} | {cost.changed:.3f} | {share} | {cost.away:.3f}"
-        f" | {(cost.memory_with - cost.memory) / 1e6:.0f} |"
+        f" | {(cost.memory_with - cost.memory) / 1e6:.0f}{_card(cost)} |"
     )
+
+
+def _card(cost: Cost) -> str:
+    return f" + {(cost.card_with - cost.card) / 1e6:.0f}" if cost.card else ""
 
 
 def _peer_row(cost: PeerCost) -> str:

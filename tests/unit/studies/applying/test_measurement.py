@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -42,14 +43,17 @@ class _Worker:
         pass
 
 
+@pytest.mark.parametrize("backend", ["cpu", "cuda"])
 def test_costs_are_derived_from_pictures(
-    fake_build: Callable[..., Build], monkeypatch: pytest.MonkeyPatch
+    backend: str, fake_build: Callable[..., Build], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(measurement, "WorkerProcess", _Worker)
+    seen = iter([[3, 7], [9, 8]])
+    monkeypatch.setattr(measurement, "watched", lambda: nullcontext(next(seen)))
     files = [AdapterFile(rank=4, kind="F16", size=9, path=Path(name)) for name in ("good", "bad")]
     good, bad = measure(
         {"patched": fake_build("C")},
-        backend="cpu",
+        backend=backend,
         base=FLUX_SMALL,
         modes=["at_runtime"],
         adapters=files,
@@ -58,6 +62,7 @@ def test_costs_are_derived_from_pictures(
     )
     assert (good.plain, good.step, good.step_more) == (3, 1, 0.5)
     assert (good.first, good.again, good.changed, good.away) == (4.5, 0.5, 4.5, 4)
+    assert (good.card, good.card_with) == ((7, 9) if backend == "cuda" else (0, 0))
     assert "SIGABRT" in bad.failure
     assert good.pictures["without"] == good.pictures["away"]
     assert len(set(good.pictures.values())) == 3

@@ -25,6 +25,11 @@ def test_page_has_a_row_for_each_cost_and_the_floor() -> None:
     assert "in the same run. *step*" not in text
 
 
+def test_page_adds_the_memory_of_the_card() -> None:
+    cost = replace(COST, card=5_000_000_000, card_with=5_096_000_000)
+    assert "| 0.020 | 100 + 96 |" in page([replace(STUDY, costs=[cost])])
+
+
 def test_page_says_if_the_adapter_does_nothing() -> None:
     same = {"without": "a", "with": "a", "changed": "a", "away": "a"}
     assert "at_runtime, **no effect** |" in page([replace(STUDY, costs=[replace(COST, pictures=same)])])
