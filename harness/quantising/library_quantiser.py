@@ -179,6 +179,7 @@ class LibraryQuantiser:
                 memory[offset : offset + part.nbytes] = part.reshape(-1).view(np.uint8)
             weights = offsets[1] if len(offsets) > 1 else request.weights
             self._ask(replace(request, target=end, weights=weights))
+            self._memory.hide()
             return memory[end : end + result_size].copy()
 
     def _ask(self, request: QuantiseRequest) -> QuantiseReply:

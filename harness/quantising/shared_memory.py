@@ -52,6 +52,12 @@ class SharedMemory:
             self._memory = mmap.mmap(file.fileno(), size)
         return path
 
+    def hide(self) -> None:
+        """Remove the file's name once the other process has mapped it: nothing is left if this process is killed."""
+        if self._folder is not None and os.name == "posix":  # Windows does not remove a file that is mapped
+            self._folder.cleanup()
+            self._folder = None
+
     def bytes(self) -> NDArray[np.uint8]:
         """Return all of it; ``grow`` must have been called."""
         assert self._memory is not None  # noqa: S101 - grow() has mapped it

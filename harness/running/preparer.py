@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import queue
+import signal
 import sys
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
@@ -68,10 +69,11 @@ class Preparer:
         if not self._processes:
             return shot.request(seed)
         pipe = self._idle.get()
+        number = self._numbers[shot.name]
         try:
-            pipe.send((self._numbers[shot.name], seed))
+            pipe.send((number, seed))
             made: ShotRequest | Exception = pipe.recv()
-        except EOFError as error:
+        except (EOFError, ConnectionError) as error:
             raise ChildProcessError(f"the process that makes the files of {shot.name} died") from error
         self._idle.put(pipe)
         if isinstance(made, Exception):
@@ -82,6 +84,8 @@ class Preparer:
 def _serve(shots: Sequence[Shot], pipe: Connection, parents_end: Connection) -> None:
     """Make the files of shots until the parent closes its end of the pipe or dies."""
     parents_end.close()
+    # The command's own handler would print a traceback.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     while True:
         try:
             number, seed = pipe.recv()

@@ -27,6 +27,8 @@ CLOSING = "closing"
 CANCELLED = b"cancelled\n"
 #: The argument of a worker that makes pictures in forks.
 FORKS = "--forks"
+#: The environment variable with the folder for a worker's temporary files, which is removed when no more requests come.
+OWN_FOLDER = "SDCPP_WORKER_FOLDER"
 
 
 def numbered(number: int, line: bytes) -> bytes:

@@ -14,7 +14,7 @@ from queue import Empty, SimpleQueue
 from harness.cases.shot_request import ShotRequest
 from harness.child_process.driver import ChildProcess
 from harness.child_process.ended import ChildEnded
-from harness.running.protocol import CANCELLED, CLOSING, OPENED, ShotReply, numbered, split
+from harness.running.protocol import CANCELLED, CLOSING, OPENED, OWN_FOLDER, ShotReply, numbered, split
 from sdcpp import console
 
 
@@ -46,9 +46,12 @@ class StartedWorker:
     """
 
     def __init__(self, argv: Sequence[str | os.PathLike[str]], env: Mapping[str, str]) -> None:
-        # A worker is killed when it is no longer needed, so it cannot remove its own files.
+        # A worker is killed when it is no longer needed, so it cannot remove its own files. If this process is killed,
+        # the worker reads the end of its requests and removes them.
         self._temporary = tempfile.TemporaryDirectory(prefix="sdcpp-worker-", ignore_cleanup_errors=True)
-        self._child = ChildProcess(argv, {**env, "TMPDIR": self._temporary.name})
+        self._child = ChildProcess(
+            argv, {**env, "TMPDIR": self._temporary.name, OWN_FOLDER: self._temporary.name}
+        )
         self.ready: Future[ShotReply] = Future()
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()  # for the members below

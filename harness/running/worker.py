@@ -9,13 +9,15 @@ module imports little.
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 from pathlib import Path
 
 from harness.cases.shot_request import ShotRequest
 from harness.child_process.replies import reply_channel
 from harness.running.fork_server import ForkServer
-from harness.running.protocol import FORKS, OPENED, READY, ShotReply, numbered, split
+from harness.running.protocol import FORKS, OPENED, OWN_FOLDER, READY, ShotReply, numbered, split
 from harness.running.shot_runner import ShotRunner
 from sdcpp.errors import Error
 
@@ -36,15 +38,17 @@ def main(argv: list[str]) -> int:
         reply(0, ShotReply(outcome=READY))
         if FORKS in options:
             ForkServer(runner, send).serve(sys.stdin.buffer)
-            return 0
-        for line in sys.stdin.buffer:
-            number, content = split(line)
-            request = ShotRequest.from_line(content)
-            answer = runner.open(request)
-            if answer.outcome == OPENED:
+        else:
+            for line in sys.stdin.buffer:
+                number, content = split(line)
+                request = ShotRequest.from_line(content)
+                answer = runner.open(request)
+                if answer.outcome == OPENED:
+                    reply(number, answer)
+                    answer = runner.make(request, answer)
                 reply(number, answer)
-                answer = runner.make(request, answer)
-            reply(number, answer)
+    if OWN_FOLDER in os.environ:
+        shutil.rmtree(os.environ[OWN_FOLDER], ignore_errors=True)
     return 0
 
 

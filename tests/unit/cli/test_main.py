@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,6 +59,34 @@ def test_an_interrupted_command_says_what_is_kept(
 ) -> None:
     assert fails(monkeypatch, KeyboardInterrupt(), command) == 130
     assert capsys.readouterr().err == said
+
+
+#: Runs a command that makes a folder, prints its path and waits.
+WAITS = """
+import sys, tempfile, time
+from harness.cli import doctor, main
+def wait(_):
+    with tempfile.TemporaryDirectory() as folder:
+        print(folder, flush=True)
+        time.sleep(60)
+doctor.main = wait
+sys.argv = ["sdcpp", "doctor"]
+main.run()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there, a program that is ended gets no signal")
+def test_a_command_that_is_ended_from_outside_removes_its_temporary_files() -> None:
+    words = [sys.executable, "-c", WAITS]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        folder = Path(process.stdout.readline().strip())
+        assert folder.is_dir()
+        process.terminate()
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said == "interrupted: no incomplete output is left behind\n"
+    assert not folder.exists()
 
 
 def test_an_interrupted_conversion_keeps_nothing(

@@ -26,6 +26,24 @@ def test_what_one_side_writes_the_other_reads() -> None:
     assert not new[0].exists()
 
 
+@pytest.mark.skipif(os.name != "posix", reason="a file that is mapped keeps its name")
+def test_memory_stays_when_its_file_has_no_name_any_more() -> None:
+    ours = SharedMemory()
+    new = ours.grow(100)
+    assert new
+    with new[0].open("r+b") as file:
+        theirs = mmap.mmap(file.fileno(), new[1])
+    ours.hide()
+    assert not new[0].parent.exists()
+    ours.bytes()[99] = 7
+    assert theirs[99] == 7
+    assert ours.grow(100) is None
+    larger = ours.grow(new[1] + 1)
+    assert larger
+    assert larger[0].exists()
+    ours.release()
+
+
 def test_memory_is_replaced_only_when_it_is_too_small() -> None:
     memory = SharedMemory()
     first = memory.grow(100)

@@ -91,6 +91,21 @@ def test_the_death_of_a_process_is_an_error() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="files are made in this process")
+def test_a_process_is_ended_at_once_whatever_the_command_does_with_the_signal(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with Preparer([shot()], 1) as prepare:
+            os.kill(made_by(prepare(shot(), 1)), signal.SIGTERM)
+            with pytest.raises(ChildProcessError, match="died"):
+                prepare(shot(), 1)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="files are made in this process")
 def test_the_processes_end_with_their_parent() -> None:
     reading, writing = os.pipe()
     parent = os.fork()

@@ -64,10 +64,14 @@ def test_killed_at_a_random_moment_and_started_again_it_gives_the_same_judgement
 ) -> None:
     made = fake_build("C")
     wanted = killable_run.run(tmp_path / "whole", made)
-    folder = tmp_path / "killed"
+    folder, temporary = tmp_path / "killed", tmp_path / "temporary"
+    temporary.mkdir()
     path = folder / "records.jsonl"
     enough = random.Random(seed).randrange(3, 2 * killable_run.MULTIPLIERS)  # noqa: S311 - not for secrets
-    process = subprocess.Popen([sys.executable, "-m", "tests.unit.killable_run", folder, made.folder])
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.unit.killable_run", folder, made.folder],
+        env={**os.environ, "TMPDIR": str(temporary)},
+    )
     deadline = time.monotonic() + 60
     while process.poll() is None and time.monotonic() < deadline:
         if path.exists() and path.read_bytes().count(b"\n") >= enough:
@@ -83,6 +87,9 @@ def test_killed_at_a_random_moment_and_started_again_it_gives_the_same_judgement
     lines = path.read_bytes().count(b'"record":"observation"')
     assert lines == killable_run.MULTIPLIERS + 1, "pictures that were there have been made again"
     assert done < lines
+    while any(temporary.iterdir()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not list(temporary.iterdir()), "the workers have left their temporary files"
 
 
 def test_a_finished_run_starts_anew(fake_build: Callable[..., Build], tmp_path: Path) -> None:
