@@ -89,9 +89,9 @@ def training(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the unit tests, then the regression tests that drive really built libraries."""
     session.install("-e", ".", *TEST)
-    session.run("pytest", "-n", "auto", "tests/unit", *session.posargs)
+    session.run("pytest", "-n", "auto", "--durations=15", "tests/unit", *session.posargs)
     # One process, because these share built libraries, and building and running one takes all cores.
-    session.run("pytest", "tests/regress", *session.posargs)
+    session.run("pytest", "--durations=15", "tests/regress", *session.posargs)
 
 
 @nox.session
