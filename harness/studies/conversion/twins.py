@@ -6,7 +6,12 @@ revision. Its picture must be that of the adapter merged beforehand, as in the c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import hashlib
+import json
+import os
+import traceback
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +20,7 @@ from harness.adapters.use import AnyFile, Use
 from harness.cases.build_under_test import BuildUnderTest
 from harness.cases.case import Case
 from harness.cases.malformed_file_case import MalformedFileCase
+from harness.child_process.fork import in_forks
 from harness.converter.convert import convert
 from harness.converter.revision_limits import Limits, limits
 from harness.converter.rewritten_file import for_limits
@@ -27,6 +33,7 @@ from harness.records.record import Cell
 from harness.records.verdict import Verdict
 from harness.text import plural
 from sdcpp.errors import Error
+from sdcpp.process import cores
 
 #: The verdicts of cells that have a twin.
 FAILURES = (Verdict.NO_EFFECT, Verdict.WRONG, Verdict.ABORT)
@@ -37,20 +44,21 @@ NOT_THE_FILE = {
     "vae-runner-done": "the adapters of the picture before",
     "lora-merge-requantize": "the type of the base model",
 }
-#: The prefix of the names of twins. A hyphen less in the rest keeps the expectations of the case away.
-PREFIX = "twin of "
+#: What the evidence of a failing cell without a twin begins with; the reason follows.
+NO_TWIN = "no twin: "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConvertedFile:
-    """A converted adapter file, for ``harness.cases.case.Shot``."""
+    """A converted adapter file, for ``harness.cases.case.Shot``. ``digest`` is that of its bytes."""
 
     path: Path
+    digest: str
 
     @property
     def name(self) -> str:
-        """The name in records."""
-        return self.path.stem
+        """The name in records, another one for other bytes."""
+        return f"{self.path.stem}-converted-{self.digest[:12]}"
 
     @property
     def folder(self) -> Path:
@@ -62,41 +70,64 @@ class ConvertedFile:
         return self.path
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NotConvertible:
-    """A failing cell without a twin: its id, the expected verdict, and the reason."""
+def twins(build: BuildUnderTest, folder: Path) -> BuildUnderTest:
+    """Return an unpatched build with the twins of its failing cells as cases, under the same names.
 
-    case: str
-    verdict: Verdict
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Twins:
-    """The twins of a build's failing cells, and the failing cells that have none."""
-
-    build: BuildUnderTest
-    without: Sequence[NotConvertible]
-
-
-def twins(build: BuildUnderTest, folder: Path) -> Twins:
-    """Return the twins of the cells that fail on an unpatched build. ``folder`` gets the converted files."""
+    ``folder`` gets the converted files. A failing cell without a twin is a case that misses one, with the reason.
+    """
     revision = build.side.revision
-    found: list[Case | MalformedFileCase] = []
-    without: list[NotConvertible] = []
+    found = list(_failing(build, expectation.load()))
+    why_not = [
+        next((why for entry in entries if (why := _why_not(case, entry))), "") for case, entries in found
+    ]
+    files = {
+        use.file.path: use.file
+        for (case, _), why in zip(found, why_not, strict=True)
+        if not why
+        for uses in case.shot.sequence
+        for use in uses
+    }
     converter = _Converter(limits(revision), folder / revision)
-    expected = expectation.load()
-    for case, entries in _failing(build, expected):
-        reason = next((why for entry in entries if (why := _why_not(case, entry))), "")
-        if not reason:
-            try:
-                found.append(converter.twin(case))
-            except Error as error:
-                reason = error.what
-        if reason:
-            verdict = next(verdict for verdict in entries[0].verdicts if verdict in FAILURES)
-            without.append(NotConvertible(case=_id(case), verdict=verdict, reason=reason))
-    return Twins(build=replace(build, cases=found), without=without)
+    converted = dict(zip(files, converter.convert(list(files.values())), strict=True))
+    return replace(
+        build,
+        cases=[
+            _without(case, why) if why else _twin(case, converted)
+            for (case, _), why in zip(found, why_not, strict=True)
+        ],
+    )
+
+
+def _twin(
+    case: Case | MalformedFileCase, converted: Mapping[Path, ConvertedFile | str]
+) -> Case | MalformedFileCase:
+    """Return a case with the converted files, or without a twin if a file was refused."""
+    sequence = []
+    for uses in case.shot.sequence:
+        made = []
+        for use in uses:
+            file = converted[use.file.path]
+            if isinstance(file, str):
+                return _without(case, file)
+            made.append(Use(file=file, multiplier=use.multiplier, is_high_noise=use.is_high_noise))
+        sequence.append(tuple(made))
+    twin = replace(case, shot=replace(case.shot, sequence=tuple(sequence)), dimensions=_dimensions(case))
+    return replace(twin, equal=None) if isinstance(twin, Case) else twin
+
+
+def _without(case: Case | MalformedFileCase, why: str) -> Case:
+    return Case(
+        name=case.name,
+        shot=case.shot,
+        without=case.without,
+        dimensions=_dimensions(case),
+        missing=f"{NO_TWIN}{why}",
+    )
+
+
+def _dimensions(case: Case | MalformedFileCase) -> dict[str, str]:
+    """Return the dimensions of a twin: the others are those of the file before it was converted."""
+    return {name: case.dimensions[name] for name in ("base", "mode")}
 
 
 def _failing(
@@ -140,44 +171,54 @@ _VALID = "variant-"
 
 
 class _Converter:
-    """Converts the files of cases for a revision, each of them once."""
+    """Converts the files of cases for a revision."""
 
     def __init__(self, revision: Limits, folder: Path) -> None:
         self._limits, self._folder = revision, folder
         self._bases: dict[str, Mapping[str, Tensor]] = {}
-        self._done: dict[Path, Path] = {}
 
-    def twin(self, case: Case | MalformedFileCase) -> Case | MalformedFileCase:
-        """Return a case with converted files. Raises the errors of the converter."""
-        sequence = tuple(tuple(self._use(use) for use in uses) for uses in case.shot.sequence)
-        shot = replace(case.shot, sequence=sequence)
-        name = f"{PREFIX}{case.name.replace('-', '_')}"
-        dimensions = {"base": case.dimensions["base"], "mode": case.dimensions["mode"]}
-        if isinstance(case, MalformedFileCase):
-            return replace(case, recipe=replace(case.recipe, name=name), shot=shot, dimensions=dimensions)
-        return replace(case, name=name, shot=shot, equal=None, dimensions=dimensions)
+    def convert(self, files: Sequence[AnyFile]) -> list[ConvertedFile | str]:
+        """Return the converted files, and the reason in place of each that the converter refuses.
 
-    def _use(self, use: Use[AnyFile]) -> Use[AnyFile]:
-        file = use.file
+        As many files are converted at a time as this machine has cores, in forks of this process.
+        """
+        count = min(cores(), len(files)) if hasattr(os, "fork") else 1
+        answers: dict[int, tuple[str, str]] = {}
+
+        def share(number: int) -> bytes:
+            try:
+                found = {n: self._converted(files[n]) for n in range(number, len(files), count)}
+            except Exception:
+                traceback.print_exc()  # a fork ends without a word
+                raise
+            return json.dumps(found).encode()
+
+        for part in in_forks(share, count) if count > 1 else map(share, range(count)):
+            answers |= {int(number): tuple(answer) for number, answer in json.loads(part).items()}
+        return [
+            reason or ConvertedFile(path=self._target(files[number]), digest=digest)
+            for number, (digest, reason) in sorted(answers.items())
+        ]
+
+    def _converted(self, file: AnyFile) -> tuple[str, str]:
+        """Convert a file. Return the digest of the result, or "" and the reason why the converter refuses the file."""
         base: Mapping[str, Tensor] | None = None
         if isinstance(file, AdapterFile) and file.adapter.kind.startswith("dora"):
             # Only the change of a DoRA depends on the base model.
             base = self._tensors(file.base)
-        converted = self._converted(file, base, force=not isinstance(file, AdapterFile))
-        return Use(
-            file=ConvertedFile(path=converted), multiplier=use.multiplier, is_high_noise=use.is_high_noise
-        )
-
-    def _converted(self, file: AnyFile, base: Mapping[str, Tensor] | None, *, force: bool) -> Path:
-        """Return the converted file. ``force`` leaves out tensors that are not understood."""
-        source = file.make()
-        if source not in self._done:
-            target = self._folder / file.folder.name / f"{source.stem}.safetensors"
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with for_limits(source, target, self._limits, base=base, force=force) as (path, _):
+        # Unusual files that are valid have tensors that are not understood.
+        force = not isinstance(file, AdapterFile)
+        target = self._target(file)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with for_limits(file.make(), target, self._limits, base=base, force=force) as (path, _):
                 convert(path, target, force=force)
-            self._done[source] = target
-        return self._done[source]
+        except Error as error:
+            return "", error.what
+        return hashlib.sha256(target.read_bytes()).hexdigest(), ""
+
+    def _target(self, file: AnyFile) -> Path:
+        return self._folder / file.folder.name / f"{file.path.stem}.safetensors"
 
     def _tensors(self, base: Base) -> Mapping[str, Tensor]:
         if base.name not in self._bases:
@@ -189,25 +230,26 @@ class _Converter:
         return self._bases[base.name]
 
 
-def _id(case: Case | MalformedFileCase) -> str:
-    return f"{case.dimensions['base']}/{case.name}@{case.dimensions['mode']}"
+def failed(cells: Sequence[Cell]) -> list[Cell]:
+    """Return the cells of twins that do not pass."""
+    return [cell for cell in cells if cell.verdict is not Verdict.PASS and not reason(cell)]
 
 
-def report(found: Sequence[Twins], cells: Iterable[Cell]) -> Iterator[str]:
-    """Yield the lines of the result: for each revision the numbers, the twins that fail, and the reasons."""
-    cells = list(cells)
-    for each in found:
-        own = [cell for cell in cells if cell.side == each.build.side.label]
-        passed = [cell for cell in own if cell.verdict is Verdict.PASS]
-        yield (
-            f"{each.build.side.label}: {plural(len(own), 'twin')}, {len(passed)} passed, "
-            f"{plural(len(each.without), 'failing cell')} without a twin"
-        )
-        for cell in own:
-            if cell.verdict is not Verdict.PASS:
-                yield f"  {cell.dimensions['base']} {cell.case}@{cell.dimensions['mode']}: {cell.verdict}"
-        reasons: dict[str, int] = {}
-        for one in each.without:
-            reasons[one.reason] = reasons.get(one.reason, 0) + 1
-        for reason, count in sorted(reasons.items(), key=lambda item: -item[1]):
-            yield f"  no twin: {plural(count, 'cell')}: {reason}"
+def reason(cell: Cell) -> str:
+    """Return why a failing cell has no twin, or "" if it has one."""
+    return cell.evidence.removeprefix(NO_TWIN) if cell.evidence.startswith(NO_TWIN) else ""
+
+
+def report(label: str, cells: Sequence[Cell]) -> Iterator[str]:
+    """Yield the lines of the result of a side: the numbers, the twins that fail, and the reasons."""
+    own = [cell for cell in cells if cell.side == label]
+    reasons = Counter(why for cell in own if (why := reason(cell)))
+    count, bad = len(own) - reasons.total(), failed(own)
+    yield (
+        f"{label}: {plural(count, 'twin')}, {count - len(bad)} passed, "
+        f"{plural(reasons.total(), 'failing cell')} without a twin"
+    )
+    for cell in bad:
+        yield f"  {cell.dimensions['base']} {cell.case}@{cell.dimensions['mode']}: {cell.verdict}"
+    for why, number in reasons.most_common():
+        yield f"  no twin: {plural(number, 'cell')}: {why}"

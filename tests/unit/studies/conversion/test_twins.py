@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,12 +15,12 @@ from harness.cases.fixture import NO_BLOCKS, Fixture
 from harness.cases.malformed_file_case import MalformedFileCase, malformed_file_cases
 from harness.malformed import corpus, unusual
 from harness.models.tiny_models import FLUX_SMALL
-from harness.records.record import Side
-from harness.records.verdict import Verdict
+from harness.records.record import Cell, Side
+from harness.records.verdict import Status, Verdict
 from harness.studies.conversion import twins
-from harness.studies.conversion.twins import NotConvertible, Twins
-from sdcpp import cache
+from harness.studies.conversion.twins import NO_TWIN, ConvertedFile
 from sdcpp.binding.build_folder import Build
+from sdcpp.errors import FileInvalid
 
 FIXTURE = Fixture(base=FLUX_SMALL, block_quantiser=NO_BLOCKS)
 RANK_1 = Adapter(name="lora-r1", base=FLUX_SMALL.name, rank=1, alpha=0.5)
@@ -58,33 +59,61 @@ def rank_1(mode: str) -> Case:
     return replace(case, name=f"lora-r1-{case.name}")
 
 
+def other_scheme(mode: str) -> Case:
+    adapter = Adapter(name="lora-r1-other", base=FLUX_SMALL.name, rank=1, alpha=0.25)
+    return replace(single_file_case(FIXTURE, mode, adapter, "safetensors", "F32"), name="lora-r1-other")
+
+
+def missing(case: Case | MalformedFileCase) -> str:
+    return case.missing if isinstance(case, Case) else ""
+
+
 def test_a_cell_that_fails_has_a_twin_with_the_converted_file(folder: Path) -> None:
     (passing,) = no_adapter(FIXTURE, "immediately")
-    found = twins.twins(build(passing, rank_1("immediately")), folder / "files")
-    (twin,) = found.build.cases
-    assert twin.name == "twin of lora_r1_safetensors_F32"
+    (twin,) = twins.twins(build(passing, rank_1("immediately")), folder / "files").cases
+    assert twin.name == rank_1("immediately").name
     assert isinstance(twin, Case)
+    assert not twin.missing
     ((use,),) = twin.shot.sequence
     assert use.file.path.is_file()
     assert use.file.path.is_relative_to(folder / "files" / "2026-05")
     original = rank_1("immediately").shot.sequence[0][0].file
     assert isinstance(original, AdapterFile)
     assert use.file.path.stem == original.path.stem
+    assert isinstance(use.file, ConvertedFile)
+    assert use.file.digest == hashlib.sha256(use.file.path.read_bytes()).hexdigest()
+    assert twin.shot.name != rank_1("immediately").shot.name
     assert twin.wanted == rank_1("immediately").wanted
-    assert not found.without
+
+
+def test_another_converted_file_is_another_picture() -> None:
+    """Otherwise an interrupted run would go on with the pictures of an older converter."""
+    one, other = (ConvertedFile(path=Path("a.safetensors"), digest=digit * 64) for digit in "12")
+    assert one.name != other.name
+
+
+def test_files_are_converted_in_forks_and_refusals_come_back(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(source: Path, *_: object, **__: object) -> None:
+        raise FileInvalid("no name reaches it", source, "merge it")
+
+    monkeypatch.setattr(twins, "cores", lambda: 3)
+    monkeypatch.setattr(twins, "convert", refuse)
+    cases = [rank_1("immediately"), rank_1("at_runtime"), other_scheme("immediately")]
+    found = twins.twins(build(*cases), folder / "files")
+    assert [missing(case) for case in found.cases] == [f"{NO_TWIN}no name reaches it"] * 3
+    assert not found.supported
 
 
 def test_cells_that_do_not_depend_on_the_file_have_none(folder: Path) -> None:
     of_list = [case for case in sequences(FIXTURE, "at_runtime") if case.name == "A-twice"]
     of_base = [case for case in base_types(FIXTURE, "immediately") if case.name.startswith("base-Q8_0-")]
     found = twins.twins(build(*of_list, *of_base), folder / "files")
-    assert not found.build.cases
-    assert {each.case: each.reason for each in found.without} == {
-        "flux-small/A-twice@at_runtime": "the defect does not depend on the file: the list of adapters names a file "
-        "twice",
+    assert {case.name: missing(case) for case in found.cases} == {
+        "A-twice": f"{NO_TWIN}the defect does not depend on the file: the list of adapters names a file twice",
         **{
-            f"flux-small/base-Q8_0-{file}@immediately": "the defect does not depend on the file: the type of the "
-            "base model"
+            f"base-Q8_0-{file}": f"{NO_TWIN}the defect does not depend on the file: the type of the base model"
             for file in ("safetensors-F16", "gguf-Q8_0")
         },
     }
@@ -99,17 +128,37 @@ def test_a_valid_unusual_file_has_a_twin_and_a_malformed_one_has_none(folder: Pa
     assert len(recipes) == 2
     cases = malformed_file_cases(FLUX_SMALL, ["at_runtime"], recipes, any_suffix=True)
     found = twins.twins(build(*cases), folder / "files")
-    assert [case.name for case in found.build.cases] == ["twin of variant_safetensors_unknown_tensor_of_bool"]
-    assert [each.reason for each in found.without] == ["a malformed file"]
+    assert {case.name: missing(case) for case in found.cases} == {
+        "variant-safetensors-unknown-tensor-of-bool": "",
+        "gguf-up-empty": f"{NO_TWIN}a malformed file",
+    }
 
 
-def test_the_report_counts_twins_and_reasons(folder: Path) -> None:
-    assert cache.root() == folder / "cache"
-    found = Twins(
-        build=build(),
-        without=[NotConvertible(case=f"x/{n}@auto", verdict=Verdict.ABORT, reason="no") for n in range(2)],
+def cell(name: str, verdict: Verdict, evidence: str = "") -> Cell:
+    dimensions = {"base": "flux-small", "mode": "auto"}
+    return Cell(
+        side=SIDE.label,
+        case=name,
+        dimensions=dimensions,
+        verdict=verdict,
+        status=Status.PASS,
+        evidence=evidence,
     )
-    assert list(twins.report([found], [])) == [
-        "2026-05 pristine: 0 twins, 0 passed, 2 failing cells without a twin",
-        "  no twin: 2 cells: no",
+
+
+def test_the_report_counts_twins_failures_and_reasons() -> None:
+    cells = [
+        cell("a", Verdict.PASS),
+        cell("b", Verdict.WRONG),
+        *(cell(name, Verdict.UNJUDGED, f"{NO_TWIN}a malformed file") for name in "cd"),
+        cell("e", Verdict.UNJUDGED, "the base model makes no picture"),
+    ]
+    assert list(twins.report(SIDE.label, cells)) == [
+        "2026-05 pristine: 3 twins, 1 passed, 2 failing cells without a twin",
+        "  flux-small b@auto: WRONG",
+        "  flux-small e@auto: UNJUDGED",
+        "  no twin: 2 cells: a malformed file",
+    ]
+    assert list(twins.report("another", cells)) == [
+        "another: 0 twins, 0 passed, 0 failing cells without a twin"
     ]
