@@ -7,9 +7,10 @@ from dataclasses import replace
 
 from harness.adapters import catalogue
 from harness.adapters.adapter import Adapter, target_parts
+from harness.adapters.use import Use
 from harness.cases.case import Case
-from harness.cases.dimensions import no_adapter, single_file_case
-from harness.cases.fixture import Fixture
+from harness.cases.dimensions import adapter_dimensions, no_adapter, sequence_case, single_file_case
+from harness.cases.fixture import Fixture, Generations
 from harness.cases.matrix import Matrix
 from harness.models.families.catalogue import FAMILIES as MODELS
 
@@ -22,6 +23,8 @@ SCHEMES = (
 )
 #: All key schemes that are tested.
 ALL_SCHEMES = (catalogue.SCHEME, *SCHEMES)
+#: The sequences of two generations that are tested: the second one is without the adapter, or with half of it.
+SEQUENCES = ("A-then-none", "A-then-half-A")
 #: The rank is a multiple of the block sizes of Q8_0 and Q4_0.
 _RANK = 32
 
@@ -44,13 +47,24 @@ def family_schemes(fixture: Fixture, mode: str) -> Iterator[Case]:
             yield replace(case, name=f"{adapter.name}-{case.name}")
 
 
+def family_sequences(fixture: Fixture, mode: str) -> Iterator[Case]:
+    """Yield the cases of ``SEQUENCES``, with kohya's names and a float file, which every revision merges."""
+    adapter = _adapter(fixture, catalogue.SCHEME)
+    use = Use(file=fixture.file(adapter, "gguf", "F16"))
+    half = replace(use, multiplier=0.5)
+    last: Generations = ((), (half,))
+    for name, uses in zip(SEQUENCES, last, strict=True):
+        varied = adapter_dimensions(adapter) | {"sequence": name}
+        yield sequence_case(name, ((use,), uses), wanted=uses, mode=mode, varied=varied)
+
+
 def _adapter(fixture: Fixture, scheme: str) -> Adapter:
     return Adapter(name=f"lora-{scheme}", base=fixture.base.name, rank=_RANK, alpha=_RANK / 2, scheme=scheme)
 
 
 #: ``verify --matrix families``.
 FAMILIES = Matrix(
-    dimensions=(no_adapter, family_files, family_schemes),
+    dimensions=(no_adapter, family_files, family_schemes, family_sequences),
     bases={"B": (), "C": tuple(MODELS.values())},
     in_auto=(no_adapter,),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from harness.cases.families import FILES
+from harness.cases.families import FILES, SEQUENCES
 from harness.judging.combined import CombinedRecords
 from harness.layers.versions import ROWS
 from harness.models.families.catalogue import FAMILIES, NOT_JUDGED, OF_VERSION, WITHOUT_MODEL
@@ -27,14 +27,20 @@ def section(families: CombinedRecords) -> list[str]:
         "Every version of models that revision 2026-07 distinguishes, on the CPU. The LoRA has kohya's names;",
         "[names.md](names.md) has those of other trainers. Versions without a small model are tested by names only.",
     ]
+    if any(case in SEQUENCES for _, _, case, _ in cells):
+        lines += [
+            "*A-then-none* is a picture without the LoRA after one with it, *A-then-half-A* one with half of it.",
+        ]
     for state in states:
         lines += ["", f"### {state}", "", *series_lines(families, state), *_table(state, cells)]
     return lines
 
 
 def _table(state: str, cells: Mapping[tuple[str, str, str, str], Cell]) -> Iterable[str]:
-    files = [f"{container}-{kind}" for container, kind in FILES]
-    head = [f"{name} {mode}" for name in files for mode in MODES]
+    tried = {case for of_state, _, case, _ in cells if of_state == state}
+    columns = (*(f"{container}-{kind}" for container, kind in FILES), *SEQUENCES)
+    cases = [case for case in columns if case in tried]
+    head = [f"{case} {mode}" for case in cases for mode in MODES]
     yield from markdown.head(["version", "model, or why there is none", *head])
     for version in ROWS:
         base = OF_VERSION.get(version.title)
@@ -42,7 +48,7 @@ def _table(state: str, cells: Mapping[tuple[str, str, str, str], Cell]) -> Itera
             reason = WITHOUT_MODEL.get(version.title, "a base model of the tables above")
             yield markdown.row([version.title, reason, *["–"] * len(head)])
             continue
-        found = [cells.get((state, base.name, name, mode)) for name in files for mode in MODES]
+        found = [cells.get((state, base.name, case, mode)) for case in cases for mode in MODES]
         pending = NOT_JUDGED.get(base.name)
         model = f"{base.name}: {pending}" if pending and not any(found) else base.name
         yield markdown.row([version.title, model, *map(error_or_verdict, found)])

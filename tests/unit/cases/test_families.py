@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from harness.cases.case import MODES, Case
-from harness.cases.families import FAMILIES, with_bases
+from harness.cases.families import FAMILIES, SEQUENCES, with_bases
 from harness.cases.fixture import BlockQuantiser
 from harness.models.families.catalogue import FAMILIES as MODELS
 
@@ -20,7 +20,7 @@ def test_every_family_is_tried_with_float_and_quantised_files_in_both_modes() ->
                 if case.dimensions["base"] == name and case.dimensions["mode"] == mode
             }
             assert {"none", "safetensors-F32", "gguf-F16", "gguf-Q8_0", "gguf-Q4_0"} <= names
-            assert "lora-peft-safetensors-F32" in names
+            assert {"lora-peft-safetensors-F32", "A-then-none", "A-then-half-A"} <= names
     with_diffusers = {c.dimensions["base"] for c in found if c.dimensions.get("scheme") == "diffusers"}
     assert with_diffusers == {
         "sd3",
@@ -43,3 +43,13 @@ def test_the_ids_of_cases_are_unique() -> None:
 def test_the_base_models_can_be_limited() -> None:
     cases = with_bases({"sd3", "flux-small"}).cases("C", MODES, BlockQuantiser())
     assert {case.dimensions["base"] for case in cases} == {"sd3"}
+
+
+def test_sequences_have_the_dimensions_of_their_adapter_for_expectations() -> None:
+    found = FAMILIES.cases("C", MODES, BlockQuantiser())
+    sequences = [case for case in found if "sequence" in case.dimensions]
+    assert {case.dimensions["sequence"] for case in sequences} == set(SEQUENCES)
+    for case in sequences:
+        assert case.dimensions["scheme"] == "kohya"
+        assert case.dimensions["kind"] == "lora"
+        assert case.dimensions["type"] == "F16"
