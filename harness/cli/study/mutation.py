@@ -212,13 +212,18 @@ def _targeted_task(
 def _chosen(
     arguments: argparse.Namespace, possible: Sequence[generated.GeneratedMutant]
 ) -> list[generated.GeneratedMutant]:
-    """Return the mutants that the options name, or those that the seed chooses; raises NothingTried."""
+    """Return the mutants that the options name, or those that the seed chooses; raises NothingTried.
+
+    Survivors of an earlier run that this run has no mutants or no cases for are left out.
+    """
     if not arguments.mutant:
         return generated.sample(possible, arguments.count, arguments.seed)
     chosen = [mutant for mutant in possible if mutant.id in arguments.mutant]
-    if len(chosen) < len(set(arguments.mutant)):
-        missing = set(arguments.mutant) - {mutant.id for mutant in chosen}
+    missing = set(arguments.mutant) - {mutant.id for mutant in chosen}
+    if missing and not (chosen and arguments.survivors):
         raise NothingTried("no mutant has this id", ", ".join(sorted(missing)), "--list shows the mutants")
+    for mutant in sorted(missing):
+        console.note(f"left out, because its line has changed or no case reaches it: {mutant}")
     return chosen
 
 

@@ -152,3 +152,16 @@ def test_survivors_are_put_to_the_cases_that_are_named_for_them(
     assert tried[0][1] == [MUTANTS[1].id]
     found = kill_matrix.read(tmp_path / "output" / "kill-matrix-2026-07.json")
     assert (found.matrix, found.targeted) == ("full", ("quick",))
+
+
+def test_survivors_whose_line_has_changed_are_left_out(
+    tried: list[tuple[Study, list[str]]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone, there = (replace(outcome("0", state=State.SURVIVED), id=name) for name in ("gone", MUTANTS[0].id))
+    words = ["study", "mutation", "--matrix", "quick", "--output", str(tmp_path / "output"), "--survivors"]
+    known = kill_matrix.write(matrix(gone, there), tmp_path / "known.json")
+    assert main([*words, str(known)]) == NOT_NOTICED
+    assert tried[0][1] == [MUTANTS[0].id]
+    assert "left out, because its line has changed or no case reaches it: gone" in capsys.readouterr().err
+    known = kill_matrix.write(matrix(gone), tmp_path / "known.json")
+    assert main([*words, str(known)]) == NothingTried.exit_code
