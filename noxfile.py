@@ -66,7 +66,7 @@ def bench(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def coverage(session: nox.Session) -> None:
-    """Count which lines and branches of upstream's LoRA path the full matrix runs, and write docs/coverage.md."""
+    """Count which lines and branches of upstream's LoRA path the matrices run, and write docs/coverage.md."""
     session.install("-e", ".")
     session.run("sdcpp", "study", "coverage", "--write-docs", *session.posargs)
 

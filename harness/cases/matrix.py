@@ -133,6 +133,44 @@ class Matrix:
         return cases
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JoinedMatrices:
+    """Several matrices as one, with the cases of all of them, each once."""
+
+    matrices: Sequence[Matrix]
+
+    @property
+    def bases(self) -> Mapping[str, Sequence[Base]]:
+        """The base models for each generation that every matrix has."""
+        generations = set.intersection(*(set(matrix.bases) for matrix in self.matrices))
+        return {
+            generation: tuple(
+                dict.fromkeys(base for matrix in self.matrices for base in matrix.bases[generation])
+            )
+            for generation in sorted(generations)
+        }
+
+    @property
+    def needs_block_quantiser(self) -> bool:
+        """Whether one of the matrices has tensor types that only a library can make."""
+        return any(matrix.needs_block_quantiser for matrix in self.matrices)
+
+    def left_out(
+        self, generation: str, block_quantiser: BlockQuantiser = NO_BLOCKS
+    ) -> Iterator[tuple[str, str, str]]:
+        """Yield what each matrix does not contain, as ``Matrix.left_out`` does."""
+        for matrix in self.matrices:
+            yield from matrix.left_out(generation, block_quantiser)
+
+    def cases(
+        self, generation: str | None, modes: Iterable[str], block_quantiser: BlockQuantiser
+    ) -> list[Case | MalformedFileCase]:
+        """Return the cases of all matrices as ``Matrix.cases`` does, and raise as it does."""
+        wanted = list(modes)
+        every = [case for m in self.matrices for case in m.cases(generation, wanted, block_quantiser)]
+        return list({proposed.case_id(case): case for case in every}.values())
+
+
 #: ``verify --matrix quick``: tests whether GGUF adapters work at all, in a minute, on the smallest base model.
 QUICK = Matrix(dimensions=(no_adapter, files, zero_multiplier), bases={"B": (SD1_TINY,), "C": (FLUX_SMALL,)})
 #: ``verify --matrix full``.

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
+from harness.cases.matrix import JoinedMatrices
 from harness.cli import options, runs
 from harness.judging import unjudged
 from harness.studies.coverage import counts, measurement, page, parts, reasons
@@ -18,6 +19,8 @@ from sdcpp.source.revision import Revision
 
 #: The revisions that are measured unless others are named.
 REVISIONS = ("2026-05", "2026-07")
+#: The matrices whose cases are run unless others are named.
+MATRICES = ("full", "families")
 
 RESUMES = True
 RENAMED = options.RENAMED_SIDES
@@ -35,7 +38,7 @@ examples
   sdcpp study coverage --revision 2026-05 --matrix quick      a minute, and the build
   sdcpp study coverage --matrix full --case 'gguf-*'          some cases
   sdcpp study coverage --recorded --write-docs                the page again, for new reasons
-  sdcpp study coverage --reach --revision 2026-07             which case reaches which line
+  sdcpp study coverage --reach --matrix full                  which case reaches which line
 """
 
 
@@ -49,7 +52,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     options.add_side(parser, "patched")
     parser.add_argument(
-        "--matrix", choices=runs.MATRICES, default="full", help="the cases, as in verify (default: full)"
+        "--matrix",
+        action="append",
+        choices=runs.MATRICES,
+        help="the cases, as in verify; may be repeated (default: full and families)",
     )
     options.add_case(parser)
     parser.add_argument(
@@ -99,12 +105,12 @@ def main(arguments: argparse.Namespace) -> int:
 def _runs(arguments: argparse.Namespace) -> Iterator[tuple[Revision, CoverageRun]]:
     """Yield each revision and the run on it."""
     counts.require_gcov()  # before a run of an hour
-    runs.require_selection(arguments, [arguments.matrix])
+    names = runs.require_selection(arguments, arguments.matrix or MATRICES)
     for revision in options.revisions(arguments, REVISIONS):
         yield (
             revision,
             CoverageRun(
-                matrix=runs.matrix(arguments.matrix, revision.date),
+                matrix=JoinedMatrices(matrices=[runs.matrix(name, revision.date) for name in names]),
                 select=arguments.case,
                 folder=arguments.output,
                 command=_command(arguments),
@@ -134,7 +140,10 @@ def _measured(arguments: argparse.Namespace) -> tuple[list[Measurement], list[st
 
 def _command(arguments: argparse.Namespace) -> list[str]:
     """Return the argument list that repeats the run."""
-    words = ["sdcpp", "study", "coverage", "--matrix", arguments.matrix, "--side", arguments.side]
+    words = ["sdcpp", "study", "coverage"]
+    for name in arguments.matrix or MATRICES:
+        words += ["--matrix", name]
+    words += ["--side", arguments.side]
     for name in arguments.revision or REVISIONS:
         words += ["--revision", name]
     for pattern in arguments.case:

@@ -51,7 +51,7 @@ examples
                                                             what the full matrix sees of the rest
   sdcpp study mutation --survivors results/kill-matrix-2026-07.json --targeted --record
                                                             the rest, each on the cases named for it
-  sdcpp study coverage --reach --revision 2026-07 --output reports
+  sdcpp study coverage --reach --matrix full --revision 2026-07 --output reports
   sdcpp study mutation --reach reports/reach-2026-07.json --all --most 16
                                                             at most 16 cases that reach the mistake
   sdcpp study mutation --list --count 20                    print mutants, try none

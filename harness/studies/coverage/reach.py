@@ -148,7 +148,7 @@ def measure(
                 if without:
                     bare.setdefault(file, set()).add(number)
 
-    opened = counts.collect(opening, tree, texts)
+    opened = counts.collect(opening, tree, texts, branches=False)
     add(((line.file, line.number, line.runs > 0) for line in opened), range(len(cases)), without=True)
     users: dict[str, set[int]] = {}
     for number, case in enumerate(made.supported):
@@ -187,7 +187,7 @@ def _read(
             for notes in objects:
                 if (own / notes).parent.is_dir():  # a picture that crashed has no counters
                     os.link(folder / _OPENING / notes, own / notes)
-            counted = counts.collect(own, tree, texts)
+            counted = counts.collect(own, tree, texts, branches=False)
             found.append((shot.name, [(line.file, line.number, line.runs > 0) for line in counted]))
         return json.dumps(found).encode()
 

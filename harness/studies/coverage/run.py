@@ -11,7 +11,7 @@ from pathlib import Path
 
 from harness.cases.build_under_test import BuildUnderTest
 from harness.cases.case import plan_digest
-from harness.cases.matrix import Matrix
+from harness.cases.matrix import CaseSource
 from harness.records.record import Records
 from harness.studies.coverage import counts, reach
 from harness.studies.coverage.measurement import Measurement, summarise
@@ -29,13 +29,13 @@ from sdcpp.source.revision import Revision
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CoverageRun:
-    """Runs cases of a matrix on builds with gcov.
+    """Runs cases on builds with gcov.
 
     ``folder`` keeps, for each build and set of cases, the records and the counters, so that an interrupted run goes
     on. ``command`` is the argument list that repeats the run.
     """
 
-    matrix: Matrix
+    matrix: CaseSource
     select: Sequence[str]
     folder: Path
     command: Sequence[str]

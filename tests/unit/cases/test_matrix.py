@@ -6,8 +6,10 @@ import pytest
 
 from harness.adapters.key_schemes import SCHEMES
 from harness.cases.case import MODES, Case
+from harness.cases.families import FAMILIES
 from harness.cases.fixture import BlockQuantiser
-from harness.cases.matrix import FULL, PROPOSED, QUICK
+from harness.cases.matrix import FULL, PROPOSED, QUICK, JoinedMatrices
+from harness.cases.proposed import case_id
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
 
@@ -36,6 +38,17 @@ def test_a_revision_without_a_mode_is_not_asked_for_it() -> None:
 def test_names_with_their_mode_are_unique() -> None:
     found = cases(MODES)
     assert len({(case.name, case.dimensions["mode"]) for case in found}) == len(found)
+
+
+def test_joined_matrices_have_the_cases_of_all_of_them_once() -> None:
+    joined = JoinedMatrices(matrices=[QUICK, FULL, FAMILIES])
+    names = [case_id(case) for case in joined.cases("C", MODES, BlockQuantiser())]
+    assert len(names) == len(set(names))
+    for matrix in (QUICK, FULL, FAMILIES):
+        assert {case_id(case) for case in matrix.cases("C", MODES, BlockQuantiser())} <= set(names)
+    assert joined.needs_block_quantiser
+    assert set(joined.bases["C"]) == {*QUICK.bases["C"], *FULL.bases["C"], *FAMILIES.bases["C"]}
+    assert {*FULL.left_out("C")} <= {*joined.left_out("C")}
 
 
 def test_a_proposed_change_is_tested_with_every_key_scheme() -> None:

@@ -30,6 +30,9 @@ struct Model {
         }
         return found->second;
     }
+    bool has(const std::string& name, const std::string& prefix) {
+        return values.count(name) > 0 || values.count(prefix + name) > 0;
+    }
     template <typename T>
     int sum(const T& numbers) {
         int total = 0;
@@ -61,6 +64,9 @@ int main(int count, char**) {
         "first",
         "second",
     };
+    if (model.has("a", "b")) {
+        return 1;
+    }
     return model.get("a") + (model.sum(small) + model.sum(large) - 6);
 }
 """
@@ -123,6 +129,12 @@ def test_a_branch_that_an_exception_takes_does_not_count(tree: Path) -> None:
     assert named(lines, "values.find(name)").branches == ()
     taken = named(lines, "found == values.end()").branches
     assert sorted(count > 0 for count in taken) == [False, True]
+
+
+def test_a_branch_in_the_cleanup_after_an_exception_does_not_count(tree: Path) -> None:
+    [line] = [line for line in collect(tree, tree, ["src/model.hpp"]) if "values.count" in line.text]
+    # Two comparisons, and whether the sum of the strings was made and is destroyed. An exception decides that again.
+    assert sorted(count > 0 for count in line.branches) == [False] * 3 + [True] * 3
 
 
 def test_a_line_of_brackets_has_no_branches(tree: Path) -> None:
