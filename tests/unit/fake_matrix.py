@@ -21,7 +21,7 @@ from tests.unit.fake_models import ADAPTER, BASE
 
 OTHER = replace(BASE, name="other", seed=2)
 #: The number of cases with an adapter, for each base model and mode.
-ADAPTERS = 4
+ADAPTERS = 2
 
 
 def changes_nothing(fixture: Fixture, mode: str) -> Iterator[Case]:

@@ -22,6 +22,7 @@ from harness.records import record
 from harness.records.record import Records
 from harness.records.verdict import NOT_JUDGED, Verdict
 from harness.studies.history import run as history
+from harness.verification import repeats
 from sdcpp.binding.build_folder import Build
 from sdcpp.building import build as building
 from sdcpp.errors import NotJudged
@@ -42,6 +43,12 @@ def opens(builds: Builds, closed: str, side: str) -> Build:
     """Return a build of the fake library for a side that opens no model whose path has ``closed`` in it."""
     facts = {"open_fails": closed} if closed else {}
     return builds("C", revision="local", identity=f"{side} {closed}".ljust(64, "0"), **facts)
+
+
+@pytest.fixture(autouse=True)
+def one_repeat(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Repeat a doubtful case once: tests/unit/verification/test_repeats.py tests the others."""
+    monkeypatch.setattr(repeats, "REPEATS", 1)
 
 
 @pytest.fixture

@@ -34,6 +34,13 @@ def test_a_file_with_the_same_effect_has_error_0_and_a_refused_file_has_the_reas
     assert not effects[1].outcome
 
 
+def test_each_file_of_one_run_can_be_the_reference(fake_build: Callable[..., Build], tmp_path: Path) -> None:
+    files = [adapter(tmp_path / folder, "x.safetensors") for folder in "ab"]
+    made = picture_loss.pictures(fake_build("C").folder, BASE, files)
+    for reference in files:
+        assert [effect.error for effect in made.effects(reference, files)] == [0.0, 0.0]
+
+
 def test_without_a_picture_of_the_reference_the_library_is_unusable(
     fake_build: Callable[..., Build], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -160,7 +160,7 @@ def test_every_pattern_of_this_project_matches_a_case() -> None:
 
 def surprising(path: Path, entries: Sequence[Expectation]) -> list[str]:
     """Return the cells of a record whose verdict is not as expected, except what the revision lacks."""
-    records, found = record.read(path), []
+    records, revisions, found = record.read(path), revision.load(), []
     for cell in records.cells:
         side = records.sides[cell.side]
         status, _ = expectation.status_and_reason(
@@ -172,7 +172,7 @@ def surprising(path: Path, entries: Sequence[Expectation]) -> list[str]:
             case=cell.case,
             dimensions=cell.dimensions,
         )
-        lacking = cell.verdict is Verdict.UNSUPPORTED and revision.find(side.revision).lacks
+        lacking = cell.verdict is Verdict.UNSUPPORTED and revisions[side.revision].lacks
         if status not in (Status.PASS, Status.XFAIL) and not lacking:
             found.append(f"{path.name}: {cell.side} {cell.case} {cell.dimensions}")
     return found
