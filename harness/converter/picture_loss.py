@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from harness.running import pool
 from sdcpp.binding import build_folder
 from sdcpp.binding.build_folder import Build
 from sdcpp.errors import FixtureInvalid, LibraryUnusable
+from sdcpp.process import cores
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,54 +64,74 @@ def base_named(name: str) -> Base:
         ) from None
 
 
-def effects(
-    folder: Path, base: Base, reference: Path, files: Sequence[Path], mode: str = "at_runtime"
-) -> list[Effect]:
-    """Return the effect error of each of ``files`` compared with the file ``reference``.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pictures:
+    """The pictures of a base model with each of several files, and without an adapter under None.
 
-    The build in ``folder`` makes the pictures of ``base`` in apply mode ``mode``. Raises LibraryUnusable if it makes no
-    picture without an adapter or with the reference, or if the reference has no effect.
+    ``outcomes`` has the reason for each that was not made.
     """
+
+    base: Base
+    made: Mapping[Path | None, Pixels]
+    outcomes: Mapping[Path | None, str]
+
+    def effects(self, reference: Path, files: Sequence[Path]) -> list[Effect]:
+        """Return the effect error of each of ``files`` compared with the file ``reference``.
+
+        Raises LibraryUnusable if there is no picture without an adapter or with the reference, or if the reference has
+        no effect.
+        """
+        for needed in (None, reference):
+            if needed not in self.made:
+                raise LibraryUnusable(
+                    f"no picture was made ({self.outcomes[needed]})",
+                    needed or self.base.name,
+                    "try another build",
+                )
+        wanted, without = self.made[reference], self.made[None]
+        if oracle.rms(wanted, without) == 0:
+            raise LibraryUnusable(
+                "the library ignored the adapter", reference, f"check that the adapter fits {self.base.name}"
+            )
+        return [
+            Effect(
+                path=path,
+                error=oracle.effect_error(self.made[path], wanted, without) if path in self.made else None,
+                outcome=self.outcomes.get(path, ""),
+            )
+            for path in files
+        ]
+
+
+def pictures(folder: Path, base: Base, files: Sequence[Path], mode: str = "at_runtime") -> Pictures:
+    """Let the build in ``folder`` make the pictures of ``base`` with ``files`` in apply mode ``mode``."""
     build = build_folder.read(folder)
     shots: dict[Path | None, Shot] = {None: Shot(base=base, mode=mode)}
     shots |= {
-        path: Shot(base=base, mode=mode, sequence=((Use(file=ExistingFile(path=path)),),))
-        for path in (reference, *files)
+        path: Shot(base=base, mode=mode, sequence=((Use(file=ExistingFile(path=path)),),)) for path in files
     }
     records = record_shots(build, list(shots.values()))
-    pictures: dict[Path | None, Pixels] = {}
-    outcomes: dict[Path | None, str] = {}
-    for path, shot in shots.items():
-        seen = records.observations[build.identity, shot.name]
-        outcomes[path] = "" if seen.picture else seen.text or seen.outcome
-        if seen.picture:
-            pictures[path] = records.pictures[seen.picture]
-    for needed in (None, reference):
-        if needed not in pictures:
-            raise LibraryUnusable(
-                f"no picture was made ({outcomes[needed]})", needed or base.name, "try another build"
-            )
-    if oracle.rms(pictures[reference], pictures[None]) == 0:
-        raise LibraryUnusable(
-            "the library ignored the adapter", reference, f"check that the adapter fits {base.name}"
-        )
-    return [
-        Effect(
-            path=path,
-            error=oracle.effect_error(pictures[path], pictures[reference], pictures[None])
-            if path in pictures
-            else None,
-            outcome=outcomes[path],
-        )
-        for path in files
-    ]
+    seen = {path: records.observations[build.identity, shot.name] for path, shot in shots.items()}
+    return Pictures(
+        base=base,
+        made={path: records.pictures[one.picture] for path, one in seen.items() if one.picture},
+        outcomes={path: one.text or one.outcome for path, one in seen.items() if not one.picture},
+    )
+
+
+def effects(
+    folder: Path, base: Base, reference: Path, files: Sequence[Path], mode: str = "at_runtime"
+) -> list[Effect]:
+    """Return ``Pictures.effects`` for pictures that the build in ``folder`` makes; raises what that raises."""
+    return pictures(folder, base, [reference, *files], mode).effects(reference, files)
 
 
 def record_shots(build: Build, shots: Sequence[Shot]) -> record.Records:
-    """Make shots with a build, in a worker process, and return the records."""
+    """Make shots with a build, several at a time if it is for the processor, and return the records."""
+    jobs, threads = pool.worker_count(cores()) if build.backend == "cpu" else (1, 2)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "records.jsonl"
         with record.Writer(path) as writer:
             writer.run(record.Run(plan="", title="", command="", machine={}, started="", project=""))
-            pool.run_shots(build, build.backend, shots, writer, jobs=1, threads=2)
+            pool.run_shots(build, build.backend, shots, writer, jobs=jobs, threads=threads)
         return record.read(path)

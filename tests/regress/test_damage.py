@@ -18,7 +18,7 @@ from harness.cases.case import Case, Shot
 from harness.cases.dimensions import FLOAT_TOLERANCE
 from harness.formats.write import write_arrays
 from harness.judging import oracle
-from harness.models.tiny_models import FLUX_SMALL
+from harness.models.tiny_models import FLUX_THIN
 from harness.records import record
 from harness.records.verdict import Verdict
 from harness.running import pool
@@ -26,9 +26,9 @@ from tests.regress.conftest import PATIENT
 
 pytestmark = PATIENT
 
-ADAPTER = Adapter(name="lora-r32", base=FLUX_SMALL.name)
-HEALTHY = AdapterFile(base=FLUX_SMALL, adapter=ADAPTER, container="safetensors", kind="F32")
-WITHOUT = Shot(base=FLUX_SMALL, mode="auto")
+ADAPTER = Adapter(name="lora-r32", base=FLUX_THIN.name)
+HEALTHY = AdapterFile(base=FLUX_THIN, adapter=ADAPTER, container="safetensors", kind="F32")
+WITHOUT = Shot(base=FLUX_THIN, mode="auto")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +59,7 @@ class Replaced(AdapterFile):
 
 def replaced(at: Path, tensors: dict[str, NDArray[np.float32]]) -> Replaced:
     return Replaced(
-        base=FLUX_SMALL,
+        base=FLUX_THIN,
         adapter=ADAPTER,
         container="safetensors",
         kind="F32",
@@ -74,16 +74,16 @@ def verdict(
     build = next(c.build for c in builds_under_test if c.side.label == "2026-05 pristine")
     case = Case(
         name="damaged",
-        shot=Shot(base=FLUX_SMALL, mode="at_runtime", sequence=((Use(file=used),),)),
+        shot=Shot(base=FLUX_THIN, mode="at_runtime", sequence=((Use(file=used),),)),
         without=WITHOUT,
-        wanted=Shot(base=FLUX_SMALL, mode="auto", merged=(Use(file=merged),)),
+        wanted=Shot(base=FLUX_THIN, mode="auto", merged=(Use(file=merged),)),
         tolerance=FLOAT_TOLERANCE,
         dimensions={"mode": "at_runtime"},
     )
     path = tmp_path / "records.jsonl"
     with record.Writer(path) as writer:
         writer.run(record.Run(plan="", title="", command="", machine={}, started="", project=""))
-        pool.run_shots(build, "cpu", case.shots, writer, jobs=1, threads=2)
+        pool.run_shots(build, "cpu", case.shots, writer, jobs=3, threads=1)
     records = record.read(path)
     observed = {shot: o for (_, shot), o in records.observations.items()}
     return oracle.judge(case, observed, records.pictures)

@@ -24,7 +24,7 @@ from harness.converter.plan import plan
 from harness.formats.read import read_tensors
 from harness.formats.write import Spec, write_arrays, write_container
 from harness.judging import oracle
-from harness.models.tiny_models import FLUX_SMALL, SD1_TINY
+from harness.models.tiny_models import FLUX_THIN, SD1_THIN
 from harness.quantising.library_quantiser import LibraryQuantiser
 from harness.quantising.package_quantiser import PackageQuantiser
 from harness.quantising.type_info import TypeInfo
@@ -166,7 +166,7 @@ def test_files_of_one_converter_in_the_other(builds_under_test: list[BuildUnderT
     """Ours, upstream's and the gguf package's; immediately, which takes the patches for blocks."""
     folder = next(c.build.folder for c in builds_under_test if c.side.label == "2026-05 patched")
     source = tmp_path / "a.safetensors"
-    sample_adapter.write(source, sample_adapter.for_base(FLUX_SMALL, 32, 4.0), "F16")
+    sample_adapter.write(source, sample_adapter.for_base(FLUX_THIN, 32, 4.0), "F16")
     paths = {
         name: peers.measure(name, folder, source, tmp_path / f"{name}.gguf", "Q8_0").path
         for name in CONVERTERS
@@ -176,7 +176,7 @@ def test_files_of_one_converter_in_the_other(builds_under_test: list[BuildUnderT
         for who, path in paths.items()
     }
     assert len(raw["ours"]) == 18
-    for exchange in peers.exchanges(folder, FLUX_SMALL, source, paths):
+    for exchange in peers.exchanges(folder, FLUX_THIN, source, paths):
         assert exchange.equal_tensors == exchange.tensors == 18
         assert exchange.against_values.error == 0
         assert exchange.against_ours.error is not None
@@ -203,9 +203,9 @@ def test_after_a_crash_of_the_library_another_child_is_started(quantiser: Librar
 
 
 LAYOUTS = {
-    "kohya SD1 with text encoder": (SD1_TINY, {"targets": ("linear", "text"), "rank": 32}),
-    "PEFT flux with split qkv": (FLUX_SMALL, {"scheme": "diffusers-flux", "rank": 32}),
-    "LyCORIS LoKr": (FLUX_SMALL, {"kind": "lokr", "scheme": "lycoris", "rank": 4}),
+    "kohya SD1 with text encoder": (SD1_THIN, {"targets": ("linear", "text"), "rank": 32}),
+    "PEFT flux with split qkv": (FLUX_THIN, {"scheme": "diffusers-flux", "rank": 32}),
+    "LyCORIS LoKr": (FLUX_THIN, {"kind": "lokr", "scheme": "lycoris", "rank": 4}),
 }
 
 
@@ -223,10 +223,13 @@ def test_real_layouts_there_and_back_and_through_the_library(
     assert all(np.array_equal(a[n].raw(), b[n].raw()) and a[n].shape == b[n].shape for n in a)
     convert(source, tmp_path / "q8.gguf", ["Q8_0"], quantiser)
     convert(tmp_path / "q8.gguf", tmp_path / "q8.safetensors")
-    for mode in ("at_runtime", "immediately"):
-        files = [tmp_path / "f16.gguf", tmp_path / "back.safetensors"]
-        assert [e.error for e in picture_loss.effects(library, base, source, files, mode)] == [0, 0]
-    [effect] = picture_loss.effects(library, base, tmp_path / "q8.safetensors", [tmp_path / "q8.gguf"])
+    same = [tmp_path / "f16.gguf", tmp_path / "back.safetensors"]
+    merged = picture_loss.effects(library, base, source, same, "immediately")
+    made = picture_loss.pictures(
+        library, base, [source, *same, tmp_path / "q8.safetensors", tmp_path / "q8.gguf"], "at_runtime"
+    )
+    assert [e.error for e in (*merged, *made.effects(source, same))] == [0, 0, 0, 0]
+    [effect] = made.effects(tmp_path / "q8.safetensors", [tmp_path / "q8.gguf"])
     assert effect.error is not None
     assert effect.error < 0.08
 
@@ -235,14 +238,14 @@ def test_less_loss_at_the_same_size_is_seen_in_pictures(
     library: Path, quantiser: LibraryQuantiser, tmp_path: Path
 ) -> None:
     source = tmp_path / "a.safetensors"
-    sample_adapter.write(source, sample_adapter.for_base(FLUX_SMALL, 32, 4.0), "F32")
+    sample_adapter.write(source, sample_adapter.for_base(FLUX_THIN, 32, 4.0), "F32")
     plain = convert(source, tmp_path / "plain.gguf", ["Q4_0"], quantiser)
     better = convert(source, tmp_path / "better.gguf", ["Q4_0"], quantiser, rebalance=True)
     assert plain.after == better.after
     files = [tmp_path / "plain.gguf", tmp_path / "better.gguf"]
     losses = [compare(source, path).relative for path in files]
     assert losses[1] < 0.6 * losses[0]
-    first, second = (e.error for e in picture_loss.effects(library, FLUX_SMALL, source, files))
+    first, second = (e.error for e in picture_loss.effects(library, FLUX_THIN, source, files))
     assert first is not None
     assert second is not None
     assert second < 0.8 * first

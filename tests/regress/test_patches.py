@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,22 +10,20 @@ import pytest
 from harness.cases.build_under_test import BuildUnderTest
 from harness.cases.case import Shot
 from harness.cases.families import with_bases
-from harness.cases.fixture import BlockQuantiser
-from harness.cases.matrix import FULL, QUICK, Matrix
-from harness.models.tiny_models import SD1_TINY
+from harness.cases.matrix import FULL, Matrix
+from harness.models.tiny_models import SD1_THIN
 from harness.records import record
-from harness.records.record import Cell, Observation, Records
+from harness.records.record import Cell, Observation
 from harness.records.verdict import Status, Verdict
 from harness.running import pool
 from harness.verification import own_cases
 from harness.verification.run import run_sides
-from harness.verification.sides import RunSpec, build_sides
 from sdcpp.patching import series
 from sdcpp.patching.patch_file import Fix
 from sdcpp.patching.state import State, find_states
 from sdcpp.source import revision
 from sdcpp.source.workspace import workspace
-from tests.regress.conftest import PATIENT, Find
+from tests.regress.conftest import BEFORE, FLOATS, PATIENT, Find, built_side, finding_gguf
 
 pytestmark = PATIENT
 
@@ -34,9 +31,8 @@ pytestmark = PATIENT
 REVISIONS = ("2025-12", "2026-05", "2026-07")
 #: Words that a prompt of 2025-12 may end in, and std::stof cannot read.
 ODD = ("<lora:x:abc>", "<lora:x:1e99>")
-FLOATS = ("none", "safetensors-F32", "safetensors-F16", "ckpt-F16", "gguf-F32", "gguf-F16", "gguf-BF16")
-#: The two sides of a revision, whatever its first one is.
-BEFORE, AFTER = "before", "after"
+#: The side with the series.
+AFTER = "after"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,17 +58,14 @@ def defects() -> list[Defect]:
     ]
 
 
-def sides(name: str, matrix: Matrix, patterns: list[str]) -> Iterator[BuildUnderTest]:
-    """Yield a revision as upstream has it, with the patch by which 2025-12 finds GGUF files, and with the series.
+def sides(name: str, matrix: Matrix, patterns: list[str]) -> list[BuildUnderTest]:
+    """Build a revision with the patch by which 2025-12 finds GGUF files, and with the series.
 
-    On 2025-12 no GGUF file is found without that patch, and no other case could be judged.
+    On 2025-12 no GGUF file is found without that patch, and no other case could be judged. For the other revisions that
+    patch is not made, so they are as upstream has them.
     """
-    whole = series.load()
-    first = [patch for patch in whole if patch.name == "lora-find-gguf"]
-    for label, patches in ((BEFORE, first), (AFTER, whole)):
-        question = RunSpec(matrix=matrix, select=patterns, sides=["patched"])
-        (made,) = build_sides(revision.find(name), patches, question, BlockQuantiser())
-        yield dataclasses.replace(made, side=dataclasses.replace(made.side, label=f"{name} {label}"))
+    both = {BEFORE: finding_gguf(), AFTER: series.load()}
+    return [built_side(name, label, patches, matrix, patterns) for label, patches in both.items()]
 
 
 @pytest.fixture(scope="module")
@@ -127,30 +120,16 @@ def test_on_another_source_a_patch_is_needed_only_if_its_case_fails(tmp_path: Pa
     assert needed.detail.startswith("without it: lora-r1-safetensors-F32@at_runtime NO_EFFECT")
 
 
-@pytest.fixture(scope="module")
-def floats(tmp_path_factory: pytest.TempPathFactory) -> Records:
-    """Float adapters on both architectures, without and with the series."""
-    made = [side for name in REVISIONS for side in sides(name, QUICK, list(FLOATS))]
-    return run_sides(
-        made, tmp_path_factory.mktemp("floats"), title="floats", command="nox -s tests", jobs=None
-    )
-
-
 @pytest.mark.parametrize(
     ("name", "case"),
     [(name, case) for name in REVISIONS for case in FLOATS if (name, case) != ("2026-07", "ckpt-F16")],
 )
-def test_float_adapters_paint_the_same_bytes(floats: Records, name: str, case: str) -> None:
-    pictures = {
-        (cell.dimensions["mode"], cell.side): cell.pictures["got"]
-        for cell in floats.cells
-        if cell.case == case and cell.side.startswith(name)
-    }
-    judged = [cell for cell in floats.cells if cell.verdict is not Verdict.UNSUPPORTED]
-    assert all(cell.status is Status.PASS for cell in judged)
-    assert len(pictures) == 6
+def test_float_adapters_paint_the_same_bytes(cell: Find, name: str, case: str) -> None:
+    labels = BEFORE if name == "2025-12" else "pristine", "patched"
     for mode in ("immediately", "at_runtime", "auto"):
-        assert pictures[mode, f"{name} {BEFORE}"] == pictures[mode, f"{name} {AFTER}"]
+        before, after = (cell(f"{name} {label}", case, mode) for label in labels)
+        assert before.status is after.status is Status.PASS
+        assert before.pictures["got"] == after.pictures["got"]
 
 
 @pytest.mark.parametrize("mode", ["immediately", "at_runtime", "auto"])
@@ -165,7 +144,7 @@ def test_quantised_loras_work_in_every_mode(cell: Find, case: tuple[str, str], m
 
 
 def paint(side: BuildUnderTest, prompt: str, path: Path) -> Observation:
-    base = dataclasses.replace(SD1_TINY, prompt=prompt)  # the files are those of SD1_TINY
+    base = dataclasses.replace(SD1_THIN, prompt=prompt)  # the files are those of SD1_THIN
     with record.Writer(path) as writer:
         writer.run(record.Run(plan="", title="", command="", machine={}, started="", project=""))
         pool.run_shots(side.build, "cpu", [Shot(base=base, mode="at_runtime")], writer, jobs=1, threads=2)
@@ -175,11 +154,11 @@ def paint(side: BuildUnderTest, prompt: str, path: Path) -> Observation:
 
 def test_a_multiplier_that_is_no_number(builds_under_test: list[BuildUnderTest], tmp_path: Path) -> None:
     pristine, patched = (c for c in builds_under_test if c.side.revision == "2025-12")
-    plain = paint(patched, SD1_TINY.prompt, tmp_path / "plain.jsonl")
+    plain = paint(patched, SD1_THIN.prompt, tmp_path / "plain.jsonl")
     assert plain.outcome == "picture"
     for number, words in enumerate(ODD):
         before, after = (
-            paint(side, SD1_TINY.prompt + words, tmp_path / f"{number}{side.side.label}.jsonl")
+            paint(side, SD1_THIN.prompt + words, tmp_path / f"{number}{side.side.label}.jsonl")
             for side in (pristine, patched)
         )
         assert (before.outcome, before.signal) == ("crashed", "SIGABRT")

@@ -13,7 +13,7 @@ from harness.judging import oracle
 from harness.judging.survival import judge_malformed_file
 from harness.malformed.corpus import corpus
 from harness.malformed.unusual import variants
-from harness.models.tiny_models import FLUX_SMALL
+from harness.models.tiny_models import FLUX_THIN
 from harness.records import record
 from harness.records.verdict import Verdict
 from harness.running import pool
@@ -41,8 +41,8 @@ def findings(
     builds_under_test: list[BuildUnderTest], tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, oracle.Comparison]:
     build = next(c.build for c in builds_under_test if c.side.label == "2026-05 pristine")
-    recipes = [r for r in (*corpus(FLUX_SMALL), *variants(FLUX_SMALL)) if r.name in WANTED]
-    tried = malformed_file_cases(FLUX_SMALL, ["at_runtime"], recipes, any_suffix=True)
+    recipes = [r for r in (*corpus(FLUX_THIN), *variants(FLUX_THIN)) if r.name in WANTED]
+    tried = malformed_file_cases(FLUX_THIN, ["at_runtime"], recipes, any_suffix=True)
     shots = {shot.name: shot for case in tried for shot in case.shots}
     path: Path = tmp_path_factory.mktemp("broken") / "records.jsonl"
     with record.Writer(path) as writer:

@@ -119,20 +119,19 @@ def exchanges(folder: Path, base: Base, source: Path, files: Mapping[str, Path])
     All pictures are made in mode immediately, where the library dequantises the file first. A GGUF file and a
     safetensors file of the same values then give the same picture.
     """
-    losses = picture_loss.effects(folder, base, source, list(files.values()), "immediately")
-    against_ours = picture_loss.effects(folder, base, files["ours"], list(files.values()), "immediately")
-    for (converter, path), loss, ours in zip(files.items(), losses, against_ours, strict=True):
-        values = path.with_suffix(".safetensors")
-        convert(path, values, force=True)
-        [against_values] = picture_loss.effects(folder, base, values, [path], "immediately")
+    values = {name: path.with_suffix(".safetensors") for name, path in files.items()}
+    for name, path in files.items():
+        convert(path, values[name], force=True)
+    made = picture_loss.pictures(folder, base, [source, *files.values(), *values.values()], "immediately")
+    for converter, path in files.items():
         equal = list(equal_values(path, folder))
         yield Exchange(
             converter=converter,
             tensors=len(equal),
             equal_tensors=sum(equal),
-            loss=loss,
-            against_values=against_values,
-            against_ours=ours,
+            loss=made.effects(source, [path])[0],
+            against_values=made.effects(values[converter], [path])[0],
+            against_ours=made.effects(files["ours"], [path])[0],
         )
 
 
