@@ -63,6 +63,8 @@ def problems(file: File, keys: Collection[str]) -> list[str]:
         ]
     if keys:
         return []
+    if not file.tensors:
+        return ["the file has no tensors"]
     what = described(file)
     return [f"this is {what}, not an adapter" if what else "no tensor of an adapter was found"]
 

@@ -13,6 +13,7 @@ import numpy as np
 from harness.converter import contents, input_checks, model_family, weight_change
 from harness.converter.base_weights import BaseWeights
 from harness.converter.fitting import fit
+from harness.converter.model_files import SHARD
 from harness.converter.modules import Layout, Module, layout_of, scheme
 from harness.converter.unsupported_kinds import UnsupportedKind, unsupported
 from harness.formats.read import read_tensors
@@ -90,6 +91,8 @@ def inspect(path: Path, base: str | None = None) -> AdapterSummary:
     if adapter.modules:
         complaints += _not_finite(file)
     notes = _notes(adapter)
+    if shard := SHARD.fullmatch(path.name):
+        notes.append(f"this is file {int(shard[2])} of {int(shard[3])}: join them into one for a LoRA")
     if base is not None and adapter.modules:
         sound = {key: module for key, module in adapter.modules.items() if not problems[key]}
         weights, shapes = _base(base)

@@ -48,6 +48,8 @@ _MAGIC: tuple[tuple[int, bytes, str, str], ...] = (
 )
 #: The magic number with which torch.save began before its files were zip archives (torch/serialization.py).
 _LEGACY_TORCH = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19"
+#: The first tag of a page. The size of a safetensors header, in the first eight bytes, has a byte that is 0.
+_TAG = re.compile(rb"\s*<[!?a-z][^\0]{6}", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +108,12 @@ def _pickle(head: bytes) -> ForeignFile:
 
 
 def _text(head: bytes) -> str | None:
-    """Return the first bytes as text, or None if they are binary. The last character may be cut."""
+    """Return the first bytes as text, or None if they are binary. The last character may be cut.
+
+    A page in another encoding, or with control characters, is known by its first tag.
+    """
+    if _TAG.match(head):
+        return head.decode("utf-8", "replace")
     encoding = "utf-16" if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     try:
         text = codecs.getincrementaldecoder(encoding)().decode(head)

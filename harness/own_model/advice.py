@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from harness.own_model.examination import Examination
+from harness.own_model.model import Part, UserModel
 from harness.own_model.prediction import MODES, Prediction, auto_mode
 from harness.records.verdict import Verdict
 from harness.text import plural
@@ -27,7 +28,8 @@ _WORDS = {
 def works(examined: Examination) -> bool:
     """Return whether every revision without patches is expected to apply the file in every apply mode."""
     plain = unpatched(examined)
-    return bool(plain) and not examined.fit.problems and all(p.verdict is Verdict.PASS for p in plain)
+    wrong = examined.fit.problems or examined.summary.complaints
+    return bool(plain) and not wrong and all(p.verdict is Verdict.PASS for p in plain)
 
 
 def unpatched(examined: Examination) -> list[Prediction]:
@@ -43,12 +45,13 @@ def conclusion(examined: Examination) -> str:
     what = described(examined)
     if examined.mismatch and examined.fit.problems:
         return f"{examined.mismatch}: no build can apply it"
+    count = len(summary.complaints)
     if not examined.applicable:
-        where = "the files of the model that are given" if examined.fit.elsewhere else "the model"
-        return (
-            f"{what}: {where} have no place for any of its {plural(len(examined.adapter.modules), 'module')}"
-        )
-    said = []
+        if count:
+            return f"{what} that no build can apply rightly: {summary.complaints[0]}"
+        where = "the files of the model that are given have" if examined.fit.elsewhere else "the model has"
+        return f"{what}: {where} no place for any of its {plural(len(examined.adapter.modules), 'module')}"
+    said = [f"{plural(count, 'problem')} of the file"] if count else []
     if examined.fit.problems:
         count, total = len(examined.fit.problems), len(examined.adapter.modules)
         said.append(
@@ -169,7 +172,13 @@ def _conversion(examined: Examination) -> list[str]:
     ]
     if not failing:
         return []
-    return [f"write it in a form that an unpatched revision applies: {_convert(examined.path, failing[-1])}"]
+    command = _convert(examined.path, failing[-1])
+    part = _adapted_part(examined.model)
+    dora = any(module.dora for module in examined.adapter.modules.values())
+    if dora or (part and len(examined.families) > 1):
+        # The change of a DoRA depends on the model, and so do names that several families have.
+        command += f" --base-model {shlex.quote(str(part.path)) if part else 'MODEL'}"
+    return [f"write it in a form that an unpatched revision applies: {command}"]
 
 
 def _convert(path: Path, revision: str = "") -> str:
@@ -183,12 +192,17 @@ def _merging(examined: Examination) -> list[str]:
     model = examined.model
     if model is None or examined.fit.problems or examined.adapter.other_tensors:
         return []
-    part = next((part for part in model.parts if part.adapted and not part.inside), None)
+    part = _adapted_part(model)
     if part is None:
         return []
     target = f"merged{part.path.suffix}"
     words = ["sdcpp", "lora", "merge", str(part.path), str(examined.path), target]
     return [f"merge it into the model, which every revision reads: {shlex.join(words)}"]
+
+
+def _adapted_part(model: UserModel | None) -> Part | None:
+    """Return the first part of a model that adapters change and that is a file of its own."""
+    return next((part for part in model.parts if part.adapted and not part.inside), None) if model else None
 
 
 def joined(words: Sequence[str]) -> str:

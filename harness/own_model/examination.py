@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.converter import model_family
+from harness.converter import input_checks, model_family
 from harness.converter.inspect import AdapterSummary, inspect
 from harness.converter.modules import Layout, layout_of
 from harness.formats.read import read_tensors
@@ -57,7 +57,8 @@ def examine(
     file = read_tensors(path)
     adapter = layout_of(file)
     families = model_family.of_adapter(adapter)
-    fitted = fit(adapter, model)
+    sound = {key: module for key, module in adapter.modules.items() if not input_checks.problem(module)}
+    fitted = fit(replace(adapter, modules=sound), model)
     family = (model.family if model else "") or (families[0] if families else "")
     found = likeness.groups(fitted.fitting, file.container, family, fitted.kinds)
     counts: dict[str, int] = {}

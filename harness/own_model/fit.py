@@ -61,7 +61,9 @@ def fit(adapter: Layout, model: UserModel | None) -> Fit:
     return Fit(
         fitting=replace(adapter, modules=modules),
         problems=(*problems, *overlaps),
-        elsewhere=tuple(key for key in adapter.modules if key not in known),
+        elsewhere=tuple(
+            key for key, module in adapter.modules.items() if key not in known and module.kind != "incomplete"
+        ),
         kinds=fits,
     )
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from harness.converter import model_family, requirements
 from harness.converter.modules import Layout, Module
-from harness.formats.tensor import FLOATS
+from harness.formats.tensor import SAFETENSORS
 from harness.layers import components, families
 from harness.layers.components import CLIP_1, CLIP_2, DIFFUSION, SOME_CLIP
 from harness.layers.flux import FLUX as FLUX_FAMILY
@@ -68,7 +68,10 @@ class LikeCase:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModuleGroup:
-    """Modules that are like the same cases: their number, the key of one of them, and the cases."""
+    """Modules that are like the same cases: their number, the key of one of them, and the cases.
+
+    ``base`` is the base model of these cases, or "" if no case is like the modules.
+    """
 
     count: int
     example: str
@@ -98,7 +101,7 @@ def groups(adapter: Layout, container: str, family: str, base_kinds: Mapping[str
         found[key] = ModuleGroup(
             count=(before.count if before else 0) + 1,
             example=before.example if before else module.key,
-            base=place.bases[0],
+            base=place.bases[0] if _is_tried(module) else "",
             scheme=place.scheme,
             cases=cases,
         )
@@ -218,7 +221,13 @@ def _kind(module: Module) -> str:
 def _usual_type(module: Module) -> str:
     """Return Q8_0 for a quantised module: the cases of most kinds have no other quantised type."""
     kind = requirements.type_of(module)
-    return kind if kind in FLOATS else "Q8_0"
+    return kind if kind in SAFETENSORS else "Q8_0"
+
+
+def _is_tried(module: Module) -> bool:
+    """Return whether any case has factors of this type. None has the types of 8 bits, integers or F64."""
+    kind = requirements.type_of(module)
+    return kind in ("F32", "F16", "BF16") or kind not in SAFETENSORS
 
 
 def _parts_of_fused(adapter: Layout) -> Mapping[str, frozenset[int]]:

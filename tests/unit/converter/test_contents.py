@@ -52,3 +52,9 @@ def test_a_file_of_another_kind_is_named(
 def test_an_adapter_is_none_of_them(tmp_path: Path) -> None:
     file = read_tensors(save(tmp_path / "a.safetensors", pair()))
     contents.require_adapter(file, ["key"])
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".gguf"])
+def test_a_file_without_tensors_is_named(tmp_path: Path, suffix: str) -> None:
+    file = read_tensors(save(tmp_path / f"a{suffix}", {}))
+    assert contents.problems(file, []) == ["the file has no tensors"]

@@ -70,6 +70,13 @@ def test_the_conclusion_says_what_the_file_is(tmp_path: Path) -> None:
     assert inspect.inspect(save(path, arrays)).conclusion == "a DoRA for FLUX.1: 1 problem"
 
 
+def test_one_of_several_files_is_named(tmp_path: Path) -> None:
+    halves = list(pair().items())
+    found = inspect.inspect(save(tmp_path / "a-00001-of-00003.safetensors", dict(halves[:1])))
+    assert found.notes == ["this is file 1 of 3: join them into one for a LoRA"]
+    assert found.complaints
+
+
 def test_a_type_that_cannot_be_decoded_is_a_problem(tmp_path: Path) -> None:
     name = "lora_unet_single_blocks_0_linear1.lora_{}.weight"
     specs = [Spec(name=name.format("up"), shape=(64, 32), kind="Q8_1")]

@@ -38,6 +38,8 @@ FILES: dict[str, tuple[bytes, str]] = {
     "page": (b"<!DOCTYPE html>\n<html><head><title>Sign in</title></head>", r"a web page \(Sign in\)"),
     "page with BOM": (b"\xef\xbb\xbf  <HTML lang=en>", "a web page"),
     "page with comment": (b"<!-- cached -->\n<html>", "a web page"),
+    "page in Latin-1": (b"<html><title>Acc\xe8s refus\xe9</title>", "a web page"),
+    "page with control characters": (b"<html><title>a\x1b[2J</title>", r"a web page \(a\\x1b\[2J\)"),
     "S3": (
         b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>',
         r"an XML document \(AccessDenied\)",

@@ -1,8 +1,14 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pytest
+
+from harness.cli.main import main
 from harness.own_model import advice
 from harness.own_model.examination import Examination, examine
 from harness.own_model.model import read_model
@@ -52,8 +58,45 @@ def test_a_part_of_a_file_fits(tmp_path: Path) -> None:
 def test_the_files_of_a_text_encoder_are_missing(tmp_path: Path) -> None:
     path = peft(tmp_path / "a.safetensors", "text_encoder_2.text_model.encoder.layers.0.mlp.fc1")
     found = examined(path, tmp_path)
-    assert "have no place for any of its 1 module" in advice.conclusion(found)
+    assert "the files of the model that are given have no place for any of its 1 module" in advice.conclusion(
+        found
+    )
     assert "--clip_l" in advice.remedies(found)[0]
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "problem"),
+    [
+        ("alpha", np.float32(np.nan), "alpha is nan"),
+        ("alpha", np.float32(0), "alpha is 0"),
+        ("lora_up.weight", np.ones((192, 8), np.int8), "has integers (I8)"),
+        ("lora_up.weight", np.ones((192, 4), np.float32), "cannot be multiplied"),
+    ],
+)
+def test_a_broken_module_is_not_said_to_work(
+    tmp_path: Path, part: str, value: np.ndarray[Any, Any], problem: str
+) -> None:
+    broken = pair(rank=8, out=192, inner=64, key=KOHYA) | {f"{KOHYA}.{part}": np.asarray(value)}
+    found = examined(save(tmp_path / "a.safetensors", broken), tmp_path, "2026-05")
+    assert "a LoRA for FLUX.1 that no build can apply rightly: " in advice.conclusion(found)
+    assert problem in advice.conclusion(found)
+    assert not advice.works(found)
+    assert not found.predictions
+    assert not found.fit.elsewhere
+    sound = pair(rank=8, out=64, inner=64, key="lora_unet_double_blocks_0_img_attn_proj")
+    found = examined(save(tmp_path / "b.safetensors", broken | sound), tmp_path, "2026-05")
+    assert " of the file; it fits the model; " in advice.conclusion(found)
+    assert not advice.works(found)
+
+
+def test_the_conversion_of_a_dora_names_the_model(tmp_path: Path) -> None:
+    dora = pair(rank=8, out=192, inner=64, key=KOHYA) | {f"{KOHYA}.dora_scale": np.ones((192, 1), np.float32)}
+    path = save(tmp_path / "a.safetensors", dora)
+    [command] = [line for line in advice.remedies(examined(path, tmp_path, "2026-05")) if " --for " in line]
+    words = shlex.split(command.partition(": ")[2])
+    assert words[-2:] == ["--base-model", str(tmp_path / "flux.safetensors")]
+    assert main(words[1:]) == 0
+    assert Path(words[4]).is_file()
 
 
 def test_a_model_in_place_of_an_adapter(tmp_path: Path) -> None:

@@ -96,3 +96,9 @@ def test_a_second_text_encoder_is_that_of_sdxl(tmp_path: Path) -> None:
     assert second.base == "sdxl"
     [t5] = of(peft(tmp_path / "a.safetensors", "lora_te3_encoder_block_0_layer_0_SelfAttention_q"))
     assert t5.base == ""
+
+
+def test_types_of_no_case_are_like_none(tmp_path: Path) -> None:
+    tensors = {name: a.astype(np.float64) for name, a in pair(out=192, inner=64, key=KOHYA).items()}
+    [group] = of(save(tmp_path / "a.safetensors", tensors))
+    assert group.base == ""
