@@ -11,7 +11,7 @@ import numpy as np
 
 from harness.converter import weight_change
 from harness.converter.layer_groups import LayerGroup, weight_shape
-from harness.converter.weight_change import Dense, LowRank, WeightChange
+from harness.converter.weight_change import Dense, Kronecker, LowRank, WeightChange
 from harness.layers.components import DIFFUSION
 from harness.layers.layer import Name
 from harness.layers.unet import UNET
@@ -30,15 +30,27 @@ class Impossible(Exception):
 def targets_of(group: LayerGroup, shape: tuple[int, ...]) -> str:
     """Return what a group changes, by the names of the groups of targets in cases.
 
-    Files may store the kernels of a UNet as matrices. Then the name of the layer tells.
+    Files may store the kernels of a UNet as matrices, and matrices as kernels of 1 x 1. Then the name of the layer
+    tells: only a UNet has kernels of 1 x 1.
     """
     if group.component != DIFFUSION:
         return "text"
-    if len(shape) > 2:
+    if len(shape) > 2 and (max(shape[2:]) > 1 or group.family is None):
         return "conv3x3" if max(shape[2:]) > 1 else "conv1x1"
     if group.family is UNET and _KERNELS.fullmatch(group.layer):
         return "conv3x3"
     return "conv1x1" if group.family is UNET and _CONV1X1.fullmatch(group.layer) else "linear"
+
+
+def as_matrix(change: Callable[[], WeightChange]) -> WeightChange:
+    """Return a change of a linear layer without the axes of kernels of 1 x 1."""
+    found = change()
+    shape = found.shape[:2]
+    if isinstance(found, Dense):
+        return Dense(value=found.value.reshape(shape), shape=shape)
+    if isinstance(found, Kronecker):
+        return replace(found, second=found.second.reshape(found.second.shape[:2]), shape=shape)
+    return replace(found, shape=shape)
 
 
 def as_kernel(change: Callable[[], WeightChange]) -> LowRank:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.converter import family_choice, model_family, weight_change
-from harness.converter.change_forms import Impossible, as_dense, as_kernel, targets_of, zeros_of
+from harness.converter.change_forms import Impossible, as_dense, as_kernel, as_matrix, targets_of, zeros_of
 from harness.converter.decomposition import BaseModel
 from harness.converter.factor_writer import FACTORS, FactorWriter, stored_kind
 from harness.converter.input_checks import declared_problem
@@ -184,6 +184,8 @@ class _Work:
         targets = targets_of(group, shape)
         if change == "LowRank" and targets == "conv3x3" and len(shape) == 2:
             return False
+        if targets in _MATRICES and any(len(tensor.shape) > 2 for tensor in factors.values()):
+            return False
         whole = (
             module.kind == "lokr" and weight_change.scale(module) != 1 and weight_change.alpha_is_used(module)
         )
@@ -195,6 +197,8 @@ class _Work:
     ) -> None:
         """Add the tensors of a change in the first form that the revisions apply. Raises Impossible."""
         targets = targets_of(group, weight.shape)
+        if targets in _MATRICES and len(weight.shape) > 2:
+            change, weight = partial(as_matrix, change), as_matrix(change)
         if isinstance(weight, LowRank) and targets == "conv3x3":
             change = partial(as_kernel, change)
         form, reason = self.limits.form(type(weight).__name__, targets, unet=group.family is UNET)
@@ -226,6 +230,8 @@ class _Work:
     def _make_zeros(self, group: LayerGroup, target: Name) -> None:
         """Add factors of zeros for a piece of a fused layer that no module changes."""
         zeros = zeros_of(group, target, SMALLEST_RANK)
+        if targets_of(group, zeros.shape) in _MATRICES:
+            zeros = as_matrix(lambda: zeros)
         self.found.make_change(target.text, KOHYA, lambda: zeros)
         self.found.count("filled with zeros")
 
@@ -256,6 +262,8 @@ _COPIED = {
     *(f"hada_w{i}_{side}" for i in (1, 2) for side in "ab"),
 }
 _BIASES = ("diff_b", "up_bias")
+#: The targets whose weights are matrices.
+_MATRICES = ("linear", "text")
 
 
 def _certain(change: Callable[[str], WeightChange | None]) -> WeightChange:

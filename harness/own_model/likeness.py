@@ -179,10 +179,19 @@ def _plain(module: Module, container: str, place: _Placed) -> Iterator[LikeCase]
     """Yield the cases of the module's kind, type and rank."""
     for kind in dict.fromkeys((requirements.type_of(module), _usual_type(module))):
         yield _case(module, container, kind, place, place.scheme)
+    if _is_kernel_of_matrix(module, place):
+        yield _named("lora-kernels", module, container, place)
     if "up_bias" in module.parts:
         yield _named("lora-factor-bias", module, container, place)
     if (alpha := module.parts.get("alpha")) and alpha.kind == "BF16":
         yield _named("lora-alpha-bf16", module, container, place)
+
+
+def _is_kernel_of_matrix(module: Module, place: _Placed) -> bool:
+    """Return whether a module has kernels of 1 x 1 for a layer that is linear in every model."""
+    if module.kind != "lora" or requirements.targets_of(module) != "conv1x1":
+        return False
+    return place.bases[0] == "flux-small" or place.group == "attentions" and "_proj_" not in place.layer
 
 
 def _named(name: str, module: Module, container: str, place: _Placed) -> LikeCase:

@@ -1,4 +1,4 @@
-"""Compare sdcpp lora combine and extract with PEFT and sd-scripts."""
+"""Compare sdcpp lora combine, resize and extract with PEFT and sd-scripts."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ EPILOG = """\
 a checkout of sd-scripts, which also needs tqdm there. Without them only this project is measured.
 
 output
-  The command prints a Markdown table for combining two LoRAs and one for extracting a LoRA from two
-  models: the relative error of all ΔW, seconds with the start of Python, peak memory, and size.
+  The command prints a Markdown table for combining two LoRAs, one for resizing a LoRA of twice the
+  rank, and one for extracting a LoRA from two models: the relative error of all ΔW, seconds with
+  the start of Python, peak memory, and size.
 
 examples
   sdcpp study tools
@@ -47,7 +48,7 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.sd_scripts and not arguments.python:
         arguments.complain("--sd-scripts needs --python")
     peers = Peers(python=arguments.python, scripts=arguments.sd_scripts)
-    for study in (lora_tools.combinations, lora_tools.extractions):
+    for study in (lora_tools.combinations, lora_tools.resizes, lora_tools.extractions):
         for line in HEADING:
             console.out.print(line, markup=False)
         with tempfile.TemporaryDirectory(prefix="sdcpp-") as folder:

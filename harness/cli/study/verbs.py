@@ -45,7 +45,7 @@ COMMANDS = {
     ),
     "tools": Command(
         module="harness.cli.study.tools",
-        summary="compare lora combine and extract with PEFT and sd-scripts",
+        summary="compare lora combine, resize and extract with PEFT and sd-scripts",
     ),
     "trainers": Command(
         module="harness.cli.study.trainers",

@@ -1,4 +1,4 @@
-"""Compare ``sdcpp lora combine`` and ``extract`` with PEFT and sd-scripts: error, time, memory and size.
+"""Compare ``sdcpp lora combine``, ``resize`` and ``extract`` with PEFT and sd-scripts: error, time, memory and size.
 
 ``sdcpp study tools`` runs this study. Each tool runs in a process of its own, and the time includes the start of
 Python and the imports. The errors are those of ΔW in float64 against the products of the factors, or against the
@@ -97,6 +97,25 @@ def combinations(folder: Path, layers: int, width: int, rank: int, peers: Peers)
         yield _measured(job, wanted)
 
 
+def resizes(folder: Path, layers: int, width: int, rank: int, peers: Peers) -> Iterator[Cost]:
+    """Make a LoRA of twice the rank into one of a rank with each tool, and yield what it cost and what is best."""
+    changes = _lora(folder, 0, 2 * rank, layers, width)
+    kohya, plain = folder / "0.safetensors", folder / "0"
+    words = ["resize", str(kohya), "--rank", str(rank)]
+    jobs = [_ours(f"sdcpp, rank {rank}", words, folder / "short.safetensors")]
+    if peers.python:
+        output = folder / "svd" / "sum" / "adapter_model.safetensors"
+        tool = f"PEFT, svd of rank {rank}"
+        jobs.append(_theirs(tool, "peft svd", [plain], folder / "svd", output, rank, peers, weights=(1.0,)))
+    if peers.python and peers.scripts:
+        output = folder / "resized.safetensors"
+        tool = f"sd-scripts, resize_lora to rank {rank}"
+        jobs.append(_theirs(tool, "sd-scripts resize", [kohya], output, output, rank, peers))
+    for job in jobs:
+        yield _measured(job, changes)
+    yield _best(changes, rank)
+
+
 def extractions(folder: Path, layers: int, width: int, rank: int, peers: Peers) -> Iterator[Cost]:
     """Extract a LoRA from two models with each tool, and yield what it cost."""
     models, wanted = _models(folder, layers, width)
@@ -109,11 +128,16 @@ def extractions(folder: Path, layers: int, width: int, rank: int, peers: Peers) 
         jobs.append(_theirs(tool, "sd-scripts extract", models, other, other, rank, peers))
     for job in jobs:
         yield _measured(job, wanted)
-    best = math.sqrt(
-        sum(float(np.sum(np.linalg.svd(value, compute_uv=False)[rank:] ** 2)) for value in wanted.values())
-        / sum(float(np.sum(value**2)) for value in wanted.values())
+    yield _best(wanted, rank)
+
+
+def _best(wanted: Mapping[str, F64], rank: int) -> Cost:
+    """Return the error of the best matrices of a rank."""
+    lost = sum(float(np.sum(np.linalg.svd(value, compute_uv=False)[rank:] ** 2)) for value in wanted.values())
+    return Cost(
+        tool="the best possible",
+        error=math.sqrt(lost / sum(float(np.sum(value**2)) for value in wanted.values())),
     )
-    yield Cost(tool="the best possible", error=best)
 
 
 def _ours(tool: str, words: Sequence[str], output: Path) -> Job:
@@ -128,13 +152,21 @@ def _with_output(words: Sequence[str], output: Path) -> list[str]:
 
 
 def _theirs(  # noqa: PLR0917 - the words of one job
-    tool: str, way: str, inputs: Sequence[Path], target: Path, output: Path, rank: int, peers: Peers
+    tool: str,
+    way: str,
+    inputs: Sequence[Path],
+    target: Path,
+    output: Path,
+    rank: int,
+    peers: Peers,
+    *,
+    weights: Sequence[float] = WEIGHTS,
 ) -> Job:
     job = {
         "way": way,
         "inputs": [str(path) for path in inputs],
         "output": str(target),
-        "weights": list(WEIGHTS),
+        "weights": list(weights),
         "rank": rank,
         "folder": str(peers.scripts or ""),
     }
@@ -189,28 +221,35 @@ def _loras(folder: Path, layers: int, width: int) -> dict[str, F64]:
     """Write two LoRAs in the formats of sd-scripts and of PEFT, and return the wanted sum of each layer."""
     wanted: dict[str, F64] = {}
     for number, (rank, weight) in enumerate(zip(RANKS, WEIGHTS, strict=True)):
-        kohya: Arrays = {}
-        plain: Arrays = {}
-        for layer in range(layers):
-            up, down = sample_adapter.factors(width, width, rank, 4.0, 1.0, (number, layer))
-            key = f"lora_unet_double_blocks_{layer}_img_attn_proj"
-            kohya |= {f"{key}.lora_down.weight": down, f"{key}.lora_up.weight": up}
-            kohya[f"{key}.alpha"] = np.array(rank, np.float32)
-            key = f"base_model.model.layer_{layer}"
-            plain |= {f"{key}.lora_A.weight": down, f"{key}.lora_B.weight": up}
-            change = weight * (up.astype(np.float64) @ down.astype(np.float64))
-            wanted[str(layer)] = wanted.get(str(layer), 0.0) + change
-        write_arrays(folder / f"{number}.safetensors", "safetensors", kohya)
-        (folder / str(number)).mkdir()
-        write_arrays(folder / str(number) / "adapter_model.safetensors", "safetensors", plain)
-        config = {
-            "peft_type": "LORA",
-            "r": rank,
-            "lora_alpha": rank,
-            "target_modules": [f"layer_{layer}" for layer in range(layers)],
-        }
-        (folder / str(number) / "adapter_config.json").write_text(json.dumps(config))
+        for layer, change in _lora(folder, number, rank, layers, width).items():
+            wanted[layer] = wanted.get(layer, 0.0) + weight * change
     return wanted
+
+
+def _lora(folder: Path, number: int, rank: int, layers: int, width: int) -> dict[str, F64]:
+    """Write a LoRA as a file of sd-scripts and a folder of PEFT, and return the change of each layer."""
+    kohya: Arrays = {}
+    plain: Arrays = {}
+    changes: dict[str, F64] = {}
+    for layer in range(layers):
+        up, down = sample_adapter.factors(width, width, rank, 4.0, 1.0, (number, layer))
+        key = f"lora_unet_double_blocks_{layer}_img_attn_proj"
+        kohya |= {f"{key}.lora_down.weight": down, f"{key}.lora_up.weight": up}
+        kohya[f"{key}.alpha"] = np.array(rank, np.float32)
+        key = f"base_model.model.layer_{layer}"
+        plain |= {f"{key}.lora_A.weight": down, f"{key}.lora_B.weight": up}
+        changes[str(layer)] = up.astype(np.float64) @ down.astype(np.float64)
+    write_arrays(folder / f"{number}.safetensors", "safetensors", kohya)
+    (folder / str(number)).mkdir()
+    write_arrays(folder / str(number) / "adapter_model.safetensors", "safetensors", plain)
+    config = {
+        "peft_type": "LORA",
+        "r": rank,
+        "lora_alpha": rank,
+        "target_modules": [f"layer_{layer}" for layer in range(layers)],
+    }
+    (folder / str(number) / "adapter_config.json").write_text(json.dumps(config))
+    return changes
 
 
 def _models(folder: Path, layers: int, width: int) -> tuple[list[Path], dict[str, F64]]:

@@ -1,4 +1,4 @@
-"""Combine or extract LoRAs with PEFT or with sd-scripts, in a Python that has torch.
+"""Combine, resize or extract LoRAs with PEFT or with sd-scripts, in a Python that has torch.
 
 It is run as a script by ``harness.studies.conversion.lora_tools`` and imports nothing of this project, whose packages
 that Python lacks. Its only argument is JSON with the keys of ``main``.
@@ -59,6 +59,15 @@ def merge(inputs: list[str], output: str, weights: list[float], rank: int, folde
     importlib.import_module("safetensors.torch").save_file(merged, output)
 
 
+def resize(inputs: list[str], output: str, rank: int, folder: str) -> None:
+    """Make an adapter into one of a rank with ``resize_lora`` of sd-scripts."""
+    torch, tensors = importlib.import_module("torch"), importlib.import_module("safetensors.torch")
+    module = sd_scripts(folder, "resize_lora")
+    loaded = tensors.load_file(inputs[0])
+    resized, *_ = module.resize_lora_model(loaded, rank, rank, torch.float, "cpu", None, None, False)
+    tensors.save_file(resized, output)
+
+
 def extract(inputs: list[str], output: str, rank: int, folder: str) -> None:
     """Extract an adapter from two models of Flux.1 with ``flux_extract_lora`` of sd-scripts."""
     module = sd_scripts(folder, "flux_extract_lora")
@@ -67,7 +76,7 @@ def extract(inputs: list[str], output: str, rank: int, folder: str) -> None:
 
 
 def main(text: str) -> None:
-    """Run ``way``: "peft cat", "peft svd", "sd-scripts merge" or "sd-scripts extract"."""
+    """Run ``way``: "peft cat", "peft svd", "sd-scripts merge", "sd-scripts resize" or "sd-scripts extract"."""
     job = json.loads(text)
     inputs, output, rank = job["inputs"], job["output"], job["rank"]
     way = job["way"]
@@ -75,6 +84,8 @@ def main(text: str) -> None:
         peft(inputs, output, job["weights"], rank, way.removeprefix("peft "))
     elif way == "sd-scripts merge":
         merge(inputs, output, job["weights"], rank, job["folder"])
+    elif way == "sd-scripts resize":
+        resize(inputs, output, rank, job["folder"])
     else:
         extract(inputs, output, rank, job["folder"])
 

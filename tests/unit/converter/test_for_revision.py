@@ -130,6 +130,15 @@ def test_flat_factors_of_a_convolution_get_the_axes_of_a_kernel(tmp_path: Path) 
     assert close(tensors[f"{KERNEL}.lora_down.weight"].reshape(4, -1), down.astype(np.float64))
 
 
+@pytest.mark.parametrize(("key", "safe"), [(PROJ, SAFE_PROJ), (QUERY, QUERY)])
+def test_matrices_that_are_stored_as_kernels_lose_their_axes(tmp_path: Path, key: str, safe: str) -> None:
+    down, up = draw(4, 16), draw(24, 4)
+    convert(tmp_path, pair(key, down.reshape(4, 16, 1, 1), up.reshape(24, 4, 1, 1)))
+    tensors = stored(tmp_path / "out.safetensors")
+    assert tensors[f"{safe}.lora_down.weight"].shape == (4, 16)
+    assert close(delta(tensors, safe, (24, 16)), product(up, down))
+
+
 @pytest.mark.parametrize("magnitude", [(24, 1), (1, 16)])
 def test_a_dora_becomes_the_difference_that_it_makes(tmp_path: Path, magnitude: tuple[int, int]) -> None:
     down, up, m, weight = draw(4, 16), draw(24, 4), np.abs(draw(*magnitude)), draw(24, 16)

@@ -102,3 +102,21 @@ def test_types_of_no_case_are_like_none(tmp_path: Path) -> None:
     tensors = {name: a.astype(np.float64) for name, a in pair(out=192, inner=64, key=KOHYA).items()}
     [group] = of(save(tmp_path / "a.safetensors", tensors))
     assert group.base == ""
+
+
+def test_kernels_of_a_linear_layer(tmp_path: Path) -> None:
+    axes = {"lora_down.weight": (8, 64, 1, 1), "lora_up.weight": (192, 8, 1, 1)}
+    kernels = {f"{KOHYA}.{part}": np.ones(shape, np.float32) for part, shape in axes.items()}
+    assert "lora-kernels-safetensors-F32" in names(save(tmp_path / "a.safetensors", kernels))
+    query = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"
+    unet = {name.replace(KOHYA, query): array for name, array in kernels.items()}
+    assert "lora-kernels-safetensors-F32" in names(
+        save(tmp_path / "b.safetensors", unet), "Stable Diffusion 1.x"
+    )
+    convolution = {
+        name.replace(KOHYA, "lora_unet_down_blocks_0_attentions_0_proj_in"): array
+        for name, array in kernels.items()
+    }
+    assert "lora-kernels-safetensors-F32" not in names(
+        save(tmp_path / "c.safetensors", convolution), "Stable Diffusion 1.x"
+    )

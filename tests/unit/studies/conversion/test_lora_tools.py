@@ -37,6 +37,12 @@ def test_ours_are_exact_or_the_best(tmp_path: Path) -> None:
     assert exact.size > short.size
 
 
+def test_the_resized_lora_is_the_best(tmp_path: Path) -> None:
+    [ours, best] = lora_tools.resizes(tmp_path, 1, 48, 4, Peers())
+    assert ours.error == pytest.approx(best.error, rel=1e-4)
+    assert 0 < best.error < 1
+
+
 def test_the_extracted_lora_is_the_best(tmp_path: Path) -> None:
     [ours, best] = lora_tools.extractions(tmp_path, 1, 48, 4, Peers())
     assert ours.error == pytest.approx(best.error, rel=1e-4)
@@ -57,9 +63,9 @@ def test_a_tool_that_fails(tmp_path: Path) -> None:
 
 def test_the_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     cost = Cost(tool="ours", error=0.5, seconds=1.0, peak=2.0, size=3.0)
-    for name in ("combinations", "extractions"):
+    for name in ("combinations", "resizes", "extractions"):
         monkeypatch.setattr(lora_tools, name, lambda *_: [cost])
     assert main(["study", "tools"]) == 0
-    assert capsys.readouterr().out.count("| ours | 50.0000% | 1.0 | 2 MB | 3.00 MB |") == 2
+    assert capsys.readouterr().out.count("| ours | 50.0000% | 1.0 | 2 MB | 3.00 MB |") == 3
     with pytest.raises(SystemExit):
         main(["study", "tools", "--sd-scripts", "x"])
