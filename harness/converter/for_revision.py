@@ -229,9 +229,8 @@ class _Work:
 
     def _make_zeros(self, group: LayerGroup, target: Name) -> None:
         """Add factors of zeros for a piece of a fused layer that no module changes."""
-        zeros = zeros_of(group, target, SMALLEST_RANK)
-        if targets_of(group, zeros.shape) in _MATRICES:
-            zeros = as_matrix(lambda: zeros)
+        found = zeros_of(group, target, SMALLEST_RANK)
+        zeros = as_matrix(lambda: found) if targets_of(group, found.shape) in _MATRICES else found
         self.found.make_change(target.text, KOHYA, lambda: zeros)
         self.found.count("filled with zeros")
 

@@ -191,7 +191,7 @@ def _is_kernel_of_matrix(module: Module, place: _Placed) -> bool:
     """Return whether a module has kernels of 1 x 1 for a layer that is linear in every model."""
     if module.kind != "lora" or requirements.targets_of(module) != "conv1x1":
         return False
-    return place.bases[0] == "flux-small" or place.group == "attentions" and "_proj_" not in place.layer
+    return place.bases[0] == "flux-small" or (place.group == "attentions" and "_proj_" not in place.layer)
 
 
 def _named(name: str, module: Module, container: str, place: _Placed) -> LikeCase:
