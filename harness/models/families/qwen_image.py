@@ -13,7 +13,7 @@ from harness.models.weights import linear, scale
 
 _WIDTH, _HEAD = 3072, 128
 #: The gain of the output of attention, so that adapters of one block change the picture enough.
-_OUTPUT_GAIN = 2.0
+_OUTPUT_GAIN = 8.0
 #: The type of the layers that adapters do not change.
 _STORED = "Q4_0"
 

@@ -15,6 +15,8 @@ _BLOCKS, _WIDTH, _MLP, _TEXT = 30, 1536, 8960, 4096
 _STORED = "Q4_0"
 #: The blocks whose layers adapters change.
 _ADAPTED = (0, _BLOCKS - 1)
+#: The gain of the output of attention in these blocks, so that adapters of two blocks of 30 change the picture enough.
+_OUTPUT_GAIN = 5.0
 
 
 def wan(*, gain: float) -> Weights:
@@ -36,7 +38,8 @@ def wan(*, gain: float) -> Weights:
         dtype = "F32" if number in _ADAPTED else _STORED
         for attention in ("self_attn", "cross_attn"):
             for part in "qkvo":
-                weights |= linear(f"{block}.{attention}.{part}", width, width, dtype=dtype)
+                gain_of_part = _OUTPUT_GAIN if part == "o" and number in _ADAPTED else 1.0
+                weights |= linear(f"{block}.{attention}.{part}", width, width, gain=gain_of_part, dtype=dtype)
             weights |= scale(f"{block}.{attention}.norm_q.weight", width)
             weights |= scale(f"{block}.{attention}.norm_k.weight", width)
         weights |= norm(f"{block}.norm3", width)
