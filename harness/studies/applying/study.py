@@ -53,8 +53,12 @@ class ApplyStudy:
         return self.base, self.backend, self.revision, self.device
 
     def replaces(self, other: ApplyStudy) -> bool:
-        """Whether a record keeps this study only: both answer one question, or but for the device if it was busy."""
-        return self.question == other.question or (other.busy and self.question[:-1] == other.question[:-1])
+        """Whether a record keeps this study only: of the same question, or if the other's machine was busy.
+
+        A study of a busy machine is replaced by any of an idle one with the same base model and backend.
+        """
+        same = (self.base, self.backend) == (other.base, other.backend)
+        return self.question == other.question or (same and other.busy and not self.busy)
 
 
 def write(studies: Sequence[ApplyStudy], path: Path) -> None:

@@ -37,8 +37,8 @@ def test_a_study_replaces_the_one_of_the_same_question(tmp_path: Path) -> None:
 
 def test_a_study_replaces_that_of_another_machine_only_if_that_was_busy(tmp_path: Path) -> None:
     path = tmp_path / "cost.json"
-    newer = replace(STUDY, device="another card", peers=[])
+    newer = replace(STUDY, device="another card", revision="2026-08", peers=[])
     study.add(STUDY, path)
     assert study.add(newer, path) == [replace(STUDY, peers=[]), newer]
-    study.write([replace(STUDY, load=100.0)], path)
-    assert study.add(newer, path) == [newer]
+    study.write([replace(STUDY, load=100.0), replace(STUDY, load=100.0, base="flux")], path)
+    assert [found.base for found in study.add(newer, path)] == ["flux", "sd1"]
