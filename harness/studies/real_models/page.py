@@ -18,7 +18,8 @@ The models have the tensors of published models and random values: the whole UNe
 F16, and Flux with all its blocks in Q8_0, each with its CLIP and a tiny autoencoder. The LoRA changes the linear layers
 of the blocks, in Flux those of attention. A picture with the LoRA passes if it is that of the model into which
 `sdcpp lora merge` merged the LoRA beforehand; the effect error says how far both differ. *Memory* is the peak of the
-largest process of the command, without the memory of a GPU. No published weights were used.
+largest process of the command, without the memory of a GPU. *Seconds* include writing the merged model, and are longer
+where other work ran on the machine. No published weights were used.
 
 This page is made from [results/real-models.json](../results/real-models.json). `sdcpp study real-models --write-docs`
 runs the models and writes both; with `--recorded` it makes the page again.

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness.studies.real_models import page as module
+from harness.studies.real_models import study
 from harness.studies.real_models.page import page
 from tests.unit.studies.real_models.examples import ATTEMPT
 
@@ -24,3 +25,9 @@ def test_page_says_first_how_many_work() -> None:
 def test_the_page_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PAGE", tmp_path / "docs" / "real-models.md")
     assert module.write([ATTEMPT]).read_text(encoding="utf-8") == page([ATTEMPT])
+
+
+def test_the_page_is_made_from_the_record() -> None:
+    assert module.PAGE.read_text(encoding="utf-8") == page(study.read()), (
+        "run sdcpp study real-models --recorded --write-docs"
+    )
