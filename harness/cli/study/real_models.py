@@ -49,6 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--adapter", default="32-Q8_0", metavar="RANK-TYPE", help="the LoRA (default: %(default)s)"
     )
     parser.add_argument(
+        "--multiplier", type=float, default=4.0, metavar="X", help="of the LoRA (default: %(default)g)"
+    )
+    parser.add_argument(
         "--size", type=options.positive, default=256, metavar="PIXELS", help="default: %(default)s"
     )
     parser.add_argument("--steps", type=options.positive, default=2, metavar="N", help="default: %(default)s")
@@ -106,7 +109,7 @@ def _attempts(arguments: argparse.Namespace) -> Iterator[study.Attempt]:
                 found = study.attempt(
                     build,
                     base,
-                    study.Adapter(name=arguments.adapter, path=file.path),
+                    study.Adapter(name=arguments.adapter, path=file.path, multiplier=arguments.multiplier),
                     name=name,
                     device=backend.device.name,
                     pixels=arguments.size,

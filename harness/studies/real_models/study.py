@@ -23,19 +23,21 @@ RECORD = project.ROOT / "results" / "real-models.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adapter:
-    """An adapter file, and its name, such as "32-Q8_0"."""
+    """An adapter file, its name, such as "32-Q8_0", and its multiplier."""
 
     name: str
     path: Path
+    multiplier: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
     """What ``sdcpp lora try`` did with a model: the verdict and the effect error of each apply mode, by mode.
 
-    ``size`` is the size of the model's files, and ``memory`` the peak memory of the largest process of the command,
-    without that of a GPU, both in bytes. ``seconds`` is the time of the command. ``pixels`` is a side of the pictures.
-    ``problem`` is the reason why there is no verdict, or "". ``date`` is in UTC.
+    ``adapter`` is its name, and its multiplier if that is not 1. ``size`` is the size of the model's files, and
+    ``memory`` the peak memory of the largest process of the command, without that of a GPU, both in bytes. ``seconds``
+    is the time of the command. ``pixels`` is a side of the pictures. ``problem`` is the reason why there is no verdict,
+    or "". ``date`` is in UTC.
     """
 
     base: str
@@ -78,7 +80,15 @@ def attempt(
     with tempfile.TemporaryDirectory(prefix="sdcpp-real-") as folder:
         done = measured(
             [
-                *(sys.executable, "-m", "harness", "lora", "try", str(adapter.path), "--json"),
+                *(
+                    sys.executable,
+                    "-m",
+                    "harness",
+                    "lora",
+                    "try",
+                    f"{adapter.path}@{adapter.multiplier:g}",
+                    "--json",
+                ),
                 *(word for role in base.files for word in (f"--{role}", str(base.path(role)))),
                 *("--build", str(build.folder), "--backend", build.backend, "--output", folder),
                 *("--width", str(pixels), "--height", str(pixels), "--steps", str(steps)),
@@ -94,7 +104,7 @@ def attempt(
         patched=bool(build.record["patches"]),
         backend=build.backend,
         device=device,
-        adapter=adapter.name,
+        adapter=adapter.name if adapter.multiplier == 1 else f"{adapter.name}@{adapter.multiplier:g}",
         pixels=pixels,
         steps=steps,
         size=sum(base.path(role).stat().st_size for role in base.files),

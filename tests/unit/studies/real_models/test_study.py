@@ -34,7 +34,7 @@ def attempt(
     found = study.attempt(
         fake_build("C"),
         FLUX_SMALL,
-        study.Adapter(name="32-Q8_0", path=Path("/somewhere/a.gguf")),
+        study.Adapter(name="32-Q8_0", path=Path("/somewhere/a.gguf"), multiplier=4.0),
         name="flux",
         device="a card",
         pixels=256,
@@ -61,6 +61,8 @@ def test_the_verdicts_are_those_of_the_command(
     assert (found.memory, found.size, found.problem) == (7, 5 * len(FLUX_SMALL.files), "")
     assert found.conclusion == "a.gguf works"
     assert words[words.index("--width") + 1] == "256"
+    assert "/somewhere/a.gguf@4" in words
+    assert found.adapter == "32-Q8_0@4"
     assert {"--model", "--clip_l", "--taesd", "--build"} <= set(words)
 
 
