@@ -67,7 +67,11 @@ def _results(study: ApplyStudy) -> Iterator[Result]:
         if (base, backend) == (study.base, study.backend)
     }
     for rank, limit in sorted(limits.items()):
-        of_rank = [cost for cost in merged if cost.kind == "F16" and cost.rank == rank]
+        of_rank = [
+            cost
+            for cost in study.costs
+            if cost.first and (cost.mode, cost.kind, cost.rank) == ("immediately", "F16", rank)
+        ]
         size = of_rank[0].size / 1e6 if of_rank else 0
         yield from _worst(f"load and merge {size:.0f} MB", limit, of_rank, lambda c: c.first, _seconds)
     for mode, words in _MODES.items():
@@ -101,7 +105,7 @@ def _worst(
     show: Callable[[float], str],
 ) -> Iterator[Result]:
     """Yield the result for the adapter for which the patched side is the worst, if there is one."""
-    patched = [cost for cost in costs if cost.side == "patched"]
+    patched = [cost for cost in costs if cost.side == "patched" and not cost.failure]
     if not patched:
         return
     worst = max(patched, key=value)

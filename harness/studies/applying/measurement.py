@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from harness.cases.case import SEED
 from harness.cases.shot_request import ShotRequest
@@ -50,7 +51,7 @@ class Cost:
     ``memory`` is the peak memory of the process in bytes after the first pictures without the adapter, and
     ``memory_with`` after those with it. They leave out the memory of a GPU: ``card`` is its peak during a picture
     without the adapter, after all others, and ``card_with`` during one with it, or 0 if it is not known. ``failure``
-    says why there is no measurement; all figures are then 0.
+    says why the measurement ended early; the figures that it lacks are then 0.
     """
 
     side: str
@@ -146,8 +147,6 @@ def measure(
         try:
             session = _Session(worker, base, backend=backend, mode=mode, picture=picture)
             cost = _cost(about, session, adapter.path)
-        except NothingTried as error:
-            cost = replace(about, failure=str(error))
         finally:
             worker.close()
         console.note(
@@ -162,52 +161,38 @@ def measure(
 
 
 def _cost(about: Cost, session: _Session, path: Path) -> Cost:
-    """Return ``about`` with the figures."""
+    """Return ``about`` with the figures; after a failure, with those that were measured before it."""
+    rounds: list[dict[str, float]] = []
+    more: dict[str, Any] = {"pictures": {}}
+    try:
+        session.seconds(1)  # the first picture also starts the device
+        session.seconds(1)
+        more["memory"] = session.memory
+        for _ in range(session.picture.rounds):
+            rounds.append({})
+            _measure_round(rounds[-1], more["pictures"], session, path)
+        more["memory_with"] = session.memory
+        more["card"], more["card_with"] = session.card(), session.card(Lora(path=path))
+    except NothingTried as error:
+        more["failure"] = str(error)
+    names = {name: None for timed in rounds for name in timed}
+    figures = {name: round(statistics.median(t[name] for t in rounds if name in t), 5) for name in names}
+    return replace(about, **figures, **more)
+
+
+def _measure_round(timed: dict[str, float], digests: dict[str, str], session: _Session, path: Path) -> None:
+    """Make the pictures of a round. Put the figures into ``timed``, and new digests into ``digests``."""
     whole, weak = Lora(path=path), Lora(path=path, multiplier=0.5)
     steps = session.picture.steps
-    session.seconds(1)  # the first picture also starts the device
-    session.seconds(1)
-    memory = session.memory
-    rounds: list[dict[str, float]] = []
-    digests: dict[str, str] = {}
-    for _ in range(session.picture.rounds):
-        plain, all_plain = session.seconds(1), session.seconds(steps)
-        digests.setdefault("without", session.digest)
-        first, again = session.seconds(1, whole), session.seconds(1, whole)
-        all_steps = session.seconds(steps, whole)
-        digests.setdefault("with", session.digest)
-        changed = session.seconds(1, weak)
-        digests.setdefault("changed", session.digest)
-        away = session.seconds(1)
-        digests.setdefault("away", session.digest)
-        step = (all_plain - plain) / (steps - 1)
-        rounds.append(
-            {
-                "plain": plain,
-                "step": step,
-                "first": first - plain,
-                "again": again - plain,
-                "changed": changed - plain,
-                "step_more": (all_steps - again) / (steps - 1) - step,
-                "away": away - plain,
-            }
-        )
-
-    def median(name: str) -> float:
-        return round(statistics.median(timed[name] for timed in rounds), 5)
-
-    return replace(
-        about,
-        plain=median("plain"),
-        step=median("step"),
-        first=median("first"),
-        again=median("again"),
-        changed=median("changed"),
-        step_more=median("step_more"),
-        away=median("away"),
-        memory=memory,
-        memory_with=session.memory,
-        card=session.card(),
-        card_with=session.card(whole),
-        pictures=digests,
-    )
+    plain, all_plain = session.seconds(1), session.seconds(steps)
+    digests.setdefault("without", session.digest)
+    timed |= {"plain": plain, "step": (all_plain - plain) / (steps - 1)}
+    timed["first"] = session.seconds(1, whole) - plain
+    again = session.seconds(1, whole)
+    timed["again"] = again - plain
+    timed["step_more"] = (session.seconds(steps, whole) - again) / (steps - 1) - timed["step"]
+    digests.setdefault("with", session.digest)
+    timed["changed"] = session.seconds(1, weak) - plain
+    digests.setdefault("changed", session.digest)
+    timed["away"] = session.seconds(1) - plain
+    digests.setdefault("away", session.digest)

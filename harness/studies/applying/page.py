@@ -129,11 +129,12 @@ def _section(study: ApplyStudy) -> Iterator[str]:
 
 
 def _row(cost: Cost) -> str:
-    unchanged = cost.pictures and cost.pictures["with"] == cost.pictures["without"]
+    unchanged = "with" in cost.pictures and cost.pictures["with"] == cost.pictures["without"]
     mode = f"{cost.mode}, **no effect**" if unchanged else cost.mode
     adapter = f"| rank {cost.rank}, {cost.kind} | {cost.size / 1e6:.0f} | {mode} | {cost.side} |"
     if cost.failure:
-        return f"{adapter} {cost.failure.splitlines()[0]} | | | | | |"
+        first = f"{cost.first:.3f}, then: " if cost.first else ""
+        return f"{adapter} {first}{cost.failure.splitlines()[0]} | | | | | |"
     share = f"{cost.step_more:.4f} ({100 * cost.step_more / cost.step:+.0f} %)" if cost.step > 0 else "?"
     return (
         f"{adapter} {cost.first:.3f} | {cost.again:.3f} | {cost.changed:.3f} | {share} | {cost.away:.3f}"

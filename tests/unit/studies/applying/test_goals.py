@@ -47,5 +47,13 @@ def test_a_busy_machine_is_not_judged_and_neither_is_a_failure() -> None:
     assert not results(replace(STUDY, costs=[replace(COST, failure="crashed")]))
 
 
+def test_loading_without_the_patches_counts_if_the_next_picture_fails() -> None:
+    costs = [replace(cost, failure="crashed" if cost.side == "pristine" else "") for cost in MERGED]
+    found = {result.goal: result for result in results(replace(MEASURED, costs=costs))}
+    assert found["load and merge 12 MB"].values == {"pristine": 0.45, "patched": 0.04}
+    again = found["the next picture with the adapter merged: not longer"]
+    assert again.values.keys() == {"patched"}
+
+
 def test_pictures_are_counted_that_are_the_same_without_the_patches() -> None:
     assert same_pictures(MEASURED) == (3, 6)

@@ -38,7 +38,10 @@ def test_page_says_if_the_adapter_does_nothing() -> None:
 
 
 def test_page_says_why_there_is_no_measurement() -> None:
-    assert "crashed" in page([replace(STUDY, costs=[replace(COST, failure="crashed")])])
+    assert "| 0.400, then: crashed |" in page([replace(STUDY, costs=[replace(COST, failure="crashed")])])
+    assert "| patched | crashed |" in page(
+        [replace(STUDY, costs=[replace(COST, first=0.0, failure="crashed")])]
+    )
 
 
 def test_page_says_how_busy_the_machine_was_and_what_diffusers_took() -> None:
