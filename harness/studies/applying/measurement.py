@@ -176,8 +176,8 @@ def _cost(about: Cost, session: _Session, path: Path) -> Cost:
     except NothingTried as error:
         more["failure"] = str(error)
     names = {name: None for timed in rounds for name in timed}
-    figures = {name: round(statistics.median(t[name] for t in rounds if name in t), 5) for name in names}
-    return replace(about, **figures, **more)
+    more |= {name: round(statistics.median(t[name] for t in rounds if name in t), 5) for name in names}
+    return replace(about, **more)
 
 
 def _measure_round(timed: dict[str, float], digests: dict[str, str], session: _Session, path: Path) -> None:
