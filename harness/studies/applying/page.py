@@ -68,6 +68,7 @@ def _summary(studies: Sequence[ApplyStudy]) -> Iterator[str]:
     yield (
         "Each figure is that of the adapter for which the patched library is the worst. *As diffusers* divides what the"
         " library needs by what diffusers with PEFT needs for the same rank on the same device, in the same run."
+        " Pictures also differ where those of the unpatched library are [wrong](findings.md)."
     )
     for study, found in judged.values():
         yield ""
