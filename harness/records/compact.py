@@ -22,7 +22,7 @@ from sdcpp import atomic_write
 #: Every fourth pixel is kept, down and across.
 STEP = 4
 #: The library's words are cut to this many characters.
-EVIDENCE = 200
+EVIDENCE = 240
 #: Dimensions that are left out because the cell's side has them.
 _OF_SIDE = ("backend", "revision")
 #: The entries of a build's record that are kept: those that another machine's build is compared by, and those that a

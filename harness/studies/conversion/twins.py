@@ -214,7 +214,8 @@ class _Converter:
             with for_limits(file.make(), target, self._limits, base=base, force=force) as (path, _):
                 convert(path, target, force=force)
         except Error as error:
-            return "", error.what
+            # "2 modules cannot be written for 2026-07; NAME, NAME: REASON"; the reason alone is that of many cells.
+            return "", error.what.partition("; ")[2].partition(": ")[2] or error.what
         return hashlib.sha256(target.read_bytes()).hexdigest(), ""
 
     def _target(self, file: AnyFile) -> Path:

@@ -96,7 +96,7 @@ def test_files_are_converted_in_forks_and_refusals_come_back(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(source: Path, *_: object, **__: object) -> None:
-        raise FileInvalid("no name reaches it", source, "merge it")
+        raise FileInvalid("2 modules cannot be written; a, b: no name reaches it", source, "merge it")
 
     monkeypatch.setattr(twins, "cores", lambda: 3)
     monkeypatch.setattr(twins, "convert", refuse)
