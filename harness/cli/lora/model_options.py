@@ -21,7 +21,7 @@ _HELP = {
     "llm": "the language model that encodes the prompt",
     "llm_vision": "its encoder of pictures",
     "vae": "the autoencoder",
-    "taesd": "a tiny autoencoder, which is faster; also --tae",
+    "taesd": "a tiny autoencoder, which is faster",
 }
 #: Options that upstream's program spells with hyphens.
 _HYPHENS = frozenset({"diffusion_model", "high_noise_diffusion_model"})
