@@ -98,15 +98,14 @@ def combinations(folder: Path, layers: int, width: int, rank: int, peers: Peers)
 
 
 def resizes(folder: Path, layers: int, width: int, rank: int, peers: Peers) -> Iterator[Cost]:
-    """Make a LoRA of twice the rank into one of a rank with each tool, and yield what it cost and what is best."""
+    """Make a LoRA of twice the rank into one of a rank with each tool, and yield what it cost and what is best.
+
+    PEFT has no such tool: ``add_weighted_adapter`` with one adapter copies it.
+    """
     changes = _lora(folder, 0, 2 * rank, layers, width)
-    kohya, plain = folder / "0.safetensors", folder / "0"
+    kohya = folder / "0.safetensors"
     words = ["resize", str(kohya), "--rank", str(rank)]
     jobs = [_ours(f"sdcpp, rank {rank}", words, folder / "short.safetensors")]
-    if peers.python:
-        output = folder / "svd" / "sum" / "adapter_model.safetensors"
-        tool = f"PEFT, svd of rank {rank}"
-        jobs.append(_theirs(tool, "peft svd", [plain], folder / "svd", output, rank, peers, weights=(1.0,)))
     if peers.python and peers.scripts:
         output = folder / "resized.safetensors"
         tool = f"sd-scripts, resize_lora to rank {rank}"
@@ -159,14 +158,12 @@ def _theirs(  # noqa: PLR0917 - the words of one job
     output: Path,
     rank: int,
     peers: Peers,
-    *,
-    weights: Sequence[float] = WEIGHTS,
 ) -> Job:
     job = {
         "way": way,
         "inputs": [str(path) for path in inputs],
         "output": str(target),
-        "weights": list(weights),
+        "weights": list(WEIGHTS),
         "rank": rank,
         "folder": str(peers.scripts or ""),
     }

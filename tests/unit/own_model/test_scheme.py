@@ -7,7 +7,7 @@ import pytest
 from harness.converter.modules import Module, layout
 from harness.formats.tensor import Tensor
 from harness.layers import components
-from harness.own_model.scheme import FLUX, scheme_of
+from harness.own_model.scheme import FLUX, OTHER, scheme_of
 
 
 def module(name: str) -> Module:
@@ -40,6 +40,16 @@ def module(name: str) -> Module:
             "processor",
         ),
         ("text_encoder.text_model.encoder.layers.0.mlp.fc1.lora_A.weight", True, "peft"),
+        ("diffusion_model.img_in.lora_A.weight", False, "comfy"),
+        ("base_model.model.double_blocks.0.img_attn.qkv.lora_A.default.weight", False, "peft-model"),
+        ("pipe.dit.double_blocks.0.img_attn.qkv.lora_A.default.weight", False, "bare"),
+        ("transformer.transformer_blocks.0.attn.to_q.lora_A.default.weight", False, OTHER),
+        ("diffusion_model.double_blocks.0.img_attn.qkv.lora.down.weight", False, OTHER),
+        ("lora_unet_double_blocks.0_img_attn_qkv.lora_down.weight", False, OTHER),
+        ("lora_unet__double_blocks_0_img_attn_qkv.lora_down.weight", False, OTHER),
+        ("diffusion_model.double_blocks_0_img_attn_qkv.lora_A.weight", False, OTHER),
+        ("diffusion_model.double_blocks.0.img_attn.qkv.lora_A", False, OTHER),
+        ("model.diffusion_model.double_blocks.0.img_attn.qkv.lora_A.weight", False, OTHER),
     ],
 )
 def test_the_scheme_of_a_module(name: str, unet: bool, scheme: str) -> None:
