@@ -15,6 +15,14 @@ from harness.adapters import diffusers_names
 from harness.adapters.definitions import Shape
 from harness.adapters.diffusers_names import NamedRows
 from harness.adapters.kinds import KINDS, Kind
+from harness.layers.components import CLIP_1, CLIP_2, T5
+from harness.layers.trainers import BY_NAME, SDXL
+from harness.layers.unet import UNET
+
+#: The text encoder of a group of targets; that of every other group is the first CLIP.
+_ENCODERS = {"text-2": CLIP_2, "text-t5": T5}
+#: The keys of ``Trainer.texts`` by architecture. Those of all other architectures are under "".
+_TEXT_KEYS = {"flux": "Flux.1", "sd1": UNET.name, "sdxl": SDXL}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,14 +80,21 @@ def _single_part(target: Target, stem: str) -> tuple[NamedRows, ...]:
     return (NamedRows(stem=stem, start=0, stop=target.shape[0]),)
 
 
+def _text_part(target: Target, trainer: str) -> tuple[NamedRows, ...]:
+    """Return the part of a text encoder's target in the names of a trainer; none if it has none for the encoder."""
+    names = BY_NAME[trainer]
+    prefixes = names.text_prefixes(_TEXT_KEYS.get(target.architecture, ""))
+    prefix = prefixes.get(_ENCODERS.get(target.group, CLIP_1))
+    return _single_part(target, prefix + target.name.replace(".", names.separator)) if prefix else ()
+
+
 def _kohya(target: Target) -> tuple[NamedRows, ...]:
     """Return the part of a target in sd-scripts: networks/lora.py for SD1 and SDXL, networks/lora_flux.py for flux."""
-    # CLIP-L is the first of flux's two text encoders.
-    text = "lora_te1_" if target.architecture == "flux" else "lora_te_"
-    prefix = text if target.in_text_encoder else "lora_unet_"
-    if target.architecture == "sdxl" and not target.in_text_encoder:
+    if target.in_text_encoder:
+        return _text_part(target, "kohya")
+    if target.architecture == "sdxl":
         return _ldm(target)
-    return _single_part(target, prefix + target.name.replace(".", "_"))
+    return _single_part(target, "lora_unet_" + target.name.replace(".", "_"))
 
 
 def _dotted(target: Target) -> tuple[NamedRows, ...]:
@@ -87,8 +102,10 @@ def _dotted(target: Target) -> tuple[NamedRows, ...]:
 
     ComfyUI uses the names of a model's original authors.
     """
+    if target.in_text_encoder:
+        return _text_part(target, "diffusers")
     model = "unet." if target.architecture in ("sd1", "sdxl") else "diffusion_model."
-    return _single_part(target, ("text_encoder." if target.in_text_encoder else model) + target.name)
+    return _single_part(target, model + target.name)
 
 
 def _processor(target: Target) -> tuple[NamedRows, ...]:
@@ -179,7 +196,7 @@ def _onetrainer(target: Target) -> tuple[NamedRows, ...]:
     if target.architecture not in ("flux", "sd3"):
         return ()
     if target.in_text_encoder:
-        return _kohya(target)
+        return _text_part(target, "onetrainer")
     parts = _module_parts(target)
     return tuple(replace(part, stem="lora_transformer_" + part.stem.replace(".", "_")) for part in parts)
 
@@ -222,7 +239,7 @@ def _videox_fun(target: Target) -> tuple[NamedRows, ...]:
 def _comfy(target: Target) -> tuple[NamedRows, ...]:
     """Return the part of a target in files that ComfyUI extracts (comfy_extras/nodes_lora_extract.py)."""
     if target.in_text_encoder:
-        return _single_part(target, f"text_encoders.clip_l.transformer.{target.name}")
+        return _text_part(target, "comfy")
     return _single_part(target, f"diffusion_model.{_original(target)}")
 
 

@@ -23,10 +23,15 @@ SCHEMES = (
 )
 #: All key schemes that are tested.
 ALL_SCHEMES = (catalogue.SCHEME, *SCHEMES)
+#: The key schemes in which the other groups of targets are tested: text encoders, and layers outside the blocks.
+TEXT_SCHEMES = (catalogue.SCHEME, "peft", "comfy", "onetrainer")
+OUTER_SCHEMES = (catalogue.SCHEME, "diffusers")
 #: The sequences of two generations that are tested: the second one is without the adapter, or with half of it.
 SEQUENCES = ("A-then-none", "A-then-half-A")
 #: The rank is a multiple of the block sizes of Q8_0 and Q4_0.
 _RANK = 32
+#: The strength of the adapters of other groups, which have few layers.
+_GROUP_STRENGTH = 4.0
 
 
 def family_files(fixture: Fixture, mode: str) -> Iterator[Case]:
@@ -47,6 +52,26 @@ def family_schemes(fixture: Fixture, mode: str) -> Iterator[Case]:
             yield replace(case, name=f"{adapter.name}-{case.name}")
 
 
+def family_groups(fixture: Fixture, mode: str) -> Iterator[Case]:
+    """Yield the cases of a LoRA of each other group of targets in each key scheme that has names for it.
+
+    Kohya's runs in both apply modes: the library converts names in the same way in both.
+    """
+    for group in fixture.base.groups:
+        schemes = schemes_of(group)
+        for scheme in schemes if mode == "at_runtime" else schemes[:1]:
+            lora = _adapter(fixture, scheme)
+            adapter = replace(lora, name=f"lora-{group}-{scheme}", targets=(group,), strength=_GROUP_STRENGTH)
+            if next(target_parts(adapter, fixture.base), None) is not None:
+                case = single_file_case(fixture, mode, adapter, "safetensors", "F32")
+                yield replace(case, name=f"{adapter.name}-{case.name}")
+
+
+def schemes_of(group: str) -> tuple[str, ...]:
+    """Return the key schemes in which a group of targets other than the layers in the blocks is tested."""
+    return TEXT_SCHEMES if group.startswith("text") else OUTER_SCHEMES
+
+
 def family_sequences(fixture: Fixture, mode: str) -> Iterator[Case]:
     """Yield the cases of ``SEQUENCES``, with kohya's names and a float file, which every revision merges."""
     adapter = _adapter(fixture, catalogue.SCHEME)
@@ -64,7 +89,7 @@ def _adapter(fixture: Fixture, scheme: str) -> Adapter:
 
 #: ``verify --matrix families``.
 FAMILIES = Matrix(
-    dimensions=(no_adapter, family_files, family_schemes, family_sequences),
+    dimensions=(no_adapter, family_files, family_schemes, family_groups, family_sequences),
     bases={"B": (), "C": tuple(MODELS.values())},
     in_auto=(no_adapter,),
 )

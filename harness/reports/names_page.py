@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from harness.adapters.adapter import Adapter, target_parts
-from harness.cases.families import ALL_SCHEMES
+from harness.cases.families import ALL_SCHEMES, schemes_of
 from harness.judging.combined import CombinedRecords
 from harness.layers.components import CLIP_1, CLIP_2, LANGUAGE_MODEL, T5
 from harness.layers.trainers import TRAINERS, Trainer
@@ -24,6 +24,13 @@ _ENCODERS = {
     CLIP_2: "CLIP, second",
     T5: "T5",
     LANGUAGE_MODEL: "language model",
+}
+#: How the page calls the groups of targets other than the layers in the blocks.
+_GROUPS = {
+    "text": _ENCODERS[CLIP_1],
+    "text-2": _ENCODERS[CLIP_2],
+    "text-t5": _ENCODERS[T5],
+    "outer": "layers outside the blocks",
 }
 #: The command that writes the page.
 COMMAND = "sdcpp combine results/families/*.jsonl* --names docs/names.md"
@@ -62,6 +69,11 @@ def page(combined_records: CombinedRecords, names: Sequence[NamesOfBuild]) -> st
         lines += ["", f"### {build.revision} {build.state}", "", *_names(build)]
     lines += [
         "",
+        "Some names lead nowhere with the patches, too. The library makes no pictures with SVD. Of HiDream-O1, PiD,",
+        "Ideogram 4, LTX-2, LingBot-Video, SeFi-Image and Chroma Radiance there is no small model, so that no picture",
+        "could show that a patch is right. `sdcpp lora convert --names` gives other names to files with the names of",
+        "xlabs, onetrainer-pieces and diffsynth-flux.",
+        "",
         "## The names of text encoders",
         "",
         "The same for the matrices in the first block of each text encoder that a trainer changes. Trainers tell the",
@@ -77,8 +89,8 @@ def page(combined_records: CombinedRecords, names: Sequence[NamesOfBuild]) -> st
         "",
         "## By pictures",
         "",
-        "Each row is a LoRA of the layers in the blocks of a small random model of the family, with rank 32, as F32",
-        "safetensors, on the CPU. The example is the first tensor of the file.",
+        "Each row is a LoRA of the layers in the blocks of a small random model of the family, or of the layers that",
+        "the row names, with rank 32, as F32 safetensors, on the CPU. The example is the first tensor of the file.",
         "",
         "- **✓** and a number: the names are understood. The number is the effect error: 0 if the adapter is applied",
         "  exactly, 1 if it is ignored.",
@@ -162,20 +174,24 @@ def _count(row: Row | None) -> str:
 def _pictures(state: str, cells: Mapping[tuple[str, str, str, str], Cell]) -> Iterable[str]:
     yield from markdown.head(["family", "names", "example", *MODES])
     for base in FAMILIES.values():
-        for scheme in ALL_SCHEMES:
-            found = [cells.get((state, base.name, _case(scheme), mode)) for mode in MODES]
+        rows = [("linear", scheme) for scheme in ALL_SCHEMES]
+        rows += [(group, scheme) for group in base.groups for scheme in schemes_of(group)]
+        for group, scheme in rows:
+            found = [cells.get((state, base.name, _case(group, scheme), mode)) for mode in MODES]
             if any(found):
-                yield markdown.row(
-                    [base.name, scheme, markdown.code(_example(base, scheme)), *map(error_or_verdict, found)]
-                )
+                names = f"{scheme}, {_GROUPS[group]}" if group in _GROUPS else scheme
+                example = markdown.code(_example(base, group, scheme))
+                yield markdown.row([base.name, names, example, *map(error_or_verdict, found)])
 
 
-def _case(scheme: str) -> str:
-    """Return the name of the case of a LoRA with a scheme's names, as F32 safetensors."""
+def _case(group: str, scheme: str) -> str:
+    """Return the name of the case of a LoRA of a group of targets with a scheme's names, as F32 safetensors."""
+    if group != "linear":
+        return f"lora-{group}-{scheme}-safetensors-F32"
     return "safetensors-F32" if scheme == "kohya" else f"lora-{scheme}-safetensors-F32"
 
 
-def _example(base: Base, scheme: str) -> str:
-    """Return the name of the first tensor of a LoRA for a base model."""
-    part = next(target_parts(Adapter(name="example", base=base.name, scheme=scheme), base))
-    return part.key("down")
+def _example(base: Base, group: str, scheme: str) -> str:
+    """Return the name of the first tensor of a LoRA of a group of targets for a base model."""
+    adapter = Adapter(name="example", base=base.name, scheme=scheme, targets=(group,))
+    return next(target_parts(adapter, base)).key("down")

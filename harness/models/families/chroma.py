@@ -44,4 +44,5 @@ CHROMA = family_base(
     autoencoder=tiny_autoencoder(16),
     architecture="flux",
     full_merged_file=False,
+    outer=("distilled_guidance_layer.in_proj", "distilled_guidance_layer.out_proj"),
 )

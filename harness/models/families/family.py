@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from harness.models.base_model import Base, Calibration, TensorId, Weights
 from harness.models.large_base import LargeBase
@@ -23,6 +23,8 @@ def family_base(
     calibration: Calibration | None = None,
     full_merged_file: bool = True,
     module: str = "",
+    texts: Mapping[str, Mapping[str, TensorId]] | None = None,
+    outer: tuple[str, ...] = (),
 ) -> Base:
     """Return the base model of the family ``name``, whose one file of role model has all but the autoencoder.
 
@@ -30,7 +32,8 @@ def family_base(
     are the layers with matrices. ``autoencoder`` is None for a family that computes pixels. ``architecture`` decides
     how the layers are called in adapters, and is ``name`` by default. ``needs``, ``calibration`` and
     ``full_merged_file`` are those of ``Base``; a large model needs no complete file. ``module`` is what the names in
-    checkpoints begin with, and those in adapters do not.
+    checkpoints begin with, and those in adapters do not. ``texts`` are groups of targets in text encoders, and
+    ``outer`` the layers of the group "outer", which are outside the blocks.
     """
     model = prefixed(PREFIX, diffusion_model) | text_encoder
     return Base(
@@ -38,6 +41,10 @@ def family_base(
         architecture=architecture or name,
         files={"model": model} | ({"taesd": autoencoder} if autoencoder else {}),
         targets=_targets(diffusion_model, adapted, module),
+        groups={
+            **({"outer": {name: ("model", f"{PREFIX}{name}.weight") for name in outer}} if outer else {}),
+            **(texts or {}),
+        },
         needs=needs,
         calibration=calibration or Calibration(),
         full_merged_file=full_merged_file,

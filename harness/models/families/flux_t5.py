@@ -10,7 +10,7 @@ from harness.models import architectures
 from harness.models.base_model import Base, Weights
 from harness.models.families.autoencoders import tiny_autoencoder
 from harness.models.families.family import family_base
-from harness.models.families.text_encoders import T5_WIDTH, t5
+from harness.models.families.text_encoders import T5_WIDTH, t5, t5_targets
 from harness.models.weights import linear
 
 #: One attention head, whose size the library fixes.
@@ -35,6 +35,7 @@ def _base(name: str, inputs: int) -> Base:
         adapted=lambda tensor: "_blocks." in tensor and "mod" not in tensor,
         autoencoder=tiny_autoencoder(16),
         architecture="flux",
+        texts={"text-t5": t5_targets()},
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from harness.models.base_model import Weights
 from harness.models.families.autoencoders import tiny_autoencoder
 from harness.models.families.family import family_base
-from harness.models.families.text_encoders import t5
+from harness.models.families.text_encoders import t5, t5_targets
 from harness.models.weights import conv, linear, vector
 
 _BLOCKS, _WIDTH, _CONTEXT, _POOLED = 24, 96, 4096, 2048
@@ -56,4 +56,6 @@ SD3 = family_base(
     t5(width=_CONTEXT, mlp=32),
     adapted=_adapted,
     autoencoder=tiny_autoencoder(16),
+    texts={"text-t5": t5_targets()},
+    outer=("t_embedder.mlp.0", "t_embedder.mlp.2", "final_layer.adaLN_modulation.1"),
 )

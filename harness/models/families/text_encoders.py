@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.models.base_model import Weight, Weights
+from harness.models.base_model import TensorId, Weight, Weights
 from harness.models.weights import linear, norm, prefixed, scale, vector
 
 
@@ -29,6 +29,7 @@ CLIP_G = ClipSizes(width=1280, layers=32, projection=True)
 #: Revision 2026-07 requires that T5's width is a multiple of 64, the size of a head. The pieces of the prompt are among
 #: the first 2048 of the vocabulary.
 T5_WIDTH, T5_VOCABULARY = 64, 2048
+_T5 = "text_encoders.t5xxl.transformer."
 #: The width of Qwen3 and Ministral here, which is also that of the text embedding.
 LLM_WIDTH = 32
 _LLM_MLP = 32
@@ -51,7 +52,14 @@ def t5(width: int = T5_WIDTH, mlp: int = 64) -> Weights:
     for name in (attention, feed_forward):
         weights |= scale(f"{name}.layer_norm.weight", width)
     weights |= scale("encoder.final_layer_norm.weight", width)
-    return prefixed("text_encoders.t5xxl.transformer.", weights)
+    return prefixed(_T5, weights)
+
+
+def t5_targets() -> dict[str, TensorId]:
+    """Return the layers of the attention of T5 and the last one of its MLP, as targets."""
+    layers = (*(f"0.SelfAttention.{name}" for name in "qkvo"), "1.DenseReluDense.wo")
+    names = [f"encoder.block.0.layer.{layer}" for layer in layers]
+    return {name: ("model", f"{_T5}{name}.weight") for name in names}
 
 
 def clip(sizes: ClipSizes) -> Weights:

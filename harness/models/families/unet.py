@@ -40,6 +40,15 @@ _XL_BLOCKS = {
 }
 
 
+#: The groups of targets in the text encoders of SDXL: the role of the file, the prefix of the text encoder, and the
+#: last layer that the text embedding depends on.
+_TEXT_LAYERS = {
+    "text": ("clip_l", "cond_stage_model.transformer.", 10),
+    "text-2": ("clip_g", "cond_stage_model.1.transformer.", 30),
+}
+_TEXT_PARTS = (*(f"self_attn.{name}_proj" for name in ("q", "k", "v", "out")), "mlp.fc1", "mlp.fc2")
+
+
 def unet(
     *,
     channels: int,
@@ -167,6 +176,22 @@ def _base(
     )
 
 
+def _with_text_targets(base: Base) -> Base:
+    """Return the base model SDXL with the layers of ``_TEXT_LAYERS`` as targets.
+
+    Their matrices are in files of their own, which a merged model replaces.
+    """
+    model = dict(base.files["model"])
+    files, groups = {}, {}
+    for group, (role, prefix, layer) in _TEXT_LAYERS.items():
+        names = [f"text_model.encoder.layers.{layer}.{part}" for part in _TEXT_PARTS]
+        files[role] = {
+            f"{name}.weight": replace(model.pop(f"{prefix}{name}.weight"), dtype="F32") for name in names
+        }
+        groups[group] = {name: (role, f"{name}.weight") for name in names}
+    return replace(base, files={**base.files, "model": model, **files}, groups=groups)
+
+
 def _sd1(name: str, inputs: int) -> Base:
     model = unet(channels=32, widths=(1, 2, 4, 4), depths=(1, 1, 1, 0), context=768, inputs=inputs)
     return _base(
@@ -194,18 +219,20 @@ SD2 = _base(
     prefixed("cond_stage_model.transformer.", clip(CLIP_H)),
     _SD_BLOCKS,
 )
-SDXL = _base(
-    "sdxl",
-    "sdxl",
-    unet(
-        channels=32,
-        widths=(1, 2, 4),
-        depths=(0, 2, 10),
-        context=2048,
-        labels=2816,
-        linear_projection=True,
-    ),
-    prefixed("cond_stage_model.transformer.", architectures.clip_l())
-    | prefixed("cond_stage_model.1.transformer.", clip(CLIP_G)),
-    _XL_BLOCKS,
+SDXL = _with_text_targets(
+    _base(
+        "sdxl",
+        "sdxl",
+        unet(
+            channels=32,
+            widths=(1, 2, 4),
+            depths=(0, 2, 10),
+            context=2048,
+            labels=2816,
+            linear_projection=True,
+        ),
+        prefixed("cond_stage_model.transformer.", architectures.clip_l())
+        | prefixed("cond_stage_model.1.transformer.", clip(CLIP_G)),
+        _XL_BLOCKS,
+    )
 )

@@ -52,4 +52,5 @@ Z_IMAGE = family_base(
     qwen3(),
     adapted=lambda name: name.startswith(_BLOCKS) and "adaLN" not in name,
     autoencoder=tiny_autoencoder(16),
+    outer=("cap_embedder.1",),
 )

@@ -16,6 +16,8 @@ QKV = "double_blocks.0.img_attn.qkv"
 JOINT = "joint_blocks.0.x_block.attn.qkv"
 WAN_O = "blocks.0.cross_attn.o"
 NORM = "down_blocks.0.attentions.0.norm"
+TEXT_2 = "text_model.encoder.layers.30.self_attn.q_proj"
+TEXT_T5 = "encoder.block.0.layer.0.SelfAttention.q"
 SHAPES = {
     QUERY: (320, 320),
     OUT: (320, 320),
@@ -25,8 +27,10 @@ SHAPES = {
     JOINT: (288, 96),
     WAN_O: (1536, 1536),
     NORM: (320,),
+    TEXT_2: (1280, 1280),
+    TEXT_T5: (64, 64),
 }
-GROUPS = {CONV: "conv3x3", TEXT: "text", NORM: "norms"}
+GROUPS = {CONV: "conv3x3", TEXT: "text", NORM: "norms", TEXT_2: "text-2", TEXT_T5: "text-t5"}
 
 UNDER = "down_blocks_0_attentions_0_transformer_blocks_0_attn1"
 DOTTED = "down_blocks.0.attentions.0.transformer_blocks.0.attn1"
@@ -85,6 +89,13 @@ NAMES = [
     ("sd1", "peft-model", QUERY, "down", f"base_model.model.{DOTTED}.to_q.lora_A.weight"),
     ("flux", "peft-model", QKV, "down", "base_model.model.transformer_blocks.0.attn.to_q.lora_A.weight"),
     ("flux", "diffusers-flux-attention", QKV, "down", "transformer.transformer_blocks.0.attn.to_q.lora_A.weight"),
+    ("sdxl", "kohya", TEXT_2, "alpha", "lora_te2_text_model_encoder_layers_30_self_attn_q_proj.alpha"),
+    ("sdxl", "kohya", TEXT, "alpha", "lora_te1_text_model_encoder_layers_1_self_attn_q_proj.alpha"),
+    ("sdxl", "comfy", TEXT_2, "alpha", f"text_encoders.clip_g.transformer.{TEXT_2}.alpha"),
+    ("sd3", "peft", TEXT_T5, "alpha", f"text_encoder_3.{TEXT_T5}.alpha"),
+    ("flux", "peft", TEXT_T5, "alpha", f"text_encoder_2.{TEXT_T5}.alpha"),
+    ("flux", "kohya", TEXT_T5, "alpha", "lora_te3_encoder_block_0_layer_0_SelfAttention_q.alpha"),
+    ("flux", "onetrainer", TEXT_T5, "alpha", "lora_te2_encoder_block_0_layer_0_SelfAttention_q.alpha"),
     ("sd1", "kohya", NORM, "diff", "lora_unet_down_blocks_0_attentions_0_norm.w_norm"),
     ("sd1", "kohya", NORM, "diff_b", "lora_unet_down_blocks_0_attentions_0_norm.b_norm"),
 ]  # fmt: skip

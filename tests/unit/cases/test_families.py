@@ -53,3 +53,16 @@ def test_sequences_have_the_dimensions_of_their_adapter_for_expectations() -> No
         assert case.dimensions["scheme"] == "kohya"
         assert case.dimensions["kind"] == "lora"
         assert case.dimensions["type"] == "F16"
+
+
+def test_other_groups_of_targets_are_tried_in_the_schemes_that_have_names_for_them() -> None:
+    found = FAMILIES.cases("C", MODES, BlockQuantiser())
+    ids = {f"{c.dimensions['base']}/{c.name}@{c.dimensions['mode']}" for c in found}
+    for wanted in (
+        *("sdxl/lora-text-comfy", "sdxl/lora-text-2-peft", "sd3/lora-text-t5-peft"),
+        *("flux-guided/lora-text-t5-onetrainer", "sd3/lora-outer-diffusers", "z-image/lora-outer-kohya"),
+    ):
+        assert f"{wanted}-safetensors-F32@at_runtime" in ids
+    # OneTrainer's names of SDXL are those of kohya, and Chroma's guidance layer is not among those of Flux.
+    assert "sdxl/lora-text-2-onetrainer-safetensors-F32@at_runtime" not in ids
+    assert "chroma/lora-outer-diffusers-safetensors-F32@at_runtime" not in ids
