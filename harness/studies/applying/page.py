@@ -55,7 +55,7 @@ def _summary(studies: Sequence[ApplyStudy]) -> Iterator[str]:
     """Yield the answer: how many goals the patched library reaches in each measurement, and which."""
     judged = {study.question: (study, found) for study in studies if (found := goals.results(study))}
     if not judged:
-        yield "No measurement of an idle machine is recorded, so the goals are not judged."
+        yield "Other work disturbed all measurements that are recorded, so the goals are not judged."
         return
     for study, found in judged.values():
         reached = sum(result.reached for result in found)
@@ -101,8 +101,9 @@ def _section(study: ApplyStudy) -> Iterator[str]:
     yield ""
     if study.busy:
         yield (
-            "**The machine was busy with other work, so these seconds are several times too long and the differences"
-            " between them are mostly noise.** The memory is not affected."
+            "**The machine was busy with other work: a step without an adapter, which is always the same work, did not"
+            " always take as long. So these seconds are too long and the differences between them are mostly noise.**"
+            " The memory is not affected."
         )
         yield ""
     yield "| adapter | MB | mode | side | first | again | changed | step | away | memory, MB |"

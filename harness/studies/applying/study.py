@@ -12,7 +12,10 @@ from harness.studies.applying.peer import PeerCost
 from sdcpp import atomic_write
 from sdcpp.errors import NothingTried
 
-#: With more processes for each core than these before a measurement, its seconds mean little.
+#: A step without an adapter is the same work beside every adapter. If the longest takes more than so many times as
+#: long as the shortest, other work disturbed the measurement. Fewer steps than these say nothing.
+STEADY, FEW = 1.25, 4
+#: With more processes for each core than these before a measurement of few steps, its seconds mean little.
 BUSY = 1.5
 
 
@@ -44,7 +47,13 @@ class ApplyStudy:
 
     @property
     def busy(self) -> bool:
-        """Whether other work ran on the machine, so that the seconds mean little."""
+        """Whether other work disturbed the measurement, so that the seconds mean little.
+
+        The steps without an adapter show it. The load alone does not: other work may have had cores of its own.
+        """
+        steps = [cost.step for cost in self.costs if not cost.failure]
+        if len(steps) >= FEW:
+            return max(steps) > STEADY * min(steps)
         return self.load is not None and self.load > BUSY * self.cores
 
     @property

@@ -7,8 +7,9 @@ import pytest
 
 from harness.studies.applying import study
 from harness.studies.applying.peer import PeerCost
+from harness.studies.applying.study import ApplyStudy
 from sdcpp.errors import NothingTried
-from tests.unit.studies.applying.examples import STUDY
+from tests.unit.studies.applying.examples import COST, STUDY
 
 PEER = PeerCost(rank=4, load=1, fuse=2, unfuse=3, away=4, plain=5, with_adapter=6, memory=7)
 
@@ -42,3 +43,15 @@ def test_a_study_replaces_that_of_another_machine_only_if_that_was_busy(tmp_path
     assert study.add(newer, path) == [replace(STUDY, peers=[]), newer]
     study.write([replace(STUDY, load=100.0), replace(STUDY, load=100.0, base="flux")], path)
     assert [found.base for found in study.add(newer, path)] == ["flux", "sd1"]
+
+
+def test_steps_without_an_adapter_show_whether_other_work_disturbed_a_measurement() -> None:
+    def with_steps(*steps: float) -> ApplyStudy:
+        return replace(STUDY, costs=[replace(COST, step=step) for step in steps], load=100.0)
+
+    assert with_steps(0.02, 0.02, 0.02).busy
+    assert not with_steps(0.02, 0.02, 0.021, 0.02).busy
+    assert with_steps(0.02, 0.02, 0.03, 0.02).busy
+    crashed = replace(COST, step=0.0, failure="crashed")
+    steady = with_steps(0.02, 0.02, 0.02, 0.02)
+    assert not replace(steady, costs=[*steady.costs, crashed]).busy
