@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from harness.cases.families import FILES, SEQUENCES
 from harness.judging.combined import CombinedRecords
 from harness.layers.versions import ROWS
-from harness.models.families.catalogue import FAMILIES, NOT_JUDGED, OF_VERSION, WITHOUT_MODEL
+from harness.models.families.catalogue import FAMILIES, OF_VERSION, WITHOUT_MODEL
 from harness.records.record import Cell
 from harness.reports import markdown
 from harness.reports.family_cells import family_cells, series_lines
@@ -49,6 +49,4 @@ def _table(state: str, cells: Mapping[tuple[str, str, str, str], Cell]) -> Itera
             yield markdown.row([version.title, reason, *["–"] * len(head)])
             continue
         found = [cells.get((state, base.name, case, mode)) for case in cases for mode in MODES]
-        pending = NOT_JUDGED.get(base.name)
-        model = f"{base.name}: {pending}" if pending and not any(found) else base.name
-        yield markdown.row([version.title, model, *map(error_or_verdict, found)])
+        yield markdown.row([version.title, base.name, *map(error_or_verdict, found)])

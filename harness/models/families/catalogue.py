@@ -95,9 +95,3 @@ WITHOUT_MODEL = {
     "HiDream-O1": "constant sizes of billions of parameters",
     "PiD": "constant sizes of billions of parameters",
 }
-#: Base models whose pictures were made, but not judged with all patches: what a picture takes on 2026-07, and what a
-#: run has shown. ``sdcpp verify --matrix families --where base=NAME`` judges them; then the entry is removed.
-NOT_JUDGED = {
-    "qwen-image": "a picture takes 3 s of one core and 0.9 GB; not judged yet",
-    "wan": "a picture takes 5 s of one core and 1.1 GB; not judged yet",
-}
