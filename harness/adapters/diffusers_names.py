@@ -41,6 +41,11 @@ class NamedRows:
     swapped: bool = False
 
 
+def knows(architecture: str, layer: str) -> bool:
+    """Whether diffusers has a name for a layer of the published checkpoint of an architecture."""
+    return bool(spelling.in_diffusers(FAMILIES[architecture], underscored(layer)))
+
+
 def parts(architecture: str, layer: str, height: int) -> tuple[NamedRows, ...]:
     """Return the parts of a layer with ``height`` rows, from top to bottom, with names without a prefix.
 

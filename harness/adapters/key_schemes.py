@@ -131,9 +131,12 @@ def _named_parts(
 ) -> tuple[NamedRows, ...]:
     """Return the parts of a target in diffusers, without those whose names end in one of ``excluded``.
 
-    There are none for a text encoder, and for another architecture than those of ``architectures``.
+    There are none for a text encoder, for another architecture than those of ``architectures``, and for a layer that
+    only a relative has, such as Chroma's guidance layer.
     """
     if target.architecture not in architectures or target.in_text_encoder:
+        return ()
+    if not diffusers_names.knows(target.architecture, target.name):
         return ()
     ends = tuple(f".{name}" for name in excluded)
     parts = diffusers_names.parts(target.architecture, target.name, target.shape[0])

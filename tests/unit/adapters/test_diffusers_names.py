@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.adapters.diffusers_names import FAMILIES, NamedRows, parts
+from harness.adapters.diffusers_names import FAMILIES, NamedRows, knows, parts
 from harness.models.families.catalogue import FAMILIES as MODELS
 from harness.models.layered_models import FLUX_LAYERS
 
@@ -64,3 +64,8 @@ def test_the_halves_of_the_last_modulation_are_exchanged() -> None:
 def test_an_unknown_layer_is_refused() -> None:
     with pytest.raises(KeyError):
         parts("flux", "double_blocks.0.unknown", 4)
+
+
+def test_a_layer_that_only_a_relative_has_is_not_known() -> None:
+    assert knows("flux", "img_in")
+    assert not knows("flux", "distilled_guidance_layer.in_proj")

@@ -50,6 +50,8 @@ SCHEME_NAMES = {
     "ldm": "kohya",
     "peft-model": "peft",
 }
+#: The roles of the files of two CLIPs.
+CLIPS = {"clip_l", "clip_g"}
 #: All base models. Those of the families are smaller, and their names are tested with one kind.
 MODELS = {**BASES, **FAMILIES}
 #: The naming conventions that people use for adapters of the families.
@@ -85,12 +87,29 @@ FAMILY_CASES = [
 ]
 
 
+def qualified(model: Base, role: str, name: str) -> str:
+    """Return the name of a tensor of a base model, with a prefix if two CLIPs have files of their own.
+
+    Both files have the same names; only the file tells which CLIP it is.
+    """
+    return f"text_encoders.{role}.transformer.{name}" if role in CLIPS <= model.files.keys() else name
+
+
+@cache
+def shapes_of(base: str) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the tensors of a base model."""
+    model = MODELS[base]
+    return {
+        qualified(model, role, name): weight.shape
+        for role, file in model.files.items()
+        for name, weight in file.items()
+    }
+
+
 @cache
 def weights_of(base: str) -> BaseWeights:
     """Return the weights of a base model."""
-    return BaseWeights(
-        {name: weight.shape for file in MODELS[base].files.values() for name, weight in file.items()}
-    )
+    return BaseWeights(shapes_of(base))
 
 
 @pytest.mark.parametrize(("base", "scheme_name", "kind"), [*CASES, *FAMILY_CASES])
@@ -98,7 +117,6 @@ def test_names_are_read_as_the_weight_and_the_part_that_they_were_made_for(
     base: str, scheme_name: str, kind: str
 ) -> None:
     model, weights = MODELS[base], weights_of(base)
-    shapes = {name: weight.shape for file in model.files.values() for name, weight in file.items()}
     all_parts = parts(model, scheme_name, kind)
     sources = {name: (part, factor) for part in all_parts for factor, name in names(part).items()}
     assert len(sources) == sum(len(names(part)) for part in all_parts)
@@ -118,9 +136,9 @@ def test_names_are_read_as_the_weight_and_the_part_that_they_were_made_for(
         weight = weights.find(module.key)
         assert weight is not None, module.key
         # The module of a bias has the name of the weight.
-        assert weight.name.removesuffix(".weight") == part.tensor[1].rpartition(".")[0]
+        assert weight.name.removesuffix(".weight") == qualified(model, *part.tensor).rpartition(".")[0]
         assert weight.rows(part.weight.shape) == (part.rows.start, part.rows.stop)
-        starts = [rows.start for rows in weight.slices(shapes)]
+        starts = [rows.start for rows in weight.slices(shapes_of(base))]
         assert part.rows.swapped == (starts != sorted(starts))
     assert scheme(sources) == SCHEME_NAMES[scheme_name]
 
