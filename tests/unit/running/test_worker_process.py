@@ -5,6 +5,7 @@ import os
 import resource
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -77,10 +78,24 @@ def test_the_process_goes_on_from_request_to_request_and_is_started_again_after_
     assert pictures[0] == pictures[1] is not None
     assert worker.begin() is first
     os.kill(first.pid, signal.SIGKILL)
-    died = worker.request(shot, 60)
-    assert (died.outcome, died.signal) == ("crashed", "SIGKILL")
+    deadline = time.monotonic() + 60
+    while first.alive:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
     assert worker.request(shot, 60).picture == pictures[0]
     assert worker.begin() is not first
+
+
+def test_a_worker_that_is_killed_while_it_makes_a_picture_has_crashed(
+    fake_build: Callable[..., Build], shot: ShotRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_HANG", "generate")
+    with contextlib.closing(WorkerProcess(fake_build("C"), "cpu", 1, keeps_state=True)) as worker:
+        process = worker.begin()
+        process.ready.result(60)
+        threading.Timer(2, os.kill, (process.pid, signal.SIGKILL)).start()
+        died = worker.request(shot, 60)
+    assert (died.outcome, died.signal) == ("crashed", "SIGKILL")
 
 
 def test_a_worker_that_hangs_is_killed(
