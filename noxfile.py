@@ -94,6 +94,15 @@ def tests(session: nox.Session) -> None:
     session.run("pytest", "--durations=15", "tests/regress", *session.posargs)
 
 
+@nox.session(default=False)
+def patches(session: nox.Session) -> None:
+    """Run what each patch fixes on every revision that it is for; the session tests runs it on the newest one."""
+    session.install("-e", ".", *TEST)
+    session.run(
+        "pytest", "tests/regress/test_patches.py", *session.posargs, env={"SDCPP_EVERY_REVISION": "1"}
+    )
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style, types, the patch series and the workflows."""
