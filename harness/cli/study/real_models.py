@@ -74,6 +74,8 @@ def main(arguments: argparse.Namespace) -> int:
         project.checkout()
     if arguments.recorded is not None:
         found = [each for path in arguments.recorded for each in study.read(path)]
+        if found and arguments.write_docs:
+            study.add(found)
     else:
         found = []
         for each in _attempts(arguments):
@@ -82,9 +84,7 @@ def main(arguments: argparse.Namespace) -> int:
                 study.add([each], arguments.output)
             if arguments.write_docs:
                 study.add([each])
-    if arguments.write_docs and found:
-        found = study.add(found)
-    shown = found or study.read()
+    shown = found if found and not arguments.write_docs else study.read()
     console.out.print(page.page(shown), markup=False, highlight=False)
     if arguments.write_docs:
         console.note(f"wrote {page.write(shown)}")

@@ -7,11 +7,11 @@ modules that this converter needs, because imports count towards its time and me
 from __future__ import annotations
 
 import ctypes
-import importlib
 import os
 import sys
 from pathlib import Path
 
+from harness.child_process.memory import peak_memory, peak_memory_of_children
 from sdcpp.errors import LibraryUnusable
 
 
@@ -58,10 +58,7 @@ def main(argv: list[str]) -> None:
     """Convert, and print the peak memory in MB: of this process and of its largest child process."""
     converter, folder, source, target, kind = argv
     CONVERTERS[converter](Path(folder), Path(source), Path(target), kind)
-    resource = importlib.import_module("resource")  # Windows lacks it
-    unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes on macOS and in KiB on Linux
-    peaks = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    print("peak", *(round(peak * unit / 1e6) for peak in peaks))
+    print("peak", *(round(peak / 1e6) for peak in (peak_memory(), peak_memory_of_children())))
 
 
 if __name__ == "__main__":

@@ -6,12 +6,12 @@ the peak memory of its largest process in bytes, "memory". A process knows this 
 
 from __future__ import annotations
 
-import importlib
 import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from harness.child_process.memory import peak_memory_of_children
 from sdcpp.process import run
 
 
@@ -33,12 +33,9 @@ def measured(argv: Sequence[str]) -> Measured:
 
 def main(argv: Sequence[str]) -> None:
     """Run the command and print the JSON."""
-    resource = importlib.import_module("resource")  # Windows lacks it
     done = run(argv, quiet=True, apart=True)
     sys.stderr.write(done.errors)
-    unit = 1 if sys.platform == "darwin" else 1024
-    memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit
-    print(json.dumps({"status": done.status, "output": done.output, "memory": memory}))
+    print(json.dumps({"status": done.status, "output": done.output, "memory": peak_memory_of_children()}))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ import sys
 
 import pytest
 
-from harness.child_process.memory import limit_address_space, peak_memory
+from harness.child_process.memory import limit_address_space, peak_memory, peak_memory_of_children
+from sdcpp.process import run
 from tests.unit.child_process.python_child import child
 
 #: Allocates as many bytes as a line says and answers whether that was possible.
@@ -28,6 +29,12 @@ def test_the_peak_is_in_bytes_and_never_falls() -> None:
     del block
     assert after >= before
     assert peak_memory() >= after > 64 << 20
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell")
+def test_the_peak_of_children_is_that_of_the_largest_one() -> None:
+    run([sys.executable, "-c", "block = b'x' * 200_000_000"], quiet=True)
+    assert 200_000_000 < peak_memory_of_children() < 1 << 40
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits another process")
