@@ -32,7 +32,7 @@ from harness.malformed.corpus import corpus
 from harness.malformed.sound_file import sound_file
 from harness.malformed.unusual import variants
 from harness.models.base_model import Base
-from harness.models.tiny_models import FLUX_SMALL, FLUX_THIN, SD1_THIN, SD1_TINY
+from harness.models.tiny_models import FLUX_THIN, SD1_THIN
 from sdcpp.errors import HeaderUnsupported
 
 
@@ -172,7 +172,7 @@ class JoinedMatrices:
 
 
 #: ``verify --matrix quick``: tests whether GGUF adapters work at all, in a minute, on the smallest base model.
-QUICK = Matrix(dimensions=(no_adapter, files, zero_multiplier), bases={"B": (SD1_TINY,), "C": (FLUX_SMALL,)})
+QUICK = Matrix(dimensions=(no_adapter, files, zero_multiplier), bases={"B": (SD1_THIN,), "C": (FLUX_THIN,)})
 #: ``verify --matrix full``.
 FULL = Matrix(
     dimensions=(
