@@ -47,9 +47,9 @@ def make(base: Base, uses: Sequence[Use[AdapterFile]], *, rounded: bool = False)
       models the file has 85 MB and takes 0.3 s.
 
     Files that are in the cache are not written again. The changes are added in float64 and rounded once, to the type of
-    the tensor in the base model. That type is F16 for kernels, because the library converts every kernel to F16. It is
-    F32 for the other tensors that adapters change. With ``rounded``, which needs a StoredBase, the sums are stored in
-    the type of the base model's weights.
+    the tensor in the base model. That type is F16 for kernels, because the library converts every kernel to F16, and
+    for the layers outside the blocks of small families. It is F32 for the other tensors that adapters change. With
+    ``rounded``, which needs a StoredBase, the sums are stored in the type of the base model's weights.
 
     Raises CacheBusy if another process removes the files again and again.
     """

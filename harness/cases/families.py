@@ -32,6 +32,11 @@ SEQUENCES = ("A-then-none", "A-then-half-A")
 _RANK = 32
 #: The strength of the adapters of other groups, which have few layers.
 _GROUP_STRENGTH = 4.0
+#: The group of layers outside the blocks. Its layers follow each other, so their changes multiply, and the blocks get a
+#: larger input. Above a limit a picture says nothing: with strength 4 for both layers of SD 3's t_embedder, noise of
+#: 1e-5 in the merged weights changes it by 19 grey levels, and with strength 2 noise of 1e-4 by less than one. So the
+#: layers share the strength.
+_OUTER = "outer"
 
 
 def family_files(fixture: Fixture, mode: str) -> Iterator[Case]:
@@ -57,11 +62,12 @@ def family_groups(fixture: Fixture, mode: str) -> Iterator[Case]:
 
     Kohya's runs in both apply modes: the library converts names in the same way in both.
     """
-    for group in fixture.base.groups:
+    for group, layers in fixture.base.groups.items():
         schemes = schemes_of(group)
+        strength = _GROUP_STRENGTH / (len(layers) if group == _OUTER else 1)
         for scheme in schemes if mode == "at_runtime" else schemes[:1]:
             lora = _adapter(fixture, scheme)
-            adapter = replace(lora, name=f"lora-{group}-{scheme}", targets=(group,), strength=_GROUP_STRENGTH)
+            adapter = replace(lora, name=f"lora-{group}-{scheme}", targets=(group,), strength=strength)
             if next(target_parts(adapter, fixture.base), None) is not None:
                 case = single_file_case(fixture, mode, adapter, "safetensors", "F32")
                 yield replace(case, name=f"{adapter.name}-{case.name}")

@@ -57,5 +57,5 @@ SD3 = family_base(
     adapted=_adapted,
     autoencoder=tiny_autoencoder(16),
     texts={"text-t5": t5_targets()},
-    outer=("final_layer.adaLN_modulation.1",),
+    outer=("t_embedder.mlp.0", "t_embedder.mlp.2", "final_layer.linear", "final_layer.adaLN_modulation.1"),
 )

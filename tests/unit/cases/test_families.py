@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from harness.adapters.adapter_file import AdapterFile
 from harness.cases.case import MODES, Case
 from harness.cases.families import FAMILIES, SEQUENCES, with_bases
 from harness.cases.fixture import BlockQuantiser
@@ -66,3 +67,16 @@ def test_other_groups_of_targets_are_tried_in_the_schemes_that_have_names_for_th
     # OneTrainer's names of SDXL are those of kohya, and Chroma's guidance layer is not among those of Flux.
     assert "sdxl/lora-text-2-onetrainer-safetensors-F32@at_runtime" not in ids
     assert "chroma/lora-outer-diffusers-safetensors-F32@at_runtime" not in ids
+
+
+def test_layers_outside_the_blocks_share_the_strength_of_their_adapter() -> None:
+    found = FAMILIES.cases("C", MODES, BlockQuantiser())
+    strengths = {
+        case.dimensions["base"]: use.file.adapter.strength * len(case.shot.base.group("outer"))
+        for case in found
+        if case.dimensions.get("targets") == "outer"
+        for use in case.shot.sequence[-1]
+        if isinstance(use.file, AdapterFile)
+    }
+    assert {"sd3", "chroma", "z-image"} <= set(strengths)
+    assert set(strengths.values()) == {4.0}
