@@ -193,6 +193,8 @@ def changes(
         rows = slice(part.rows.start, part.rows.stop)
         if "dora_scale" in factors:
             weight = base.values(part.tensor)[rows].astype(np.float64)
+            # The magnitudes and the change have the adapter's order of rows.
+            weight = np.roll(weight, weight.shape[0] // 2, axis=0) if part.rows.swapped else weight
             delta = decompose(weight, delta, factors["dora_scale"])
         if part.rows.swapped:
             delta = np.roll(delta, delta.shape[0] // 2, axis=0)

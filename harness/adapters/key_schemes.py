@@ -21,6 +21,8 @@ from harness.layers.unet import UNET
 
 #: The text encoder of a group of targets; that of every other group is the first CLIP.
 _ENCODERS = {"text-2": CLIP_2, "text-t5": T5}
+#: The end of the name of a text encoder's matrix that has those of q, k and v, one below the other.
+_FUSED = "in_proj"
 #: The keys of ``Trainer.texts`` by architecture. Those of all other architectures are under "".
 _TEXT_KEYS = {"flux": "Flux.1", "sd1": UNET.name, "sdxl": SDXL}
 
@@ -81,11 +83,25 @@ def _single_part(target: Target, stem: str) -> tuple[NamedRows, ...]:
 
 
 def _text_part(target: Target, trainer: str) -> tuple[NamedRows, ...]:
-    """Return the part of a text encoder's target in the names of a trainer; none if it has none for the encoder."""
+    """Return the parts of a text encoder's target in the names of a trainer; none if it has none for the encoder.
+
+    Trainers read open_clip's weights with transformers, which splits the fused matrix of the attention.
+    """
     names = BY_NAME[trainer]
     prefixes = names.text_prefixes(_TEXT_KEYS.get(target.architecture, ""))
     prefix = prefixes.get(_ENCODERS.get(target.group, CLIP_1))
-    return _single_part(target, prefix + target.name.replace(".", names.separator)) if prefix else ()
+    if not prefix:
+        return ()
+    stem = prefix + target.name.replace(".", names.separator)
+    if not stem.endswith(_FUSED):
+        return _single_part(target, stem)
+    height = target.shape[0] // 3
+    return tuple(
+        NamedRows(
+            stem=f"{stem.removesuffix(_FUSED)}{part}_proj", start=number * height, stop=(number + 1) * height
+        )
+        for number, part in enumerate("qkv")
+    )
 
 
 def _kohya(target: Target) -> tuple[NamedRows, ...]:
@@ -173,8 +189,11 @@ def _diffusers_q_mlp(target: Target) -> tuple[NamedRows, ...]:
     )
 
 
-#: The parts of flux's fused layers, by the letter of each: the ends of their names in diffusers.
-FUSED_PARTS = {part: (f"attn.to_{part}", f"attn.add_{part}_proj") for part in "qkv"}
+#: The parts of flux's fused layers, by a word for each: the ends of their names in diffusers.
+FUSED_PARTS = {
+    **{part: (f"attn.to_{part}", f"attn.add_{part}_proj") for part in "qkv"},
+    "mlp": ("proj_mlp",),
+}
 
 
 def _one_part(part: str, prefix: str, separator: str = ".") -> Callable[[Target], tuple[NamedRows, ...]]:

@@ -13,7 +13,7 @@ from harness.adapters.use import Use
 from harness.cases.case import Case, Shot, Tolerance
 from harness.cases.fixture import Fixture, Generations
 from harness.models.base_model import Base
-from harness.models.quantised_base import TYPES, stored
+from harness.models.quantised_base import TYPES, StoredBase, stored
 
 #: For float adapters. Rounding to 8-bit pixels gives an error of 0.41 / 27 = 1.5 % of a usual effect (see ``oracle``);
 #: F16 activations of the text encoder and the attention add about as much. Measured: 0.8 to 2.4 % (2025-12 and 2026-05,
@@ -53,6 +53,9 @@ FILES = (
     ("gguf", "Q4_0"),
 )
 _FLOATS = frozenset({"F32", "F16", "BF16"})
+#: The type of the base model of ``base_kinds``, and the kinds.
+_QUANTISED = "Q8_0"
+_KINDS_ON_QUANTISED = ("diff", "loha", "dora")
 #: The multiplier of ``kind_multipliers``. Each kind has code of its own that multiplies.
 _KIND_MULTIPLIER = 0.5
 #: The tensor types of ``kind_types``. Trainers save in these; F32 is tested by ``kinds``.
@@ -132,25 +135,41 @@ def base_types(fixture: Fixture, mode: str) -> Iterator[Case]:
             continue
         base = stored(fixture.base, kind, fixture.block_quantiser.quantise)
         rounded = mode == "immediately" or (mode == "auto" and kind in _FLOATS)
-        without = Shot(base=base, mode="auto")
         for use in (float_adapter, quantised_adapter):
-            exact = Shot(base=base, mode="auto", merged=(use,))
-            yield Case(
-                name=f"base-{kind}-{use.file.container}-{use.file.kind}",
-                shot=Shot(base=base, mode=mode, sequence=((use,),)),
-                without=without,
-                wanted=replace(exact, rounded=rounded),
-                tolerance=BASE_TYPE_TOLERANCE,
-                source=exact if rounded else None,
-                dimensions={
-                    "base": fixture.base.name,
-                    "base type": kind,
-                    "mode": mode,
-                    "container": use.file.container,
-                    "type": use.file.kind,
-                    "rank": str(use.file.adapter.rank),
-                },
-            )
+            name = f"base-{kind}-{use.file.container}-{use.file.kind}"
+            yield _stored_base_case(base, mode, name, use, rounded=rounded)
+
+
+def base_kinds(fixture: Fixture, mode: str) -> Iterator[Case]:
+    """Yield cases of adapters of other kinds than LoRA on a quantised base model.
+
+    At run time the library adds the changes of these kinds to the dequantised weights.
+    """
+    base = stored(fixture.base, _QUANTISED, fixture.block_quantiser.quantise)
+    for kind in _KINDS_ON_QUANTISED:
+        adapter = catalogue.adapters(fixture.base)[kind]
+        use = Use(file=fixture.file(adapter, "safetensors", "F32"))
+        case = _stored_base_case(base, mode, f"base-{_QUANTISED}-{kind}", use, rounded=mode == "immediately")
+        yield replace(case, dimensions={**case.dimensions, **adapter_dimensions(adapter)})
+
+
+def _stored_base_case(
+    base: StoredBase, mode: str, name: str, use: Use[AdapterFile], *, rounded: bool
+) -> Case:
+    """Return the case of an adapter on a base model with weights of one type.
+
+    ``rounded`` says whether the library stores the sum of the weights and the change in this type.
+    """
+    exact = Shot(base=base, mode="auto", merged=(use,))
+    return Case(
+        name=name,
+        shot=Shot(base=base, mode=mode, sequence=((use,),)),
+        without=Shot(base=base, mode="auto"),
+        wanted=replace(exact, rounded=rounded),
+        tolerance=BASE_TYPE_TOLERANCE,
+        source=exact if rounded else None,
+        dimensions={**file_dimensions(use.file, mode), "base type": base.kind},
+    )
 
 
 def single_file_case(fixture: Fixture, mode: str, adapter: Adapter, container: str, kind: str) -> Case:

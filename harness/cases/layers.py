@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from harness.adapters.adapter import Adapter
+from harness.adapters.adapter import Adapter, target_parts
 from harness.adapters.key_schemes import FUSED_PARTS
 from harness.cases.case import Case
 from harness.cases.dimensions import single_file_case
 from harness.cases.fixture import Fixture
 from harness.models.base_model import Base
+from harness.models.families.unet import SDXL_FUSED
 from harness.models.layered_models import FLUX_ATTENTIVE, FLUX_LAYERS, SD1_LAYERS
 
 #: The base model with all layers for each architecture.
@@ -46,6 +47,9 @@ _FUSED: Mapping[str, Base] = {base.architecture: base for base in (FLUX_ATTENTIV
 _FUSED_STRENGTH = 3.0
 #: The group of ``whole_differences``: its fused layers consist of three parts of one size.
 _EQUAL_PARTS = "img"
+#: The group of ``swapped_halves``, and its kinds with the scheme of each. PEFT has magnitudes for each output only.
+_SWAPPED = "final-modulation"
+_ON_SWAPPED = (("dora", "diffusers-flux"), ("dora-in", "lycoris"), ("loha", "lycoris"), ("diff", "lycoris"))
 
 
 def every_layer(fixture: Fixture, mode: str) -> Iterator[Case]:
@@ -73,8 +77,11 @@ def single_parts(fixture: Fixture, mode: str) -> Iterator[Case]:
     for group in base.groups:
         for part in FUSED_PARTS:
             for names in ("diffusers-flux", "lycoris"):
-                if mode == "at_runtime" or names in _IN_BOTH_MODES:
-                    yield _case(replace(fixture, base=base), mode, group, "lora", f"{names}-{part}-alone")
+                scheme = f"{names}-{part}-alone"
+                # The two streams of the double blocks have no MLP in their fused layers.
+                named = next(target_parts(layered_adapter(base, group, "lora", scheme), base), None)
+                if named and (mode == "at_runtime" or names in _IN_BOTH_MODES):
+                    yield _case(replace(fixture, base=base), mode, group, "lora", scheme)
 
 
 def whole_differences(fixture: Fixture, mode: str) -> Iterator[Case]:
@@ -92,8 +99,41 @@ def whole_differences(fixture: Fixture, mode: str) -> Iterator[Case]:
             targets=(_EQUAL_PARTS,),
             strength=_STRENGTH,
         )
-        case = single_file_case(replace(fixture, base=base), mode, adapter, "safetensors", "F32")
-        yield replace(case, name=f"{adapter.name}-{case.name}")
+        yield _named_case(replace(fixture, base=base), mode, adapter)
+
+
+def swapped_halves(fixture: Fixture, mode: str) -> Iterator[Case]:
+    """Yield cases of other kinds than LoRA for the layer whose halves diffusers has in the other order.
+
+    The library exchanges the halves of a change, and of magnitudes for each output, but not of those for each input.
+    """
+    base = BASES.get(fixture.base.architecture)
+    if base and _SWAPPED in base.groups:
+        for kind, scheme in _ON_SWAPPED:
+            lora = layered_adapter(base, _SWAPPED, "lora", scheme)
+            adapter = replace(lora, name=f"layers-{_SWAPPED}-{kind}-{scheme}", kind=kind)
+            yield _named_case(replace(fixture, base=base), mode, adapter)
+
+
+def fused_text_encoder(fixture: Fixture, mode: str) -> Iterator[Case]:
+    """Yield cases of SDXL's second text encoder as published: one matrix has q, k and v, and adapters have three.
+
+    They run beside those of SD 1. Each picture takes the time of many others, so that only the first case runs in both
+    apply modes. The last one has the layers of all three models in one file, as sd-scripts writes it.
+    """
+    if fixture.base.architecture != "sd1":
+        return
+    fixture = replace(fixture, base=SDXL_FUSED)
+    lora = Adapter(
+        name="fused-text-kohya", base=SDXL_FUSED.name, targets=("text-2",), rank=4, alpha=2.0, strength=4.0
+    )
+    yield _named_case(fixture, mode, lora)
+    if mode == "at_runtime":
+        yield _named_case(fixture, mode, replace(lora, name="fused-text-peft", scheme="peft"))
+        yield _named_case(fixture, mode, replace(lora, name="fused-text-biases-kohya", kind="diff-b"))
+        every = ("linear", "text", "text-2")
+        whole = replace(lora, name="fused-text-and-unet-kohya", targets=every, strength=_STRENGTH)
+        yield _named_case(fixture, mode, whole)
 
 
 def text_layers(fixture: Fixture, mode: str) -> Iterator[Case]:
@@ -121,9 +161,13 @@ def _case(fixture: Fixture, mode: str, group: str, kind: str, scheme: str) -> Ca
     adapter, same = (
         layered_adapter(base, group, kind, s) for s in (scheme, _SAME_VALUES.get(scheme, scheme))
     )
+    return replace(_named_case(fixture, mode, adapter), wanted=_named_case(fixture, mode, same).wanted)
+
+
+def _named_case(fixture: Fixture, mode: str, adapter: Adapter) -> Case:
+    """Return the case of an adapter, named ``ADAPTER-safetensors-F32``."""
     case = single_file_case(fixture, mode, adapter, "safetensors", "F32")
-    wanted = single_file_case(fixture, mode, same, "safetensors", "F32").wanted
-    return replace(case, name=f"{adapter.name}-{case.name}", wanted=wanted)
+    return replace(case, name=f"{adapter.name}-{case.name}")
 
 
 def layered_adapter(base: Base, group: str, kind: str, scheme: str) -> Adapter:

@@ -13,6 +13,7 @@ from harness.adapters import catalogue
 from harness.cases import combinations, layers, proposed, uses
 from harness.cases.case import MODES, Case
 from harness.cases.dimensions import (
+    base_kinds,
     base_types,
     files,
     key_schemes,
@@ -176,11 +177,12 @@ QUICK = Matrix(dimensions=(no_adapter, files, zero_multiplier), bases={"B": (SD1
 #: ``verify --matrix full``.
 FULL = Matrix(
     dimensions=(
-        *(no_adapter, files, types, zero_multiplier, multipliers, sequences, kinds, base_types),
+        *(no_adapter, files, types, zero_multiplier, multipliers, sequences, kinds, base_types, base_kinds),
         *(kind_multipliers, kind_types, uses.settings, uses.guided_steps, uses.circular_convolutions),
         *(uses.second_context, uses.high_noise_flag),
         *(uses.zero_beside_another, uses.changing_multipliers),
-        *(layers.every_layer, layers.single_parts, layers.whole_differences, combinations.combinations),
+        *(layers.every_layer, layers.single_parts, layers.whole_differences, layers.swapped_halves),
+        *(layers.fused_text_encoder, combinations.combinations),
     ),
     bases={"B": (SD1_THIN,), "C": (FLUX_THIN, SD1_THIN)},
     malformed_files=True,

@@ -111,6 +111,7 @@ def _odd(sound: SoundFile) -> _Odd:
         "scale-nan": ("scale", np.full(1, np.nan, np.float16)),
         "dora-scale-of-wrong-shape": ("dora_scale", np.ones((7, 7), np.float16)),
         "dora-scale-of-int32": ("dora_scale", np.ones((up.shape[0], 1), np.int32)),
+        "diff-empty": ("diff", np.ones((0, 5), np.float16)),
         "diff-of-wrong-shape": ("diff", np.ones((7, 5), np.float16)),
         "diff-b-of-wrong-shape": ("diff_b", np.ones(7, np.float16)),
         "loha-of-wrong-shape": ("hada_w1_a", np.ones((7, RANK), np.float16)),
@@ -125,6 +126,38 @@ def _odd(sound: SoundFile) -> _Odd:
             REST | WHOLE,
             frozenset(),
         )
+    # A middle factor that changes nothing. Only pairs for convolutions have one, so a library may leave the pair out.
+    same = {**good, f"{sound.first}.lora_mid.weight": np.eye(RANK, dtype=np.float16)}
+    found["identity-mid"] = "a valid pair with a middle factor that is the identity", same, REST, WHOLE
+    for name, factors in _other_kinds(down, up).items():
+        own = {f"{sound.first}.{factor}": array for factor, array in factors.items()}
+        found[name] = (
+            "a LoHa or LoKr that does not fit, and a valid pair",
+            {**sound.only(sound.second), **own},
+            REST,
+            frozenset(),
+        )
+    return found
+
+
+def _other_kinds(down: Array, up: Array) -> dict[str, dict[str, Array]]:
+    """Return the factors of a LoHa and of a LoKr for the first layer without each of them, and of wrong sizes.
+
+    The second matrix of the LoKr, and then the first, is decomposed.
+    """
+    hada = {"hada_w1_a": up, "hada_w1_b": down, "hada_w2_a": up, "hada_w2_b": down}
+    out, inner = up.shape[0], down.shape[1]
+    ones = np.ones((out // 4, RANK), np.float16), np.ones((RANK, inner // 4), np.float16)
+    small, whole = np.ones((4, 4), np.float16), np.ones((out // 4, inner // 4), np.float16)
+    second = {"lokr_w1": small, "lokr_w2_a": ones[0], "lokr_w2_b": ones[1]}
+    first = {"lokr_w1_a": small, "lokr_w1_b": small, "lokr_w2": whole}
+    found = {}
+    for kind, factors in (("loha", hada), ("lokr-w2", second), ("lokr-w1", first)):
+        for missing in factors:
+            name = f"{kind}-without-{missing.partition('_')[2].replace('_', '-')}"
+            found[name] = {factor: array for factor, array in factors.items() if factor != missing}
+    found["loha-of-two-sizes"] = {**hada, "hada_w2_a": up[: out // 2]}
+    found["lokr-of-other-rank"] = {**second, "lokr_w2_a": np.ones((out // 4, 2 * RANK), np.float16)}
     return found
 
 

@@ -46,3 +46,20 @@ def recipes(base: Base, sound: SoundFile) -> Iterator[MalformedFile]:
                 accept=REST | WHOLE,
                 in_every_mode=True,
             )
+    for target, (role, name) in base.group(GROUP).items():
+        out, inner, height, width = base.files[role][name].shape
+        if out != inner:
+            key = f"lora_unet_{target.replace('.', '_')}"
+            pair = {
+                f"{key}.lora_down.weight": np.ones((RANK, out, height, width), np.float16),
+                f"{key}.lora_up.weight": np.ones((inner, RANK, 1, 1), np.float16),
+            }
+            yield malformed_file(
+                "safetensors",
+                "kernel-transposed",
+                "a pair for a layer with the numbers of inputs and outputs exchanged",
+                partial(written, sound, "safetensors", {**sound.tensors, **pair}),
+                accept=REST | WHOLE,
+                in_every_mode=True,
+            )
+            return

@@ -24,10 +24,15 @@ from harness.models.base_model import Base
 _NONE: frozenset[str] = frozenset()
 
 
+def _pair(key: str) -> tuple[str, ...]:
+    """Return the names of a LoRA's two factors and its alpha."""
+    return tuple(f"{key}.{end}" for end in ("lora_down.weight", "lora_up.weight", "alpha"))
+
+
 def variants(base: Base) -> tuple[MalformedFile, ...]:
     """Return the recipes of all unusual files for a base model."""
     sound = sound_file(base)
-    return (*_gguf(sound), *_safetensors(sound), *_ckpt(sound), *_names(sound))
+    return (*_gguf(sound), *_safetensors(sound), *_other_networks(sound), *_ckpt(sound), *_names(sound))
 
 
 def _recipe(
@@ -173,6 +178,38 @@ def _safetensors(sound: SoundFile) -> Iterator[MalformedFile]:
     yield made("scalar-alpha", "alpha has no dimension, as kohya writes it", apart(scalars))
     floats = {n: t.astype(np.float32) if n.endswith(".alpha") else t for n, t in tensors.items()}
     yield made("alpha-F32", "alpha in 32 bits beside matrices in 16", apart(floats))
+
+
+#: Tensors of other networks that files of LoRAs have beside those of the adapter, by network. The names are those of
+#: upstream's underscored prefixes for a VAE, of sd-scripts for text encoders and for its ControlNet-LLLite, of
+#: ControlNet (cldm/cldm.py), of PhotoMaker, of IP-Adapter, and of textual inversion as the Automatic1111 web UI bundles
+#: it with a LoRA (extensions-builtin/Lora/networks.py).
+_OTHER_NETWORKS = {
+    "vae": (
+        *_pair("lora_vae_decoder_mid_block_attentions_0_to_q"),
+        "first_stage_model.decoder.conv_in.weight",
+    ),
+    "text-encoders": (
+        *_pair("lora_te2_text_model_encoder_layers_0_mlp_fc1"),
+        *_pair("lora_te3_encoder_block_0_layer_0_SelfAttention_q"),
+    ),
+    "controlnet": (
+        "control_model.input_blocks.1.0.in_layers.2.weight",
+        "lllite_unet_input_blocks_4_1_transformer_blocks_0_attn1_to_q.conditioning1.0.weight",
+    ),
+    "photomaker": ("pmid.fuse_module.mlp1.fc1.weight", "pmid.qformer_perceiver.token_proj.0.weight"),
+    "ip-adapter": ("ip_adapter.1.to_k_ip.weight", "image_proj.proj.weight"),
+    "embedding": ("bundle_emb.style.string_to_param.*", "emb_params"),
+}
+
+
+def _other_networks(sound: SoundFile) -> Iterator[MalformedFile]:
+    for network, names in _OTHER_NETWORKS.items():
+        others = {name: np.ones((8, 8), np.float16) for name in names}
+        content = safetensors.build_file(safetensors.build_fields({**others, **sound.tensors}))
+        yield _recipe(
+            "safetensors", f"with-{network}", "tensors of another network, which the model lacks", content
+        )
 
 
 def _ckpt(sound: SoundFile) -> Iterator[MalformedFile]:

@@ -81,6 +81,26 @@ def clip(sizes: ClipSizes) -> Weights:
     return weights
 
 
+def open_clip(sizes: ClipSizes) -> Weights:
+    """Return the tensors of a CLIP under the names of open_clip (transformer.py), where q, k and v are one matrix."""
+    width = sizes.width
+    weights: Weights = {
+        "token_embedding.weight": Weight(shape=(49408, width), std=0.3),
+        "positional_embedding": Weight(shape=(77, width), std=0.1, dtype="F32"),
+        "text_projection": Weight(shape=(width, width), std=width**-0.5),
+        **norm("ln_final", width),
+    }
+    for number in range(sizes.layers):
+        block = f"transformer.resblocks.{number}"
+        fused = linear("in_proj", 3 * width, width)
+        weights |= {f"{block}.attn.{name.replace('.', '_')}": weight for name, weight in fused.items()}
+        weights |= linear(f"{block}.attn.out_proj", width, width)
+        weights |= linear(f"{block}.mlp.c_fc", 4 * width, width)
+        weights |= linear(f"{block}.mlp.c_proj", width, 4 * width)
+        weights |= norm(f"{block}.ln_1", width) | norm(f"{block}.ln_2", width)
+    return weights
+
+
 def qwen3(width: int = LLM_WIDTH, layers: int = 1) -> Weights:
     """Return the tensors of Qwen3 and of the language part of Qwen3-VL, with a text embedding of this width."""
     weights = _llm(_QWEN3_VOCABULARY, width, layers)

@@ -14,7 +14,7 @@ from harness.models import architectures
 from harness.models.base_model import Base, TensorId, Weight, Weights
 from harness.models.families.autoencoders import tiny_autoencoder
 from harness.models.families.family import PREFIX
-from harness.models.families.text_encoders import CLIP_G, CLIP_H, clip
+from harness.models.families.text_encoders import CLIP_G, CLIP_H, clip, open_clip
 from harness.models.weights import conv, linear, norm, prefixed
 
 #: The layers of a transformer that adapters change.
@@ -45,6 +45,13 @@ _XL_BLOCKS = {
 _TEXT_LAYERS = {
     "text": ("clip_l", "cond_stage_model.transformer.", 10),
     "text-2": ("clip_g", "cond_stage_model.1.transformer.", 30),
+}
+#: The layers of the second text encoder that adapters change: from the name in open_clip to the name in transformers.
+_OPEN_CLIP_LEAVES = {
+    "attn.in_proj_": "self_attn.in_proj",
+    "attn.out_proj.": "self_attn.out_proj",
+    "mlp.c_fc.": "mlp.fc1",
+    "mlp.c_proj.": "mlp.fc2",
 }
 _TEXT_PARTS = (*(f"self_attn.{name}_proj" for name in ("q", "k", "v", "out")), "mlp.fc1", "mlp.fc2")
 
@@ -192,6 +199,30 @@ def _with_text_targets(base: Base) -> Base:
     return replace(base, files={**base.files, "model": model, **files}, groups=groups)
 
 
+def _with_fused_text_encoder(base: Base) -> Base:
+    """Return the base model SDXL with the second text encoder of the published checkpoint.
+
+    Its names are those of open_clip, and q, k and v are one matrix. The layers that adapters change are in a file of
+    their own with transformers' names, as in ``_with_text_targets``, and with their biases.
+    """
+    role, prefix, number = _TEXT_LAYERS["text-2"]
+    kept = {name: weight for name, weight in base.files["model"].items() if not name.startswith(prefix)}
+    text = open_clip(CLIP_G)
+    layer, block = f"text_model.encoder.layers.{number}", f"transformer.resblocks.{number}"
+    changed: Weights = {}
+    for ours, theirs in _OPEN_CLIP_LEAVES.items():
+        for end in ("weight", "bias"):
+            weight = text.pop(f"{block}.{ours}{end}")
+            changed[f"{layer}.{theirs}.{end}"] = replace(weight, dtype="F32")
+    targets = {name.removesuffix(".weight"): (role, name) for name in changed if name.endswith(".weight")}
+    return replace(
+        base,
+        name="sdxl-fused",
+        files={**base.files, "model": kept | prefixed("conditioner.embedders.1.model.", text), role: changed},
+        groups={**base.groups, "text-2": targets},
+    )
+
+
 def _sd1(name: str, inputs: int) -> Base:
     model = unet(channels=32, widths=(1, 2, 4, 4), depths=(1, 1, 1, 0), context=768, inputs=inputs)
     return _base(
@@ -219,20 +250,20 @@ SD2 = _base(
     prefixed("cond_stage_model.transformer.", clip(CLIP_H)),
     _SD_BLOCKS,
 )
-SDXL = _with_text_targets(
-    _base(
-        "sdxl",
-        "sdxl",
-        unet(
-            channels=32,
-            widths=(1, 2, 4),
-            depths=(0, 2, 10),
-            context=2048,
-            labels=2816,
-            linear_projection=True,
-        ),
-        prefixed("cond_stage_model.transformer.", architectures.clip_l())
-        | prefixed("cond_stage_model.1.transformer.", clip(CLIP_G)),
-        _XL_BLOCKS,
-    )
+_SDXL = _base(
+    "sdxl",
+    "sdxl",
+    unet(
+        channels=32,
+        widths=(1, 2, 4),
+        depths=(0, 2, 10),
+        context=2048,
+        labels=2816,
+        linear_projection=True,
+    ),
+    prefixed("cond_stage_model.transformer.", architectures.clip_l())
+    | prefixed("cond_stage_model.1.transformer.", clip(CLIP_G)),
+    _XL_BLOCKS,
 )
+SDXL = _with_text_targets(_SDXL)
+SDXL_FUSED = _with_fused_text_encoder(SDXL)

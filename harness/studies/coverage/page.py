@@ -118,8 +118,8 @@ def _section(one: Measurement, reasons: Sequence[Reason], parts: Sequence[Part])
             yield from _never(one.revision, part, missed, reasons)
         partly = [line for line in one.partly if line.part == part.name]
         if part.goal and partly:
-            yield from _partly(part.name, partly)
-    if lost := without_line(reasons, one.revision, one.missed):
+            yield from _partly(one.revision, part.name, partly, reasons)
+    if lost := without_line(reasons, one.revision, [*one.missed, *one.partly]):
         yield f"### Reasons of {one.label} without a line"
         yield ""
         yield "These lines run now, or upstream has changed them. Remove their reasons, or give them new ones."
@@ -169,14 +169,28 @@ def _never(
         yield from ("</details>", "")
 
 
-def _partly(part: str, lines: Iterable[MissedLine]) -> Iterator[str]:
-    """Yield the lines of a part that run, with branches that are never taken."""
-    yield "<details>"
-    yield f"<summary>{part}: lines with a branch that is never taken</summary>"
+def _partly(
+    revision: str, part: str, lines: Iterable[MissedLine], reasons: Sequence[Reason]
+) -> Iterator[str]:
+    """Yield the lines of a part that run, with branches that are never taken, those with the same reason together.
+
+    The lines without a reason come last.
+    """
+    groups: dict[str, list[MissedLine]] = {}
+    for line in lines:
+        groups.setdefault(reason_for(reasons, revision, line), []).append(line)
+    untaken = {reason: sum(line.untaken for line in group) for reason, group in groups.items()}
+    yield (
+        f"### Branches of the part {part} that are never taken: {sum(untaken.values())},"
+        f" of which {untaken.get('', 0)} have no reason"
+    )
     yield ""
-    yield "```text"
-    yield from (f"{line.number:5}  {line.untaken} of {line.branches}  {line.text}" for line in lines)
-    yield "```"
+    yield "Before each line is the number of its branches that no case takes, and of all that it has."
     yield ""
-    yield "</details>"
-    yield ""
+    for reason, group in sorted(groups.items(), key=lambda entry: not entry[0]):
+        yield f"{plural(untaken[reason], 'branch', 'branches')}: {reason or NO_REASON}"
+        yield ""
+        yield "```text"
+        yield from (f"{line.number:5}  {line.untaken} of {line.branches}  {line.text}" for line in group)
+        yield "```"
+        yield ""

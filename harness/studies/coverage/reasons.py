@@ -1,4 +1,4 @@
-"""Why lines of the LoRA path never run: the entries of reasons.toml.
+"""Why lines of the LoRA path never run, and why branches are never taken: the entries of reasons.toml.
 
 An entry names lines by their text, so a line that upstream changes loses its reason, and the page shows that.
 """
@@ -22,6 +22,7 @@ class Reason:
     """Why the lines with these texts never run, in some files of some revisions.
 
     Files are paths in the source tree. ``functions`` are plain names; without them, the lines may be in any function.
+    With ``branches`` the lines run, and the reason is why some of their branches are never taken.
     """
 
     revisions: Sequence[str]
@@ -29,11 +30,13 @@ class Reason:
     lines: Sequence[str]
     reason: str
     functions: Sequence[str] = ()
+    branches: bool = False
 
     def explains(self, revision: str, line: MissedLine) -> bool:
-        """Return whether this is the reason why a line of a revision never runs."""
+        """Return whether this is the reason why a line of a revision, or a branch of it, never runs."""
         return (
             revision in self.revisions
+            and self.branches == bool(line.untaken)
             and line.file in self.files
             and (not self.functions or line.function in self.functions)
             and line.text in self.lines
@@ -46,11 +49,11 @@ def load(path: Path = PATH) -> list[Reason]:
         entries = tomllib.load(file).get("reason", [])
     known = {field.name for field in fields(Reason)}
     for number, entry in enumerate(entries, 1):
-        if wrong := (known - {"functions"} - entry.keys()) | (entry.keys() - known):
+        if wrong := (known - {"functions", "branches"} - entry.keys()) | (entry.keys() - known):
             raise FileInvalid(
                 f"entry {number} lacks or has a key that it should not: {', '.join(sorted(wrong))}",
                 path,
-                f"write the keys {', '.join(sorted(known))}; functions may be left out",
+                f"write the keys {', '.join(sorted(known))}; functions and branches may be left out",
             )
     return [Reason(**entry) for entry in entries]
 
@@ -61,7 +64,10 @@ def reason_for(reasons: Iterable[Reason], revision: str, line: MissedLine) -> st
 
 
 def without_line(reasons: Iterable[Reason], revision: str, missed: Sequence[MissedLine]) -> list[str]:
-    """Return the texts that the entries for a revision have, and that are no line that never runs."""
+    """Return the texts that the entries for a revision have, and that are no line of ``missed``.
+
+    ``missed`` are the lines that never run and those with branches that are never taken.
+    """
     return [
         text
         for one in reasons

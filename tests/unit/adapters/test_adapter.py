@@ -246,3 +246,28 @@ def test_diffusers_last_modulation_changes_the_halves_in_reverse() -> None:
     change = changes(base, tensors, 1.0, adapter)["model", "w.weight"]
     plain = 0.5 * up.astype(np.float64) @ down.astype(np.float64)
     assert np.allclose(change, np.concatenate([plain[3:], plain[:3]]), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("kind", "shape"), [("dora", (6, 1)), ("dora-in", (1, 4))])
+def test_magnitudes_of_exchanged_halves_belong_to_the_rows_of_the_adapter(
+    kind: str, shape: tuple[int, ...]
+) -> None:
+    base = Base(
+        name="swapped",
+        architecture="flux",
+        files={"model": {"w.weight": Weight(shape=(6, 4), std=0.1, dtype="F32")}},
+        targets={"final_layer.adaLN_modulation.1": ("model", "w.weight")},
+    )
+    adapter = dataclasses.replace(SPLIT_ADAPTER, base="swapped", kind=kind, scheme="lycoris")
+    tensors = adapter.tensors(base)
+    key = "lycoris_norm_out_linear"
+    up, down = (tensors[f"{key}.lora_{n}.weight"].astype(np.float64) for n in ("up", "down"))
+    magnitude = tensors[f"{key}.dora_scale"].astype(np.float64)
+    assert magnitude.shape == shape
+    weight = base.values(("model", "w.weight")).astype(np.float64)
+    rows = [3, 4, 5, 0, 1, 2]
+    scale = tensors[f"{key}.alpha"] / len(down)
+    total = weight[rows] + scale * (up @ down)  # in diffusers' order
+    wanted = total * magnitude / np.linalg.norm(total, axis=1 if kind == "dora" else 0, keepdims=True)
+    change = changes(base, tensors, 1.0, adapter)["model", "w.weight"]
+    assert np.allclose((weight + change)[rows], wanted, rtol=0, atol=1e-7)

@@ -122,7 +122,7 @@ def test_a_scheme_creates_the_names_that_files_have(
 
 def test_every_scheme_has_an_example() -> None:
     parts = {"diffusers-flux-qv", "diffusers-flux-q", "diffusers-flux-q-mlp", "lycoris-qv"}
-    alone = {f"{names}-{part}-alone" for names in ("diffusers-flux", "lycoris") for part in "qkv"}
+    alone = {f"{names}-{part}-alone" for names in ("diffusers-flux", "lycoris") for part in (*"qkv", "mlp")}
     assert {scheme for _, scheme, *_ in NAMES} | parts | alone == set(SCHEMES)
 
 
@@ -293,3 +293,26 @@ def test_no_name_occurs_twice(scheme: str) -> None:
         adapter = Adapter(name="x", base="x", scheme=scheme, targets=groups)
         keys = [part.key("down") for part in target_parts(adapter, base)]
         assert len(set(keys)) == len(keys)
+
+
+def test_a_fused_matrix_of_a_text_encoder_has_three_parts() -> None:
+    fused = Target(
+        architecture="sdxl",
+        group="text-2",
+        name="text_model.encoder.layers.30.self_attn.in_proj",
+        shape=(3840, 1280),
+    )
+    found = SCHEMES["kohya"].parts(fused)
+    assert [(part.stem, part.start, part.stop) for part in found] == [
+        ("lora_te2_text_model_encoder_layers_30_self_attn_q_proj", 0, 1280),
+        ("lora_te2_text_model_encoder_layers_30_self_attn_k_proj", 1280, 2560),
+        ("lora_te2_text_model_encoder_layers_30_self_attn_v_proj", 2560, 3840),
+    ]
+    [first, *_] = SCHEMES["peft"].parts(fused)
+    assert first.stem == "text_encoder_2.text_model.encoder.layers.30.self_attn.q_proj"
+
+
+def test_the_mlp_alone_is_the_last_part_of_a_single_block() -> None:
+    [mlp] = SCHEMES["diffusers-flux-mlp-alone"].parts(target("flux", "single_blocks.2.linear1", (1792, 256)))
+    assert (mlp.stem, mlp.start, mlp.stop) == ("transformer.single_transformer_blocks.2.proj_mlp", 768, 1792)
+    assert SCHEMES["lycoris-mlp-alone"].parts(target("flux", QKV)) == ()

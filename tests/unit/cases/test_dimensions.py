@@ -6,7 +6,7 @@ import pytest
 
 from harness.adapters.kinds import KINDS
 from harness.cases.case import Case, unique_shots
-from harness.cases.dimensions import base_types, kind_multipliers, kind_types
+from harness.cases.dimensions import base_kinds, base_types, kind_multipliers, kind_types
 from harness.cases.fixture import BlockQuantiser, Fixture
 from harness.cases.matrix import FULL, QUICK
 
@@ -64,6 +64,19 @@ def test_immediately_wants_the_rounded_sum_and_auto_depends_on_the_base() -> Non
     shots = [shot for case in found.values() for shot in case.shots]
     names = {shot.name for shot in shots}
     assert len(names) == len({(s.base.name, s.mode, s.rounded, s.merged, s.sequence) for s in shots})
+
+
+def test_other_kinds_than_lora_run_on_a_quantised_base_model() -> None:
+    for base in FULL.bases["C"]:
+        fixture = Fixture(base=base, block_quantiser=BlockQuantiser())
+        rounded = {mode: list(base_kinds(fixture, mode)) for mode in ("immediately", "at_runtime")}
+        for mode, found in rounded.items():
+            names = {case.name for case in found}
+            assert names == {f"base-Q8_0-{kind}" for kind in ("diff", "loha", "dora")}
+            for case in found:
+                assert case.dimensions["base type"] == "Q8_0"
+                assert case.wanted is not None
+                assert case.wanted.rounded == (mode == "immediately")
 
 
 def test_every_kind_but_lora_has_a_case_with_another_multiplier() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from fnmatch import fnmatchcase
 
 import pytest
@@ -13,7 +14,9 @@ from harness.cases.layers import (
     SCHEMES,
     VECTOR_SCHEMES,
     every_layer,
+    fused_text_encoder,
     single_parts,
+    swapped_halves,
     text_layers,
     whole_differences,
 )
@@ -136,14 +139,14 @@ def test_every_part_of_a_fused_layer_has_a_case_of_its_own() -> None:
         f"layers-{group}-{names}-{part}-alone"
         for group in ("img", "txt", "single")
         for names in ("diffusers-flux", "lycoris")
-        for part in "qkv"
+        for part in (*"qkv", *(("mlp",) if group == "single" else ()))
     }
     assert found["layers-txt-lycoris-q-alone"].wanted == found["layers-txt-diffusers-flux-q-alone"].wanted
     [adapter] = adapters(found["layers-txt-lycoris-q-alone"])
     assert {part.rows.stem.rpartition("attn_")[2] for part in target_parts(adapter, BASES["flux"])} == {
         "add_q_proj"
     }
-    assert len(list(single_parts(fixture, "immediately"))) == 9
+    assert len(list(single_parts(fixture, "immediately"))) == 10
 
 
 def test_whole_differences_of_fused_layers_have_parts_of_one_size() -> None:
@@ -159,7 +162,37 @@ def test_whole_differences_of_fused_layers_have_parts_of_one_size() -> None:
 
 def test_a_base_model_of_another_architecture_has_no_such_cases() -> None:
     fixture = Fixture(base=BASE, block_quantiser=NO_BLOCKS)
-    dimensions = (every_layer, text_layers, single_parts, whole_differences)
+    dimensions = (every_layer, text_layers, single_parts, whole_differences, swapped_halves)
     assert [case for dimension in dimensions for case in dimension(fixture, "auto")] == []
     unet = Fixture(base=SD1_THIN, block_quantiser=NO_BLOCKS)
     assert [*single_parts(unet, "at_runtime"), *whole_differences(unet, "at_runtime")] == []
+    assert not list(swapped_halves(unet, "at_runtime"))
+
+
+def test_the_layer_with_exchanged_halves_is_changed_by_both_sorts_of_magnitudes_and_by_other_kinds() -> None:
+    fixture = Fixture(base=FLUX_THIN, block_quantiser=NO_BLOCKS)
+    found = list(swapped_halves(fixture, "at_runtime"))
+    assert [case.dimensions["kind"] for case in found] == ["dora", "dora-in", "loha", "diff"]
+    for case in found:
+        [adapter] = adapters(case)
+        [part] = target_parts(adapter, BASES["flux"])
+        assert part.rows.swapped
+
+
+def test_the_second_text_encoder_of_sdxl_is_changed_in_all_parts_of_its_fused_matrix() -> None:
+    fixture = Fixture(base=SD1_THIN, block_quantiser=NO_BLOCKS)
+    found = {case.name: case for case in fused_text_encoder(fixture, "at_runtime")}
+    assert set(found) == {
+        f"fused-text-{word}-safetensors-F32" for word in ("kohya", "peft", "biases-kohya", "and-unet-kohya")
+    }
+    assert {c.name for c in fused_text_encoder(fixture, "immediately")} < set(found)
+    for case in found.values():
+        [adapter] = adapters(case)
+        base = case.shot.base
+        assert (base.name, base.needs) == ("sdxl-fused", ("sizes-from-weights",))
+        stems = [part.rows.stem for part in target_parts(adapter, base)]
+        assert (
+            sum(stem.rpartition("self_attn")[2][1:] in ("q_proj", "k_proj", "v_proj") for stem in stems) >= 3
+        )
+        assert case.wanted is not None
+    assert not list(fused_text_encoder(replace(fixture, base=FLUX_THIN), "at_runtime"))

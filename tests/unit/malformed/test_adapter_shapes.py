@@ -65,3 +65,21 @@ def test_numbers_that_are_none_are_in_the_file(shapes: dict[str, MalformedFile],
         counts[word] = sum(int(np.sum(~np.isfinite(array))) for array in found)
     assert counts["nan-once"] == counts["infinity-once"] == 1
     assert counts["nan-everywhere"] > 100
+
+
+def test_a_loha_and_a_lokr_lack_each_of_their_factors_once(
+    shapes: dict[str, MalformedFile], sound: SoundFile, tmp_path: Path
+) -> None:
+    lacking: dict[str, dict[str, set[str]]] = {}
+    for name, recipe in shapes.items():
+        kind, _, missing = name.removeprefix("safetensors-").partition("-without-")
+        if missing:
+            found = values(recipe, tmp_path / "x")
+            factors = {n.removeprefix(f"{sound.first}.") for n in found if n.startswith(sound.first)}
+            lacking.setdefault(kind, {})[missing] = factors
+    whole = {kind: set[str]().union(*cases.values()) for kind, cases in lacking.items()}
+    assert {kind: len(factors) for kind, factors in whole.items()} == {"loha": 4, "lokr-w1": 3, "lokr-w2": 3}
+    for kind, cases in lacking.items():
+        for missing, factors in cases.items():
+            [gone] = whole[kind] - factors
+            assert gone.partition("_")[2].replace("_", "-") == missing

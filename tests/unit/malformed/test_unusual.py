@@ -57,3 +57,12 @@ def test_a_file_that_a_library_need_not_take_says_so() -> None:
         "variant-gguf-gap-in-data",
         "variant-ckpt-shared-storage-float64",
     }
+
+
+def test_files_with_other_networks_need_no_warning() -> None:
+    found = [recipe for recipe in VARIANTS if "-with-" in recipe.name]
+    assert len(found) == 6
+    for recipe in found:
+        assert recipe.content is not None
+        assert load(recipe.content()).keys() > SEED.tensors.keys()
+        assert (recipe.accept, recipe.quietly) == (frozenset(), frozenset({"whole"}))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from harness.studies.coverage import measurement as stored
@@ -57,3 +59,14 @@ def test_measurements_have_columns_beside_each_other_and_sections_of_their_own()
     assert "| part | goal | 2026-05 patched: lines | branches | 2026-07 patched: lines | branches |" in text
     assert "## 2026-05 patched\n" in text
     assert "## 2026-07 patched\n" in text
+
+
+def test_branches_that_are_never_taken_are_grouped_by_their_reason() -> None:
+    text = page([measurement()], [], PARTS)
+    assert "### Branches of the part apply that are never taken: 1, of which 1 have no reason" in text
+    assert f"1 branch: {NO_REASON}\n\n```text\n    1  1 of 2  if (tensors.empty()) {{" in text
+    known = replace(REASON, lines=("if (tensors.empty()) {",), branches=True)
+    text = page([measurement()], [known], PARTS)
+    assert "### Branches of the part apply that are never taken: 1, of which 0 have no reason" in text
+    assert f"1 branch: {known.reason}\n\n```text\n    1  1 of 2  if (tensors.empty()) {{" in text
+    assert "without a line" not in text

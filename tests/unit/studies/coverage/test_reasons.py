@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,16 @@ def test_a_line_that_upstream_changes_loses_its_reason_and_the_reason_is_named()
     )
     assert without_line([old], "2026-05", measurement().missed) == ["return 0;"]
     assert without_line([old], "2026-07", measurement().missed) == []
+
+
+def test_a_reason_for_branches_belongs_to_a_line_that_runs() -> None:
+    [partly] = measurement().partly
+    of_line = replace(REASON, lines=(partly.text,))
+    of_branches = replace(of_line, branches=True)
+    assert reason_for([of_line], "2026-05", partly) == ""
+    assert reason_for([of_branches], "2026-05", partly) == REASON.reason
+    assert without_line([of_line], "2026-05", [partly]) == [partly.text]
+    assert without_line([of_branches], "2026-05", [partly]) == []
 
 
 def test_the_reasons_of_this_project_name_files_of_the_parts() -> None:
