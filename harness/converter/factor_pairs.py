@@ -115,6 +115,8 @@ def _error(pair: LoraPair) -> float:
 
 def _padded(factor: F64, axis: int, width: int) -> F64:
     """Return factors with zeros at the end of an axis."""
+    if width == factor.shape[axis]:
+        return factor
     ends = [(0, width - factor.shape[axis]) if axis == each else (0, 0) for each in range(factor.ndim)]
     return np.pad(factor, ends)
 
