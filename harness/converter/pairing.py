@@ -43,14 +43,14 @@ def pairs(a: Layout, b: Layout) -> list[Pair]:
     Modules of the same name belong together, and come first. The others are paired by the layer that
     ``harness.layers`` finds for them.
     """
+    found = [Pair(a=(module,), b=(b.modules[key],)) for key, module in a.modules.items() if key in b.modules]
+    if len(found) == len(a.modules) == len(b.modules):
+        return found
     family = families.of_adapter(_diffusion_names((*a.modules, *b.modules)))
-    found: list[Pair] = []
     groups: dict[tuple[str, str], _Group] = {}
     for one, other, is_a in ((a, b, True), (b, a, False)):
         for key, module in one.modules.items():
             if key in other.modules:
-                if is_a:
-                    found.append(Pair(a=(module,), b=(other.modules[key],)))
                 continue
             named = components.of_adapter(key)
             place = families.place(named.component, named.rest, family)

@@ -149,8 +149,8 @@ def _options(
             info = quantiser.info(name) if name in quantiser.types() else None
             if info is None or tensor.row % info.block:
                 continue
-            blocks = quantiser.nearest(values.reshape(-1, tensor.row), name)
-            size, rounded = blocks.nbytes, quantiser.dequantise(blocks, name).reshape(-1)
+            blocks, stored = quantiser.nearest_with_values(values.reshape(-1, tensor.row), name)
+            size, rounded = blocks.nbytes, stored.reshape(-1)
         fields = {f.name: getattr(tensor, f.name) for f in dataclasses.fields(tensor)}
         replaced = ReplacedValues(**fields, replacement=rounded.reshape(tensor.shape))
         other = dataclasses.replace(module, parts={**module.parts, part: replaced})

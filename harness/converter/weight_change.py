@@ -232,11 +232,7 @@ def distance(a: WeightChange, b: WeightChange) -> float:
             "compare two files of the same adapter",
         )
     if isinstance(a, LowRank) and isinstance(b, LowRank):
-        # a - b = (La - Lb) Ra + Lb (Ra - Rb) avoids the difference of two large products, which would lose precision.
-        rank = max(a.left.shape[1], b.left.shape[1])
-        la, lb = (np.pad(x.left, ((0, 0), (0, rank - x.left.shape[1]))) for x in (a, b))
-        ra, rb = (np.pad(x.right, ((0, rank - x.right.shape[0]), (0, 0))) for x in (a, b))
-        return norm(LowRank(left=np.hstack([la - lb, lb]), right=np.vstack([ra, ra - rb]), shape=a.shape))
+        return _low_rank_distance(a, b)
     if (
         isinstance(a, Kronecker)
         and isinstance(b, Kronecker)
@@ -247,6 +243,32 @@ def distance(a: WeightChange, b: WeightChange) -> float:
     for x, y in zip(_pieces(a), _pieces(b), strict=True):
         total += float(((x - y) ** 2).sum())
     return math.sqrt(total)
+
+
+def _low_rank_distance(a: LowRank, b: LowRank) -> float:
+    """Return ‖La Ra - Lb Rb‖ = ‖(La - Lb) Ra + Lb (Ra - Rb)‖, computed from the Gram matrices of these factors.
+
+    The difference of two large products would lose precision.
+    """
+    rank = max(a.left.shape[1], b.left.shape[1])
+    a, b = (_widened(each, rank) for each in (a, b))
+    left, right = a.left - b.left, a.right - b.right
+    square = float(np.vdot(left.T @ left, a.right @ a.right.T))
+    square += 2 * float(np.vdot(left.T @ b.left, a.right @ right.T))
+    square += float(np.vdot(b.left.T @ b.left, right @ right.T))
+    return math.sqrt(max(0.0, square))
+
+
+def _widened(change: LowRank, rank: int) -> LowRank:
+    """Return a change whose factors have zeros up to a rank."""
+    missing = rank - change.left.shape[1]
+    if not missing:
+        return change
+    return LowRank(
+        left=np.pad(change.left, ((0, 0), (0, missing))),
+        right=np.pad(change.right, ((0, missing), (0, 0))),
+        shape=change.shape,
+    )
 
 
 def _kronecker_distance(a: Kronecker, b: Kronecker) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 import threading
@@ -22,6 +23,7 @@ from harness.quantising.protocol import (
     FILL,
     FINISH,
     NEAREST,
+    NEAREST_WITH_VALUES,
     ONES,
     QUANTISE,
     QuantiseReply,
@@ -103,7 +105,7 @@ class LibraryQuantiser:
         ``importance`` [row] weights the columns if the type can use that. Raises TypeUnavailable for rows that are not
         whole blocks, and LibraryUnusable if the library crashes.
         """
-        return self._make(QUANTISE, name, [values] if importance is None else [values, importance])
+        return self._make(QUANTISE, name, [values] if importance is None else [values, importance])[0]
 
     def nearest(self, values: NDArray[np.floating], name: str) -> Bytes:
         """Return float values [rows, row] as blocks, in the better of ggml's two roundings for each row.
@@ -112,14 +114,24 @@ class LibraryQuantiser:
         the largest value, or weights the search by the values. Both are tried for each row, and the one with the
         smaller squared error is kept; they take the same number of bytes. Raises what ``quantise`` raises.
         """
-        return self._make(NEAREST, name, [values])
+        return self._make(NEAREST, name, [values])[0]
+
+    def nearest_with_values(
+        self, values: NDArray[np.floating], name: str
+    ) -> tuple[Bytes, NDArray[np.float32]]:
+        """Return what ``nearest`` returns, and the values [rows, row] of these blocks, with one request.
+
+        Raises what ``quantise`` raises.
+        """
+        blocks, decoded = self._make(NEAREST_WITH_VALUES, name, [values])
+        return blocks, decoded.view(np.float32).reshape(values.shape)
 
     def dequantise(self, blocks: Bytes, name: str) -> NDArray[np.float32]:
         """Return the values [rows, row] of blocks [rows, bytes of a row], decoded by the library itself."""
         info = self.info(name)
         rows, row = blocks.shape[0], blocks.shape[1] // info.bytes * info.block
         request = _request(DECODE, info, rows, row)
-        found = self._exchange(request, [np.ascontiguousarray(blocks)], rows * row * 4)
+        [found] = self._exchange(request, [np.ascontiguousarray(blocks)], rows * row * 4)
         return found.view(np.float32).reshape(rows, row)
 
     @contextmanager
@@ -151,7 +163,8 @@ class LibraryQuantiser:
             number, first, rows = reply.refused
             raise RowsNotFinite(TensorRows(tensor=taken[number], start=first, count=rows))
 
-    def _make(self, task: str, name: str, parts: Sequence[NDArray[np.floating]]) -> Bytes:
+    def _make(self, task: str, name: str, parts: Sequence[NDArray[np.floating]]) -> list[Bytes]:
+        """Return the blocks [rows, bytes of a row] and, for NEAREST_WITH_VALUES, the bytes of their values."""
         info = self.info(name)
         data = [np.ascontiguousarray(part, np.float32) for part in parts]
         rows, row = data[0].shape
@@ -160,27 +173,31 @@ class LibraryQuantiser:
                 f"rows of {row} are not whole blocks of {info.block}", name, "choose another type"
             )
         request = _request(task, info, rows, row)
-        return self._exchange(request, data, rows * row // info.block * info.bytes).reshape(rows, -1)
+        sizes = [rows * row // info.block * info.bytes]
+        if task == NEAREST_WITH_VALUES:
+            sizes.append(rows * row * 4)
+        blocks, *values = self._exchange(request, data, *sizes)
+        return [blocks.reshape(rows, -1), *values]
 
     def _exchange(
-        self, request: QuantiseRequest, parts: Sequence[NDArray[np.generic]], result_size: int
-    ) -> Bytes:
-        """Let the child work on ``parts`` in shared memory and return a copy of the result, uint8 [result_size]."""
+        self, request: QuantiseRequest, parts: Sequence[NDArray[np.generic]], *sizes: int
+    ) -> list[Bytes]:
+        """Let the child work on ``parts`` in shared memory and return copies of the results, uint8 of ``sizes``."""
         with self._turn:
             self._start()  # first, because a new child has mapped no memory yet
-            offsets, end = [], 0
-            for part in parts:
-                offsets.append(end)
-                end += part.nbytes + -part.nbytes % 64
-            if new := self._memory.grow(end + result_size):
+            *offsets, end = itertools.accumulate(
+                (size + -size % 64 for size in (*(part.nbytes for part in parts), *sizes)), initial=0
+            )
+            if new := self._memory.grow(end):
                 request = replace(request, memory=str(new[0]), memory_size=new[1])
             memory = self._memory.bytes()
-            for offset, part in zip(offsets, parts, strict=True):
+            for offset, part in zip(offsets, parts, strict=False):
                 memory[offset : offset + part.nbytes] = part.reshape(-1).view(np.uint8)
-            weights = offsets[1] if len(offsets) > 1 else request.weights
-            self._ask(replace(request, target=end, weights=weights))
+            weights = offsets[1] if len(parts) > 1 else request.weights
+            results = offsets[len(parts) :]
+            self._ask(replace(request, target=results[0], values=results[-1], weights=weights))
             self._memory.hide()
-            return memory[end : end + result_size].copy()
+            return [memory[start : start + size].copy() for start, size in zip(results, sizes, strict=True)]
 
     def _ask(self, request: QuantiseRequest) -> QuantiseReply:
         """Send a request and return the reply."""

@@ -80,6 +80,13 @@ class PackageQuantiser:
         """Return rows of values as blocks; the package has one rounding only."""
         return self.quantise(values, name)
 
+    def nearest_with_values(
+        self, values: NDArray[np.floating], name: str
+    ) -> tuple[Bytes, NDArray[np.float32]]:
+        """Return what ``nearest`` returns, and the values of these blocks."""
+        blocks = self.nearest(values, name)
+        return blocks, self.dequantise(blocks, name)
+
     def dequantise(self, blocks: Bytes, name: str) -> NDArray[np.float32]:
         """Return the values of rows of blocks."""
         found: NDArray[np.float32] = decoded(blocks.reshape(-1), name).reshape(len(blocks), -1)

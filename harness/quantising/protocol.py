@@ -15,6 +15,7 @@ from harness.quantising.type_info import TypeInfo
 
 #: The tasks of a request.
 QUANTISE, NEAREST, DECODE, FILL, FINISH = "quantise", "nearest", "decode", "fill", "finish"
+NEAREST_WITH_VALUES = "nearest with values"
 #: Weights of the columns: all are 1.
 ONES = "ones"
 #: Float types that the library turns into F32, and ggml's numbers for them.
@@ -46,8 +47,9 @@ class QuantiseRequest:
 
     ``type`` and ``number`` are the quantised type, which has ``block`` elements in ``block_bytes`` bytes.
 
-    QUANTISE, NEAREST (the nearest of the two roundings of ggml) and DECODE work in shared memory. ``memory`` is the
-    path of the file that holds it and ``memory_size`` its size in bytes, if the child has not mapped it yet.
+    QUANTISE, NEAREST (the nearest of the two roundings of ggml), NEAREST_WITH_VALUES and DECODE work in shared memory.
+    ``memory`` is the path of the file that holds it and ``memory_size`` its size in bytes, if the child has not mapped
+    it yet. NEAREST_WITH_VALUES also writes the values of the blocks, as F32, to offset ``values``.
     FILL reads a tensor of type ``kind`` with ``shape`` and ``strides`` from ``file`` and writes its NEAREST blocks
     into ``output``. FINISH waits for all FILL requests.
     ``weights`` has one number for each column: ONES, or an offset into the shared memory, or None.
@@ -62,6 +64,7 @@ class QuantiseRequest:
     block_bytes: int = 0
     source: int = 0
     target: int = 0
+    values: int = 0
     weights: str | int | None = None
     memory: str = ""
     memory_size: int = 0

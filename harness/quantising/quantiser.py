@@ -49,6 +49,11 @@ class Quantiser(Protocol):
     def nearest(self, values: NDArray[np.floating], name: str) -> Bytes:
         """Return float values [rows, row] as the blocks nearest to them, of all roundings that it can do."""
 
+    def nearest_with_values(
+        self, values: NDArray[np.floating], name: str
+    ) -> tuple[Bytes, NDArray[np.float32]]:
+        """Return what ``nearest`` returns, and the values [rows, row] of these blocks."""
+
     def dequantise(self, blocks: Bytes, name: str) -> NDArray[np.float32]:
         """Return the values [rows, row] of blocks [rows, bytes of a row]."""
 

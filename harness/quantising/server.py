@@ -22,8 +22,9 @@ from harness.quantising.protocol import (
     FILL,
     FINISH,
     FLOATS,
-    NEAREST,
+    NEAREST_WITH_VALUES,
     ONES,
+    QUANTISE,
     QuantiseReply,
     QuantiseRequest,
 )
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 _WIDTHS = {"F32": 4, "F16": 2, "BF16": 2}
 #: Elements that one thread converts at a time, so that they and their blocks stay in its cache.
 CHUNK = 1 << 18
+#: Fewer elements are not divided among threads: handing them over takes longer than converting them.
+LEAST = 1 << 13
 #: Types that ggml rounds in one way only.
 ONE_WAY = frozenset({"Q8_0", "Q1_0", "TQ1_0", "TQ2_0", "MXFP4", "NVFP4"})
 #: Returns the flat float32 values of a chunk, or None if the file ends before.
@@ -92,6 +95,9 @@ class QuantiserServer:
         if request.memory:
             with Path(request.memory).open("r+b") as file:
                 self._memory = np.frombuffer(mmap.mmap(file.fileno(), request.memory_size), np.uint8)
+        if request.rows * request.row <= LEAST:
+            self._in_memory(request, 0, request.rows)
+            return QuantiseReply()
         step = max(1, min(CHUNK // request.row, -(-request.rows // self._threads)))
         jobs = [
             self._executor.submit(self._in_memory, request, first, min(step, request.rows - first))
@@ -141,7 +147,11 @@ class QuantiserServer:
         start = request.source + 4 * first * request.row
         values = self._memory[start : start + 4 * count].view(np.float32)
         start = request.target + first * row_bytes
-        self._quantise(request, values, self._memory[start : start + rows * row_bytes])
+        blocks = self._memory[start : start + rows * row_bytes]
+        self._quantise(request, values, blocks)
+        if request.task == NEAREST_WITH_VALUES:
+            target = self._memory[request.values + 4 * first * request.row :]
+            self._decoder(request.number)(blocks.ctypes.data, target.ctypes.data, count)
 
     def _to_file(self, request: QuantiseRequest, first: int, read: _Read) -> int | None:
         """Write the blocks of the rows from ``first`` on into the output.
@@ -192,7 +202,7 @@ class QuantiserServer:
         elif request.weights is not None:
             weights = self._memory[int(request.weights) :]
         self._round(request, values, target, weights)
-        if request.task in (NEAREST, FILL) and weights is None and request.type not in ONE_WAY:
+        if request.task != QUANTISE and weights is None and request.type not in ONE_WAY:
             self._improve(request, values, target.reshape(-1, request.row_bytes))
 
     def _improve(

@@ -73,7 +73,7 @@ def converted_values(
             found |= {name: _rounded(values[name], kind) for name in names}
             continue
         rows = np.concatenate([values[name].reshape(-1, row) for name in names])
-        stored = quantiser.dequantise(quantiser.nearest(rows, kind), kind)
+        _, stored = quantiser.nearest_with_values(rows, kind)
         start = 0
         for name in names:
             count = values[name].size // row

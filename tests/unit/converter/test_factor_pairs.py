@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from gguf import quants
 
+from harness.converter import factor_pairs
 from harness.converter.factor_pairs import F64, lora_pairs, rotation
 from harness.quantising.package_quantiser import PackageQuantiser
 from harness.studies.conversion import sample_adapter
@@ -70,6 +71,26 @@ def test_values_that_the_types_have_are_stored_as_the_package_stores_them() -> N
     for raw, values in ((pair.up, up[0]), (pair.down, down[0])):
         kind = gguf.GGMLQuantizationType.Q8_0
         assert raw.tobytes() == quants.quantize(values.astype(np.float32), kind).tobytes()
+
+
+@pytest.mark.parametrize("kinds", KINDS)
+@pytest.mark.parametrize("rank", [1, 32])
+def test_the_pair_is_the_best_of_all_four_ways_also_those_that_are_seldom_tried(
+    rank: int, kinds: tuple[str, str]
+) -> None:
+    quantiser = PackageQuantiser()
+    if rank == 1:
+        kinds = ("F16", kinds[1] if kinds[1] != "F16" else "Q8_0")
+    up, down = factors(6, rank=rank)
+    plain = factor_pairs._Basis(up=up, down=down)
+    spectral = factor_pairs._spectral(up, down, kinds, rank)
+    rotated = spectral.rotated()
+    ways = [factor_pairs._pairs(basis, kinds, quantiser) for basis in (plain, spectral, rotated)]
+    ways.append(factor_pairs._pairs(rotated, kinds, quantiser, passes_on=True))
+    for pair, *each in zip(lora_pairs(up, down, kinds, quantiser), *ways, strict=True):
+        best = min(each, key=lambda p: p.error)
+        assert pair.error == best.error
+        assert pair.up.tobytes() + pair.down.tobytes() == best.up.tobytes() + best.down.tobytes()
 
 
 def test_a_padded_rank_has_the_rank_of_whole_blocks() -> None:

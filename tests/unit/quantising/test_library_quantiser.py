@@ -53,9 +53,13 @@ def test_blocks_and_values_pass_through_shared_memory(quantiser: LibraryQuantise
     blocks = quantiser.nearest(VALUES, "FAKE_8")
     assert blocks.view(np.int8).tolist() == ROUNDED
     assert quantiser.dequantise(blocks, "FAKE_8").tolist() == ROUNDED
+    again, values = quantiser.nearest_with_values(VALUES, "FAKE_8")
+    assert again.tolist() == blocks.tolist()
+    assert (values.dtype, values.tolist()) == (np.float32, ROUNDED)
     # More than the memory that the child has mapped so far, and more than one chunk.
     many = np.arange(1 << 21, dtype=np.float32).reshape(-1, 4) % 100
     assert np.array_equal(quantiser.dequantise(quantiser.quantise(many, "FAKE_8"), "FAKE_8"), many)
+    assert np.array_equal(quantiser.nearest_with_values(many, "FAKE_8")[1], many)
 
 
 @pytest.mark.parametrize(("kind", "dtype"), [("F32", np.float32), ("F64", np.float64)])

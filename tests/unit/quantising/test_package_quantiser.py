@@ -24,7 +24,10 @@ def test_each_of_its_types_has_the_bytes_that_it_says_and_is_near_the_values() -
     for name, info in quantiser.types().items():
         blocks = quantiser.nearest(VALUES.repeat(4, axis=1), name)
         assert blocks.shape == (3, 256 // info.block * info.bytes), name
-        error = np.square(quantiser.dequantise(blocks, name) - VALUES.repeat(4, axis=1)).mean()
+        again, values = quantiser.nearest_with_values(VALUES.repeat(4, axis=1), name)
+        assert np.array_equal(again, blocks)
+        assert np.array_equal(values, quantiser.dequantise(blocks, name))
+        error = np.square(values - VALUES.repeat(4, axis=1)).mean()
         assert error < (0.5 if name.startswith("TQ") else 0.03), name
 
 
