@@ -13,7 +13,7 @@ from dataclasses import replace
 from harness.adapters import catalogue
 from harness.adapters.adapter import Adapter
 from harness.adapters.adapter_file import AdapterFile
-from harness.adapters.use import Use
+from harness.adapters.use import AnyFile, Use
 from harness.cases.case import Case, Shot
 from harness.cases.dimensions import (
     BASE_TYPE_TOLERANCE,
@@ -46,8 +46,9 @@ _SETTINGS: Mapping[str, GenerationSettings | ContextSettings] = {
 _COPYING = ("mmap",)
 #: The kinds of ``circular_convolutions``: those that the library may compute as convolutions.
 _CONVOLVED = ("lora", "tucker", "lokr", "lokr-w2", "lokr-tucker")
-#: The base types of ``changing_multipliers``.
-_CHANGING_ON = ("F32", "F16", "Q8_0")
+#: The base types of ``changing_multipliers``, and the names of its cases.
+CHANGING_ON = ("F32", "F16", "Q8_0")
+CHANGING = "base-{}-changing-multipliers"
 #: The rounds of ``changing_multipliers``.
 _ROUNDS = 3
 
@@ -122,19 +123,34 @@ def changing_multipliers(fixture: Fixture, mode: str) -> Iterator[Case]:
     UNet, which is slower: a round has twelve pictures.
     """
     rounds = _ROUNDS if mode == "immediately" and fixture.base.architecture == "flux" else 1
-    for kind in _CHANGING_ON:
+    for kind in CHANGING_ON:
         base = stored(fixture.base, kind, fixture.block_quantiser.quantise)
         use = Use(file=_file(fixture, targets=("linear",)))
-        fading = tuple((replace(use, multiplier=tenths / 10),) for tenths in range(10, -1, -1))
         yield Case(
-            name=f"base-{kind}-changing-multipliers",
-            shot=Shot(base=base, mode=mode, sequence=(*fading, ()) * rounds),
+            name=CHANGING.format(kind),
+            shot=Shot(base=base, mode=mode, sequence=fading(use, rounds)),
             without=Shot(base=base, mode="auto"),
             wanted=Shot(base=base, mode="auto"),
             scale=Shot(base=base, mode="auto", merged=(use,)),
             tolerance=FLOAT_TOLERANCE if kind == "F32" else BASE_TYPE_TOLERANCE,
             dimensions=file_dimensions(use.file, mode) | {"base type": kind, "sequence": "changing"},
         )
+
+
+def fading(use: Use[AnyFile], rounds: int) -> tuple[tuple[Use[AnyFile], ...], ...]:
+    """Return a sequence of generations: 1, 0.9, ... 0 times the multiplier of an adapter and then none, in rounds."""
+    once = [(replace(use, multiplier=use.multiplier * tenths / 10),) for tenths in range(10, -1, -1)]
+    return (*once, ()) * rounds
+
+
+def names_of(generation: GenerationSettings, context: ContextSettings) -> list[str]:
+    """Return the names of the cases about the flags of a context that are set, and about batches."""
+    return [
+        name
+        for name, used in _SETTINGS.items()
+        if (isinstance(used, ContextSettings) and set(used.flags) & set(context.flags))
+        or (isinstance(used, GenerationSettings) and min(used.batch_count, generation.batch_count) > 1)
+    ]
 
 
 def left_out(base: Base) -> Iterator[tuple[str, str]]:

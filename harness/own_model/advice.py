@@ -26,8 +26,13 @@ _WORDS = {
 
 
 def works(examined: Examination) -> bool:
-    """Return whether every revision without patches is expected to apply the file in every apply mode."""
+    """Return whether every revision without patches is expected to apply the file in every apply mode.
+
+    Pictures after changes of the multiplier count if they were asked for.
+    """
     plain = unpatched(examined)
+    if examined.asks_changes and spoiled(examined):
+        return False
     wrong = examined.fit.problems or examined.summary.complaints
     return bool(plain) and not wrong and all(p.verdict is Verdict.PASS for p in plain)
 
@@ -35,6 +40,15 @@ def works(examined: Examination) -> bool:
 def unpatched(examined: Examination) -> list[Prediction]:
     """Return the predictions for builds without the patches."""
     return [each for each in examined.predictions if not each.patched]
+
+
+def spoiled(examined: Examination) -> dict[str, list[str]]:
+    """Return the apply modes in which a revision without patches spoils pictures after changes of the multiplier."""
+    found: dict[str, list[str]] = {}
+    for each in examined.changed:
+        if not each.patched and each.verdict not in (Verdict.PASS, None):
+            found.setdefault(each.revision, []).append(each.mode)
+    return found
 
 
 def conclusion(examined: Examination) -> str:
@@ -60,6 +74,11 @@ def conclusion(examined: Examination) -> str:
     elif examined.model:
         said.append("it fits the model")
     said.append(_behaviour(unpatched(examined)))
+    if examined.asks_changes and (later := spoiled(examined)):
+        spots = [f"{name} in mode {joined(modes)}" for name, modes in later.items()]
+        said.append(
+            f"after other multipliers in one context, a picture without it is wrong with {joined(spots)}"
+        )
     return f"{what}: " + "; ".join(said)
 
 
@@ -97,7 +116,7 @@ def remedies(examined: Examination) -> list[str]:
     """Return what to do, the least work first; nothing if every revision is expected to apply the file."""
     plain = unpatched(examined)
     if not examined.applicable or all(each.verdict in (Verdict.PASS, None) for each in plain):
-        return _without_fit(examined)
+        return [*_without_fit(examined), *_changes(examined)]
     return [
         *_modes(examined),
         *_renaming(examined),
@@ -105,6 +124,7 @@ def remedies(examined: Examination) -> list[str]:
         *_patches(examined),
         *_conversion(examined),
         *_merging(examined),
+        *_changes(examined),
     ]
 
 
@@ -179,6 +199,33 @@ def _conversion(examined: Examination) -> list[str]:
         # The change of a DoRA depends on the model, and so do names that several families have.
         command += f" --base-model {shlex.quote(str(part.path)) if part else 'MODEL'}"
     return [f"write it in a form that an unpatched revision applies: {command}"]
+
+
+def _changes(examined: Examination) -> list[str]:
+    """Return what to do if LoRAs or multipliers change in one process."""
+    lines = []
+    for name in spoiled(examined):
+        others = [
+            each.mode
+            for each in examined.changed
+            if (each.revision, each.patched, each.verdict) == (name, False, Verdict.PASS)
+        ]
+        patches = dict.fromkeys(
+            cause.patch
+            for each in examined.changed
+            if (each.revision, each.patched) == (name, False)
+            for cause in each.causes
+            if cause.patch
+        )
+        ways = [f"use --lora-apply-mode {others[0]}"] if others else []
+        ways += [
+            f"build with the {'patch' if len(patches) == 1 else 'patches'} {joined(list(patches))}"
+        ] * bool(patches)
+        lines.append(
+            f"where LoRAs or multipliers change in one process, as in a server, with {name}: "
+            f"{', or '.join([*ways, 'open a new context'])}"
+        )
+    return lines
 
 
 def _convert(path: Path, revision: str = "") -> str:

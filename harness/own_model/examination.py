@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from harness.cases.settings import USUAL_CONTEXT, USUAL_GENERATION, ContextSettings, GenerationSettings
+from harness.cases.uses import names_of
 from harness.converter import input_checks, model_family
 from harness.converter.inspect import AdapterSummary, inspect
 from harness.converter.modules import Layout, layout_of
@@ -13,7 +15,8 @@ from harness.formats.read import read_tensors
 from harness.own_model import likeness
 from harness.own_model.fit import Fit, fit
 from harness.own_model.model import UserModel
-from harness.own_model.prediction import Prediction, Question, needed_patches, predictions
+from harness.own_model.prediction import Prediction, Question, after_changes, needed_patches, predictions
+from harness.own_model.uses import base_kind
 from harness.records.verdict import Verdict
 from sdcpp.source.revision import Revision
 
@@ -28,7 +31,10 @@ class Examination:
     ``summary`` is that of ``sdcpp lora inspect``. ``families`` are those of models that have the layers of the adapter.
     ``mismatch`` says that the model is of another family, or is "". ``schemes`` are the key schemes of the modules, the
     most frequent first. ``patches`` has those with which a revision applies the file, by revision, if it fails without.
-    ``renamed`` has the apply modes in which a revision applies a GGUF file whose name ends in .safetensors.
+    ``renamed`` has the apply modes in which a revision applies a GGUF file whose name ends in .safetensors. ``changed``
+    are the predictions for a picture without the adapter after pictures with it (``prediction.after_changes``), and
+    ``uses`` the cases about the flags and the batch that were asked for. ``asks_changes`` is true if later
+    pictures count, too.
     """
 
     path: Path
@@ -42,6 +48,9 @@ class Examination:
     predictions: tuple[Prediction, ...]
     patches: Mapping[str, tuple[str, ...]]
     renamed: Mapping[str, tuple[str, ...]]
+    changed: tuple[Prediction, ...] = ()
+    uses: tuple[str, ...] = ()
+    asks_changes: bool = False
 
     @property
     def applicable(self) -> bool:
@@ -50,9 +59,16 @@ class Examination:
 
 
 def examine(
-    path: Path, model: UserModel | None, revisions: Sequence[Revision], backend: str = "cpu"
+    path: Path,
+    model: UserModel | None,
+    revisions: Sequence[Revision],
+    backend: str = "cpu",
+    *,
+    generation: GenerationSettings = USUAL_GENERATION,
+    context: ContextSettings = USUAL_CONTEXT,
+    asks_changes: bool = False,
 ) -> Examination:
-    """Return what is known about an adapter file. Raises the errors of ``read_tensors``."""
+    """Return what is known about an adapter file that is used in some way. Raises the errors of ``read_tensors``."""
     summary = inspect(path)
     file = read_tensors(path)
     adapter = layout_of(file)
@@ -66,9 +82,11 @@ def examine(
         counts[group.scheme] = counts.get(group.scheme, 0) + group.count
     question = Question(
         adapter=found,
-        containers={file.container, *(model.containers if model else ())},
+        needs={file.container, *(model.containers if model else ()), *context.flags},
         ignored_scale=fitted.ignored_scale,
         backend=backend,
+        uses=names_of(generation, context),
+        base_kind=base_kind(fitted.kinds),
     )
     expected = tuple(predictions(question, revisions)) if fitted.modules else ()
     failing = {each.revision for each in expected if each.causes and not each.patched}
@@ -96,6 +114,9 @@ def examine(
         predictions=expected,
         patches={name: needed for name, needed in patches.items() if needed},
         renamed={name: modes for name, modes in renamed.items() if modes},
+        changed=tuple(after_changes(question, revisions)) if fitted.modules else (),
+        uses=tuple(question.uses),
+        asks_changes=asks_changes,
     )
 
 

@@ -21,33 +21,43 @@ PATH = Path(__file__).parent / "measured.json"
 RESULTS = Path(__file__).parent.parent.parent / "results"
 
 
-def tried(revision: str, backend: str, base: str) -> bool:
-    """Return whether cases with a base model of the harness were judged on a revision and a backend."""
-    return base in _digest().get(f"{revision} {backend}", ())
+def tried(revision: str, backend: str, base: str, use: str = "") -> bool:
+    """Return whether cases with a base model of the harness were judged on a revision and a backend.
+
+    With ``use`` these are the cases with that value of the dimension "use" or "sequence".
+    """
+    uses = _digest().get(f"{revision} {backend}", {}).get(base)
+    return uses is not None and (not use or use in uses)
 
 
 @functools.cache
-def _digest() -> Mapping[str, Sequence[str]]:
-    found: Mapping[str, Sequence[str]] = json.loads(PATH.read_text(encoding="utf-8"))
+def _digest() -> Mapping[str, Mapping[str, Sequence[str]]]:
+    found: Mapping[str, Mapping[str, Sequence[str]]] = json.loads(PATH.read_text(encoding="utf-8"))
     return found
 
 
-def digest(paths: Iterable[Path]) -> dict[str, list[str]]:
-    """Return the base models with judged cases in records files, by revision and backend."""
-    found: dict[str, set[str]] = {}
+def digest(paths: Iterable[Path]) -> dict[str, dict[str, list[str]]]:
+    """Return the base models with judged cases in records files, each with its uses and sequences.
+
+    The keys are revision and backend.
+    """
+    found: dict[str, dict[str, set[str]]] = {}
     for path in paths:
         records = record.read(path)
         for cell in records.cells:
             if cell.verdict in NOT_JUDGED:
                 continue
             side = records.sides[cell.side]
-            found.setdefault(f"{side.revision} {side.backend}", set()).add(cell.dimensions["base"])
-    return {key: sorted(found[key]) for key in sorted(found)}
+            bases = found.setdefault(f"{side.revision} {side.backend}", {})
+            uses = bases.setdefault(cell.dimensions["base"], set())
+            uses |= {cell.dimensions[name] for name in ("use", "sequence") if name in cell.dimensions}
+    return {key: {base: sorted(uses) for base, uses in sorted(found[key].items())} for key in sorted(found)}
 
 
 def results() -> list[Path]:
     """Return the records files of all machines, in a checkout."""
-    return [*sorted(RESULTS.glob("*.jsonl*")), *sorted((RESULTS / "families").glob("*.jsonl*"))]
+    folders = (RESULTS, RESULTS / "families", RESULTS / "uses")
+    return [path for folder in folders for path in sorted(folder.glob("*.jsonl*"))]
 
 
 def main() -> int:

@@ -16,6 +16,7 @@ from harness.cases.settings import (
     ContextSettings,
     GenerationSettings,
 )
+from harness.cases.uses import fading
 from harness.models.base_model import Base, Calibration, Demand
 from harness.own_model import reference
 from harness.own_model.model import UserModel
@@ -36,6 +37,8 @@ ROUNDED_TOLERANCE = Tolerance(
 LARGEST_SHARE = 0.6
 #: A model that takes a larger share of the memory than this is not copied when the library merges an adapter into it.
 COPIED_SHARE = 0.25
+#: The end of the names of the cases of ``OwnCases.changes``.
+CHANGING_MULTIPLIERS = "changing-multipliers"
 #: The smallest change of the picture by an adapter that can be judged, in grey levels RMS.
 LEAST_EFFECT = 2.0
 
@@ -117,6 +120,28 @@ class OwnCases:
                 no_wanted=self.no_reference,
             )
             for mode in modes
+        ]
+
+    def changes(self, name: str, modes: Sequence[str], rounds: int) -> list[Case]:
+        """Return a case of changing multipliers for each of the apply modes (``harness.cases.uses.fading``).
+
+        The last picture of the context has no adapter, and must be that of a new context. Without a merged model its
+        difference is compared with the effect that the adapter has in that mode.
+        """
+        use = Use(file=self.file, multiplier=self.adapter.multiplier)
+        return [
+            replace(
+                case,
+                name=f"{name}-{CHANGING_MULTIPLIERS}",
+                shot=replace(case.shot, sequence=fading(use, rounds)),
+                wanted=case.without,
+                scale=case.wanted or case.shot,
+                source=None,
+                recorded=None,
+                no_wanted="",
+                dimensions={**case.dimensions, "sequence": "changing"},
+            )
+            for case in self.cases(name, modes)
         ]
 
     @property

@@ -68,7 +68,7 @@ def _mode(tried: Tried, trial: Trial) -> Mapping[str, Any]:
         difference, factor, _ = pictures.difference(of["got"], of["wanted"])
         shown.append((f"difference, times {factor}", pictures.data_uri(difference)))
     return {
-        "name": tried.mode,
+        "name": tried.title,
         "verdict": tried.comparison.verdict,
         "style": _CLASSES.get(tried.comparison.verdict, "UNEXPECTED"),
         "numbers": numbers(tried),

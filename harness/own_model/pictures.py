@@ -32,7 +32,11 @@ from sdcpp.process import cores
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How the pictures are made. ``modes`` are the apply modes to try; without any, all of the library but auto."""
+    """How the pictures are made. ``modes`` are the apply modes to try; without any, all of the library but auto.
+
+    With ``changes`` a picture without the adapter is made, too, after so many rounds of changing multipliers in one
+    context.
+    """
 
     prompt: str = "a lighthouse at dusk"
     width: int = 256
@@ -41,10 +45,17 @@ class Settings:
     cfg_scale: float = 1.0
     seed: int = 42
     clip_skip: int = 0
+    batch_count: int = 1
+    changes: int = 0
     modes: tuple[str, ...] = ()
     threads: int = field(default_factory=cores)
     timeout: float = 3600.0
     context: ContextSettings = ContextSettings()  # noqa: RUF009 - it is frozen
+
+    @property
+    def generation(self) -> GenerationSettings:
+        """The settings of the pictures that a model does not have."""
+        return GenerationSettings(seed=self.seed, batch_count=self.batch_count)
 
     def base(self, name: str, model: UserModel) -> OwnBase:
         """Return a model as a base model."""
@@ -63,11 +74,20 @@ class Settings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tried:
-    """What an apply mode did: the verdict with its numbers, and the log lines of the library about adapters."""
+    """What an apply mode did: the verdict with its numbers, and the log lines of the library about adapters.
+
+    ``changed`` says that the picture is one without the adapter, after changes of the multiplier.
+    """
 
     mode: str
     comparison: Comparison
     log: tuple[str, ...]
+    changed: bool = False
+
+    @property
+    def title(self) -> str:
+        """The mode, and what is special about the picture."""
+        return f"{self.mode}, then without it" if self.changed else self.mode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,11 +141,14 @@ def try_adapter(
             label=adapter.path.name,
             available=available,
             library=build.folder,
-            generation=GenerationSettings(seed=settings.seed),
+            generation=settings.generation,
             context=settings.context,
             original=source,
         )
-        cases = maker.cases(adapter.path.name, settings.modes or available)
+        modes = settings.modes or available
+        cases = maker.cases(adapter.path.name, modes)
+        if settings.changes:
+            cases += maker.changes(adapter.path.name, modes, settings.changes)
         records = _record(build, cases, settings, Path(folder), keeps_state=is_large(model))
     observed = records.of(build.identity)
     seen = observed[maker.without.name]
@@ -163,10 +186,11 @@ def _record(
     for base in {shot.base: None for shot in ordered}:
         base.make()  # before the library takes memory
     path = folder / "records.jsonl"
-    steps = Steps(len(ordered))
+    steps = Steps(sum(len(shot.sequence) for shot in ordered))
 
     def seen(observation: Observation, _: Pixels | None) -> None:
-        steps.done(f"{_what(shots[observation.shot])}: {observation.outcome}")
+        shot = shots[observation.shot]
+        steps.done(f"{_what(shot)}: {observation.outcome}", len(shot.sequence))
 
     with record.Writer(path) as writer:
         writer.run(record.Run(plan="", title="", command="", machine={}, started="", project=""))
@@ -186,6 +210,8 @@ def _record(
 
 def _what(shot: Shot) -> str:
     """Return what a shot shows, in few words."""
+    if len(shot.sequence) > 1:
+        return f"after {len(shot.sequence) - 1} pictures with other multipliers in mode {shot.mode}"
     if any(shot.sequence):
         return f"with the adapter in mode {shot.mode}"
     return "with the adapter merged beforehand" if MERGED in shot.base.name else "without the adapter"
@@ -194,4 +220,9 @@ def _what(shot: Shot) -> str:
 def _tried(case: Case, observed: Mapping[str, Observation], records: Records) -> Tried:
     """Return the judgement of an apply mode. Without a merged model, only what needs none is judged."""
     comparison = oracle.judge(case, observed, records.pictures)
-    return Tried(mode=case.dimensions["mode"], comparison=comparison, log=observed[case.shot.name].log)
+    return Tried(
+        mode=case.dimensions["mode"],
+        comparison=comparison,
+        log=observed[case.shot.name].log,
+        changed="sequence" in case.dimensions,
+    )

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.adapters.key_schemes import SCHEMES
 from harness.judging import expectation
 from harness.judging.expectation import Expectation
-from harness.own_model import measured
+from harness.own_model import measured, uses
 from harness.own_model.likeness import LikeCase, ModuleGroup
 from harness.records.verdict import Verdict
 from sdcpp.patching import series
@@ -23,6 +23,9 @@ from sdcpp.source.revision import Revision
 MODES = ("immediately", "at_runtime")
 #: The worst first, for a module that several cases are about.
 _SEVERITY = (Verdict.ABORT, Verdict.TIMEOUT, Verdict.REFUSED, Verdict.NO_EFFECT, Verdict.WRONG)
+
+#: A case that fails, the entry that says so, and the verdict.
+_Failure = tuple[LikeCase, Expectation, Verdict]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,13 +65,17 @@ class Question:
     """What is asked of each revision.
 
     ``adapter`` are the modules that the model has a place for. ``ignored_scale`` is the number of those whose scale is
-    declared in the metadata only, and ``containers`` are those of the adapter and of the model.
+    declared in the metadata only. ``needs`` are the containers of the adapter and of the model, and the flags of the
+    context. ``uses`` are names of cases about flags and batches, and ``base_kind`` is the type of the model's weights
+    (``uses.base_kind``).
     """
 
     adapter: Sequence[ModuleGroup]
-    containers: Collection[str]
+    needs: Collection[str]
     ignored_scale: int = 0
     backend: str = "cpu"
+    uses: Sequence[str] = ()
+    base_kind: str = "F16"
 
 
 def predictions(question: Question, revisions: Iterable[Revision]) -> list[Prediction]:
@@ -79,6 +86,30 @@ def predictions(question: Question, revisions: Iterable[Revision]) -> list[Predi
         for patched in (False, True)
         for mode in MODES
     ]
+
+
+def after_changes(question: Question, revisions: Iterable[Revision]) -> list[Prediction]:
+    """Return the predictions for a picture without the adapter, after pictures with it in the same context.
+
+    Those had several multipliers. Where the adapter is not expected to change a picture, nothing is predicted.
+    """
+    found = []
+    for first in predictions(question, revisions):
+        if first.verdict not in (Verdict.PASS, Verdict.WRONG):
+            continue
+        base = question.adapter[0].base
+        case = uses.like_changes(base, question.base_kind)
+        patches = _all_patches() if first.patched else frozenset()
+        failure = _of_cases([case], first.revision, first.mode, question.backend, patches)
+        causes = [_cause(failure, first.total, "")] if failure else []
+        tried = bool(failure) or measured.tried(
+            first.revision, question.backend, base, case.dimensions["sequence"]
+        )
+        verdict = _verdict(causes, first.total, tried=tried)
+        found.append(
+            replace(first, verdict=verdict, causes=tuple(causes), modules=sum(c.modules for c in causes))
+        )
+    return found
 
 
 def needed_patches(question: Question, revision: Revision) -> tuple[str, ...]:
@@ -105,7 +136,7 @@ def auto_mode(*, quantised: bool) -> str:
 
 def _prediction(question: Question, revision: Revision, mode: str, patches: frozenset[str]) -> Prediction:
     total = sum(group.count for group in question.adapter)
-    lacking = [reason for name, reason in revision.lacks if name in question.containers]
+    lacking = [reason for name, reason in revision.lacks if name in question.needs]
     causes: list[Cause] = []
     if lacking:
         causes.append(
@@ -115,21 +146,21 @@ def _prediction(question: Question, revision: Revision, mode: str, patches: froz
     for group in question.adapter:
         if lacking:
             break
-        found = _of_group(group, revision.name, mode, question.backend, patches)
+        found = _of_cases(group.cases, revision.name, mode, question.backend, patches)
         tried = tried and (found is not None or measured.tried(revision.name, question.backend, group.base))
         tried = tried and (found is not None or group.scheme in SCHEMES)
         if found is not None:
-            case, entry, verdict = found
-            causes.append(
-                Cause(
-                    verdict=verdict,
-                    reason=entry.reason,
-                    patch=entry.without_patch,
-                    modules=group.count,
-                    example=group.example,
-                    about_model=case.about_model,
-                )
-            )
+            causes.append(_cause(found, group.count, group.example))
+    for use in uses.like_uses(question.uses, question.adapter[0].base if question.adapter else ""):
+        if lacking:
+            break
+        found = _of_cases([use], revision.name, mode, question.backend, patches)
+        base = use.dimensions["base"]
+        tried = tried and (
+            found is not None or measured.tried(revision.name, question.backend, base, use.name)
+        )
+        if found is not None:
+            causes.append(_cause(found, total, ""))
     if question.ignored_scale and not lacking:
         causes.append(
             Cause(
@@ -157,12 +188,24 @@ def _all_patches() -> frozenset[str]:
     return frozenset(series.names())
 
 
-def _of_group(
-    group: ModuleGroup, revision: str, mode: str, backend: str, patches: frozenset[str]
-) -> tuple[LikeCase, Expectation, Verdict] | None:
-    """Return the failure to expect of the modules of a group, the case that has it, and its verdict, or None."""
-    found: list[tuple[LikeCase, Expectation, Verdict]] = []
-    for case in group.cases:
+def _cause(found: _Failure, modules: int, example: str) -> Cause:
+    case, entry, verdict = found
+    return Cause(
+        verdict=verdict,
+        reason=entry.reason,
+        patch=entry.without_patch,
+        modules=modules,
+        example=example,
+        about_model=case.about_model,
+    )
+
+
+def _of_cases(
+    cases: Iterable[LikeCase], revision: str, mode: str, backend: str, patches: frozenset[str]
+) -> _Failure | None:
+    """Return the failure to expect of what is like these cases, the case that has it, and its verdict, or None."""
+    found: list[_Failure] = []
+    for case in cases:
         entry = _entry(case, revision, mode, backend, patches)
         verdict = next((v for v in entry.verdicts if v is not Verdict.PASS), None) if entry else None
         if entry is not None and verdict in _SEVERITY:
@@ -170,7 +213,7 @@ def _of_group(
     return min(found, key=_precedence) if found else None
 
 
-def _precedence(found: tuple[LikeCase, Expectation, Verdict]) -> tuple[bool, int]:
+def _precedence(found: _Failure) -> tuple[bool, int]:
     """Return a key that is smaller for what happens first: names that are not found, then the worst."""
     case, _, verdict = found
     ignored = case.about_names and verdict is Verdict.NO_EFFECT

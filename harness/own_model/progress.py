@@ -13,14 +13,14 @@ from sdcpp.waiting_line import duration, left, waiting_line
 
 
 class Steps:
-    """Counts steps of about the same length, and says how much time is left after each but the last."""
+    """Counts steps of about the same length, and says how much time is left until the last one has ended."""
 
     def __init__(self, total: int) -> None:
         self._total, self._done, self._began = total, 0, time.monotonic()
 
-    def done(self, what: str) -> None:
-        """Print that a step has ended."""
-        self._done += 1
+    def done(self, what: str, steps: int = 1) -> None:
+        """Print that one or more steps have ended."""
+        self._done += steps
         passed = time.monotonic() - self._began
         rest = left(self._done, self._total, passed) if self._done < self._total else ""
         console.note(f"{self._done}/{self._total} {what} after {duration(passed)}{rest}")

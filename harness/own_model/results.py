@@ -30,8 +30,9 @@ def _said(trial: Trial) -> str:
     for tried in trial.tried:
         error = tried.comparison.error
         measured = "" if error is None else f" (effect error {number(error)})"
-        parts.append(f"{tried.comparison.verdict}{measured} in mode {tried.mode}")
-    working = [tried.mode for tried in trial.tried if tried.comparison.verdict is Verdict.PASS]
+        parts.append(f"{tried.comparison.verdict}{measured} in mode {tried.title}")
+    failing = {tried.mode for tried in trial.tried if tried.comparison.verdict is not Verdict.PASS}
+    working = [tried.mode for tried in trial.tried if tried.mode not in failing]
     advised = f"; use --lora-apply-mode {working[0]}" if working else ""
     return f"{where}: {', '.join(parts)}{advised}"
 
@@ -46,7 +47,7 @@ def lines(examined: Examination, trials: Sequence[Trial], *, verbose: bool = Fal
             yield f"    ! no picture without the adapter: {one_line(trial.base_failure, 400)}"
         for tried in trial.tried:
             expected = _expected(examined, trial, tried)
-            yield f"    {tried.mode:12} {tried.comparison.verdict:10} {numbers(tried)}{expected}"
+            yield f"    {tried.title:12} {tried.comparison.verdict:10} {numbers(tried)}{expected}"
             if tried.comparison.evidence and not trial.base_failure:
                 yield from (f"      {line}" for line in tried.comparison.evidence.splitlines())
             if tried.comparison.verdict is Verdict.UNJUDGED and tried.comparison.effect is not None:
@@ -72,7 +73,7 @@ def _expected(examined: Examination, trial: Trial, tried: Tried) -> str:
     """Return whether the verdict is the predicted one; "" if nothing was predicted or the verdict says nothing."""
     of = (
         each
-        for each in examined.predictions
+        for each in (examined.changed if tried.changed else examined.predictions)
         if (each.revision, each.patched) == (trial.revision, trial.patched)
     )
     predicted = {each.mode: each.verdict for each in of}.get(tried.mode)
@@ -101,6 +102,7 @@ def as_json(trials: Sequence[Trial]) -> list[dict[str, Any]]:
             "modes": [
                 {
                     "mode": tried.mode,
+                    "after_changes": tried.changed,
                     "verdict": tried.comparison.verdict,
                     "effect": tried.comparison.effect,
                     "effect_error": tried.comparison.error,

@@ -10,8 +10,8 @@ from typing import Any
 from harness.converter import text
 from harness.own_model import advice
 from harness.own_model.examination import Examination
-from harness.own_model.model import UserModel
 from harness.own_model.prediction import MODES, Prediction, auto_mode
+from harness.records.verdict import Verdict
 from harness.text import plural
 from sdcpp.printable import printable
 
@@ -43,7 +43,7 @@ def examination(
     rest = [
         *_model(examined, verbose=verbose),
         *tried,
-        *_table(examined.predictions, examined.model, verbose=verbose),
+        *_tables(examined, verbose=verbose),
     ]
     found = advice.remedies(examined)
     if found:
@@ -60,7 +60,7 @@ def _model(examined: Examination, *, verbose: bool) -> Iterator[str]:
     files = ", ".join(path.name for path in model.files.values())
     yield (
         f"  model: {model.family or 'of an unknown family'}, {model.kind}, {text.size_text(model.bytes)} ({files}); "
-        f"{fit.modules} of {plural(total, 'module')} fit"
+        f"{fit.modules} of {plural(total, 'module')} {'fits' if total == 1 else 'fit'}"
     )
     for line in model.unreadable:
         yield f"  ! {line}"
@@ -73,23 +73,35 @@ def _model(examined: Examination, *, verbose: bool) -> Iterator[str]:
         yield f"  note: {plural(len(fit.elsewhere), 'module')} for parts that the given files lack: {keys}"
 
 
-def _table(found: tuple[Prediction, ...], model: UserModel | None, *, verbose: bool) -> Iterator[str]:
-    """Yield the table of predictions and the reasons."""
+def _tables(examined: Examination, *, verbose: bool) -> Iterator[str]:
+    """Yield the tables of predictions and the reasons. What is expected after changes is shown where it fails."""
+    model, found = examined.model, examined.predictions
     if not found:
         return
-    chosen = auto_mode(quantised=bool(model and model.quantised))
     notes: dict[str, str] = {}
-    rows: list[tuple[str, ...]] = [("expected of", "patches", *MODES)]
+    uses = f" with {advice.joined(examined.uses)}" if examined.uses else ""
+    yield from _table(f"expected{uses} of", found, notes)
+    chosen = auto_mode(quantised=bool(model and model.quantised))
+    yield f"  mode auto is {chosen} for {'this model' if model else 'a model that is not quantised'}"
+    failing = {each.revision for each in examined.changed if each.verdict not in (Verdict.PASS, None)}
+    if failing:
+        yield "  of a later picture without it in the same process, after several multipliers:"
+        later = [each for each in examined.changed if each.revision in failing]
+        yield from _table("expected of", later, notes)
+    for reason, mark in notes.items():
+        yield f"  {mark} {reason if verbose else _DOCS.sub('', reason)}"
+
+
+def _table(head: str, found: Sequence[Prediction], notes: dict[str, str]) -> Iterator[str]:
+    """Yield a table of predictions; the marks of their reasons are added to ``notes``."""
+    rows: list[tuple[str, ...]] = [(head, "patches", *MODES)]
     for revision, patched in dict.fromkeys((each.revision, each.patched) for each in found):
         of = {each.mode: each for each in found if (each.revision, each.patched) == (revision, patched)}
-        cells = (_cell(of[mode], notes) for mode in MODES)
+        cells = (_cell(of[mode], notes) if mode in of else "" for mode in MODES)
         rows.append((revision, "with" if patched else "without", *cells))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         yield "  " + "  ".join(f"{value:{width}}" for value, width in zip(row, widths, strict=True)).rstrip()
-    yield f"  mode auto is {chosen} for {'this model' if model else 'a model that is not quantised'}"
-    for reason, mark in notes.items():
-        yield f"  {mark} {reason if verbose else _DOCS.sub('', reason)}"
 
 
 def _cell(prediction: Prediction, notes: dict[str, str]) -> str:
@@ -131,24 +143,27 @@ def as_json(examined: Examination) -> dict[str, Any]:
             "problems": fit.problems,
             "elsewhere": fit.elsewhere,
         },
-        "expected": [
-            {
-                "revision": each.revision,
-                "patched": each.patched,
-                "mode": each.mode,
-                "verdict": each.verdict,
-                "causes": [
-                    {
-                        "verdict": cause.verdict,
-                        "modules": cause.modules,
-                        "example": cause.example,
-                        "reason": cause.reason,
-                        "patch": cause.patch,
-                    }
-                    for cause in each.causes
-                ],
-            }
-            for each in examined.predictions
-        ],
+        "uses": examined.uses,
+        "expected": [_prediction(each) for each in examined.predictions],
+        "expected_after_changes": [_prediction(each) for each in examined.changed],
         "remedies": advice.remedies(examined),
+    }
+
+
+def _prediction(prediction: Prediction) -> dict[str, Any]:
+    return {
+        "revision": prediction.revision,
+        "patched": prediction.patched,
+        "mode": prediction.mode,
+        "verdict": prediction.verdict,
+        "causes": [
+            {
+                "verdict": cause.verdict,
+                "modules": cause.modules,
+                "example": cause.example,
+                "reason": cause.reason,
+                "patch": cause.patch,
+            }
+            for cause in prediction.causes
+        ],
     }

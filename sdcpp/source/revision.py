@@ -29,8 +29,9 @@ _FIELDS = frozenset(
     )
 )
 #: What ``lacks`` may name: the reader of a container of adapters, upstream's function ``convert``, code that reads
-#: the sizes of all model families from the weights, so that small models open, and videos by the API of 2026-07.
-FEATURES = ("ckpt", "convert", "sizes-from-weights", "video")
+#: the sizes of all model families from the weights, so that small models open, videos by the API of 2026-07, and
+#: members of the parameters of a context.
+FEATURES = ("ckpt", "convert", "sizes-from-weights", "video", "enable_mmap", "free_params_immediately")
 #: The kinds of evidence for the commit of a revision; see the top of revisions.toml.
 EVIDENCE = ("exact", "metadata", "inferred")
 

@@ -31,7 +31,11 @@ _FLAGS = {
     "--offload-to-cpu": ("offload_params_to_cpu", "keep the weights in the main memory"),
     "--clip-on-cpu": ("keep_clip_on_cpu", "run the text encoder on the CPU"),
     "--diffusion-fa": ("diffusion_flash_attn", "use flash attention"),
+    "--mmap": ("enable_mmap", "map the model into memory, a copy of it that must not change"),
+    "--free-params": ("free_params_immediately", "free the weights after use, as upstream's program does"),
 }
+#: The rounds of --changing-multipliers unless it has a number.
+_ROUNDS = 10
 
 RENAMED = {
     **options.RENAMED,
@@ -111,6 +115,24 @@ def _add_picture_options(group: argparse._ArgumentGroup) -> None:
         choices=("immediately", "at_runtime", "auto"),
         help="only this mode; may be repeated (default: immediately and at_runtime; auto is one of the two)",
     )
+    group.add_argument(
+        "-b",
+        "--batch-count",
+        type=run_options.positive,
+        default=usual.batch_count,
+        metavar="N",
+        help="pictures of a batch (default: %(default)s)",
+    )
+    group.add_argument(
+        "--changing-multipliers",
+        type=run_options.positive,
+        nargs="?",
+        const=_ROUNDS,
+        default=usual.changes,
+        metavar="N",
+        help="also make pictures with 1, 0.9, ... 0 times the multiplier and then without the LoRA in one context, "
+        f"N times ({_ROUNDS}); the last must be that of a new context",
+    )
     for flag, (member, words) in _FLAGS.items():
         group.add_argument(flag, dest=member, action="store_true", help=words)
     group.add_argument(
@@ -124,7 +146,7 @@ def _add_picture_options(group: argparse._ArgumentGroup) -> None:
         type=float,
         default=usual.timeout,
         metavar="S",
-        help="seconds for a picture (default: %(default)g)",
+        help="seconds for a picture, and for all of --changing-multipliers (default: %(default)g)",
     )
     group.add_argument(
         "--output", type=Path, default=Path("reports/try"), metavar="DIR", help="default: %(default)s"
@@ -137,6 +159,8 @@ def main(arguments: argparse.Namespace) -> int:
     runs = bool(arguments.revision or arguments.checkout or arguments.build)
     if runs and not named:
         arguments.complain("pictures need a model: give --model or --diffusion-model")
+    if arguments.changing_multipliers and arguments.free_params_immediately:
+        arguments.complain("a context of --free-params makes one picture: leave out --changing-multipliers")
     if arguments.original and len(arguments.files) > 1:
         arguments.complain("--original is for a single FILE")
     model = read_model(named) if named else None
@@ -192,6 +216,8 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         cfg_scale=arguments.cfg_scale,
         seed=arguments.seed,
         clip_skip=arguments.clip_skip,
+        batch_count=arguments.batch_count,
+        changes=arguments.changing_multipliers,
         modes=tuple(arguments.lora_apply_mode),
         threads=arguments.threads,
         timeout=arguments.timeout,
@@ -206,13 +232,20 @@ def _one(
     tried = {str(library.record["revision"]) for library in libraries}
     names = [name for name in run_options.REVISIONS if name in tried] or run_options.REVISIONS
     known = [revision.find(name) for name in names]
-    examined = examine(adapter.path, model, known, arguments.backend)
+    settings = _settings(arguments)
+    examined = examine(
+        adapter.path,
+        model,
+        known,
+        arguments.backend,
+        generation=settings.generation,
+        context=settings.context,
+        asks_changes=bool(settings.changes),
+    )
     trials: list[Trial] = []
     if model is not None and examined.adapter.modules:
         for library in libraries:
-            trials.append(
-                try_adapter(library, adapter, model, _settings(arguments), source=arguments.original)
-            )
+            trials.append(try_adapter(library, adapter, model, settings, source=arguments.original))
     if trials:
         status = results.status(trials)
         said = results.conclusion(examined, trials)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from harness.cli.options import positive
-from harness.studies.conversion import lora_tools
-from harness.studies.conversion.lora_tools import HEADING, Peers
-from sdcpp import console
+from harness.studies.conversion import lora_tools, tool_study, tools_page
+from harness.studies.conversion.lora_tools import Peers
+from harness.studies.conversion.tool_study import ToolStudy
+from sdcpp import console, project
+from sdcpp.process import quoted
 
 RENAMED: Mapping[str, tuple[str, ...]] = {}
 EPILOG = """\
@@ -18,14 +21,20 @@ EPILOG = """\
 a checkout of sd-scripts, which also needs tqdm there. Without them only this project is measured.
 
 output
-  The command prints a Markdown table for combining two LoRAs, one for resizing a LoRA of twice the
-  rank, and one for extracting a LoRA from two models: the relative error of all ΔW, seconds with
-  the start of Python, peak memory, and size.
+  The command prints a page with a table for combining two LoRAs, one for resizing a LoRA of twice
+  the rank, and one for extracting a LoRA from two models: the relative error of all ΔW, seconds
+  with the start of Python, peak memory, and size.
 
 examples
   sdcpp study tools
   sdcpp study tools --python peers/bin/python --sd-scripts sd-scripts --layers 8 --width 1280
+  sdcpp study tools --recorded --write-docs
 """
+_STUDIES = {
+    "combine": lora_tools.combinations,
+    "resize": lora_tools.resizes,
+    "extract": lora_tools.extractions,
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,18 +50,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="rows and columns of a layer (default: %(default)s)",
     )
     parser.add_argument("--rank", type=positive, default=16, metavar="N", help="default: %(default)s")
+    parser.add_argument(
+        "--recorded", action="store_true", help="measure nothing, read results/lora-tools.json"
+    )
+    parser.add_argument(
+        "--write-docs", action="store_true", help="write results/lora-tools.json and docs/lora-tools.md"
+    )
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the command."""
     if arguments.sd_scripts and not arguments.python:
         arguments.complain("--sd-scripts needs --python")
-    peers = Peers(python=arguments.python, scripts=arguments.sd_scripts)
-    for study in (lora_tools.combinations, lora_tools.resizes, lora_tools.extractions):
-        for line in HEADING:
-            console.out.print(line, markup=False)
-        with tempfile.TemporaryDirectory(prefix="sdcpp-") as folder:
-            for cost in study(Path(folder), arguments.layers, arguments.width, arguments.rank, peers):
-                console.out.print(cost.row(), markup=False)
-        console.out.print()
+    if arguments.write_docs:
+        project.checkout()
+    found = tool_study.read() if arguments.recorded else _measured(arguments)
+    console.out.print(tools_page.text(found), markup=False, highlight=False)
+    if arguments.write_docs:
+        if not arguments.recorded:
+            tool_study.write(found)
+        tools_page.write(found)
+        console.note(f"wrote {tool_study.PAGE}")
     return 0
+
+
+def _measured(arguments: argparse.Namespace) -> ToolStudy:
+    peers = Peers(python=arguments.python, scripts=arguments.sd_scripts)
+    layers, width, rank = arguments.layers, arguments.width, arguments.rank
+    command = quoted(["sdcpp", *sys.argv[1:]])
+    found = tool_study.new(peers, layers=layers, width=width, rank=rank, command=command)
+    for table, study in _STUDIES.items():
+        costs = []
+        with tempfile.TemporaryDirectory(prefix="sdcpp-") as folder:
+            for cost in study(Path(folder), layers, width, rank, peers):
+                costs.append(cost)
+                taken = "" if cost.seconds is None else f" in {cost.seconds:.1f} s"
+                console.note(f"   {table}: {cost.tool}, error {cost.error:.4%}{taken}")
+        found = found.with_costs(table, costs)
+    return found

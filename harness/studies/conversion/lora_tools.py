@@ -58,15 +58,6 @@ class Cost:
     peak: float = 0.0
     size: float = 0.0
 
-    def row(self) -> str:
-        """Return a row of a Markdown table."""
-        if self.seconds is None:
-            return f"| {self.tool} | {self.error:.4%} | | | |"
-        return f"| {self.tool} | {self.error:.4%} | {self.seconds:.1f} | {self.peak:.0f} MB | {self.size:.2f} MB |"
-
-
-HEADING = ("| tool | relative error of ΔW | seconds | peak memory | size |", "|---|---|---|---|---|")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peers:

@@ -76,8 +76,14 @@ def extract(inputs: list[str], output: str, rank: int, folder: str) -> None:
 
 
 def main(text: str) -> None:
-    """Run ``way``: "peft cat", "peft svd", "sd-scripts merge", "sd-scripts resize" or "sd-scripts extract"."""
+    """Run ``way``: "peft cat", "peft svd", "sd-scripts merge", "sd-scripts resize" or "sd-scripts extract".
+
+    The way "versions" prints the versions of torch and peft as JSON.
+    """
     job = json.loads(text)
+    if job["way"] == "versions":
+        print(json.dumps({name: importlib.import_module(name).__version__ for name in ("torch", "peft")}))
+        return
     inputs, output, rank = job["inputs"], job["output"], job["rank"]
     way = job["way"]
     if way.startswith("peft "):

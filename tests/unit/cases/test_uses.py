@@ -13,7 +13,7 @@ from harness.cases.build_under_test import BuildUnderTest
 from harness.cases.case import Case, Shot, unique_shots
 from harness.cases.fixture import NO_BLOCKS, Fixture
 from harness.cases.matrix import FULL, PROPOSED
-from harness.cases.settings import FLAGS, USUAL_CONTEXT, USUAL_GENERATION, ContextSettings
+from harness.cases.settings import FLAGS, USUAL_CONTEXT, USUAL_GENERATION, ContextSettings, GenerationSettings
 from harness.models.base_model import Base
 from harness.models.tiny_models import FLUX_THIN, SD1_THIN
 from harness.records.record import Side
@@ -168,3 +168,20 @@ def test_a_flag_that_a_revision_lacks_makes_its_cases_unsupported(tmp_path: Path
     found = {name: lacking.why_unsupported(case) for name, case in cases().items()}
     assert {name for name, reason in found.items() if reason} == {"mmap"}
     assert found["mmap"] == "there is no such member"
+
+
+def test_the_cases_of_settings_are_found_by_the_flags_and_the_batch() -> None:
+    assert uses.names_of(USUAL_GENERATION, USUAL_CONTEXT) == []
+    context = ContextSettings(enable_mmap=True, free_params_immediately=True)
+    assert uses.names_of(GenerationSettings(batch_count=5, seed=1), context) == [
+        "batch-2",
+        "mmap",
+        "free-params",
+    ]
+
+
+def test_multipliers_fade_from_that_of_the_use() -> None:
+    use = Use(file=AdapterFile(base=BASE, adapter=ADAPTER, container="gguf", kind="F16"), multiplier=0.5)
+    found = uses.fading(use, 2)
+    assert [generation[0].multiplier for generation in found[:3]] == pytest.approx([0.5, 0.45, 0.4])
+    assert (len(found), found[11], found[23]) == (24, (), ())

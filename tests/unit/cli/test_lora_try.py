@@ -96,5 +96,22 @@ def test_the_answer_with_pictures(
     assert "relative error of ΔW against a.safetensors: 0.000%" in said.out
     assert "<!DOCTYPE html>" in (output / "report.html").read_text()
     [((_, adapter, _, settings), more)] = asked
+    assert (settings.changes, settings.batch_count) == (0, 1)
     assert (adapter.multiplier, settings.steps, settings.context.offload_params_to_cpu) == (0.5, 3, True)
     assert more["source"] == Path(path)
+
+
+def test_uses_without_a_library(tmp_path: Path, model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["lora", "try", str(lora(tmp_path / "a.safetensors")), "-m", model]
+    main(
+        [*words, "--mmap", "--free-params", "-b", "2", "--diffusion-fa", "--clip-on-cpu", "--offload-to-cpu"]
+    )
+    said = capsys.readouterr().out
+    assert (
+        "expected with batch-2, offload-params, clip-on-cpu, mmap, flash-attention and free-params of" in said
+    )
+    main([*words, "--changing-multipliers"])
+    assert "a picture without it is wrong with 2026-07 in mode immediately" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main([*words, "--changing-multipliers", "--free-params"])
+    assert "makes one picture" in capsys.readouterr().err

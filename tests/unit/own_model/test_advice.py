@@ -21,8 +21,8 @@ def examined(path: Path, folder: Path, *names: str) -> Examination:
 
 
 def test_a_file_that_works(tmp_path: Path) -> None:
-    found = examined(lora(tmp_path / "a.safetensors"), tmp_path, "2026-05", "2026-07")
-    said = "a LoRA for FLUX.1: it fits the model; without patches, 2026-05 and 2026-07 apply it"
+    found = examined(lora(tmp_path / "a.safetensors"), tmp_path, "2026-05")
+    said = "a LoRA for FLUX.1: it fits the model; without patches, 2026-05 applies it"
     assert advice.conclusion(found) == said
     assert advice.works(found)
     assert advice.remedies(found) == []
@@ -132,3 +132,19 @@ def test_a_conversion_does_not_help_against_the_type_of_the_model(tmp_path: Path
     said = advice.remedies(found)
     assert said[0] == "use --lora-apply-mode at_runtime with 2026-05 (auto chooses it for this model)"
     assert not any("--for" in line for line in said)
+
+
+def test_later_pictures_count_if_they_were_asked_for(tmp_path: Path) -> None:
+    path = lora(tmp_path / "a.safetensors")
+    found = examine(path, model(tmp_path), revisions("2026-07"), asks_changes=True)
+    assert not advice.works(found)
+    assert advice.conclusion(found).endswith(
+        "2026-07 applies it; after other multipliers in one context, a picture without it is wrong with 2026-07 "
+        "in mode immediately"
+    )
+    assert advice.remedies(found) == [
+        "where LoRAs or multipliers change in one process, as in a server, with 2026-07: use --lora-apply-mode "
+        "at_runtime, or build with the patch vae-runner-done, or open a new context"
+    ]
+    assert advice.works(examine(path, model(tmp_path), revisions("2026-07")))
+    assert advice.works(examine(path, model(tmp_path), revisions("2026-05"), asks_changes=True))

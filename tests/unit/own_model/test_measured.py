@@ -26,3 +26,10 @@ def test_writing_the_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(measured, "RESULTS", tmp_path)
     assert measured.main() == 0
     assert json.loads((tmp_path / "measured.json").read_text()) == {}
+
+
+def test_which_uses_were_tried() -> None:
+    assert measured.tried("2026-07", "cpu", "flux-small", "mmap")
+    assert measured.tried("2026-07", "cpu", "flux-small", "changing")
+    assert not measured.tried("2026-07", "cpu", "sd1-tiny", "mmap")  # its file is too large to be copied
+    assert not measured.tried("2026-07", "metal", "flux-small", "mmap")

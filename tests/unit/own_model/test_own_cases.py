@@ -81,3 +81,21 @@ def test_without_a_reference_the_reason_is_kept(tmp_path: Path) -> None:
     path = save(tmp_path / "b.safetensors", {**pair(out=192, inner=64, key=KOHYA), "what": zeros(4)})
     [found] = maker(tmp_path, model(tmp_path), path).cases("case", ["immediately"])
     assert (found.wanted, found.no_wanted) == (None, "what is not understood")
+
+
+def test_after_other_multipliers_the_picture_is_that_of_a_new_context(tmp_path: Path) -> None:
+    [case] = maker(tmp_path, model(tmp_path)).changes("case", ["immediately"], 2)
+    assert case.name == "case-changing-multipliers"
+    assert len(case.shot.sequence) == 24
+    assert case.shot.sequence[0][0].multiplier == 0.5
+    assert case.shot.sequence[-1] == ()
+    assert case.wanted == case.without
+    assert case.scale is not None
+    assert isinstance(case.scale.base, MergedBase)
+
+
+def test_without_a_reference_the_effect_in_the_same_mode_is_the_scale(tmp_path: Path) -> None:
+    path = save(tmp_path / "b.safetensors", {**pair(out=192, inner=64, key=KOHYA), "what": zeros(4)})
+    maker_ = maker(tmp_path, model(tmp_path), path)
+    [case], [plain] = maker_.changes("case", ["immediately"], 1), maker_.cases("case", ["immediately"])
+    assert (case.scale, case.no_wanted) == (plain.shot, "")

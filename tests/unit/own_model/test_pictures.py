@@ -38,12 +38,18 @@ def _trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache_folder: Path) 
     """Return a function that tries an adapter with a library that makes grey pictures.
 
     ``got`` maps an apply mode to the level of the picture with the adapter, or to the outcome without a picture.
+    ``residue`` is the level of a picture without it after others.
     """
     assert cache_folder
     monkeypatch.setattr(pictures, "modes_of", lambda _: ("immediately", "at_runtime"))
 
     def run(
-        got: dict[str, Outcome], path: Path | None = None, without: Outcome = PLAIN, **more: Any
+        got: dict[str, Outcome],
+        path: Path | None = None,
+        without: Outcome = PLAIN,
+        residue: Outcome = PLAIN,
+        settings: Settings = Settings(),  # noqa: B008 - it is frozen
+        **more: Any,
     ) -> Trial:
         def run_shots(
             build: Build, _backend: str, shots: Sequence[Shot], writer: Writer, seen: Any, **rest: Any
@@ -54,7 +60,7 @@ def _trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache_folder: Path) 
                 if any(shot.sequence):
                     request = shot.request(1)
                     assert request.lora_dir == request.sequence[0][0].path.parent
-                    level = got[shot.mode]
+                    level = got[shot.mode] if shot.sequence[-1] else residue
                 if isinstance(level, str):
                     observation = Observation(build=build.identity, shot=shot.name, outcome=level, text="why")
                 else:
@@ -71,7 +77,7 @@ def _trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache_folder: Path) 
 
         monkeypatch.setattr(pool, "run_shots", run_shots)
         adapter = Adapter(path=path or lora(tmp_path / "a.safetensors"))
-        return try_adapter(fake_build(tmp_path), adapter, model(tmp_path), Settings(), **more)
+        return try_adapter(fake_build(tmp_path), adapter, model(tmp_path), settings, **more)
 
     return run
 
@@ -132,3 +138,16 @@ def test_a_large_model_is_not_copied(trial: Callable[..., Trial], monkeypatch: p
 
 def test_the_modes_of_a_library(tmp_path: Path) -> None:
     assert pictures.modes_of(fake_build(tmp_path)) == ("immediately", "at_runtime")
+
+
+def test_a_picture_after_other_multipliers(
+    trial: Callable[..., Trial], capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = Settings(changes=2, modes=("immediately",))
+    found = trial({"immediately": WANTED}, settings=settings, residue=PLAIN + 10)
+    assert verdicts(found) == [Verdict.PASS, Verdict.WRONG]
+    assert [each.title for each in found.tried] == ["immediately", "immediately, then without it"]
+    assert found.tried[1].comparison.error == pytest.approx(0.5)
+    # 24 pictures of one context count as so many steps.
+    assert "27/27" in capsys.readouterr().err
+    assert verdicts(trial({"immediately": WANTED}, settings=settings)) == [Verdict.PASS, Verdict.PASS]

@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness.cases.settings import FLAGS, ContextSettings
 from harness.own_model.examination import examine
+from harness.own_model.model import read_model
 from harness.own_model.prediction import Prediction, auto_mode
 from harness.records.verdict import Verdict
 from tests.unit.converter.lora_files import pair, save
-from tests.unit.own_model.own_files import KOHYA, lora, model, peft, revisions
+from tests.unit.own_model.own_files import KOHYA, flux, lora, model, peft, quantised_flux, revisions
 
 
 def expected(path: Path, folder: Path, *names: str) -> dict[tuple[str, bool, str], Prediction]:
@@ -92,3 +94,45 @@ def test_a_container_that_a_fork_cannot_read(tmp_path: Path) -> None:
 def test_the_mode_auto() -> None:
     assert auto_mode(quantised=True) == "at_runtime"
     assert auto_mode(quantised=False) == "immediately"
+
+
+def changed(folder: Path, of: Path, name: str, *, patched: bool = False) -> dict[str, Verdict | None]:
+    found = examine(
+        lora(folder / "a.safetensors"), read_model({"diffusion_model": of}), revisions(name)
+    ).changed
+    return {each.mode: each.verdict for each in found if each.patched is patched}
+
+
+def test_a_picture_after_other_multipliers(tmp_path: Path) -> None:
+    plain = flux(tmp_path / "flux.safetensors")
+    assert changed(tmp_path, plain, "2026-07")["immediately"] is Verdict.WRONG
+    assert changed(tmp_path, plain, "2026-07", patched=True)["immediately"] is Verdict.PASS
+    assert changed(tmp_path, plain, "2026-07")["at_runtime"] is Verdict.PASS
+
+
+def test_a_quantised_model_keeps_a_residue_of_other_multipliers(tmp_path: Path) -> None:
+    coarse = quantised_flux(tmp_path / "flux.gguf")
+    # Without patches this mode aborts at the first picture already, so nothing is said of later ones.
+    assert changed(tmp_path, coarse, "2026-07") == {"at_runtime": Verdict.PASS}
+    assert changed(tmp_path, coarse, "2026-05", patched=True)["immediately"] is Verdict.WRONG
+
+
+@pytest.mark.parametrize("flag", FLAGS)
+def test_a_use_is_predicted_where_it_was_tried(tmp_path: Path, flag: str) -> None:
+    path = lora(tmp_path / "a.safetensors")
+    context = ContextSettings(**{flag: True})
+    found = examine(path, model(tmp_path), revisions("2026-07"), context=context)
+    known = flag != "circular_x"
+    assert len(found.uses) == known
+    lacked = flag == "free_params_immediately"
+    assert {each.verdict for each in found.predictions} == {Verdict.UNSUPPORTED if lacked else Verdict.PASS}
+    if lacked:
+        return
+    found = examine(path, model(tmp_path), revisions("2026-07"), "metal", context=context)
+    assert {each.verdict for each in found.predictions} == {None}
+
+
+def test_the_reason_why_a_flag_is_not_supported(tmp_path: Path) -> None:
+    context = ContextSettings(enable_mmap=True)
+    found = examine(lora(tmp_path / "a.safetensors"), model(tmp_path), revisions("2025-12"), context=context)
+    assert {each.causes[0].reason for each in found.predictions} == {"the library does not map model files"}

@@ -28,3 +28,8 @@ def test_the_size_of_what_is_written(tmp_path: Path) -> None:
     (tmp_path / "half").write_bytes(bytes(50))
     line = progress._line(tmp_path, 100, "writing", time.monotonic() - 10)
     assert line == "writing: 0.0 of 0.0 GB, about 10 s left"
+
+
+def test_several_steps_end_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    Steps(3).done("two of them", 2)
+    assert capsys.readouterr().err.startswith("2/3 two of them after 0 s, about ")

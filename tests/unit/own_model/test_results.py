@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -92,3 +93,17 @@ def test_json() -> None:
     [data] = json.loads(json_text(results.as_json([trial(Verdict.PASS, Verdict.WRONG)])))
     assert [each["verdict"] for each in data["modes"]] == ["PASS", "WRONG"]
     assert data["modes"][0]["tolerance"] == 0.1
+
+
+def test_what_fails_after_changes_is_named_and_that_mode_is_not_advised(tmp_path: Path) -> None:
+    good = trial(Verdict.PASS, Verdict.PASS)
+    [first, second] = good.tried
+    later = replace(first, comparison=replace(first.comparison, verdict=Verdict.WRONG), changed=True)
+    found = replace(good, tried=(first, second, later))
+    said = results.conclusion(examined(tmp_path), [found])
+    assert "WRONG (effect error 0.02) in mode immediately, then without it; use" in said
+    assert said.endswith("use --lora-apply-mode at_runtime")
+    # 2026-05 is expected to pass, because this model has floats.
+    assert "immediately, then without it WRONG" in "\n".join(results.lines(examined(tmp_path), [found]))
+    [data] = results.as_json([found])
+    assert [each["after_changes"] for each in data["modes"]] == [False, False, True]

@@ -94,7 +94,7 @@ def test_a_fork_is_a_record_with_its_own_layout(tmp_path: Path) -> None:
 def test_the_projects_own_fork_says_what_it_is() -> None:
     fork = revision.find("2026-07")
     assert fork.title == "gguf-diffusion 0.0.8, a fork of upstream as of 45714b10"
-    assert set(dict(fork.lacks)) == {"ckpt", "convert"}
+    assert set(dict(fork.lacks)) == {"ckpt", "convert", "free_params_immediately"}
     assert fork.options({"SD_BUILD_EXAMPLES": "OFF"}) == {"SD_BUILD_CLI": "OFF"}
 
 
@@ -129,7 +129,7 @@ def test_both_origins(tmp_path: Path) -> None:
         ('lora_api = "B"', 'fork_of = "main"', "2025-12: fork_of must be all 40"),
         ('lora_api = "B"', 'lacks = "ckpt"', "2025-12: lacks must be a table of reasons"),
         ('lora_api = "B"', 'lacks = { ckpt = "" }', "2025-12: lacks must be a table of reasons"),
-        ('lora_api = "B"', 'lacks = { vae = "x" }', "lacks may name ckpt, convert, sizes-from-weights, video, not vae"),
+        ('lora_api = "B"', 'lacks = { vae = "x" }', "enable_mmap, free_params_immediately, not vae"),
         ("date = 2025-12-07", 'date = "lately"', "2025-12: date must be a date"),
         ('lora_api = "B"', 'lora = "B"', "2025-12: unknown field lora"),
         ("[branch]", '["a branch/x"]', "a branch/x: its name may have"),
