@@ -33,7 +33,7 @@ def headline(verdict: ChangeVerdict) -> str:
     if verdict.unjudged:
         counts += f", {verdict.unjudged} not judged"
     if verdict.outcome is Outcome.NOTHING:
-        return "LoRA loading: nothing to compare, because the change does not touch the source of the library"
+        return "LoRA loading: nothing to compare, because no file differs from the base"
     if verdict.outcome is Outcome.FAILED:
         why = _FAILURES.get(verdict.status, f"`sdcpp verify` ended with exit status {verdict.status}")
         return f"LoRA loading was not judged: {why}"

@@ -28,7 +28,7 @@ output
   The command prints the verdict in a sentence and, for each regressed case, an ::error command that
   GitHub shows beside a changed line. It appends report.md to the step summary (the file that
   GITHUB_STEP_SUMMARY names) and sets the outputs (GITHUB_OUTPUT):
-    fixed, regressed, unjudged     numbers of cases; empty if no case was judged
+    fixed, regressed, unjudged     numbers of cases; empty if the outcome is failed
     outcome                        judged, not judged, nothing to compare or failed
   Exit status: 0 if there is nothing to compare, because the checkout does not differ from its
   base; otherwise that of verify.
