@@ -71,7 +71,10 @@ def left_out(base: Base) -> list[tuple[str, str]]:
             "the library handles the rank in the same way for every kind; rank 1 is tested for each kind, because"
             " an axis of length 1 may be dropped",
         ),
-        ("*-alpha-*, except lora-alpha-*", "the library handles alpha in the same way for every kind"),
+        (
+            "*-alpha-*, except lora-alpha-*, loha-alpha-none and lokr-both-alpha-none",
+            "the library reads alpha in the same way for every kind",
+        ),
         (
             "*-strided*, except lora, tucker and lokr-w2",
             "the library adds adapters of these kinds to the kernel, so the stride does not matter",
@@ -133,7 +136,10 @@ def _all(base: str) -> Iterator[Adapter]:
     yield replace(lora, name="lora-kernels", form="kernels")
     yield replace(lora, name="lora-everything", targets=GROUPS)
     pairs = replace(lora, name="lora-factor-bias", scheme="peft", alpha=None)
-    yield replace(pairs, also=(replace(pairs, name="biases", kind="diff-b", seed=8),))
+    biases = replace(pairs, name="biases", kind="diff-b", seed=8)
+    yield replace(pairs, also=(biases,))
+    # A bias is scaled by alpha / rank, too. That is 1 here, since the recipe of a difference has no scale.
+    yield replace(pairs, name="lora-factor-bias-alpha", alpha="rank", also=(biases,))
 
 
 def _variant(lora: Adapter, kind: Kind, group: str, scheme: Scheme | None = None) -> Adapter:
@@ -167,6 +173,9 @@ def _alphas(lora: Adapter) -> Iterator[Adapter]:
     """Yield adapters like ``lora`` that vary alpha."""
     yield replace(lora, name="lora-alpha-none", alpha=None)
     yield replace(lora, name="lora-r1-alpha-none", rank=1, alpha=None)
+    for kind_name in ("loha", "lokr-both"):
+        variant = _variant(lora, KINDS[kind_name], "linear")
+        yield replace(variant, name=f"{kind_name}-alpha-none", alpha=None)
     yield replace(lora, name="lora-alpha-rank", alpha="rank")
     yield replace(lora, name="lora-alpha-above", alpha=2.0 * RANK)
     yield replace(lora, name="lora-scale", form="scale")

@@ -156,6 +156,8 @@ def _other_kinds(down: Array, up: Array) -> dict[str, dict[str, Array]]:
         for missing in factors:
             name = f"{kind}-without-{missing.partition('_')[2].replace('_', '-')}"
             found[name] = {factor: array for factor, array in factors.items() if factor != missing}
+    core = {"hada_t1": np.ones((RANK, RANK, 1, 1), np.float16)}
+    found["loha-core-without-w1-a"] = core | {f: array for f, array in hada.items() if f != "hada_w1_a"}
     found["loha-of-two-sizes"] = {**hada, "hada_w2_a": up[: out // 2]}
     found["lokr-of-other-rank"] = {**second, "lokr_w2_a": np.ones((out // 4, 2 * RANK), np.float16)}
     return found
