@@ -9,7 +9,7 @@ from harness.cases.families import ALL_SCHEMES, schemes_of
 from harness.judging.combined import CombinedRecords
 from harness.layers.components import CLIP_1, CLIP_2, LANGUAGE_MODEL, T5
 from harness.layers.trainers import TRAINERS, Trainer
-from harness.layers.versions import ROWS
+from harness.layers.versions import NOT_A_BASE, ROWS
 from harness.models.base_model import Base
 from harness.models.families.catalogue import FAMILIES, OF_VERSION, WITHOUT_MODEL
 from harness.records.record import Cell
@@ -115,7 +115,8 @@ def page(combined_records: CombinedRecords, names: Sequence[NamesOfBuild]) -> st
     for state in dict.fromkeys(state for state, *_ in cells):
         lines += ["", f"### {state}", "", *series_lines(combined_records, state), *_pictures(state, cells)]
     lines += ["", "## The versions, and the models that stand for them", ""]
-    lines += ["Versions without a model are tested by names only.", ""]
+    lines += ["Versions without a model are tested by names only. An upscaler has no row, because no LoRA is for it:"]
+    lines += [f"{', '.join(markdown.code(f'VERSION_{name}') for name in NOT_A_BASE)}.", ""]
     lines += [*markdown.head(["version", "in the source", "model, or why there is none"])]
     for version in ROWS:
         base = OF_VERSION.get(version.title)

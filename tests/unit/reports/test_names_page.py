@@ -38,6 +38,7 @@ def test_the_page_has_a_row_for_every_version_family_and_scheme() -> None:
     assert [row[0] for row in versions] == [version.title for version in ROWS]
     assert "`lora_unet_joint_blocks_0_context_block_attn_qkv.lora_down.weight`" in text
     assert all(family in text for family in WITHOUT_MODEL)
+    assert "`VERSION_ESRGAN`" in text
     assert text == (project.ROOT / "docs/names.md").read_text(encoding="utf-8")
 
 
