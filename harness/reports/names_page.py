@@ -115,7 +115,9 @@ def page(combined_records: CombinedRecords, names: Sequence[NamesOfBuild]) -> st
     for state in dict.fromkeys(state for state, *_ in cells):
         lines += ["", f"### {state}", "", *series_lines(combined_records, state), *_pictures(state, cells)]
     lines += ["", "## The versions, and the models that stand for them", ""]
-    lines += ["Versions without a model are tested by names only. An upscaler has no row, because no LoRA is for it:"]
+    lines += [
+        "Versions without a model are tested by names only. An upscaler has no row, because no LoRA is for it:"
+    ]
     lines += [f"{', '.join(markdown.code(f'VERSION_{name}') for name in NOT_A_BASE)}.", ""]
     lines += [*markdown.head(["version", "in the source", "model, or why there is none"])]
     for version in ROWS:
