@@ -9,7 +9,7 @@ from harness.cases.families import ALL_SCHEMES, schemes_of
 from harness.judging.combined import CombinedRecords
 from harness.layers.components import CLIP_1, CLIP_2, LANGUAGE_MODEL, T5
 from harness.layers.trainers import TRAINERS, Trainer
-from harness.layers.versions import ROWS
+from harness.layers.versions import NOT_A_BASE, ROWS
 from harness.models.base_model import Base
 from harness.models.families.catalogue import FAMILIES, OF_VERSION, WITHOUT_MODEL
 from harness.records.record import Cell
@@ -31,6 +31,23 @@ _GROUPS = {
     "text-2": _ENCODERS[CLIP_2],
     "text-t5": _ENCODERS[T5],
     "outer": "layers outside the blocks",
+}
+#: Why the series leaves names of a trainer or of a version as they are. The reason of the trainer counts.
+_REASONS = {
+    "xlabs": "{convert} gives a file with these names other ones",
+    "onetrainer-pieces": "{convert} gives a file with these names other ones",
+    "diffsynth-flux": "{convert} gives a file with these names other ones",
+    "SVD": "the library makes no pictures with it",
+    "Chroma Radiance": "no patch names the layers that turn the picture into tokens and back",
+    **dict.fromkeys(
+        ("LTX-2", "PiD", "HiDream-O1", "SeFi-Image", "Ideogram 4", "LingBot-Video"),
+        "there is no small model that could show a patch to be right: {versions}",
+    ),
+}
+#: What the reasons name: a command, and the table of the reasons why there is no model.
+_NAMED_IN_REASONS = {
+    "convert": "`sdcpp lora convert --names`",
+    "versions": "[why](#the-versions-and-the-models-that-stand-for-them)",
 }
 #: The command that writes the page.
 COMMAND = "sdcpp combine results/families/*.jsonl* --names docs/names.md"
@@ -69,11 +86,7 @@ def page(combined_records: CombinedRecords, names: Sequence[NamesOfBuild]) -> st
         lines += ["", f"### {build.revision} {build.state}", "", *_names(build)]
     lines += [
         "",
-        "Some names lead nowhere with the patches, too. The library makes no pictures with SVD. Of HiDream-O1, PiD,",
-        "Ideogram 4, LTX-2, LingBot-Video, SeFi-Image and Chroma Radiance there is no small model, so that no picture",
-        "could show that a patch is right. `sdcpp lora convert --names` gives other names to files with the names of",
-        "xlabs, onetrainer-pieces and diffsynth-flux.",
-        "",
+        *_lost(names),
         "## The names of text encoders",
         "",
         "The same for the matrices in the first block of each text encoder that a trainer changes. Trainers tell the",
@@ -102,7 +115,10 @@ def page(combined_records: CombinedRecords, names: Sequence[NamesOfBuild]) -> st
     for state in dict.fromkeys(state for state, *_ in cells):
         lines += ["", f"### {state}", "", *series_lines(combined_records, state), *_pictures(state, cells)]
     lines += ["", "## The versions, and the models that stand for them", ""]
-    lines += ["Versions without a model are tested by names only.", ""]
+    lines += [
+        "Versions without a model are tested by names only. An upscaler has no row, because no LoRA is for it:"
+    ]
+    lines += [f"{', '.join(markdown.code(f'VERSION_{name}') for name in NOT_A_BASE)}.", ""]
     lines += [*markdown.head(["version", "in the source", "model, or why there is none"])]
     for version in ROWS:
         base = OF_VERSION.get(version.title)
@@ -144,6 +160,26 @@ def _names(build: NamesOfBuild) -> Iterable[str]:
             yield markdown.row(
                 [version.title, *(_count(rows.get((version.title, name))) for name in trainers)]
             )
+
+
+def _lost(names: Sequence[NamesOfBuild]) -> Iterable[str]:
+    """Yield the section of the names that do not lead to their layer with the patches, with the reasons."""
+    rows = [row for build in names if build.state == "patched" for row in build.rows if row.right < row.total]
+    if not rows:
+        return
+    lost = sum(row.total - row.right for row in rows)
+    yield from (f"### Names that lead to no layer with the patches: {lost}", "")
+    yield from markdown.head(["version", "names", "trainers", "example", "why"])
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        reason = _REASONS.get(row.trainer) or _REASONS[row.version]
+        groups.setdefault((row.version, reason), []).append(row)
+    for (version, reason), found in groups.items():
+        number = sum(row.total - row.right for row in found)
+        trainers = ", ".join(row.trainer for row in found)
+        example = markdown.code(found[0].wrong)
+        yield markdown.row([version, str(number), trainers, example, reason.format(**_NAMED_IN_REASONS)])
+    yield ""
 
 
 def _of_diffusion(build: NamesOfBuild) -> list[Row]:

@@ -19,7 +19,7 @@ pytestmark = PATIENT
 
 #: Left out are those of which a part has constant sizes, which take long, and flux-fill, which differs from
 #: flux-guided in the number of input channels only. ``nox -s verify -- --matrix families`` runs them.
-LEFT_OUT = ("flux-fill", "sd1-narrow", "sd1-inpaint", "sd2", "sdxl", "chroma", "anima")
+LEFT_OUT = ("flux-fill", "sd1-narrow", "sd1-inpaint", "sd2", "sdxl", "chroma", "chroma-radiance", "anima")
 MODELS = {name: base for name, base in ALL_MODELS.items() if name not in LEFT_OUT}
 #: A LoRA with the names of the original checkpoint, as floats and with kohya's names as Q8_0.
 CASES = ["none@immediately", "lora-peft-safetensors-F32@*", "gguf-Q8_0@immediately"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from harness.models.families.anima import ANIMA
 from harness.models.families.boogu_image import BOOGU_IMAGE
 from harness.models.families.chroma import CHROMA
+from harness.models.families.chroma_radiance import CHROMA_RADIANCE
 from harness.models.families.ernie_image import ERNIE_IMAGE
 from harness.models.families.flux2 import FLUX2_KLEIN
 from harness.models.families.flux_t5 import FLUX_FILL, FLUX_GUIDED
@@ -36,6 +37,7 @@ FAMILIES = {
         SDXL,
         KREA2,
         CHROMA,
+        CHROMA_RADIANCE,
         ANIMA,
         QWEN_IMAGE,
         WAN,
@@ -60,6 +62,7 @@ OF_VERSION = {
     "MiniT2I": MINIT2I,
     "Krea 2": KREA2,
     "Chroma": CHROMA,
+    "Chroma Radiance": CHROMA_RADIANCE,
     "Anima": ANIMA,
     "Qwen-Image": QWEN_IMAGE,
     "Wan 2.1, Wan 2.2": WAN,
@@ -80,7 +83,6 @@ WITHOUT_MODEL = {
     "Flux.2 dev": "as flux2-klein, with at least 48 blocks",
     "Flux Controls": "as flux-fill, with another number of input channels",
     "Flex.2": "as flux-fill, with another number of input channels",
-    "Chroma Radiance": "as chroma, with pixels in place of latents; no model has been written yet",
     "LongCat-Image": "the width of its text encoder is constant: 575 million parameters",
     "SeFi-Image": "the tiny autoencoder does not fit its 36 latent channels",
     "Qwen-Image Layered": "as qwen-image, with an embedding of one more condition",

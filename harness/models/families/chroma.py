@@ -13,14 +13,14 @@ from harness.models.families.text_encoders import T5_WIDTH, t5
 from harness.models.weights import linear, scale
 
 #: One attention head, whose size the library fixes.
-_WIDTH = 128
+WIDTH = 128
 #: The sizes of the guidance layer, which the library fixes.
 _GUIDANCE, _GUIDANCE_LAYERS, _GUIDANCE_INPUTS = 5120, 5, 64
 
 
 def chroma(*, gain: float) -> Weights:
     """Return the tensors of the diffusion model. ``gain`` scales the last matrix."""
-    flux = architectures.flux(hidden=_WIDTH, head=_WIDTH, context=T5_WIDTH, gain=gain)
+    flux = architectures.flux(hidden=WIDTH, head=WIDTH, context=T5_WIDTH, gain=gain)
     weights = {
         name: weight
         for name, weight in flux.items()
@@ -28,7 +28,7 @@ def chroma(*, gain: float) -> Weights:
     }
     guidance = "distilled_guidance_layer"
     weights |= linear(f"{guidance}.in_proj", _GUIDANCE, _GUIDANCE_INPUTS)
-    weights |= linear(f"{guidance}.out_proj", _WIDTH, _GUIDANCE)
+    weights |= linear(f"{guidance}.out_proj", WIDTH, _GUIDANCE)
     for number in range(_GUIDANCE_LAYERS):
         weights |= linear(f"{guidance}.layers.{number}.in_layer", _GUIDANCE, _GUIDANCE)
         weights |= linear(f"{guidance}.layers.{number}.out_layer", _GUIDANCE, _GUIDANCE)

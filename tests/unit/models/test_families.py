@@ -38,6 +38,7 @@ LARGE = {
     "sd2": 410e6,
     "sdxl": 930e6,
     "chroma": 280e6,
+    "chroma-radiance": 300e6,
     "anima": 410e6,
     "qwen-image": 970e6,
     "wan": 1450e6,

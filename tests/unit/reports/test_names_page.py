@@ -38,6 +38,7 @@ def test_the_page_has_a_row_for_every_version_family_and_scheme() -> None:
     assert [row[0] for row in versions] == [version.title for version in ROWS]
     assert "`lora_unet_joint_blocks_0_context_block_attn_qkv.lora_down.weight`" in text
     assert all(family in text for family in WITHOUT_MODEL)
+    assert "`VERSION_ESRGAN`" in text
     assert text == (project.ROOT / "docs/names.md").read_text(encoding="utf-8")
 
 
@@ -92,3 +93,23 @@ def test_the_first_table_says_how_many_names_of_a_trainer_are_understood() -> No
     first = names_page.page(combine([], []), [build]).partition("\n## ")[0]
     [found] = [line for line in first.splitlines() if line.startswith(f"| {trainer} |")]
     assert found.endswith("| 6 of 10 |")
+
+
+def test_names_that_the_patches_leave_have_a_reason() -> None:
+    def row(version: str, trainer: str, **counts: int) -> Row:
+        return Row(version=version, trainer=trainer, counts=counts, example="x", wrong="lost_name")
+
+    rows = [
+        row("SVD", "kohya", right=1, lost=2),
+        row("SVD", "lycoris", lost=4),
+        row("Anima", "kohya", right=9),
+        row("Flux Fill", "xlabs", halves=1, lost=1),
+    ]
+    build = NamesOfBuild(revision="9", state="patched", date="2026-11-30", rows=rows)
+    text = names_page.page(combine([], []), [build])
+    table = section(text, "### Names that lead to no layer with the patches: 8")
+    assert [row[:4] for row in table] == [
+        ["SVD", "6", "kohya, lycoris", "`lost_name`"],
+        ["Flux Fill", "2", "xlabs", "`lost_name`"],
+    ]
+    assert table[1][4] == "`sdcpp lora convert --names` gives a file with these names other ones"
