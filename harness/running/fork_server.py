@@ -5,6 +5,9 @@ to answer. A context is opened once, by one process, and its pictures share its 
 changes that an adapter makes to the context end with the fork, and a crash ends the fork alone. Forking works only
 while the library has neither threads nor a device of its own before the first picture, which holds for the CPU
 backend on Linux.
+
+A context takes up to a gigabyte. A merged model has a context of its own, which makes one picture without an adapter:
+that picture never waits for a file, so more such contexts than cores would take memory and save no time.
 """
 
 from __future__ import annotations
@@ -17,20 +20,31 @@ from typing import IO
 
 from harness.cases.shot_request import ShotRequest
 from harness.child_process.fork_loop import Fork, ForkLoop
-from harness.running.protocol import CANCELLED, CLOSING, OPENED, ShotReply, numbered, split
+from harness.running.protocol import (
+    CANCELLED,
+    CLOSING,
+    OPENED,
+    OPENING,
+    WAITING,
+    ShotReply,
+    numbered,
+    split,
+)
 from harness.running.shot_runner import ShotRunner
 
 
 class ForkServer:
     """Gives each request to the fork that has its context open, and starts that fork if there is none.
 
-    ``send`` is called with each line for the process that started the worker.
+    ``send`` is called with each line for the process that started the worker. At most ``most`` contexts are in use at
+    a time; requests for others wait until one of these is not needed any more.
     """
 
-    def __init__(self, runner: ShotRunner, send: Callable[[bytes], None]) -> None:
-        self._runner, self._send = runner, send
+    def __init__(self, runner: ShotRunner, send: Callable[[bytes], None], most: int) -> None:
+        self._runner, self._send, self._most = runner, send, most
         self._loop = ForkLoop()
         self._contexts: dict[Hashable, _ContextFork] = {}
+        self._waiting: list[tuple[Hashable, int, bytes]] = []
 
     def serve(self, requests: IO[bytes]) -> None:
         """Answer requests until no more come; the forks then end with this process."""
@@ -42,9 +56,28 @@ class ForkServer:
             self._cancel(number, line)
             return
         key = self._runner.key(ShotRequest.from_line(content))
-        context = self._contexts.get(key) or self._start(key)
+        if not self._passed_on(key, number, line):
+            self._send(numbered(number, ShotReply(outcome=WAITING).line()))
+            self._waiting.append((key, number, line))
+
+    def _passed_on(self, key: Hashable, number: int, line: bytes) -> bool:
+        """Give a request to the fork with its context, unless another context has to be closed before."""
+        context = self._contexts.get(key)
+        if context is None and sum(bool(each.opened) for each in self._contexts.values()) >= self._most:
+            return False
+        context = context or self._start(key)
         context.opened[number] = False
         context.fork.send(line)
+        return True
+
+    def _pass_on_waiting(self) -> None:
+        """Pass on the requests that no longer have to wait, in their order."""
+        waiting, self._waiting = self._waiting, []
+        for key, number, line in waiting:
+            if self._passed_on(key, number, line):
+                self._send(numbered(number, ShotReply(outcome=OPENING).line()))
+            else:
+                self._waiting.append((key, number, line))
 
     def _start(self, key: Hashable) -> _ContextFork:
         # Requests for the same context follow each other, so one that nobody needs now is not needed any more.
@@ -74,12 +107,15 @@ class ForkServer:
         else:
             del context.opened[number]
         self._send(line)
+        if not context.opened:
+            self._pass_on_waiting()
 
     def _ended(self, key: Hashable, context: _ContextFork, status: int, printed: str) -> None:
         if self._contexts.get(key) is context:
             del self._contexts[key]
             for number in context.opened:
                 self._send(numbered(number, ShotReply.crashed(status, printed).line()))
+            self._pass_on_waiting()
         elif status:
             self._send(numbered(0, ShotReply.crashed(status, printed, CLOSING).line()))
 

@@ -8,14 +8,17 @@ import threading
 
 from harness.cases.shot_request import ShotRequest
 from harness.child_process.memory import limit_address_space
-from harness.running.protocol import FORKS, OPENED, READY, ShotReply
+from harness.running.protocol import FORKS, OPENED, OPENING, READY, WAITING, ShotReply
 from harness.running.started_worker import StartedWorker
 from sdcpp.binding.build_folder import Build
 from sdcpp.building import sanitizer
 from sdcpp.machine.backends import get as get_backend
+from sdcpp.process import cores
 
 #: The seconds that each of these may take: starting a worker, opening a base model, making a picture.
 TIMEOUT = 300.0
+#: The contexts that a worker may use at a time: as many as there are cores, but at least so many.
+LEAST_CONTEXTS = 2
 #: glibc's allocator fills memory that is freed with this byte, and memory that is allocated with its complement. What a
 #: library reads before it writes it is then the same each time, and the same for two builds.
 PERTURB, PERTURB_BYTE = "MALLOC_PERTURB_", "165"
@@ -72,6 +75,11 @@ class WorkerProcess:
                 return ready
             conversation = worker.ask(request)
             reply = conversation.receive(limit)
+            if reply.outcome == WAITING:
+                # For pictures of other requests, whose time is limited.
+                reply = conversation.receive(None)
+            if reply.outcome == OPENING:
+                reply = conversation.receive(limit)
             if reply.outcome == OPENED:
                 limit = timeout
                 reply = conversation.receive(limit)
@@ -99,7 +107,7 @@ class WorkerProcess:
                 self._build.folder,
                 self._backend,
                 str(self._threads),
-                *((FORKS,) if self.forks else ()),
+                *((FORKS, str(max(cores(), LEAST_CONTEXTS))) if self.forks else ()),
             ],
             {
                 **get_backend(self._backend).environment(),
