@@ -6,8 +6,8 @@ changes that an adapter makes to the context end with the fork, and a crash ends
 while the library has neither threads nor a device of its own before the first picture, which holds for the CPU
 backend on Linux.
 
-A context takes up to a gigabyte. A merged model has a context of its own, which makes one picture without an adapter:
-that picture never waits for a file, so more such contexts than cores would take memory and save no time.
+A context takes about as much memory as its files have bytes while it is opened, and a merged model has a context of its
+own for one picture. So a context waits while those in use have too many bytes.
 """
 
 from __future__ import annotations
@@ -36,15 +36,16 @@ from harness.running.shot_runner import ShotRunner
 class ForkServer:
     """Gives each request to the fork that has its context open, and starts that fork if there is none.
 
-    ``send`` is called with each line for the process that started the worker. At most ``most`` contexts are in use at
-    a time; requests for others wait until one of these is not needed any more.
+    ``send`` is called with each line for the process that started the worker. The files of the contexts that are in use
+    at a time have at most ``room`` bytes together, unless one context has more. Requests for others wait until these
+    contexts are not needed any more.
     """
 
-    def __init__(self, runner: ShotRunner, send: Callable[[bytes], None], most: int) -> None:
-        self._runner, self._send, self._most = runner, send, most
+    def __init__(self, runner: ShotRunner, send: Callable[[bytes], None], room: int) -> None:
+        self._runner, self._send, self._room = runner, send, room
         self._loop = ForkLoop()
         self._contexts: dict[Hashable, _ContextFork] = {}
-        self._waiting: list[tuple[Hashable, int, bytes]] = []
+        self._waiting: list[tuple[int, bytes]] = []
 
     def serve(self, requests: IO[bytes]) -> None:
         """Answer requests until no more come; the forks then end with this process."""
@@ -55,17 +56,21 @@ class ForkServer:
         if content == CANCELLED:
             self._cancel(number, line)
             return
-        key = self._runner.key(ShotRequest.from_line(content))
-        if not self._passed_on(key, number, line):
+        if not self._passed_on(number, line):
             self._send(numbered(number, ShotReply(outcome=WAITING).line()))
-            self._waiting.append((key, number, line))
+            self._waiting.append((number, line))
 
-    def _passed_on(self, key: Hashable, number: int, line: bytes) -> bool:
-        """Give a request to the fork with its context, unless another context has to be closed before."""
+    def _passed_on(self, number: int, line: bytes) -> bool:
+        """Give a request to the fork with its context, unless there is no room for that context."""
+        request = ShotRequest.from_line(split(line)[1])
+        key = self._runner.key(request)
         context = self._contexts.get(key)
-        if context is None and sum(bool(each.opened) for each in self._contexts.values()) >= self._most:
-            return False
-        context = context or self._start(key)
+        if context is None:
+            size = sum(path.stat().st_size for path in request.files.values() if path.exists())
+            used = [each.size for each in self._contexts.values() if each.opened]
+            if used and sum(used) + size > self._room:
+                return False
+            context = self._start(key, size)
         context.opened[number] = False
         context.fork.send(line)
         return True
@@ -73,17 +78,17 @@ class ForkServer:
     def _pass_on_waiting(self) -> None:
         """Pass on the requests that no longer have to wait, in their order."""
         waiting, self._waiting = self._waiting, []
-        for key, number, line in waiting:
-            if self._passed_on(key, number, line):
+        for number, line in waiting:
+            if self._passed_on(number, line):
                 self._send(numbered(number, ShotReply(outcome=OPENING).line()))
             else:
-                self._waiting.append((key, number, line))
+                self._waiting.append((number, line))
 
-    def _start(self, key: Hashable) -> _ContextFork:
+    def _start(self, key: Hashable, size: int) -> _ContextFork:
         # Requests for the same context follow each other, so one that nobody needs now is not needed any more.
         for idle in [key for key, context in self._contexts.items() if not context.opened]:
             self._contexts.pop(idle).fork.finish()
-        context = self._contexts[key] = _ContextFork()
+        context = self._contexts[key] = _ContextFork(size)
         context.fork = self._loop.start(
             _ContextServer(self._runner).serve,
             received=partial(self._answered, context),
@@ -122,11 +127,12 @@ class ForkServer:
 
 @dataclass(slots=True)
 class _ContextFork:
-    """A fork with a context, as the server sees it.
+    """A fork with a context whose files have ``size`` bytes, as the server sees it.
 
     ``opened`` has the numbers of the requests that it has not answered yet, and whether the context is open for them.
     """
 
+    size: int
     fork: Fork = field(init=False)
     opened: dict[int, bool] = field(default_factory=dict)
 

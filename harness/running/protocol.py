@@ -19,8 +19,8 @@ from sdcpp.binding.api.interface import Picture
 
 #: The outcome of a reply that another reply to the same request follows: the base model is open.
 OPENED = "opened"
-#: The outcomes of replies before OPENED, in this order, if too many other contexts are in use: the base model is not
-#: opened yet; it is opened now.
+#: The outcomes of replies before OPENED, in this order, if there is no room for the context beside those in use: the
+#: base model is not opened yet; it is opened now.
 WAITING, OPENING = "waiting", "opening"
 #: The outcomes that another reply to the same request follows.
 PRELIMINARY = frozenset({OPENED, WAITING, OPENING})
@@ -30,7 +30,7 @@ READY = "ready"
 CLOSING = "closing"
 #: Sent instead of a request: nobody waits for the reply to the earlier one any more.
 CANCELLED = b"cancelled\n"
-#: The argument of a worker that makes pictures in forks; the number of contexts that it may use at a time follows.
+#: The argument of a worker that makes pictures in forks. The next argument is the room for contexts (``ForkServer``).
 FORKS = "--forks"
 #: The environment variable with the folder for a worker's temporary files, which is removed when no more requests come.
 OWN_FOLDER = "SDCPP_WORKER_FOLDER"

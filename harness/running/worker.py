@@ -1,6 +1,6 @@
 """The child process that holds one library. It makes pictures and never judges them.
 
-``python -m harness.running.worker BUILD_FOLDER BACKEND THREADS [--forks N]`` replies to the lines of standard input
+``python -m harness.running.worker BUILD_FOLDER BACKEND THREADS [--forks ROOM]`` replies to the lines of standard input
 with lines of standard output, as ``harness.running.protocol`` describes. What the library itself prints goes to
 standard error. The library is loaded before any module that brings another C++ runtime (numpy does): a library that is
 linked with a static C++ runtime crashes if it is loaded second. Without forks a worker is started after every crash, so

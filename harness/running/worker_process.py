@@ -17,8 +17,11 @@ from sdcpp.process import cores
 
 #: The seconds that each of these may take: starting a worker, opening a base model, making a picture.
 TIMEOUT = 300.0
-#: The contexts that a worker may use at a time: as many as there are cores, but at least so many.
-LEAST_CONTEXTS = 2
+#: The bytes of the model files that a worker that forks may have open at a time, for each core and at least. A context
+#: takes about so much memory while it is opened, and half of it later. On two cores there is room for three contexts of
+#: sd1-tiny: the workers then take 2.7 GB for the quick matrix of 2025-12, instead of 6.5 GB without a limit, and as
+#: long as then. With room for two they take a fifth longer.
+ROOM_PER_CORE, LEAST_ROOM = 1_600_000_000, 3_200_000_000
 #: glibc's allocator fills memory that is freed with this byte, and memory that is allocated with its complement. What a
 #: library reads before it writes it is then the same each time, and the same for two builds.
 PERTURB, PERTURB_BYTE = "MALLOC_PERTURB_", "165"
@@ -107,7 +110,7 @@ class WorkerProcess:
                 self._build.folder,
                 self._backend,
                 str(self._threads),
-                *((FORKS, str(max(cores(), LEAST_CONTEXTS))) if self.forks else ()),
+                *((FORKS, str(max(ROOM_PER_CORE * cores(), LEAST_ROOM))) if self.forks else ()),
             ],
             {
                 **get_backend(self._backend).environment(),

@@ -211,11 +211,16 @@ def test_contexts_that_nobody_needs_are_closed_and_a_crash_then_is_told(
         assert all("GGML_ASSERT" in reply.text for _, reply in told)
 
 
-def test_a_request_waits_while_as_many_other_contexts_as_are_allowed_are_in_use(
+def size(request: ShotRequest) -> int:
+    """Return the bytes of the model files of a request."""
+    return sum(path.stat().st_size for path in request.files.values())
+
+
+def test_a_request_waits_while_there_is_no_room_beside_the_contexts_in_use(
     fake_build: Callable[..., Build], request_of_nothing: ShotRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FAKE_HANG", "slow")
-    with program(fake_build("C"), forks=True, contexts=2) as worker:
+    with program(fake_build("C"), forks=True, room=2 * size(request_of_nothing)) as worker:
         slow = [lora(replace(request_of_nothing, mode=mode), "slow") for mode in ("auto", "at_runtime")]
         for number, request in enumerate(slow, 1):
             worker.ask(request)
@@ -244,7 +249,7 @@ def test_a_crash_while_a_context_is_opened_lets_the_next_one_be_opened(
     monkeypatch.setenv("FAKE_HANG", "slow")
     dead = tmp_path / "dead.gguf"
     dead.write_bytes(b"model")
-    with program(fake_build("C"), forks=True, contexts=1) as worker:
+    with program(fake_build("C"), forks=True, room=size(request_of_nothing)) as worker:
         worker.ask(lora(request_of_nothing, "slow"))
         assert worker.outcomes(1) == [(1, OPENED)]
         worker.ask(replace(request_of_nothing, files={"model": dead}))

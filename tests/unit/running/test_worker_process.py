@@ -139,8 +139,8 @@ def test_several_threads_have_large_pictures_made_at_the_same_time(
 def test_a_request_that_waits_for_another_context_is_not_hung(
     worker: WorkerProcess, shot: ShotRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker_process, "cores", lambda: 1)
-    monkeypatch.setattr(worker_process, "LEAST_CONTEXTS", 1)
+    monkeypatch.setattr(worker_process, "ROOM_PER_CORE", 0)
+    monkeypatch.setattr(worker_process, "LEAST_ROOM", 1)
     monkeypatch.setenv("FAKE_HANG", "slow")
     adapter = shot.lora_dir / "slow.safetensors"
     adapter.touch()

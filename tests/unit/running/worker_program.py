@@ -40,11 +40,11 @@ class Program:
 
 
 @contextlib.contextmanager
-def program(build: Build, *, forks: bool, contexts: int = 3) -> Iterator[Program]:
-    """Run the program and kill it at the end. If it ``forks``, it may use so many ``contexts`` at a time."""
+def program(build: Build, *, forks: bool, room: int = 1 << 20) -> Iterator[Program]:
+    """Run the program and kill it at the end. If it ``forks``, the files of its contexts may have ``room`` bytes."""
     words: list[str | Path] = [sys.executable, "-m", "harness.running.worker", build.folder, "cpu", "1"]
     with contextlib.closing(
-        ChildProcess([*words, *((FORKS, str(contexts)) if forks else ())], env={})
+        ChildProcess([*words, *((FORKS, str(room)) if forks else ())], env={})
     ) as process:
         made = Program(process)
         assert made.outcomes(1) == [(0, READY)]
