@@ -82,6 +82,7 @@ def convert(
     force: bool = False,
     rebalance: bool = False,
     pad: bool = False,
+    plain: Path | None = None,
 ) -> Conversion:
     """Convert the file ``source`` to the file ``target``, whose suffix decides the container.
 
@@ -93,6 +94,7 @@ def convert(
     - ``force`` converts files that ``check`` refuses, as far as possible.
     - ``rebalance`` stores other factors of the same ΔW where they lose less.
     - ``pad`` also pads their rank to whole blocks.
+    - ``plain`` is the result of the same conversion without ``rebalance``, whose factors are then not rounded again.
 
     Raises AdapterUnknown, FileInvalid, UnsafePickle, TypeUnavailable, OutputRefused and LibraryUnusable. Then
     ``target`` is not changed.
@@ -110,7 +112,8 @@ def convert(
     with ExitStack() as work:
         rebalanced: Computed = {}
         if rebalance and quantiser is not None and quantises:
-            rebalancer = Rebalancer(adapter, plans, quantiser, wanted, pad=pad)
+            known = read_tensors(plain).tensors if plain else None
+            rebalancer = Rebalancer(adapter, plans, quantiser, wanted, pad=pad, plain=known)
             plans, rebalanced = rebalancer.plans, work.enter_context(rebalancer.computed())
         alphas = alpha_tensors(adapter, plans)
         plans = [*plans, *alphas.plans]

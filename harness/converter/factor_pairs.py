@@ -70,7 +70,13 @@ class _Basis:
 
 
 def lora_pairs(
-    up: F64, down: F64, kinds: tuple[str, str], quantiser: Quantiser, width: int = 0
+    up: F64,
+    down: F64,
+    kinds: tuple[str, str],
+    quantiser: Quantiser,
+    width: int = 0,
+    *,
+    known: tuple[Bytes, Bytes] | None = None,
 ) -> list[LoraPair]:
     """Return the stored factors with the smallest error for each module.
 
@@ -79,13 +85,21 @@ def lora_pairs(
     vectors, this basis rotated, and the rotated basis with errors passed on. So the error is never larger than that of
     the unchanged factors with the same width. The last way nearly always has the smallest error, so the second and the
     third are tried only where the last is not better than the first: for factors of rank 1, for example, and for
-    factors that are rounded already.
+    factors that are rounded already. ``known`` are the bytes [modules, bytes] of up and of down as ``quantiser`` has
+    rounded them before, with the rank ``width``.
     """
     width = max(width, up.shape[2])
     plain = _Basis(up=_padded(up, 2, width), down=_padded(down, 1, width))
     spectral = _spectral(up, down, kinds, width)
     rotated = spectral.rotated()
-    best = _pairs(plain, kinds, quantiser)
+    if known is None:
+        best = _pairs(plain, kinds, quantiser)
+    else:
+        a, b = (
+            _decoded(raw, values, kind, quantiser)
+            for raw, values, kind in zip(known, (plain.up, plain.down), kinds, strict=True)
+        )
+        best = _with_errors(plain, a, b)
     last = _pairs(rotated, kinds, quantiser, passes_on=True)
     others = np.flatnonzero([b.error >= a.error for a, b in zip(best, last, strict=True)])
     if others.size:
@@ -103,10 +117,22 @@ def _pairs(
         up, down = _with_errors_passed_on(basis, kinds, quantiser)
     else:
         up, down = _round(basis.up, kinds[0], quantiser), _round(basis.down, kinds[1], quantiser)
+    return _with_errors(basis, up, down)
+
+
+def _with_errors(basis: _Basis, up: StoredFactors, down: StoredFactors) -> list[LoraPair]:
+    """Return rounded factors of a basis with their errors."""
     return [
         LoraPair(up=a, down=b, error=float(error))
         for a, b, error in zip(up.raw, down.raw, _errors(basis, up, down), strict=True)
     ]
+
+
+def _decoded(raw: Bytes, values: F64, kind: str, quantiser: Quantiser) -> StoredFactors:
+    """Return the bytes [modules, bytes] of rounded ``values`` [modules, rows, row] and what they decode to."""
+    rows = raw.reshape(values.shape[0] * values.shape[1], -1)
+    stored = decoded(rows, kind) if kind in PLAIN else quantiser.dequantise(rows, kind)
+    return StoredFactors(raw=raw, values=stored.reshape(values.shape).astype(np.float64))
 
 
 def _error(pair: LoraPair) -> float:

@@ -41,7 +41,8 @@ class Rebalancer:
     are computed shortly before they are written, and kept until both of their factors are written.
 
     ``wanted`` are the types in order of preference; with ``pad`` the rank is padded if a factor would otherwise not be
-    quantised.
+    quantised. ``plain`` are the tensors of the same file converted to the same types by the same quantiser, without
+    other factors; these are not rounded again.
     """
 
     def __init__(
@@ -52,8 +53,9 @@ class Rebalancer:
         wanted: Sequence[str],
         *,
         pad: bool,
+        plain: Mapping[str, Tensor] | None = None,
     ) -> None:
-        self._quantiser = quantiser
+        self._quantiser, self._plain = quantiser, plain or {}
         self._modules: dict[str, tuple[Module, str]] = {}
         self._by_name = {planned.tensor.name: planned for planned in plans}
         for module in adapter.modules.values():
@@ -135,23 +137,35 @@ class Rebalancer:
             down=down,
             kinds=(self._by_name[up.name].kind, self._by_name[down.name].kind),
             width=self._by_name[down.name].shape[0],
+            plain=self._rounded(up, down),
         )
+
+    def _rounded(self, up: Tensor, down: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Return the factors as they were rounded before, if they were rounded to the types and shapes of the plans."""
+        found = [self._plain.get(factor.name) for factor in (up, down)]
+        first, second = found
+        if first is None or second is None:
+            return None
+        planned = [self._by_name[factor.name] for factor in (up, down)]
+        alike = [(each.kind, tuple(each.shape)) for each in planned]
+        return (first, second) if alike == [(each.kind, each.shape) for each in (first, second)] else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Request:
-    """The factors of a module, the types that they get, and the rank that they get."""
+    """The factors of a module, the types that they get, the rank that they get, and the factors rounded as they are."""
 
     key: str
     up: Tensor
     down: Tensor
     kinds: tuple[str, str]
     width: int
+    plain: tuple[Tensor, Tensor] | None
 
     @property
     def like(self) -> tuple[object, ...]:
         """What the requests of one batch have in common."""
-        return self.up.shape, self.down.shape, self.kinds, self.width
+        return self.up.shape, self.down.shape, self.kinds, self.width, self.plain is None
 
 
 class _Pairs:
@@ -188,7 +202,14 @@ class _Pairs:
             np.stack([_values(factor) for factor in factors])
             for factors in ([each.up for each in batch], [each.down for each in batch])
         )
-        return lora_pairs(up, down, batch[0].kinds, self._quantiser, batch[0].width)
+        plain = [each.plain for each in batch if each.plain]
+        known = None
+        if plain:
+            first, second = (
+                np.stack([factor.raw() for factor in factors]) for factors in zip(*plain, strict=True)
+            )
+            known = first, second
+        return lora_pairs(up, down, batch[0].kinds, self._quantiser, batch[0].width, known=known)
 
 
 def _batches(requests: Sequence[_Request]) -> Iterator[list[_Request]]:

@@ -87,7 +87,10 @@ def _converted(
     found = {}
     for number, (rebalanced, padded) in enumerate(ways):
         target = folder / f"{number}.gguf"
-        done = convert(source, target, kind.split(","), quantiser, rebalance=rebalanced, pad=padded)
+        plain = folder / "0.gguf" if rebalanced else None
+        done = convert(
+            source, target, kind.split(","), quantiser, rebalance=rebalanced, pad=padded, plain=plain
+        )
         found[target] = TypeRow(
             kind=kind,
             rebalanced=rebalanced,

@@ -19,13 +19,18 @@ from sdcpp.binding.api.interface import Picture
 
 #: The outcome of a reply that another reply to the same request follows: the base model is open.
 OPENED = "opened"
+#: The outcomes of replies before OPENED, in this order, if there is no room for the context beside those in use: the
+#: base model is not opened yet; it is opened now.
+WAITING, OPENING = "waiting", "opening"
+#: The outcomes that another reply to the same request follows.
+PRELIMINARY = frozenset({OPENED, WAITING, OPENING})
 #: The outcome of the first reply to no request: the library is loaded.
 READY = "ready"
 #: The outcome of later replies to no request: the library crashed while it closed a context that nobody needed.
 CLOSING = "closing"
 #: Sent instead of a request: nobody waits for the reply to the earlier one any more.
 CANCELLED = b"cancelled\n"
-#: The argument of a worker that makes pictures in forks.
+#: The argument of a worker that makes pictures in forks. The next argument is the room for contexts (``ForkServer``).
 FORKS = "--forks"
 #: The environment variable with the folder for a worker's temporary files, which is removed when no more requests come.
 OWN_FOLDER = "SDCPP_WORKER_FOLDER"
@@ -44,7 +49,7 @@ def split(line: bytes) -> tuple[int, bytes]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShotReply:
-    """What happened to a request: ``outcome`` is OPENED, READY, CLOSING, or as in ``record.Observation``.
+    """What happened to a request: ``outcome`` is READY, CLOSING, in PRELIMINARY, or as in ``record.Observation``.
 
     ``signal`` names the signal or the exit status of a crash. The other fields are those of ``record.Observation``.
     """

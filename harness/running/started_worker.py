@@ -14,7 +14,15 @@ from queue import Empty, SimpleQueue
 from harness.cases.shot_request import ShotRequest
 from harness.child_process.driver import ChildProcess
 from harness.child_process.ended import ChildEnded
-from harness.running.protocol import CANCELLED, CLOSING, OPENED, OWN_FOLDER, ShotReply, numbered, split
+from harness.running.protocol import (
+    CANCELLED,
+    CLOSING,
+    OWN_FOLDER,
+    PRELIMINARY,
+    ShotReply,
+    numbered,
+    split,
+)
 from sdcpp import console
 
 
@@ -29,8 +37,8 @@ class Conversation:
         """Add the next reply."""
         self._replies.put(reply)
 
-    def receive(self, timeout: float) -> ShotReply:
-        """Return the next reply; raises TimeoutError if there is none within so many seconds."""
+    def receive(self, timeout: float | None) -> ShotReply:
+        """Return the next reply; raises TimeoutError if there is none within so many seconds. None waits for ever."""
         try:
             return self._replies.get(timeout=timeout)
         except Empty:
@@ -123,7 +131,7 @@ class StartedWorker:
         else:
             with self._lock:
                 conversation = self._conversations.get(number)
-                if reply.outcome != OPENED:
+                if reply.outcome not in PRELIMINARY:
                     self._conversations.pop(number, None)
             if conversation is not None:  # else it was cancelled
                 conversation.add(reply)

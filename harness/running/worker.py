@@ -1,10 +1,10 @@
 """The child process that holds one library. It makes pictures and never judges them.
 
-``python -m harness.running.worker BUILD_FOLDER BACKEND THREADS [--forks]`` replies to the lines of standard input with
-lines of standard output, as ``harness.running.protocol`` describes. What the library itself prints goes to standard
-error. The library is loaded before any module that brings another C++ runtime (numpy does): a library that is linked
-with a static C++ runtime crashes if it is loaded second. Without forks a worker is started after every crash, so this
-module imports little.
+``python -m harness.running.worker BUILD_FOLDER BACKEND THREADS [--forks ROOM]`` replies to the lines of standard input
+with lines of standard output, as ``harness.running.protocol`` describes. What the library itself prints goes to
+standard error. The library is loaded before any module that brings another C++ runtime (numpy does): a library that is
+linked with a static C++ runtime crashes if it is loaded second. Without forks a worker is started after every crash, so
+this module imports little.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def main(argv: list[str]) -> int:
             return error.exit_code
         reply(0, ShotReply(outcome=READY))
         if FORKS in options:
-            ForkServer(runner, send).serve(sys.stdin.buffer)
+            ForkServer(runner, send, int(options[1])).serve(sys.stdin.buffer)
         else:
             for line in sys.stdin.buffer:
                 number, content = split(line)

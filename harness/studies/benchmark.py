@@ -19,7 +19,9 @@ from harness.cases.case import SEED, Case, Shot
 from harness.cases.upstream_command import program_arguments
 from harness.records.record import Records
 from harness.reports import cost
+from harness.studies import speed_goals
 from harness.studies.conversion import speed
+from harness.studies.speed_goals import SpeedFigure
 from harness.verification.run import run_sides
 from sdcpp import atomic_write, console, project
 from sdcpp.errors import BuildFailed
@@ -69,6 +71,16 @@ class Measurement:
     def ratio(self) -> float:
         """The median over the rounds of the program's time divided by the harness's time."""
         return statistics.median(timed.program / timed.harness for timed in self.rounds)
+
+    @property
+    def figure(self) -> SpeedFigure:
+        """The ratio, with when and where it was measured."""
+        return SpeedFigure(
+            value=self.ratio,
+            date=self.date,
+            machine=f"{self.processor}, {self.cores} cores",
+            command=self.command,
+        )
 
 
 def comparable(cases: Sequence[object]) -> Iterator[Case]:
@@ -153,15 +165,23 @@ def write(measured: Measurement) -> tuple[Path, Path]:
 
 def write_page() -> Path:
     """Write the page from all records and return its path."""
-    atomic_write.write(PAGE, page(read(RESULTS), sections()))
+    measured = read(RESULTS)
+    atomic_write.write(PAGE, page(measured, sections(measured)))
     return PAGE
 
 
-def sections() -> list[str]:
-    """Return the lines of the page that other records make: about converters, if they were measured."""
-    lines: list[str] = []
-    if speed.RESULTS.exists():
-        lines += [*speed.section(speed.read(speed.RESULTS)), ""]
+def sections(measured: Measurement) -> list[str]:
+    """Return the lines of the page that other records make: about all goals, and about converters if there is a record.
+
+    ``measured`` is the measurement of the benchmark.
+    """
+    converters = speed.read(speed.RESULTS) if speed.RESULTS.exists() else None
+    figures = {"bench": measured.figure}
+    if converters is not None:
+        figures |= speed_goals.of_converters(converters, speed.COMMAND)
+    lines = [*speed_goals.section(speed_goals.read(figures)), ""]
+    if converters is not None:
+        lines += [*speed.section(converters), ""]
     return lines
 
 

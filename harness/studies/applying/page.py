@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from harness.studies.applying import goals
@@ -15,6 +16,8 @@ from sdcpp import atomic_write, project
 PAGE = project.ROOT / "docs" / "cost.md"
 #: The measurements from which the page is made.
 RESULTS = project.ROOT / "results" / "cost.json"
+#: What is known about goals that are missed.
+MISSED = Path(__file__).with_name("missed.toml")
 
 
 def page(studies: Sequence[ApplyStudy]) -> str:
@@ -81,6 +84,25 @@ def _summary(studies: Sequence[ApplyStudy]) -> Iterator[str]:
                 f" | {'' if unpatched is None else result.show(unpatched)} | {result.adapter}"
                 f" | {'reached' if result.reached else '**missed**'} |"
             )
+    missed = dict.fromkeys(
+        result.goal for _, found in judged.values() for result in found if not result.reached
+    )
+    if missed:
+        yield from _why(list(missed), reasons())
+
+
+def reasons() -> dict[str, str]:
+    """Return where the time goes if a goal is missed and what was tried, by goal."""
+    entries = tomllib.loads(MISSED.read_text(encoding="utf-8"))["missed"]
+    return {entry["goal"]: entry["why"] for entry in entries}
+
+
+def _why(missed: Sequence[str], known: Mapping[str, str]) -> Iterator[str]:
+    yield ""
+    yield "Where the time goes where a goal is missed, and what was tried:"
+    yield ""
+    for goal in missed:
+        yield f"- **{goal}**: {known.get(goal, 'not known yet.')}"
 
 
 def _title(study: ApplyStudy) -> str:

@@ -3,11 +3,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from harness.converter import table
+from harness.converter.convert import convert
 from harness.converter.table import TypeRow
+from harness.formats.tensor import Bytes
 from harness.quantising.package_quantiser import PackageQuantiser
 from tests.unit.converter.lora_files import pair, save
 
@@ -29,6 +33,31 @@ def test_each_type_has_a_plain_row_and_a_rebalanced_one_that_loses_less(tmp_path
     assert 8.5 < q8_0.bits < 9
     assert all(row.effect is None for row in rows)
     assert sorted(tmp_path.iterdir()) == [source]
+
+
+@pytest.mark.parametrize("kinds", ["Q8_0", "Q4_0,F16"])
+def test_a_rebalanced_file_is_the_same_whether_its_plain_factors_are_rounded_again_or_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kinds: str
+) -> None:
+    source = save(tmp_path / "a.safetensors", {**pair(), **pair(rank=20, key="lora_unet_other")})
+    quantiser = PackageQuantiser()
+    plain, again, read = (tmp_path / f"{name}.gguf" for name in ("plain", "again", "read"))
+    convert(source, plain, kinds.split(","), quantiser)
+    convert(source, again, kinds.split(","), quantiser, rebalance=True)
+    rounded: list[str] = []
+    nearest = PackageQuantiser.nearest
+
+    def counted(self: PackageQuantiser, values: np.ndarray[Any, Any], kind: str) -> Bytes:
+        rounded.append(kind)
+        return nearest(self, values, kind)
+
+    monkeypatch.setattr(PackageQuantiser, "nearest", counted)
+    convert(source, read, kinds.split(","), quantiser, rebalance=True, plain=plain)
+    assert read.read_bytes() == again.read_bytes() != plain.read_bytes()
+    fewer = len(rounded)
+    rounded.clear()
+    convert(source, again, kinds.split(","), quantiser, rebalance=True)
+    assert fewer < len(rounded)
 
 
 def test_padding_the_rank_allows_to_quantise_short_rows(tmp_path: Path) -> None:

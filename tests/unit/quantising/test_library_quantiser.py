@@ -55,7 +55,8 @@ def test_blocks_and_values_pass_through_shared_memory(quantiser: LibraryQuantise
     assert quantiser.dequantise(blocks, "FAKE_8").tolist() == ROUNDED
     again, values = quantiser.nearest_with_values(VALUES, "FAKE_8")
     assert again.tolist() == blocks.tolist()
-    assert (values.dtype, values.tolist()) == (np.float32, ROUNDED)
+    assert values.dtype == np.float32
+    assert values.tolist() == ROUNDED
     # More than the memory that the child has mapped so far, and more than one chunk.
     many = np.arange(1 << 21, dtype=np.float32).reshape(-1, 4) % 100
     assert np.array_equal(quantiser.dequantise(quantiser.quantise(many, "FAKE_8"), "FAKE_8"), many)

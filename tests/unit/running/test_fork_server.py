@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.cases.shot_request import ShotRequest
-from harness.running.protocol import CLOSING, OPENED, ShotReply
+from harness.running.protocol import CLOSING, OPENED, OPENING, WAITING, ShotReply
 from sdcpp.binding.api.interface import Lora
 from sdcpp.binding.build_folder import Build
 from tests.unit.running.worker_program import Program, program
@@ -209,6 +209,55 @@ def test_contexts_that_nobody_needs_are_closed_and_a_crash_then_is_told(
         assert {reply.outcome for _, reply in told} == {CLOSING}
         assert [(number, reply.signal) for number, reply in told] == [(0, "SIGABRT")] * 2
         assert all("GGML_ASSERT" in reply.text for _, reply in told)
+
+
+def size(request: ShotRequest) -> int:
+    """Return the bytes of the model files of a request."""
+    return sum(path.stat().st_size for path in request.files.values())
+
+
+def test_a_request_waits_while_there_is_no_room_beside_the_contexts_in_use(
+    fake_build: Callable[..., Build], request_of_nothing: ShotRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_HANG", "slow")
+    with program(fake_build("C"), forks=True, room=2 * size(request_of_nothing)) as worker:
+        slow = [lora(replace(request_of_nothing, mode=mode), "slow") for mode in ("auto", "at_runtime")]
+        for number, request in enumerate(slow, 1):
+            worker.ask(request)
+            assert worker.outcomes(1) == [(number, OPENED)]
+        third = replace(request_of_nothing, mode="immediately")
+        for number in (3, 4):
+            worker.ask(third)
+            assert worker.outcomes(1) == [(number, WAITING)]
+        # An open context makes pictures as before.
+        worker.ask(replace(request_of_nothing, mode="auto"))
+        assert worker.outcomes(2) == [(5, OPENED), (5, "picture")]
+        assert len(contexts_of(worker)) == 2
+        worker.cancel(2)
+        assert worker.outcomes(3) == [(2, "crashed"), (3, OPENING), (4, OPENING)]
+        assert sorted(worker.outcomes(4)) == [(n, outcome) for n in (3, 4) for outcome in (OPENED, "picture")]
+        wait_for(lambda: len(contexts_of(worker)) == 2)
+
+
+def test_a_crash_while_a_context_is_opened_lets_the_next_one_be_opened(
+    fake_build: Callable[..., Build],
+    request_of_nothing: ShotRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FAKE_OPEN_ABORTS", "dead")
+    monkeypatch.setenv("FAKE_HANG", "slow")
+    dead = tmp_path / "dead.gguf"
+    dead.write_bytes(b"model")
+    with program(fake_build("C"), forks=True, room=size(request_of_nothing)) as worker:
+        worker.ask(lora(request_of_nothing, "slow"))
+        assert worker.outcomes(1) == [(1, OPENED)]
+        worker.ask(replace(request_of_nothing, files={"model": dead}))
+        worker.ask(replace(request_of_nothing, mode="auto"))
+        assert worker.outcomes(2) == [(2, WAITING), (3, WAITING)]
+        worker.cancel(1)
+        assert worker.outcomes(3) == [(1, "crashed"), (2, OPENING), (2, "crashed")]
+        assert worker.outcomes(3) == [(3, OPENING), (3, OPENED), (3, "picture")]
 
 
 @pytest.mark.parametrize("ending", ["its parent closes the pipe", "it is killed"])

@@ -16,7 +16,9 @@ import pytest
 
 from harness.cases.case import Shot
 from harness.cases.shot_request import ShotRequest
+from harness.running import worker_process
 from harness.running.worker_process import WorkerProcess
+from sdcpp.binding.api.interface import Lora
 from sdcpp.binding.build_folder import Build
 from tests.unit.fake_models import BASE
 
@@ -131,6 +133,23 @@ def test_several_threads_have_large_pictures_made_at_the_same_time(
         together = list(threads.map(lambda request: worker.request(request, 60).picture, requests))
     assert None not in together
     assert together == [worker.request(request, 60).picture for request in requests]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks")
+def test_a_request_that_waits_for_another_context_is_not_hung(
+    worker: WorkerProcess, shot: ShotRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_process, "ROOM_PER_CORE", 0)
+    monkeypatch.setattr(worker_process, "LEAST_ROOM", 1)
+    monkeypatch.setenv("FAKE_HANG", "slow")
+    adapter = shot.lora_dir / "slow.safetensors"
+    adapter.touch()
+    slow = replace(shot, sequence=((Lora(path=adapter, multiplier=1.0),),))
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(worker.request, slow, 3.0)
+        time.sleep(1)
+        second = threads.submit(worker.request, replace(shot, mode="auto"), 60)
+        assert (first.result().outcome, second.result().outcome) == ("hung", "picture")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks")

@@ -40,10 +40,12 @@ class Program:
 
 
 @contextlib.contextmanager
-def program(build: Build, *, forks: bool) -> Iterator[Program]:
-    """Run the program and kill it at the end."""
+def program(build: Build, *, forks: bool, room: int = 1 << 20) -> Iterator[Program]:
+    """Run the program and kill it at the end. If it ``forks``, the files of its contexts may have ``room`` bytes."""
     words: list[str | Path] = [sys.executable, "-m", "harness.running.worker", build.folder, "cpu", "1"]
-    with contextlib.closing(ChildProcess([*words, *((FORKS,) if forks else ())], env={})) as process:
+    with contextlib.closing(
+        ChildProcess([*words, *((FORKS, str(room)) if forks else ())], env={})
+    ) as process:
         made = Program(process)
         assert made.outcomes(1) == [(0, READY)]
         yield made

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.studies.applying import goals, study
 from harness.studies.applying import page as module
-from harness.studies.applying import study
 from harness.studies.applying.page import page
 from harness.studies.applying.peer import PeerCost
 from tests.unit.studies.applying.examples import COST, STUDY
@@ -23,6 +23,15 @@ def test_page_has_a_row_for_each_cost_and_the_floor() -> None:
     assert "a card, 16 cores, 16 threads, 2026-11-29. 160 layers" in text
     assert "3 rounds.\n" in text
     assert "in the same run. *step*" not in text
+
+
+def test_every_goal_that_a_record_misses_has_a_reason_on_the_page() -> None:
+    studies = study.read(module.RESULTS)
+    missed = {result.goal for each in studies for result in goals.results(each) if not result.reached}
+    assert missed <= module.reasons().keys()
+    text = page(studies)
+    assert all(f"- **{goal}**: " in text for goal in missed)
+    assert "not known yet" not in text
 
 
 def test_page_adds_the_memory_of_the_card() -> None:
