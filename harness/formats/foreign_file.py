@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.text import one_line
+from harness.text import one_line, plural
 
 #: The number of bytes from the beginning of a file that ``recognised`` needs.
 HEAD = 4096
@@ -34,6 +34,20 @@ _MAGIC: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"%PDF-", "a PDF document", _DOWNLOAD),
     (0, b"\x89HDF\r\n", "an HDF5 file", "convert it to safetensors with the program that wrote it"),
     (0, b"\x93NUMPY", "a NumPy array", "write its tensors to a safetensors file"),
+    (0, b"SQLite format 3", "an SQLite database", _DOWNLOAD),
+    (0, b"PAR1", "a Parquet table", _DOWNLOAD),
+    (0, b"ARROW1", "an Arrow table", _DOWNLOAD),
+    (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "a document of Microsoft Office", _DOWNLOAD),
+    (0, b"BM", "a BMP picture", _DOWNLOAD),
+    (0, b"II*\x00", "a TIFF picture", _DOWNLOAD),
+    (0, b"MM\x00*", "a TIFF picture", _DOWNLOAD),
+    (0, b"OggS", "an Ogg file", _DOWNLOAD),
+    (0, b"ID3", "an MP3 file", _DOWNLOAD),
+    (0, b"\x1a\x45\xdf\xa3", "a Matroska or WebM video", _DOWNLOAD),
+    (0, b"\x04\x22\x4d\x18", "an lz4 archive", _UNPACK),
+    (0, b"!<arch>", "an ar archive (.deb, .a)", _UNPACK),
+    (0, b"\xcf\xfa\xed\xfe", "a program", "delete it if you do not trust its source"),
+    (0, b"\xca\xfe\xba\xbe", "a program", "delete it if you do not trust its source"),
     (0, b"tjgg", "a GGML file from before GGUF", "convert the original file again, with a newer program"),
     (0, b"fmgg", "a GGML file from before GGUF", "convert the original file again, with a newer program"),
     (0, b"lmgg", "a GGML file from before GGUF", "convert the original file again, with a newer program"),
@@ -42,14 +56,21 @@ _MAGIC: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"MZ", "a program", "delete it if you do not trust its source"),
     (0, b"d8:announce", "a torrent file", "open it in a BitTorrent client"),
     (0, b"\x00\x05\x16\x07", "a file of macOS attributes (._NAME)", "name the file without ._"),
+    (4, b"TFL3", "a TensorFlow Lite model", "convert it to safetensors"),
     (4, b"ftyp", "a video or picture (MP4, AVIF)", _DOWNLOAD),
     (8, b"WEBP", "a WebP picture", _DOWNLOAD),
+    (8, b"WAVE", "a WAV file", _DOWNLOAD),
+    (8, b"AVI ", "an AVI video", _DOWNLOAD),
     (257, b"ustar", "a tar archive", _UNPACK),
 )
 #: The magic number with which torch.save began before its files were zip archives (torch/serialization.py).
 _LEGACY_TORCH = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19"
-#: The first tag of a page. The size of a safetensors header, in the first eight bytes, has a byte that is 0.
-_TAG = re.compile(rb"\s*<[!?a-z][^\0]{6}", re.IGNORECASE)
+#: Bytes that a text of a human language has not, however it is encoded; it may have other control characters.
+_BINARY = re.compile(rb"[\0\x01-\x06\x0e-\x1a\x1c-\x1f]")
+#: The largest share of such bytes, and of those that are no UTF-8, in a text.
+_ODD = 0.1
+#: How a value of JSON begins that is an object or a list.
+_JSON = re.compile(r"\{\s*[\"}]|\[\s*[\"{\[\]\d-]|\[\s*(true|false|null)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +92,8 @@ def recognised(head: bytes) -> ForeignFile | None:
         return ForeignFile(
             what="a file that begins with zeros only", remedy="the download stopped; repeat it"
         )
+    if not head.strip():
+        return ForeignFile(what="a file that begins with white space only", remedy=_DOWNLOAD)
     for at, magic, what, remedy in _MAGIC:
         if head[at:].startswith(magic):
             return ForeignFile(what=what, remedy=remedy)
@@ -91,7 +114,7 @@ def archive(names: Sequence[str]) -> ForeignFile:
         return ForeignFile(what="a TensorFlow model in a zip archive", remedy="convert it to safetensors")
     such = f", such as {one_line(names[0], 80)}" if names else ""
     return ForeignFile(
-        what=f"a zip archive of {len(names)} files{such}; a PyTorch checkpoint has one data.pkl",
+        what=f"a zip archive of {plural(len(names), 'file')}{such}; a PyTorch checkpoint has one data.pkl",
         remedy=_DOWNLOAD,
     )
 
@@ -110,16 +133,20 @@ def _pickle(head: bytes) -> ForeignFile:
 def _text(head: bytes) -> str | None:
     """Return the first bytes as text, or None if they are binary. The last character may be cut.
 
-    A page in another encoding, or with control characters, is known by its first tag.
+    The first eight bytes of a safetensors file are the size of its header, so one of them is 0, and GGUF and zip
+    archives are known by theirs. A text may have a few control characters and bytes of another encoding.
     """
-    if _TAG.match(head):
-        return head.decode("utf-8", "replace")
-    encoding = "utf-16" if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
-    try:
-        text = codecs.getincrementaldecoder(encoding)().decode(head)
-    except UnicodeDecodeError:
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        try:
+            text = codecs.getincrementaldecoder("utf-16")().decode(head)
+        except UnicodeDecodeError:
+            return None
+        return text if all(c.isprintable() or c.isspace() for c in text) else None
+    if b"\0" in head[:8]:
         return None
-    return text if all(c.isprintable() or c.isspace() for c in text) else None
+    text = codecs.getincrementaldecoder("utf-8-sig")("replace").decode(head)
+    odd = len(_BINARY.findall(head)) + text.count("\ufffd")
+    return text if odd <= _ODD * len(head) else None
 
 
 def _of_text(text: str) -> ForeignFile:
@@ -145,7 +172,7 @@ def _of_text(text: str) -> ForeignFile:
         code = re.search(r"<(?:Code|Message)>([^<]*)", text)
         said = f" ({one_line(code[1], 60)})" if code else ""
         return ForeignFile(what=f"an XML document{said}", remedy=_DOWNLOAD)
-    if lower.startswith(("{", "[")):
+    if _JSON.match(lower):
         return _json(text)
     return ForeignFile(
         what=f"a text file, which begins with {one_line(text, 60)!r}",

@@ -30,7 +30,11 @@ def read(path: Path) -> File:
         if size - 8 < length <= LONGEST_HEADER and file.read(1) == b"{":
             raise cut_off(path, f"the header ends at byte {8 + length}, the file at {size}")
         if length > min(LONGEST_HEADER, size - 8):
-            raise broken(path, f"the header is said to have {length} bytes, but the file has {size}", 0)
+            raise broken(
+                path,
+                f"not a safetensors file, or a damaged one: its header would have {length} bytes, the file has {size}",
+                0,
+            )
         text = file.read(length)
     try:
         header = json.loads(text.decode("utf-8"), object_pairs_hook=_unique)

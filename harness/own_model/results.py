@@ -11,6 +11,9 @@ from harness.own_model.pictures import Trial, Tried
 from harness.records.verdict import Verdict
 from harness.text import number, one_line
 
+#: What to do if a model makes no picture.
+_OTHER_FILES = "give the other files of the model, too, such as --clip_l, --t5xxl, --llm and --vae or --taesd"
+
 
 def conclusion(examined: Examination, trials: Sequence[Trial]) -> str:
     """Return the answer in one line: what the builds did with a file."""
@@ -45,10 +48,12 @@ def lines(examined: Examination, trials: Sequence[Trial], *, verbose: bool = Fal
             yield f"    the adapter cannot be merged beforehand: {trial.no_reference}"
         if trial.base_failure:
             yield f"    ! no picture without the adapter: {one_line(trial.base_failure, 400)}"
+            yield f"      {_OTHER_FILES}"
+            continue
         for tried in trial.tried:
             expected = _expected(examined, trial, tried)
             yield f"    {tried.title:12} {tried.comparison.verdict:10} {numbers(tried)}{expected}"
-            if tried.comparison.evidence and not trial.base_failure:
+            if tried.comparison.evidence:
                 yield from (f"      {line}" for line in tried.comparison.evidence.splitlines())
             if tried.comparison.verdict is Verdict.UNJUDGED and tried.comparison.effect is not None:
                 yield "      try more --steps, another --prompt, or a larger multiplier: FILE@2"

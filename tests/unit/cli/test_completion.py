@@ -20,28 +20,34 @@ echo "${COMPREPLY[*]}"
 """
 
 
+#: Words before the cursor, and what completes the last one.
+CASES = [
+    ("ver", "verify"),
+    ("lora inf", "info"),
+    ("verify --corp", "--corpus"),
+    ("verify --corpus st", "style.gguf style.toml"),
+    ("verify --revision 2026-0", "2026-05 2026-07"),
+    ("lora try st", "style.gguf style.toml"),
+    ("lora try --build st", "styles"),
+    ("build --backend vul", "vulkan"),
+]
+
+
+def write_files(folder: Path, script: str) -> None:
+    """Write a script of completion, and files and a folder that it can complete."""
+    (folder / "completion.sh").write_text(script, encoding="utf-8")
+    (folder / "style.gguf").touch()
+    (folder / "style.toml").touch()
+    (folder / "styles").mkdir()
+
+
 @pytest.mark.skipif(not shutil.which("bash"), reason="needs bash")
-@pytest.mark.parametrize(
-    ("words", "found"),
-    [
-        ("ver", "verify"),
-        ("lora inf", "info"),
-        ("verify --corp", "--corpus"),
-        ("verify --corpus st", "style.gguf style.toml"),
-        ("verify --revision 2026-0", "2026-05 2026-07"),
-        ("lora try st", "style.gguf style.toml"),
-        ("lora try --build st", "styles"),
-        ("build --backend vul", "vulkan"),
-    ],
-)
+@pytest.mark.parametrize(("words", "found"), CASES)
 def test_bash_completes(words: str, found: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main.main(["--print-completion", "bash"])
     assert ended.value.code == 0
-    (tmp_path / "completion.sh").write_text(capsys.readouterr().out, encoding="utf-8")
-    (tmp_path / "style.gguf").touch()
-    (tmp_path / "style.toml").touch()
-    (tmp_path / "styles").mkdir()
+    write_files(tmp_path, capsys.readouterr().out)
     done = subprocess.run(
         ["bash", "-c", COMPLETE, "bash", "sdcpp", *words.split()],  # noqa: S607 - the bash of the machine
         cwd=tmp_path,
@@ -51,6 +57,21 @@ def test_bash_completes(words: str, found: str, tmp_path: Path, capsys: pytest.C
     )
     possible = [word for word in done.stdout.split() if word != "styles" or "--build" in words]
     assert sorted(possible) == found.split()
+
+
+@pytest.mark.skipif(not shutil.which("fish"), reason="needs fish")
+@pytest.mark.parametrize(("words", "found"), CASES)
+def test_fish_completes(words: str, found: str, tmp_path: Path) -> None:
+    write_files(tmp_path, completion.script(main.parser(), "fish"))
+    done = subprocess.run(
+        ["fish", "--no-config", "-c", f"source completion.sh; complete -C 'sdcpp {words}'"],  # noqa: S607 - as above
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    possible = [line.partition("\t")[0].rstrip("/") for line in done.stdout.splitlines()]
+    assert sorted(word for word in possible if word != "styles" or "--build" in words) == found.split()
 
 
 @pytest.mark.parametrize("shell", main.SHELLS)

@@ -136,3 +136,9 @@ def test_the_reason_why_a_flag_is_not_supported(tmp_path: Path) -> None:
     context = ContextSettings(enable_mmap=True)
     found = examine(lora(tmp_path / "a.safetensors"), model(tmp_path), revisions("2025-12"), context=context)
     assert {each.causes[0].reason for each in found.predictions} == {"the library does not map model files"}
+
+
+def test_changes_under_another_use_were_not_tried(tmp_path: Path) -> None:
+    context = ContextSettings(enable_mmap=True)
+    found = examine(lora(tmp_path / "a.safetensors"), model(tmp_path), revisions("2026-07"), context=context)
+    assert {each.verdict for each in found.changed if each.patched} == {None}

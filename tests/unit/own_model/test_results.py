@@ -107,3 +107,11 @@ def test_what_fails_after_changes_is_named_and_that_mode_is_not_advised(tmp_path
     assert "immediately, then without it WRONG" in "\n".join(results.lines(examined(tmp_path), [found]))
     [data] = results.as_json([found])
     assert [each["after_changes"] for each in data["modes"]] == [False, False, True]
+
+
+def test_a_model_that_makes_no_picture_leads_to_its_other_files(tmp_path: Path) -> None:
+    failed = trial(Verdict.REFUSED, Verdict.REFUSED, failure="text encoder not found")
+    said = list(results.lines(examined(tmp_path), [failed]))
+    assert said[1] == "    ! no picture without the adapter: text encoder not found"
+    assert said[2].lstrip().startswith("give the other files of the model, too, such as --clip_l")
+    assert len(said) == 3  # the verdicts would say nothing about the adapter
