@@ -1,7 +1,7 @@
 """Annotations of a pull request: workflow commands that show regressed cases beside changed lines of the source.
 
-A failure that names a line of a changed file is shown there. All others are shown on the first changed line of each
-changed source file, because no case says which line broke it.
+A crash that names a line of a changed file is shown there. All others are shown on the first changed line of each
+changed source file, because no case says which line broke it: a log line of a picture that was made names no failure.
 https://docs.github.com/actions/reference/workflows-and-actions/workflow-commands
 """
 
@@ -12,9 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from harness.records.change import ChangeKind
+from harness.records.record import Cell
 from harness.reports.before_after import Change
 from harness.reports.table import case_id
-from harness.text import listed, one_line, plural
+from harness.reports.vocabulary import headline_error
+from harness.text import listed, number, one_line, plural
 from sdcpp.patching.patch_file import hunks
 
 #: GitHub shows at most this number of errors of one step.
@@ -53,7 +55,8 @@ def first_lines(diff: str) -> dict[str, int]:
 
 def _places(change: Change, changed: Mapping[str, int]) -> list[tuple[str, int]]:
     """Return the line that the failure names, if a changed file has it, else a line of each changed source file."""
-    evidence = change.after.evidence if change.after else ""
+    made = change.after is None or change.after.error is not None
+    evidence = change.after.evidence if change.after and not made else ""
     for name, line in _PLACE.findall(evidence):
         for file in changed:
             if PurePosixPath(file).name == PurePosixPath(name).name:
@@ -64,17 +67,26 @@ def _places(change: Change, changed: Mapping[str, int]) -> list[tuple[str, int]]
 
 def _command(file: str, line: int, changes: Sequence[Change]) -> str:
     names = [
-        f"{case_id(change.after)} ({change.before.verdict} before, {change.after.verdict} after)"
+        f"{_name(change.after)} ({change.before.verdict} before, {change.after.verdict} after)"
         for change in changes
         if change.before and change.after
     ]
-    evidence = next(
-        (change.after.evidence for change in changes if change.after and change.after.evidence), ""
-    )
-    reason = one_line(evidence.partition("\n")[0], 200)
+    reason = next(filter(None, (_reason(change.after) for change in changes if change.after)), "")
     message = f"{listed(names, CASES)}{f': {reason}' if reason else ''}"
     title = f"{plural(len(changes), 'LoRA case')} regressed"
     return f"::error file={_value(file)},line={line},title={_value(title)}::{_text(message)}"
+
+
+def _name(cell: Cell) -> str:
+    """Return the id of a case with its base model."""
+    return " ".join(filter(None, [case_id(cell), cell.dimensions.get("base", "")]))
+
+
+def _reason(cell: Cell) -> str:
+    """Return the effect error of a wrong picture, else the first line of the evidence."""
+    if (error := headline_error(cell)) is not None and cell.tolerance is not None:
+        return f"effect error {number(error)}, allowed {number(cell.tolerance)}"
+    return one_line(cell.evidence.partition("\n")[0], 200)
 
 
 def _text(text: str) -> str:

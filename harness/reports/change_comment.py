@@ -30,6 +30,8 @@ def render(verdict: ChangeVerdict, address: str) -> str:
 def headline(verdict: ChangeVerdict) -> str:
     """Return the verdict in one sentence without a full stop."""
     counts = f"{verdict.fixed} fixed, {verdict.regressed} regressed, {verdict.unchanged} unchanged"
+    if verdict.same:
+        counts += " (not run: both states compile to the same objects)"
     if verdict.unjudged:
         counts += f", {verdict.unjudged} not judged"
     if verdict.outcome is Outcome.NOTHING:

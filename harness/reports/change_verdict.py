@@ -30,7 +30,7 @@ CASES, BYTES = 1000, 400_000
 _MOST = 1_000_000
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+@=,-]{0,159}")
 _SHOWN = (ChangeKind.REGRESSED, ChangeKind.FIXED, ChangeKind.CHANGED, ChangeKind.UNSTABLE)
-_COUNTS = ("fixed", "regressed", "unjudged", "unchanged")
+_COUNTS = ("fixed", "regressed", "unjudged", "unchanged", "same")
 
 
 class Outcome(StrEnum):
@@ -58,7 +58,10 @@ class ChangedCase:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeVerdict:
-    """The verdict on a change. ``status`` is the exit status of ``sdcpp verify``; ``cases`` has at most ``CASES``."""
+    """The verdict on a change. ``status`` is the exit status of ``sdcpp verify``; ``cases`` has at most ``CASES``.
+
+    ``same`` of the unchanged cases did not run, because both states compile to the same objects.
+    """
 
     outcome: Outcome
     status: int
@@ -66,6 +69,7 @@ class ChangeVerdict:
     regressed: int = 0
     unjudged: int = 0
     unchanged: int = 0
+    same: int = 0
     cases: tuple[ChangedCase, ...] = ()
 
 
@@ -86,6 +90,7 @@ def of_table(table: ReportTable, status: int) -> ChangeVerdict:
         regressed=count[ChangeKind.REGRESSED],
         unjudged=count[ChangeKind.NOT_JUDGED],
         unchanged=count[ChangeKind.UNCHANGED] + same,
+        same=same,
         cases=tuple(_changed_case(change) for change in shown[:CASES]),
     )
 

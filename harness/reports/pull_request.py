@@ -18,6 +18,7 @@ from harness.reports.before_after import Change, SidePair
 from harness.reports.headline import headline
 from harness.reports.markdown import Lines, code, escape, full_table, head, row, unstable, verdict_with_bound
 from harness.reports.table import ReportTable, case_id
+from harness.reports.vocabulary import headline_error
 from harness.text import one_line, plural
 from sdcpp.process import quoted
 
@@ -33,6 +34,10 @@ FOLDED = 400
 NOISE = 0.05
 #: The smallest number of cases whose medians are shown.
 MEASURED = 3
+#: What the numbers in the table of the changed cases mean.
+NUMBERS = (
+    "A number is the effect error, then its tolerance: 0 is the wanted picture, 1 that without the adapter."
+)
 #: The costs of applying an adapter: the key in ``Cell.applying``, and the heading of the column.
 COSTS = {
     "seconds": "wall time",
@@ -122,7 +127,12 @@ def _changed(changes: Sequence[Change]) -> Lines:
     if len(changed) > CHANGED:
         rows.append(row([f"{plural(len(changed) - CHANGED, 'more case')} in report.html", "", "", ""]))
     notes = [f"[{mark}] {code(text, 160)}<br>" for text, mark in evidence.items()]
-    return [*head(["", "case", "before", "after"]), *rows, "", *notes, *([""] if notes else [])]
+    meaning = [NUMBERS, ""] if any(_has_number(change) for change in changed[:CHANGED]) else []
+    return [*head(["", "case", "before", "after"]), *rows, "", *meaning, *notes, *([""] if notes else [])]
+
+
+def _has_number(change: Change) -> bool:
+    return any(cell and headline_error(cell) is not None for cell in (change.before, change.after))
 
 
 def _searches(table: ReportTable, pair: SidePair, changes: Sequence[Change]) -> Lines:

@@ -76,7 +76,7 @@ def test_a_regression_is_shown_beside_the_changed_line(
     said = capsys.readouterr().out
     assert "the change makes something worse: 1 fixed, 1 regressed, 1 unchanged." in said
     assert (
-        "::error file=src/lora.hpp,line=3,title=1 LoRA case regressed::case-0@auto (PASS before, ABORT"
+        "::error file=src/lora.hpp,line=3,title=1 LoRA case regressed::case-0@auto flux-small (PASS before, ABORT"
         in said
     )
     summary, outputs = files

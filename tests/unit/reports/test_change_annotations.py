@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from harness.records.record import Records
+from harness.records.verdict import Verdict
 from harness.reports import before_after
 from harness.reports.change_annotations import LIMIT, first_lines, render
 from harness.reports.table import arrange
@@ -45,8 +46,9 @@ def test_the_first_changed_line_of_each_file() -> None:
 def test_cases_are_shown_on_changed_sources() -> None:
     [command] = commands(proposed((GOOD, DEAD), (GOOD, DEAD), (DEAD, GOOD)), first_lines(DIFF))
     assert command == (
-        "::error file=src/lora.hpp,line=13,title=2 LoRA cases regressed::case-0@auto (PASS before, ABORT after), "
-        "case-1@auto (PASS before, ABORT after): GGML_ASSERT(x) failed"
+        "::error file=src/lora.hpp,line=13,title=2 LoRA cases regressed::"
+        "case-0@auto flux-small (PASS before, ABORT after), case-1@auto flux-small (PASS before, ABORT after): "
+        "GGML_ASSERT(x) failed"
     )
 
 
@@ -57,6 +59,15 @@ def test_a_failure_that_names_a_changed_file_is_shown_there() -> None:
     [command] = commands(records, first_lines(DIFF))
     assert command.startswith("::error file=src/lora.hpp,line=77,")
     assert command.endswith("GGML_ASSERT(100%25::error) failed")
+
+
+def test_a_wrong_picture_is_shown_with_its_error_and_not_where_it_logged_something() -> None:
+    records = proposed((GOOD, Verdict.WRONG))
+    logged = "src/other.cpp:77 - lora x.gguf:1.00"
+    records.cells[-1] = replace(records.cells[-1], evidence=logged, error=0.8, tolerance=0.04)
+    [command] = commands(records, {"src/lora.hpp": 13, "src/other.cpp": 5, "README.md": 1})[:1]
+    assert command.startswith("::error file=src/lora.hpp,line=13,")
+    assert command.endswith("(PASS before, WRONG after): effect error 0.8, allowed 0.04")
 
 
 def test_names_cannot_end_a_command() -> None:

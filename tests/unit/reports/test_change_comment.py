@@ -24,6 +24,12 @@ def test_the_comment_lists_some_cases_and_counts_the_others() -> None:
     assert "(https://github.com/o/n/actions/runs/1)" in text
 
 
+def test_cases_that_did_not_run_are_not_said_to_have_run() -> None:
+    verdict = ChangeVerdict(outcome=Outcome.JUDGED, status=0, unchanged=7, same=7)
+    said = "0 regressed, 7 unchanged (not run: both states compile to the same objects)"
+    assert change_comment.headline(verdict).endswith(said)
+
+
 @pytest.mark.parametrize(
     ("outcome", "status", "said"),
     [

@@ -38,7 +38,7 @@ def test_the_file_keeps_counts_and_changed_cases(tmp_path: Path) -> None:
 
 def test_equal_libraries_count_as_unchanged() -> None:
     verdict = verdict_of(same=7)
-    assert (verdict.outcome, verdict.unchanged) == (Outcome.JUDGED, 7)
+    assert (verdict.outcome, verdict.unchanged, verdict.same) == (Outcome.JUDGED, 7, 7)
 
 
 def test_a_run_that_judges_nothing_is_not_judged() -> None:
@@ -63,6 +63,7 @@ CONTENT = {
     "regressed": 0,
     "unjudged": 0,
     "unchanged": 0,
+    "same": 0,
     "cases": [CASE],
 }
 

@@ -76,13 +76,17 @@ def test_only_what_changed_stands_in_the_open() -> None:
     open_, _, folded = text.partition("<details>")
     assert text.startswith("**The change makes nothing worse: 1 fixed, 0 regressed, 2 unchanged.**")
     assert "| fixed | `case-0@auto` flux-small | ABORT [1] | PASS 0.01/0.04 |" in open_
-    assert "[1] `GGML_ASSERT(x) failed`" in open_
+    assert f"\n\n{pull_request.NUMBERS}\n\n[1] `GGML_ASSERT(x) failed`" in open_
     assert "case-1" not in open_
     assert "case-2" not in open_
     assert "flux-small: 1 of 1 cell that passed still pass, 1 with the same picture byte for byte" in open_
     assert "`src/lora.hpp` +3 −1, `picture.png` binary" in open_
     assert "All 6 cells" in folded
     assert "fix: mine \\| &lt;b>" in folded
+
+
+def test_a_table_without_numbers_does_not_explain_them() -> None:
+    assert pull_request.NUMBERS not in pull_request.render(arrange(proposed((LOST, DEAD))))
 
 
 def test_medians_of_time_and_memory_with_their_ratio() -> None:
