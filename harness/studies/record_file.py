@@ -22,17 +22,14 @@ def write(found: DataclassInstance, path: Path) -> None:
     atomic_write.write(path, json.dumps(asdict(found), indent=1) + "\n")
 
 
-def read(path: Path, make: Callable[[dict[str, Any]], T], *, session: str = "", remedy: str = "") -> T:
-    """Return the study that ``make`` makes of what ``write`` wrote; ``session`` is the nox session that records it.
+def read(path: Path, make: Callable[[dict[str, Any]], T], *, command: str) -> T:
+    """Return the study that ``make`` makes of what ``write`` wrote; ``command`` records it.
 
-    Without a session ``remedy`` says what to do instead. Raises NothingTried if there is no record, and FileInvalid if
-    it is damaged.
+    Raises NothingTried if there is no record, and FileInvalid if it is damaged.
     """
     if not path.exists():
-        raise NothingTried("no study is recorded", path, remedy or f"run nox -s {session}, which makes one")
+        raise NothingTried("no study is recorded", path, f"run {command}, which makes one")
     try:
         return make(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError, KeyError) as error:
-        raise FileInvalid(
-            "the record cannot be read", path, remedy or f"run nox -s {session} again"
-        ) from error
+        raise FileInvalid("the record cannot be read", path, f"run {command} again") from error

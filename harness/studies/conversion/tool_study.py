@@ -87,7 +87,7 @@ def write(study: ToolStudy, path: Path = RECORD) -> None:
 
 def read(path: Path = RECORD) -> ToolStudy:
     """Return the record. Raises what ``record_file.read`` does."""
-    return record_file.read(path, _made, remedy="run sdcpp study tools --write-docs, which makes one")
+    return record_file.read(path, _made, command="sdcpp study tools --write-docs")
 
 
 def _made(content: dict[str, Any]) -> ToolStudy:

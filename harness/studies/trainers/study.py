@@ -117,4 +117,4 @@ def read(path: Path = RECORD) -> TrainerStudy:
             **{**entry, "outcomes": tuple(Outcome(**outcome) for outcome in entry["outcomes"])}
         )
 
-    return record_file.read(path, make, session="trainers")
+    return record_file.read(path, make, command="nox -s trainers")

@@ -150,4 +150,4 @@ def read(path: Path = RECORD) -> TrainingStudy:
     def make(entry: dict[str, Any]) -> TrainingStudy:
         return TrainingStudy(**{**entry, "runs": tuple(TrainingRun(**run) for run in entry["runs"])})
 
-    return record_file.read(path, make, session="training")
+    return record_file.read(path, make, command="nox -s training")

@@ -22,7 +22,7 @@ def make(entry: dict[str, Any]) -> Study:
 def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
     path = tmp_path / "record.json"
     record_file.write(Study(losses=(0.25, 0.5)), path)
-    assert record_file.read(path, make, session="example") == Study(losses=(0.25, 0.5))
+    assert record_file.read(path, make, command="nox -s example") == Study(losses=(0.25, 0.5))
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"losses": 1}'])
@@ -30,9 +30,9 @@ def test_a_damaged_record_names_the_session_that_makes_it_again(tmp_path: Path, 
     path = tmp_path / "record.json"
     path.write_text(text)
     with pytest.raises(FileInvalid, match="nox -s example again"):
-        record_file.read(path, make, session="example")
+        record_file.read(path, make, command="nox -s example")
 
 
 def test_no_record(tmp_path: Path) -> None:
     with pytest.raises(NothingTried, match="nox -s example, which makes one"):
-        record_file.read(tmp_path / "none.json", make, session="example")
+        record_file.read(tmp_path / "none.json", make, command="nox -s example")
