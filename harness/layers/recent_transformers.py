@@ -260,13 +260,15 @@ def _boogu() -> Layers:
             for part in ("to_q", "to_k", "to_v", "out")
         ]
         names += [f"{double}.{stream}_feed_forward.linear_{number}" for number in (1, 2, 3)]
-        names += [f"{double}.{stream}_norm1.linear"]
+        names += [f"{double}.{stream}_norm{number}.linear" for number in (1, 2)]
+    names += [f"{double}.img_norm3.linear"]
     return _same(
         *names,
         "x_embedder",
         "ref_image_patch_embedder",
         "time_caption_embed.caption_embedder.1",
         "time_caption_embed.timestep_embedder.linear_1",
+        "time_caption_embed.timestep_embedder.linear_2",
         "norm_out.linear_1",
         "norm_out.linear_2",
     )
@@ -287,8 +289,11 @@ MINIT2I = Family(
             for leaf in ("qkv", "attn_proj", "mlp.w1", "mlp.w2", "mlp.w3")
         ),
         "model.net.img_embedder.proj1",
+        "model.net.img_embedder.proj2",
         "model.net.txt_embedder",
+        "model.net.pooled_embedder",
         "model.net.t_embedder.mlp.0",
+        "model.net.t_embedder.mlp.2",
         "model.net.final_layer.linear",
     ),
     marks=("model.net.{rest}",),

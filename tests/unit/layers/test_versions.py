@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from harness.layers.versions import ROWS, VERSIONS, Version
 from harness.models.families.catalogue import FAMILIES, OF_VERSION, WITHOUT_MODEL
 
 BY_TITLE = {version.title: version for version in ROWS}
+#: A matrix of a base model whose names no trainer writes.
+_EMBEDDING = "llm_adapter.embed"
 
 
 @pytest.mark.parametrize("version", ROWS, ids=lambda version: version.title)
@@ -36,3 +40,21 @@ def test_every_version_has_a_model_or_a_reason() -> None:
     assert not set(OF_VERSION) & set(WITHOUT_MODEL)
     assert {base.name for base in OF_VERSION.values()} == set(FAMILIES) | {"sd1-tiny"}
     assert len({version.name for version in VERSIONS}) == len(VERSIONS) == 45
+
+
+@pytest.mark.parametrize("title", OF_VERSION)
+def test_every_matrix_of_a_base_model_is_a_layer_of_its_version(title: str) -> None:
+    """So each layer that no picture judges is judged by its names (``sdcpp study names``)."""
+    version, base = BY_TITLE[title], OF_VERSION[title]
+    names = [
+        text for layer, names in version.family.layers.items() for text in (layer, *(n.text for n in names))
+    ]
+    patterns = [re.escape(text).replace(r"\{n\}", r"\d+").replace(r"\{rest\}", ".+") for text in names]
+    known = re.compile("|".join(patterns))
+    matrices = {
+        name.removeprefix(version.prefix).removesuffix(".weight")
+        for name, weight in base.files["model"].items()
+        if name.startswith(version.prefix) and name.endswith(".weight") and len(weight.shape) > 1
+    }
+    assert matrices
+    assert {name for name in matrices if not known.fullmatch(name)} <= {_EMBEDDING}
