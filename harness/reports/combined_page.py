@@ -97,7 +97,12 @@ def page(combined_records: CombinedRecords) -> str:
             if any(each.first.first.row.state == state for each in found)
         ],
         tables=[
-            (state, combined_report.group_rows(combined_records, state)) for state in combined_records.states
+            (
+                state,
+                combined_report.columns_of(combined_records, state),
+                combined_report.group_rows(combined_records, state),
+            )
+            for state in combined_records.states
         ],
         reasons=reasons,
         row_names=row_names,

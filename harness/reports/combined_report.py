@@ -92,11 +92,16 @@ def group_disagreements(combined_records: CombinedRecords) -> list[DisagreementG
 
 
 def agreement(combined_records: CombinedRecords) -> str:
-    """Return a sentence with the states in which no backend disagrees with the CPU, or "" if there are none."""
+    """Return a sentence with the states in which no backend disagrees with the CPU, or "" if there are none.
+
+    If no cell was run on several backends, the sentence says so.
+    """
     differing = {disagreement.row.state for disagreement in combined_records.disagreements}
     shared = Counter(
         row.state for row in combined_records.rows if len({column.backend for column in row.cells}) > 1
     )
+    if not shared:
+        return "No case was run on more than one backend, so there is nothing to compare."
     states = [
         f"{state} ({plural(shared[state], 'case')})"
         for state in combined_records.states
@@ -113,8 +118,9 @@ def headline(combined_records: CombinedRecords) -> str:
     parts = [
         f"{plural(cells, 'cell')} on {', '.join(used) or 'no backend'}",
         plural(len(combined_records.failing), "unexpected result"),
-        f"{differing} of {plural(combined_records.compared, 'picture')} differ from the CPU's",
     ]
+    if combined_records.compared:
+        parts.append(f"{differing} of {plural(combined_records.compared, 'picture')} differ from the CPU's")
     if combined_records.unjudged:
         parts.insert(1, f"{combined_records.unjudged} not judged")
     if combined_records.excluded:
@@ -127,6 +133,12 @@ def headline(combined_records: CombinedRecords) -> str:
 def why_empty(column: CombinedColumn) -> str:
     """Return the reason why a column has no cells."""
     return "never run" if BACKENDS[column.backend].never_run else "not in these records"
+
+
+def columns_of(combined_records: CombinedRecords, state: str) -> list[CombinedColumn]:
+    """Return the columns that have a cell of a state."""
+    rows = [row for row in combined_records.rows if row.state == state]
+    return [column for column in combined_records.columns if any(column in row.cells for row in rows)]
 
 
 def group_rows(combined_records: CombinedRecords, state: str) -> list[RowGroup]:
@@ -147,7 +159,6 @@ def group_rows(combined_records: CombinedRecords, state: str) -> list[RowGroup]:
 
 def text(combined_records: CombinedRecords) -> str:
     """Return the report as Markdown, at most ``LIMIT`` bytes long."""
-    columns = combined_records.columns
     lines = [f"**{escape(headline(combined_records))}.**", "", *_records_table(combined_records)]
     for excluded in combined_records.excluded:
         side_record = excluded.side_record
@@ -168,6 +179,7 @@ def text(combined_records: CombinedRecords) -> str:
             lines.append(f"- {cell.status} {escape(place)}: {escape(verdict_text(cell))}{quote}")
         lines += _rest(combined_records.failing, "cell")
     for state in combined_records.states:
+        columns = columns_of(combined_records, state)
         heads = ["case", *(column.label for column in columns)]
         lines += ["", f"**{escape(state)}**", "", *markdown.head([escape(name) for name in heads])]
         groups = group_rows(combined_records, state)

@@ -21,7 +21,7 @@ from harness.records.record import Records
 from harness.reports import cost
 from harness.studies import speed_goals
 from harness.studies.conversion import speed
-from harness.studies.speed_goals import SpeedFigure
+from harness.studies.speed_goals import SpeedFigure, SpeedGoal
 from harness.verification.run import run_sides
 from sdcpp import atomic_write, console, project
 from sdcpp.errors import BuildFailed
@@ -175,14 +175,18 @@ def sections(measured: Measurement) -> list[str]:
 
     ``measured`` is the measurement of the benchmark.
     """
-    converters = speed.read(speed.RESULTS) if speed.RESULTS.exists() else None
-    figures = {"bench": measured.figure}
-    if converters is not None:
-        figures |= speed_goals.of_converters(converters, speed.COMMAND)
-    lines = [*speed_goals.section(speed_goals.read(figures)), ""]
-    if converters is not None:
-        lines += [*speed.section(converters), ""]
+    lines = [*speed_goals.section(goals(measured, speed.RESULTS)), ""]
+    if speed.RESULTS.exists():
+        lines += [*speed.section(speed.read(speed.RESULTS)), ""]
     return lines
+
+
+def goals(measured: Measurement, converters: Path) -> list[SpeedGoal]:
+    """Return the goals of speed with their last figures; ``converters`` is the record of converters, if it exists."""
+    figures = {"bench": measured.figure}
+    if converters.exists():
+        figures |= speed_goals.of_converters(speed.read(converters), speed.COMMAND)
+    return speed_goals.read(figures)
 
 
 def read(path: Path = RESULTS) -> Measurement:

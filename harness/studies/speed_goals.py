@@ -90,8 +90,8 @@ def section(goals: Sequence[SpeedGoal]) -> Iterator[str]:
     for goal in goals:
         figure = goal.figure
         yield (
-            f"| {goal.what} | {'at least' if goal.least else 'at most'} {_shown(goal.limit, goal.unit)}"
-            f" | {_shown(figure.value, goal.unit)} | {figure.date}, {figure.machine} | `{figure.command}`"
+            f"| {goal.what} | {'at least' if goal.least else 'at most'} {shown(goal.limit, goal.unit)}"
+            f" | {shown(figure.value, goal.unit)} | {figure.date}, {figure.machine} | `{figure.command}`"
             f" | {'reached' if goal.reached else '**missed**'} |"
         )
     yield ""
@@ -104,5 +104,6 @@ def section(goals: Sequence[SpeedGoal]) -> Iterator[str]:
     yield "What applying an adapter costs has [goals of its own](cost.md)."
 
 
-def _shown(value: float, unit: str) -> str:
+def shown(value: float, unit: str) -> str:
+    """Return a value with its unit, with three digits."""
     return f"{value:.3g} {unit}" if value < 100 else f"{value:.0f} {unit}"

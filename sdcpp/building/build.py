@@ -244,7 +244,7 @@ def _make(
         "generator": "Ninja",
         "launcher": compiler_cache.name if compiler_cache else None,
         "generation": api.name_generation(parsed),
-        "content": maker.content(revision.target),
+        "content": maker.content(revision.target, prepared.path),
         "platform": platform.platform(),
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }

@@ -122,15 +122,21 @@ class Project:
             "check that the source is stable-diffusion.cpp and builds a library",
         )
 
-    def content(self, target: str) -> str:
+    def content(self, target: str, source: Path) -> str:
         """Return a digest of a built target: of each command that makes it and of each object's bytes.
 
-        Upstream's version stamp is left out, because it names the commit and so differs between any two commits.
+        Upstream's version stamp is left out, because it names the commit and so differs between any two commits. So are
+        the places of the build folder, of ``source``, the folder with the target's sources, and of CMake itself: the
+        same library may have been built elsewhere.
         """
+        places = {self.folder.as_posix(): "BUILD", source.as_posix(): "SOURCE", program().as_posix(): "CMAKE"}
         digest = hashlib.sha256()
         for line in self.commands(target):
             if not _STAMP.search(line):
-                digest.update(line.encode() + b"\n")
+                named = line
+                for place, name in places.items():
+                    named = named.replace(place, name)
+                digest.update(named.encode() + b"\n")
                 for name in _OBJECT.findall(line):
                     digest.update(hashlib.sha256((self.folder / name).read_bytes()).digest())
         return digest.hexdigest()

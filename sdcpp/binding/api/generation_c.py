@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+from sdcpp.binding.api.context_options import IMAGE
 from sdcpp.binding.api.interface import Generation
-from sdcpp.binding.api.param_structs import IMAGE, ParamsApi
+from sdcpp.binding.api.param_structs import ParamsApi
 from sdcpp.binding.declarations import Header, Named, Pointer
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sdcpp.binding.api.context_options import IMAGE
 from sdcpp.binding.api.generation_c import GenerationC
 from sdcpp.binding.api.interface import Generation
-from sdcpp.binding.api.param_structs import IMAGE
 from sdcpp.binding.declarations import Header, Pointer, Scalar
 
 
@@ -26,12 +27,14 @@ def matches_header(header: Header) -> bool:
 class GenerationCOut(GenerationC):
     """Passes the paths of adapters, and gets the images through a parameter."""
 
-    def generate_images(self, pointer: Any, generation: Generation, lora_dir: Path) -> Any:
+    def generate_images(
+        self, pointer: Any, generation: Generation, lora_dir: Path, options: Mapping[str, Any]
+    ) -> Any:
         """Return a pointer to the images or to the frames of a video, or None.
 
         Raises LibraryUnusable for a video if the library makes none.
         """
-        params, alive = self.image_params(generation, lora_dir)
+        params, alive = self.image_params(generation, lora_dir, options)
         images, count = ctypes.POINTER(self.library.struct("sd_image_t"))(), ctypes.c_int(0)
         # A null pointer is where the sound of a video would go.
         function, more = ("generate_video", (None,)) if generation.video else ("generate_image", ())

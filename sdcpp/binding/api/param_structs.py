@@ -11,18 +11,18 @@ import ctypes
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from sdcpp.binding.api import context_options
 from sdcpp.binding.api.apply_modes import apply_modes, unknown_mode
 from sdcpp.binding.api.context import NativeContext, open_context
-from sdcpp.binding.api.context_options import CONTEXT
+from sdcpp.binding.api.context_options import CONTEXT, IMAGE
 from sdcpp.binding.api.interface import FILES, Generation, ModelFiles, Picture
 from sdcpp.binding.declarations import Named
 from sdcpp.binding.library import Library
 from sdcpp.errors import HeaderUnsupported
 
-IMAGE = "sd_img_gen_params_t"
 VIDEO = "sd_vid_gen_params_t"
 
 
@@ -92,9 +92,12 @@ class ParamsApi:
             value = self.library.enum(value) if enum else value.encode()
         setattr(params, member, value)
 
-    def image_params(self, generation: Generation, lora_dir: Path) -> tuple[Any, list[Any]]:
+    def image_params(
+        self, generation: Generation, lora_dir: Path, options: Mapping[str, Any] = MappingProxyType({})
+    ) -> tuple[Any, list[Any]]:
         """Return the parameters of a picture or a video, and the objects that they point to.
 
+        ``options`` are the options of the context; those that the revision sets for each picture are set.
         Raises LibraryUnusable for a video if the library makes none.
         """
         if generation.video:
@@ -124,6 +127,8 @@ class ParamsApi:
             params.input_id_images_path = b""
         if generation.negative_prompt:
             self.set_member(params, "negative_prompt", generation.negative_prompt)
+        for member, value in context_options.picture_members(self.library.header, options).items():
+            self.set_member(params, member, value)
         pixels = []
         if start := generation.init_image:
             # A white mask changes the whole picture. Upstream's program always passes one, and 2025-12 requires it.
@@ -152,17 +157,18 @@ class ParamsApi:
         options: Mapping[str, Any] | None = None,
     ) -> NativeContext:
         """Load a base model; see ``Api.open``."""
-        params = self.context_params(
-            files, mode=mode, threads=threads, lora_dir=lora_dir, options=options or {}
-        )
+        given = options or {}
+        params = self.context_params(files, mode=mode, threads=threads, lora_dir=lora_dir, options=given)
         return open_context(
             self,
             lambda: self.library.call("new_sd_ctx", ctypes.byref(params)),
-            lambda pointer, generation: self.generate_images(pointer, generation, lora_dir),
+            lambda pointer, generation: self.generate_images(pointer, generation, lora_dir, given),
             "generate_image",
         )
 
-    def generate_images(self, pointer: Any, generation: Generation, lora_dir: Path) -> Any:
+    def generate_images(
+        self, pointer: Any, generation: Generation, lora_dir: Path, options: Mapping[str, Any]
+    ) -> Any:
         """Return a pointer to the images, or None; raises HeaderUnsupported for a video."""
         if generation.video:
             raise HeaderUnsupported(
@@ -170,7 +176,7 @@ class ParamsApi:
                 self.generation,
                 "choose a revision from 2026-07 on",
             )
-        params, alive = self.image_params(generation, lora_dir)
+        params, alive = self.image_params(generation, lora_dir, options)
         images = self.library.call("generate_image", pointer, ctypes.byref(params))
         del alive
         return images

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -58,7 +59,7 @@ def content(project: cmake.Project, thing: str, more: str = "", stamp: str = "1"
     )
     project.configure("p", {})
     project.build(["thing"])
-    return project.content("thing")
+    return project.content("thing", project.source)
 
 
 def test_content_is_what_is_compiled_and_how(project: cmake.Project) -> None:
@@ -68,6 +69,13 @@ def test_content_is_what_is_compiled_and_how(project: cmake.Project) -> None:
     flags = "target_link_options(thing PRIVATE LINKER:--no-undefined)"
     assert content(project, "int thing(void) { return 1; }\n", flags) != first
     assert content(project, "int thing(void) { return 1; }\n") == first
+
+
+def test_where_it_is_built_is_no_content(project: cmake.Project) -> None:
+    thing, include = "int thing(void) { return 1; }\n", "include_directories(${CMAKE_CURRENT_SOURCE_DIR})"
+    first, elsewhere = content(project, thing, include), project.source.parent / "elsewhere"
+    shutil.copytree(project.source, elsewhere)
+    assert content(cmake.Project(source=elsewhere, folder=elsewhere / "build"), thing, include) == first
 
 
 def test_the_commands_and_the_includers_of_a_header_are_known(project: cmake.Project) -> None:

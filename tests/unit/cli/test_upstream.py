@@ -55,11 +55,19 @@ class Server:
     output: Path
 
     def commit(self, message: str, old: str = "", new: str = "") -> str:
-        """Replace a text of the library once, commit it, and return the commit."""
+        """Replace a text of the library once, commit it, and return the commit.
+
+        Each commit adds a constant to the library, so no two commits compile to the same objects.
+        """
         path = self.folder / "fake.c"
         text = path.read_text(encoding="utf-8")
         assert old in text
-        path.write_text(text.replace(old, new, 1) + f"/* {message} */\n", encoding="utf-8")
+        constant = f'const char commit_{text.count("const char commit_")}[] = "{message}";\n'
+        path.write_text(text.replace(old, new, 1) + constant, encoding="utf-8")
+        return self.commit_as_it_is(message)
+
+    def commit_as_it_is(self, message: str) -> str:
+        """Commit the files as they are, and return the commit."""
         git(self.folder, "commit", "--quiet", "--all", f"--message={message}")
         return git(self.folder, "rev-parse", "HEAD")
 
@@ -162,6 +170,22 @@ def test_a_pull_request_is_compared_with_its_merge_base(server: Server) -> None:
     assert server.verify("pr/7", "--merge-base", "main") == REGRESSED
     assert f"{server.name(server.first)} -> {server.name(pull)}: 0 fixed, 4 regressed" in server.report
     assert last(newest) is None, "what was judged is no ancestor"
+
+
+def test_states_that_compile_to_the_same_objects_are_known_as_such(
+    server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with (server.folder / "fake.c").open("a", encoding="utf-8") as file:
+        file.write("/* a comment on the last line moves no other */\n")
+    newest = server.commit_as_it_is("a comment")
+    assert server.verify("--merge-base", server.first) == 0
+    said = "0 fixed, 0 regressed, 6 unchanged (not run: both states compile to the same objects)"
+    assert f"{server.name(server.first)} -> {server.name(newest)}: {said}" in " ".join(
+        capsys.readouterr().out.split()
+    )
+    # Each state was built in a workspace of its own, so the two commands differ in the places that they name.
+    for commit in (server.first, newest):
+        assert list((cache.root() / cache.TREES).glob(f"upstream-{commit[:7]}-*"))
 
 
 def test_only_what_was_judged_is_remembered(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

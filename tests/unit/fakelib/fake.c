@@ -246,6 +246,9 @@ static sd_image_t* painted(sd_ctx_t* ctx, const sd_img_gen_params_t* p) {
     float extra       = adapters(ctx, p, &refused);
     if (p->negative_prompt) extra += (float)strlen(p->negative_prompt);
     if (p->init_image.data) extra += p->strength * (float)p->init_image.data[0] * (float)p->mask_image.data[0] / 255.0f;
+#ifdef IMAGES_OUT
+    extra += (p->circular_x ? 2.0f : 0.0f) + (p->circular_y ? 4.0f : 0.0f);
+#endif
     FILE* model = getenv("FAKE_SPOIL") ? fopen(ctx->model, "ab") : NULL;
     if (model) {
         fputc('!', model);
@@ -337,6 +340,8 @@ bool generate_video(sd_ctx_t* ctx, const sd_vid_gen_params_t* p, sd_image_t** fr
     image.sample_params       = p->sample_params;
     image.seed                = p->seed;
     image.batch_count         = p->video_frames;
+    image.circular_x          = p->circular_x;
+    image.circular_y          = p->circular_y;
     *frames_out               = audio_out ? NULL : painted(ctx, &image);
     *num_frames_out           = *frames_out ? p->video_frames : 0;
     for (int n = 0; n < *num_frames_out; n++) {

@@ -97,6 +97,10 @@ typedef struct {
     float strength;
     int64_t seed;
     int batch_count;
+#ifdef IMAGES_OUT
+    bool circular_x;
+    bool circular_y;
+#endif
 } sd_img_gen_params_t;
 
 #ifdef IMAGES_OUT
@@ -110,6 +114,8 @@ typedef struct {
     sd_sample_params_t sample_params;
     int64_t seed;
     int video_frames;
+    bool circular_x;
+    bool circular_y;
 } sd_vid_gen_params_t;
 #endif
 #endif

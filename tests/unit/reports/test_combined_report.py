@@ -24,7 +24,30 @@ def test_where_nothing_differs_is_said(cpu_run: Records, cuda_run: Records) -> N
         combined_report.agreement(found) in shown.replace("\\", "")
         for shown in (combined_report.text(found), combined_page.page(found))
     )
-    assert combined_report.agreement(combine_runs(cpu_run)) == ""
+
+
+def test_records_of_one_backend_are_not_compared(cpu_run: Records, cuda_run: Records) -> None:
+    alone = combine_runs(cpu_run)
+    said = "No case was run on more than one backend, so there is nothing to compare."
+    assert combined_report.agreement(alone) == said
+    assert all(said in shown for shown in (combined_report.text(alone), combined_page.page(alone)))
+    assert "differ from the CPU" not in combined_report.headline(alone)
+    assert "differ from the CPU" in combined_report.headline(combine_runs(cpu_run, cuda_run))
+
+
+def test_the_table_of_a_state_has_no_column_without_a_cell(cpu_run: Records, cuda_run: Records) -> None:
+    pristine = [cell for cell in cuda_run.cells if cell.side.endswith(" pristine")]
+    found = combine_runs(cpu_run, replace(cuda_run, cells=pristine))
+    columns = {
+        state: [column.backend for column in combined_report.columns_of(found, state)]
+        for state in found.states
+    }
+    assert columns == {"2026-05 patched": ["cpu"], "2026-05 pristine": ["cpu", "cuda"]}
+    page = combined_page.page(found)
+    part = page.partition('<h2 id="state-1">All cases of 2026-05 patched')[2].partition("</table>")[0]
+    assert part.count('<th scope="col">') == 2
+    # The first table still says which backends are missing.
+    assert "never run" in page.partition('<h2 id="disagreements">')[0]
 
 
 def test_what_is_not_judged_stands_in_the_headline(cpu_run: Records) -> None:

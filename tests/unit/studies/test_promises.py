@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from harness.cli.main import main
+from harness.records import record
 from harness.records.record import Writer
 from harness.records.verdict import Status, Verdict
 from harness.studies import promises
+from harness.studies.conversion import twins
 from sdcpp import project
 from tests.unit.example_records import example
 
@@ -20,7 +22,18 @@ from tests.unit.example_records import example
 def results(tmp_path: Path) -> Path:
     """Return a folder with small records and the real summaries."""
     (tmp_path / "families").mkdir()
-    for name in ("names", "coverage", "mutants", "benchmark"):
+    (tmp_path / "twins").mkdir()
+    shutil.copy(promises.RESULTS / "twins" / "2025-12-cpu.jsonl.gz", tmp_path / "twins")
+    for name in (
+        "names",
+        "coverage",
+        "mutants",
+        "benchmark",
+        "converters",
+        "trainers",
+        "real-models",
+        "cost",
+    ):
         shutil.copy(promises.RESULTS / f"{name}.json", tmp_path)
     records = example()
     with Writer(tmp_path / "a-cpu.jsonl") as writer:
@@ -55,7 +68,74 @@ def test_the_cells_of_patched_sides_are_counted(results: Path) -> None:
         assert figure.command == records.run.command
 
 
-@pytest.mark.parametrize(("seconds", "shown"), [(10.0, "**1.0 times**"), (200.0, "| 20.0 times |")])
+def test_the_page_begins_with_the_areas_and_how_many_figures_keep_each_promise(results: Path) -> None:
+    page = promises.text(results)
+    found = promises.promises(results)
+    for promise in found:
+        kept, count = sum(figure.kept for figure in promise.figures), len(promise.figures)
+        shown = f"{kept} of {count}" if kept == count else f"**{kept} of {count}**"
+        [line] = [line for line in page.splitlines() if line.startswith(f"| [{promise.area}](#")]
+        assert line.endswith(f" | {shown} |")
+    assert page.index("| area |") < page.index("\n## ")
+    assert {promise.area for promise in found if all(figure.kept for figure in promise.figures)} < {
+        promise.area for promise in found
+    }
+
+
+def area(text: str, name: str) -> str:
+    """Return the part of the page about one area."""
+    return text.partition(f"## {name}\n")[2].partition("\n## ")[0]
+
+
+def test_a_trainers_file_that_fails_and_an_inexact_conversion_break_the_promise(results: Path) -> None:
+    path = results / "trainers.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    count = len(content["outcomes"])
+    for outcome in content["outcomes"]:
+        outcome["verdicts"], outcome["converter"] = {"immediately": "PASS", "at_runtime": "PASS"}, 1e-9
+    path.write_text(json.dumps(content), encoding="utf-8")
+    shown = area(promises.text(results), "Adapters that trainers write")
+    assert f"| {count} of {count} files pass |" in shown
+    assert f"| {count} of {count} files, largest relative error 1.0e-09 |" in shown
+    content["outcomes"][0] |= {"verdicts": {"immediately": "PASS", "at_runtime": "WRONG"}, "converter": 1e-3}
+    path.write_text(json.dumps(content), encoding="utf-8")
+    shown = area(promises.text(results), "Adapters that trainers write")
+    assert f"| **{count - 1} of {count} files pass** |" in shown
+    assert f"| **{count - 1} of {count} files, largest relative error 1.0e-03** |" in shown
+
+
+def test_a_model_of_real_size_keeps_the_promise_if_all_modes_pass_with_the_patches(results: Path) -> None:
+    path = results / "real-models.json"
+    content = [entry for entry in json.loads(path.read_text(encoding="utf-8")) if entry["patched"]][:1]
+    for verdict, shown in (
+        ("PASS", "| 2 of 2 apply modes pass |"),
+        ("WRONG", "| **1 of 2 apply modes pass** |"),
+    ):
+        content[0]["verdicts"] = {"immediately": "PASS", "at_runtime": verdict}
+        unpatched = {**content[0], "patched": False, "verdicts": {"immediately": "ABORT"}}
+        path.write_text(json.dumps([*content, unpatched]), encoding="utf-8")
+        found = area(promises.text(results), "Models of real size")
+        assert shown in found
+        assert "0 of 1" not in found
+
+
+def test_files_for_libraries_without_patches_are_counted_without_those_that_cannot_help(
+    results: Path,
+) -> None:
+    [path] = (results / "twins").iterdir()
+    cells = record.read(path).cells
+    ran = [cell for cell in cells if not twins.reason(cell)]
+    found = area(promises.text(results), "Files for libraries without patches")
+    assert f"| {len(ran)} of {len(ran)} files pass |" in found
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (10.0, "| **1 times (goal: at least 10 times)** |"),
+        (200.0, "| 20 times (goal: at least 10 times) |"),
+    ],
+)
 def test_a_broken_promise_is_bold(seconds: float, shown: str, results: Path) -> None:
     path = results / "benchmark.json"
     content = json.loads(path.read_text(encoding="utf-8"))

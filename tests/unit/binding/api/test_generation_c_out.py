@@ -46,6 +46,35 @@ def test_a_video_of_one_frame_is_a_picture(
     assert list(adapted.data) == [value + 16 for value in frame.data]
 
 
+def test_every_picture_of_a_context_has_its_circular_axes(
+    fake_build: Fakes, model: Path, tmp_path: Path
+) -> None:
+    bound = api.bind(library.load(fake_build("C-out")))
+    pictures = {}
+    for axes in ((), ("circular_x",), ("circular_y",), ("circular_x", "circular_y")):
+        options = dict.fromkeys(axes, True)
+        with bound.open(
+            ModelFiles(model=model), mode="auto", threads=1, lora_dir=tmp_path, options=options
+        ) as context:
+            first, second = context.generate(PICTURE), context.generate(PICTURE)
+            frame = context.generate(replace(PICTURE, video=True))
+        assert first == second
+        assert list(frame.data) == [value + 1 for value in first.data]
+        pictures[axes] = first.data
+    plain = pictures[()]
+    added = {
+        axes: {new - old for new, old in zip(data, plain, strict=True)} for axes, data in pictures.items()
+    }
+    assert list(added.values()) == [{0}, {2}, {4}, {6}]
+
+
+def test_an_older_generation_has_no_circular_axes(fake_build: Fakes, model: Path, tmp_path: Path) -> None:
+    bound = api.bind(library.load(fake_build("C")))
+    options = {"circular_x": True}
+    with pytest.raises(HeaderUnsupported, match="circular_x"):
+        bound.open(ModelFiles(model=model), mode="auto", threads=1, lora_dir=tmp_path, options=options)
+
+
 def test_an_older_generation_makes_no_video(fake_build: Fakes, model: Path, tmp_path: Path) -> None:
     bound = api.bind(library.load(fake_build("C")))
     with (
