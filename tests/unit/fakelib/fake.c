@@ -246,6 +246,10 @@ static sd_image_t* painted(sd_ctx_t* ctx, const sd_img_gen_params_t* p) {
     float extra       = adapters(ctx, p, &refused);
     if (p->negative_prompt) extra += (float)strlen(p->negative_prompt);
     if (p->init_image.data) extra += p->strength * (float)p->init_image.data[0] * (float)p->mask_image.data[0] / 255.0f;
+    for (int i = 0; i < p->ref_images_count; i++) {
+        const sd_image_t* image = &p->ref_images[i];
+        extra += (float)image->data[image->width * image->height * image->channel - 1];
+    }
     FILE* model = getenv("FAKE_SPOIL") ? fopen(ctx->model, "ab") : NULL;
     if (model) {
         fputc('!', model);
