@@ -12,6 +12,8 @@ from harness.cases.case import Case
 from harness.cases.dimensions import adapter_dimensions, no_adapter, sequence_case, single_file_case
 from harness.cases.fixture import Fixture, Generations
 from harness.cases.matrix import Matrix
+from harness.cases.settings import GenerationSettings
+from harness.cases.uses import REFERENCE, case_with
 from harness.models.families.catalogue import FAMILIES as MODELS
 
 #: Containers and tensor types. The quantised ones are compared with their own dequantised values.
@@ -78,6 +80,18 @@ def schemes_of(group: str) -> tuple[str, ...]:
     return TEXT_SCHEMES if group.startswith("text") else OUTER_SCHEMES
 
 
+def family_references(fixture: Fixture, mode: str) -> Iterator[Case]:
+    """Yield the case of a LoRA with kohya's names while the model edits a reference picture, if the model can do that.
+
+    The tokens of that picture go through the same layers as those of the new one.
+    """
+    if fixture.base.edits:
+        adapter = _adapter(fixture, catalogue.SCHEME)
+        use = Use(file=fixture.file(adapter, "safetensors", "F32"))
+        case = case_with(use, mode, REFERENCE, generation=GenerationSettings(ref_image=True))
+        yield replace(case, dimensions={**case.dimensions, **adapter_dimensions(adapter)})
+
+
 def family_sequences(fixture: Fixture, mode: str) -> Iterator[Case]:
     """Yield the cases of ``SEQUENCES``, with kohya's names and a float file, which every revision merges."""
     adapter = _adapter(fixture, catalogue.SCHEME)
@@ -95,7 +109,10 @@ def _adapter(fixture: Fixture, scheme: str) -> Adapter:
 
 #: ``verify --matrix families``.
 FAMILIES = Matrix(
-    dimensions=(no_adapter, family_files, family_schemes, family_groups, family_sequences),
+    dimensions=(
+        *(no_adapter, family_files, family_schemes, family_groups, family_references),
+        family_sequences,
+    ),
     bases={"B": (), "C": tuple(MODELS.values())},
     in_auto=(no_adapter,),
 )
