@@ -12,7 +12,7 @@ from harness.layers.components import CLIP_1, CLIP_2, LANGUAGE_MODEL, T5
 from harness.layers.trainers import BY_NAME, TRAINERS, Alpha, Trainer
 from harness.layers.versions import NOT_A_BASE, ROWS
 from harness.models.base_model import Base
-from harness.models.families.catalogue import FAMILIES, WITHOUT_MODEL, models_of
+from harness.models.families.catalogue import FAMILIES, NOT_TESTED, WITHOUT_MODEL, models_of
 from harness.records.record import Cell
 from harness.records.understood_names import NamesOfBuild, Row
 from harness.reports import markdown
@@ -128,7 +128,8 @@ def page(combined_records: CombinedRecords, names: Sequence[NamesOfBuild]) -> st
     lines += [*markdown.head(["version", "in the source", "model, or why there is none"])]
     for version in ROWS:
         models = ", ".join(markdown.code(base.name) for base in models_of(version.title))
-        model = models or WITHOUT_MODEL[version.title]
+        missing = NOT_TESTED.get(version.title)
+        model = "; not tested: ".join(filter(None, (models, missing))) or WITHOUT_MODEL[version.title]
         lines.append(markdown.row([version.title, markdown.code(f"VERSION_{version.name}"), model]))
     return "\n".join(lines) + "\n"
 

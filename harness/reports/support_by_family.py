@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from harness.cases.families import FILES, SEQUENCES
 from harness.judging.combined import CombinedRecords
 from harness.layers.versions import ROWS
-from harness.models.families.catalogue import FAMILIES, WITHOUT_MODEL, models_of
+from harness.models.families.catalogue import FAMILIES, OF_VERSION, WITHOUT_MODEL
 from harness.records.record import Cell
 from harness.reports import markdown
 from harness.reports.family_cells import family_cells, series_lines
@@ -43,10 +43,10 @@ def _table(state: str, cells: Mapping[tuple[str, str, str, str], Cell]) -> Itera
     head = [f"{case} {mode}" for case in cases for mode in MODES]
     yield from markdown.head(["version", "model, or why there is none", *head])
     for version in ROWS:
-        models = [base for base in models_of(version.title) if base.name in FAMILIES]
-        if not models:
+        base = OF_VERSION.get(version.title)
+        if base is None or base.name not in FAMILIES:
             reason = WITHOUT_MODEL.get(version.title, "a base model of the tables above")
             yield markdown.row([version.title, reason, *["–"] * len(head)])
-        for base in models:
-            found = [cells.get((state, base.name, case, mode)) for case in cases for mode in MODES]
-            yield markdown.row([version.title, base.name, *map(error_or_verdict, found)])
+            continue
+        found = [cells.get((state, base.name, case, mode)) for case in cases for mode in MODES]
+        yield markdown.row([version.title, base.name, *map(error_or_verdict, found)])

@@ -71,6 +71,11 @@ OF_VERSION = {
 }
 #: Further base models of these versions, which differ in their text encoders.
 FURTHER_OF_VERSION = {"SD 3, SD 3.5": (SD3_ALL,)}
+#: What is not tested of versions that have a model, and the reason.
+NOT_TESTED = {
+    "SD 3, SD 3.5": "with the first CLIP as its only text encoder the library ends the process (SIGABRT,"
+    " std::invalid_argument: Tensor concat requires same rank), and without any text encoder, too (SIGSEGV)",
+}
 #: Versions of revision 2026-07 that no model here represents, and the reason. The numbers of parameters follow from the
 #: constants in its source (src/model, src/conditioning/conditioner.hpp).
 WITHOUT_MODEL = {

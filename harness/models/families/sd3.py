@@ -63,7 +63,6 @@ def _adapted(name: str) -> bool:
     return name.startswith(("joint_blocks.0.", "joint_blocks.23.")) and "adaLN" not in name
 
 
-_OUTER = ("t_embedder.mlp.0", "t_embedder.mlp.2", "final_layer.linear", "final_layer.adaLN_modulation.1")
 #: The library looks for each text encoder under its prefix, and puts zeros in the place of those that it does not find.
 _CLIP_L, _CLIP_G = "text_encoders.clip_l.transformer.", "text_encoders.clip_g.transformer."
 #: The hidden states of the CLIPs are those before the last of 12 and of 32 layers.
@@ -78,7 +77,7 @@ SD3 = family_base(
     adapted=_adapted,
     autoencoder=tiny_autoencoder(16),
     texts={"text-t5": t5_targets()},
-    outer=_OUTER,
+    outer=("t_embedder.mlp.0", "t_embedder.mlp.2", "final_layer.linear", "final_layer.adaLN_modulation.1"),
 )
 
 
@@ -93,7 +92,6 @@ def _with_all_text_encoders() -> Base:
         autoencoder=tiny_autoencoder(16),
         architecture=SD3.architecture,
         full_merged_file=False,
-        outer=_OUTER,
     )
     return with_text_files(base, {"text": _CLIP_L_TARGETS, "text-2": _CLIP_G_TARGETS, "text-t5": _T5_TARGETS})
 

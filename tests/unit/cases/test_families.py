@@ -4,7 +4,7 @@ import pytest
 
 from harness.adapters.adapter_file import AdapterFile
 from harness.cases.case import MODES, Case
-from harness.cases.families import FAMILIES, SEQUENCES, with_bases
+from harness.cases.families import FAMILIES, SEQUENCES, TEXT_ENCODERS_ONLY, with_bases
 from harness.cases.fixture import BlockQuantiser
 from harness.models.families.catalogue import FAMILIES as MODELS
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.usefixtures("cache_folder")
 
 def test_every_family_is_tried_with_float_and_quantised_files_in_both_modes() -> None:
     found = [case for case in FAMILIES.cases("C", MODES, BlockQuantiser()) if isinstance(case, Case)]
-    for name in MODELS:
+    for name in MODELS.keys() - TEXT_ENCODERS_ONLY:
         for mode in ("immediately", "at_runtime"):
             names = {
                 case.name
@@ -25,7 +25,6 @@ def test_every_family_is_tried_with_float_and_quantised_files_in_both_modes() ->
     with_diffusers = {c.dimensions["base"] for c in found if c.dimensions.get("scheme") == "diffusers"}
     assert with_diffusers == {
         "sd3",
-        "sd3-all",
         "flux2-klein",
         "z-image",
         "ernie-image",
@@ -33,6 +32,19 @@ def test_every_family_is_tried_with_float_and_quantised_files_in_both_modes() ->
         "anima",
         "qwen-image",
         "wan",
+    }
+
+
+def test_a_model_with_other_text_encoders_has_the_cases_of_these() -> None:
+    found = with_bases(TEXT_ENCODERS_ONLY).cases("C", MODES, BlockQuantiser())
+    assert {case.dimensions["base"] for case in found} == TEXT_ENCODERS_ONLY
+    plain = {case.name for case in found if case.dimensions.get("targets", "linear") == "linear"}
+    assert plain == {"none", "safetensors-F32"}
+    texts = {case.name for case in found if case.dimensions["mode"] == "at_runtime"} - plain
+    assert texts == {
+        f"lora-{group}-{scheme}-safetensors-F32"
+        for group in ("text", "text-2", "text-t5")
+        for scheme in ("kohya", "peft", "comfy", "onetrainer")
     }
 
 
