@@ -23,6 +23,7 @@ from harness.cases.settings import (
     GenerationSettings,
     described,
     init_image,
+    reference_image,
 )
 from harness.cases.shot_request import ShotRequest
 from harness.models.base_model import Base
@@ -81,6 +82,7 @@ class Shot:
             files |= merged_base.make(base, self.merged, rounded=self.rounded)
         uses = [use for generation in self.sequence for use in generation]
         image = init_image(base.width, base.height) if self.generation.strength is not None else None
+        references = (reference_image(base.width, base.height),) if self.generation.ref_image else ()
         for use in uses:
             use.file.make()
         return ShotRequest(
@@ -97,6 +99,7 @@ class Shot:
             ),
             generation={**base.generation, "seed": seed, **self.generation.arguments},
             init_image=image,
+            ref_images=references,
             flags=self.context.flags,
             contexts=self.context.contexts,
         )

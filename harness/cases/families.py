@@ -12,6 +12,8 @@ from harness.cases.case import Case
 from harness.cases.dimensions import adapter_dimensions, no_adapter, sequence_case, single_file_case
 from harness.cases.fixture import Fixture, Generations
 from harness.cases.matrix import Matrix
+from harness.cases.settings import GenerationSettings
+from harness.cases.uses import REFERENCE, case_with
 from harness.models.families.catalogue import FAMILIES as MODELS
 
 #: Containers and tensor types. The quantised ones are compared with their own dequantised values.
@@ -28,6 +30,9 @@ TEXT_SCHEMES = (catalogue.SCHEME, "peft", "comfy", "onetrainer")
 OUTER_SCHEMES = (catalogue.SCHEME, "diffusers")
 #: The sequences of two generations that are tested: the second one is without the adapter, or with half of it.
 SEQUENCES = ("A-then-none", "A-then-half-A")
+#: Base models that differ from another one in their text encoders only. A picture takes many times as long, so they
+#: have the cases of text encoders and, of the layers in the blocks, the first of ``FILES``.
+TEXT_ENCODERS_ONLY = frozenset({"sd3-all"})
 #: The rank is a multiple of the block sizes of Q8_0 and Q4_0.
 _RANK = 32
 #: The strength of the adapters of other groups, which have few layers.
@@ -41,13 +46,13 @@ _OUTER = "outer"
 
 def family_files(fixture: Fixture, mode: str) -> Iterator[Case]:
     """Yield the cases of a LoRA with kohya's names for each of ``FILES``."""
-    for container, kind in FILES:
+    for container, kind in FILES[:1] if fixture.base.name in TEXT_ENCODERS_ONLY else FILES:
         yield single_file_case(fixture, mode, _adapter(fixture, catalogue.SCHEME), container, kind)
 
 
 def family_schemes(fixture: Fixture, mode: str) -> Iterator[Case]:
     """Yield the cases of a LoRA in each other key scheme that has names for the family's layers."""
-    for scheme in SCHEMES:
+    for scheme in () if fixture.base.name in TEXT_ENCODERS_ONLY else SCHEMES:
         adapter = _adapter(fixture, scheme)
         if next(target_parts(adapter, fixture.base), None) is None:
             continue
@@ -78,8 +83,22 @@ def schemes_of(group: str) -> tuple[str, ...]:
     return TEXT_SCHEMES if group.startswith("text") else OUTER_SCHEMES
 
 
+def family_references(fixture: Fixture, mode: str) -> Iterator[Case]:
+    """Yield the case of a LoRA with kohya's names while the model edits a reference picture, if the model can do that.
+
+    The tokens of that picture go through the same layers as those of the new one.
+    """
+    if fixture.base.edits:
+        adapter = _adapter(fixture, catalogue.SCHEME)
+        use = Use(file=fixture.file(adapter, "safetensors", "F32"))
+        case = case_with(use, mode, REFERENCE, generation=GenerationSettings(ref_image=True))
+        yield replace(case, dimensions={**case.dimensions, **adapter_dimensions(adapter)})
+
+
 def family_sequences(fixture: Fixture, mode: str) -> Iterator[Case]:
     """Yield the cases of ``SEQUENCES``, with kohya's names and a float file, which every revision merges."""
+    if fixture.base.name in TEXT_ENCODERS_ONLY:
+        return
     adapter = _adapter(fixture, catalogue.SCHEME)
     use = Use(file=fixture.file(adapter, "gguf", "F16"))
     half = replace(use, multiplier=0.5)
@@ -95,7 +114,10 @@ def _adapter(fixture: Fixture, scheme: str) -> Adapter:
 
 #: ``verify --matrix families``.
 FAMILIES = Matrix(
-    dimensions=(no_adapter, family_files, family_schemes, family_groups, family_sequences),
+    dimensions=(
+        *(no_adapter, family_files, family_schemes, family_groups, family_references),
+        family_sequences,
+    ),
     bases={"B": (), "C": tuple(MODELS.values())},
     in_auto=(no_adapter,),
 )

@@ -14,7 +14,8 @@ from sdcpp.binding.api.interface import Picture
 class GenerationSettings:
     """The settings of a picture that differ from those of the base model. None means the base model's own value.
 
-    The names are those of ``api.Generation``. With ``strength`` sampling starts from ``init_image``.
+    The names are those of ``api.Generation``. With ``strength`` sampling starts from ``init_image``, and with
+    ``ref_image`` the model gets ``reference_image`` to edit.
     """
 
     prompt: str | None = None
@@ -27,11 +28,12 @@ class GenerationSettings:
     clip_skip: int | None = None
     seed: int | None = None
     strength: float | None = None
+    ref_image: bool = False
 
     @property
     def arguments(self) -> dict[str, str | int | float]:
-        """The arguments of ``api.Generation`` that differ from the defaults."""
-        return _changed(self)
+        """The arguments of ``api.Generation`` that differ from the defaults, without pictures."""
+        return {name: value for name, value in _changed(self).items() if name != "ref_image"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,4 +89,14 @@ def init_image(width: int, height: int) -> Picture:
         for x in range(width)
         for value in (255 * x // (width - 1), 255 * y // (height - 1), 128)
     )
+    return Picture(width=width, height=height, channels=3, data=data)
+
+
+def reference_image(width: int, height: int) -> Picture:
+    """Return the picture that a model edits: a chequerboard of 8 × 8 pixels in two colours, ``width × height`` pixels.
+
+    Its tokens differ from each other, so that the attention of the model depends on where they are.
+    """
+    colours = bytes([230, 40, 90]), bytes([20, 200, 160])
+    data = b"".join(colours[(x // 8 + y // 8) % 2] for y in range(height) for x in range(width))
     return Picture(width=width, height=height, channels=3, data=data)

@@ -18,10 +18,10 @@ class ShotRequest:
 
     ``files`` maps members of ``api.ModelFiles`` to paths. ``lora_dir`` is the folder that holds the adapters.
     ``fresh`` asks for a context in which nothing was generated yet. ``sequence`` has the adapters of each generation,
-    ``generation`` the other arguments of ``api.Generation``. With ``init_image`` the pictures are img2img. ``flags``
-    are flags of the context. So many ``contexts`` are open at the same time, and generate the pictures in turn.
-    ``counters`` is the folder in which a library that counts its lines writes what the generations reach; "" stands for
-    the folder of the environment (``sdcpp.building.coverage``).
+    ``generation`` the other arguments of ``api.Generation``. With ``init_image`` the pictures are img2img, and
+    ``ref_images`` are pictures that the model edits. ``flags`` are flags of the context. So many ``contexts`` are open
+    at the same time, and generate the pictures in turn. ``counters`` is the folder in which a library that counts its
+    lines writes what the generations reach; "" stands for the folder of the environment (``sdcpp.building.coverage``).
     """
 
     files: Mapping[str, Path]
@@ -31,14 +31,15 @@ class ShotRequest:
     sequence: tuple[tuple[Lora, ...], ...]
     generation: Mapping[str, Any]
     init_image: Picture | None = None
+    ref_images: tuple[Picture, ...] = ()
     flags: tuple[str, ...] = ()
     contexts: int = 1
     counters: str = ""
 
     @property
     def options(self) -> dict[str, bool]:
-        """The options for ``Api.open``. A context encodes pictures only for img2img."""
-        encoder = {"vae_decode_only": False} if self.init_image else {}
+        """The options for ``Api.open``. A context encodes pictures only for img2img and for reference pictures."""
+        encoder = {"vae_decode_only": False} if self.init_image or self.ref_images else {}
         return {**encoder, **dict.fromkeys(self.flags, True)}
 
     def line(self) -> bytes:
@@ -54,6 +55,7 @@ class ShotRequest:
             ],
             "generation": dict(self.generation),
             "init_image": picture_to_json(self.init_image) if self.init_image else None,
+            "ref_images": [picture_to_json(picture) for picture in self.ref_images],
             "flags": self.flags,
             "contexts": self.contexts,
             "counters": self.counters,
@@ -78,6 +80,7 @@ class ShotRequest:
             ),
             generation=content["generation"],
             init_image=picture_from_json(content["init_image"]) if content["init_image"] else None,
+            ref_images=tuple(map(picture_from_json, content["ref_images"])),
             flags=tuple(content["flags"]),
             contexts=content["contexts"],
             counters=content["counters"],

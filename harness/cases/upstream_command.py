@@ -53,8 +53,8 @@ _FLAG_OPTIONS = {
     "free_params_immediately": (),
     "circular_x": ("--circularx",),
 }
-#: The name of the file that img2img starts from, in the folder of the commands.
-INIT_IMAGE = "init.png"
+#: The names of the file that img2img starts from, and of the one that the model edits, in the folder of the commands.
+INIT_IMAGE, REFERENCE_IMAGE = "init.png", "reference.png"
 
 
 def program_arguments(program: str, request: ShotRequest, picture: str) -> list[str]:
@@ -80,6 +80,8 @@ def program_arguments(program: str, request: ShotRequest, picture: str) -> list[
     arguments += ["--lora-model-dir", str(request.lora_dir), "--lora-apply-mode", request.mode]
     if request.init_image:
         arguments += ["--init-img", INIT_IMAGE]
+    if request.ref_images:
+        arguments += ["--ref-image", REFERENCE_IMAGE]
     for flag in request.flags:
         arguments += _FLAG_OPTIONS[flag]
     return [*arguments, "--output", picture]
@@ -133,11 +135,14 @@ def write(case: Case | MalformedFileCase, folder: Path) -> list[Path]:
             with atomic_write.atomic_write(copy) as partial:
                 shutil.copyfile(path, partial)
             written.append(copy)
-    if image := case.shot.request(SEED).init_image:
-        pixels = np.frombuffer(image.data, np.uint8).reshape(image.height, image.width, image.channels)
-        with atomic_write.atomic_write(folder / INIT_IMAGE) as partial:
-            partial.write_bytes(png(pixels))
-        written.append(folder / INIT_IMAGE)
+    request = case.shot.request(SEED)
+    images = {INIT_IMAGE: request.init_image, REFERENCE_IMAGE: next(iter(request.ref_images), None)}
+    for name, image in images.items():
+        if image is not None:
+            pixels = np.frombuffer(image.data, np.uint8).reshape(image.height, image.width, image.channels)
+            with atomic_write.atomic_write(folder / name) as partial:
+                partial.write_bytes(png(pixels))
+            written.append(folder / name)
     return written
 
 

@@ -28,12 +28,15 @@ from harness.models.base_model import Base
 from harness.models.quantised_base import stored
 
 _NEGATIVE = "fog, rain"
+#: The use in which the model edits a picture, as Flux Kontext does.
+REFERENCE = "reference"
 #: The settings of each use, by the name of its case.
 _SETTINGS: Mapping[str, GenerationSettings | ContextSettings] = {
     "steps-3": GenerationSettings(steps=3),
     "cfg-3": GenerationSettings(cfg_scale=3.0, negative_prompt=_NEGATIVE),
     "batch-2": GenerationSettings(batch_count=2),
     "img2img": GenerationSettings(steps=4, strength=0.5),
+    REFERENCE: GenerationSettings(ref_image=True),
     "clip-skip-2": GenerationSettings(clip_skip=2),
     "seed-7": GenerationSettings(seed=7),
     "offload-params": ContextSettings(offload_params_to_cpu=True),
@@ -42,8 +45,11 @@ _SETTINGS: Mapping[str, GenerationSettings | ContextSettings] = {
     "flash-attention": ContextSettings(diffusion_flash_attn=True),
     "free-params": ContextSettings(free_params_immediately=True),
 }
-#: The uses that need a copy of the model files. They run on Flux only, whose files have a quarter of the UNet's size.
-_COPYING = ("mmap",)
+#: The uses that run on Flux only, with the reasons why they do not run on the UNet.
+_ON_FLUX = {
+    "mmap": "each picture needs a copy of the model files, which have 1 GB",
+    REFERENCE: "the UNet has no input for a picture to edit",
+}
 #: The kinds of ``circular_convolutions``: those that the library may compute as convolutions.
 _CONVOLVED = ("lora", "tucker", "lokr", "lokr-w2", "lokr-tucker")
 #: The base types of ``changing_multipliers``, and the names of its cases.
@@ -56,7 +62,7 @@ _ROUNDS = 3
 def settings(fixture: Fixture, mode: str) -> Iterator[Case]:
     """Yield a case for each use in ``_SETTINGS``, with an adapter of the diffusion model and the text encoder."""
     for name, used in _SETTINGS.items():
-        if name not in _COPYING or fixture.base.architecture == "flux":
+        if name not in _ON_FLUX or fixture.base.architecture == "flux":
             yield _use_case(fixture, mode, name, used)
 
 
@@ -81,7 +87,7 @@ def circular_convolutions(fixture: Fixture, mode: str) -> Iterator[Case]:
         adapter = catalogue.adapters(fixture.base).get(name)
         if adapter is not None:
             use = Use(file=fixture.file(adapter, "safetensors", "F32"))
-            case = _case_with(use, mode, f"circular-x-{name}", context=context)
+            case = case_with(use, mode, f"circular-x-{name}", context=context)
             yield replace(case, dimensions={**case.dimensions, **adapter_dimensions(adapter)})
 
 
@@ -156,17 +162,17 @@ def names_of(generation: GenerationSettings, context: ContextSettings) -> list[s
 def left_out(base: Base) -> Iterator[tuple[str, str]]:
     """Yield the cases of ``settings`` that a base model does not have, and the reasons."""
     if base.architecture != "flux":
-        yield ", ".join(_COPYING), "each picture needs a copy of the model files, which have 1 GB"
+        yield from _ON_FLUX.items()
 
 
 def _use_case(fixture: Fixture, mode: str, name: str, used: GenerationSettings | ContextSettings) -> Case:
     """Return the case of one adapter with multiplier 1; all its shots have the settings."""
     if isinstance(used, GenerationSettings):
-        return _case_with(_use(fixture), mode, name, generation=used)
-    return _case_with(_use(fixture), mode, name, context=used)
+        return case_with(_use(fixture), mode, name, generation=used)
+    return case_with(_use(fixture), mode, name, context=used)
 
 
-def _case_with(
+def case_with(
     use: Use[AdapterFile],
     mode: str,
     name: str,
@@ -174,6 +180,10 @@ def _case_with(
     generation: GenerationSettings = USUAL_GENERATION,
     context: ContextSettings = USUAL_CONTEXT,
 ) -> Case:
+    """Return the case of an adapter under other settings, which all its shots have.
+
+    ``name`` is the name of the case and that of the use.
+    """
     without = Shot(base=use.file.base, mode="auto", generation=generation, context=context)
     return Case(
         name=name,

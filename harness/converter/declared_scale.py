@@ -20,12 +20,13 @@ from dataclasses import dataclass
 
 from harness.formats.tensor import File
 from harness.layers import components
+from harness.layers.trainers import Alpha
 
 #: The entry of diffusers, and the prefixes of its keys that mean the diffusion model.
-DIFFUSERS = "lora_adapter_metadata"
+DIFFUSERS: str = Alpha.METADATA.value
 _DIFFUSION_PREFIXES = ("transformer", "unet")
 #: The file of PEFT.
-PEFT = "adapter_config.json"
+PEFT: str = Alpha.CONFIG.value
 #: The beginnings of the keys of modules in files of sd-scripts and LyCORIS.
 _KOHYA_KEYS = ("lora_unet_", "lora_te", "lora_transformer_", "lycoris_")
 #: The ways of PEFT to initialise the factors that also change the weights of the base model.

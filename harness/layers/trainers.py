@@ -5,12 +5,17 @@ loaders/lora_base.py and lora_pipeline.py of diffusers, utils/save_and_load.py o
 ai-toolkit, helpers/training/lora_format.py of SimpleTuner, diffusion/training_module.py of DiffSynth-Studio,
 lycoris/wrapper.py of LyCORIS, src/flux/modules of x-flux and of BFL's flux, and videox_fun/utils/lora_utils.py of
 VideoX-Fun. To add a trainer, add an entry to ``TRAINERS``.
+
+Where the programs store alpha follows from the same sources, from toolkit/network_mixins.py of ai-toolkit, train.py of
+diffusion-pipe and comfy_extras/nodes_lora_extract.py of ComfyUI. InvokeAI describes published files of lightx2v and of
+older OneTrainers (patches/lora_conversions), and diffusers those of fal (loaders/lora_conversion_utils.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 
 from harness.layers.components import CLIP_1, CLIP_2, LANGUAGE_MODEL, T5
 
@@ -54,9 +59,35 @@ _COMFY_TEXTS = {
 }
 
 
+class Alpha(Enum):
+    """Where a program stores alpha. A LoRA changes a weight by alpha / rank times the product of its factors.
+
+    ``TENSOR`` is a tensor of one number beside the factors of each layer, ``METADATA`` an entry of the metadata of the
+    file, and ``CONFIG`` another file beside it. With ``NONE`` alpha equals the rank, or is already multiplied into the
+    factors, so that the scale is 1.
+    """
+
+    TENSOR = ".alpha"
+    METADATA = "lora_adapter_metadata"
+    CONFIG = "adapter_config.json"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """A program that writes LoRAs, and where it stores alpha."""
+
+    program: str
+    alpha: Alpha
+
+
+def _writers(alpha: Alpha, *programs: str) -> tuple[Writer, ...]:
+    return tuple(Writer(program, alpha) for program in programs)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trainer:
-    """A naming convention.
+    """A naming convention, and the programs that write it.
 
     ``names`` is ``PUBLISHED`` or a program of ``Name.by``. ``separator`` stands for the dots of the name. ``suffix`` is
     that of the first factor. ``families`` are the names of the families that the convention is for, all if it is empty.
@@ -65,7 +96,7 @@ class Trainer:
     """
 
     name: str
-    programs: str
+    writers: tuple[Writer, ...]
     prefix: str
     names: str
     suffix: str
@@ -74,6 +105,19 @@ class Trainer:
     unets_only: bool = False
     without_unets: bool = False
     texts: Mapping[str, Texts] = field(default_factory=dict)
+
+    @property
+    def programs(self) -> str:
+        """The programs that write these names, as text."""
+        return ", ".join(writer.program for writer in self.writers)
+
+    @property
+    def alphas(self) -> dict[Alpha, tuple[str, ...]]:
+        """The programs by where they store alpha."""
+        return {
+            alpha: tuple(writer.program for writer in self.writers if writer.alpha is alpha)
+            for alpha in dict.fromkeys(writer.alpha for writer in self.writers)
+        }
 
     def key(self, layer: str, prefix: str = "") -> str:
         """Return the name of the first factor's tensor for a layer's name with dots.
@@ -95,7 +139,7 @@ _FLUX = ("Flux.1",)
 TRAINERS = (
     Trainer(
         name="kohya",
-        programs="sd-scripts, musubi-tuner, OneTrainer (KOHYA)",
+        writers=_writers(Alpha.TENSOR, "sd-scripts", "musubi-tuner", "OneTrainer (KOHYA)"),
         prefix="lora_unet_",
         names=PUBLISHED,
         suffix=_K,
@@ -104,7 +148,14 @@ TRAINERS = (
     ),
     Trainer(
         name="kohya-diffusers",
-        programs="sd-scripts for SD 1 and SD 2; OneTrainer (LEGACY), ai-toolkit and SimpleTuner for SDXL; musubi-tuner",
+        writers=_writers(
+            Alpha.TENSOR,
+            "sd-scripts for SD 1 and SD 2",
+            "OneTrainer (LEGACY) for SDXL",
+            "ai-toolkit for SDXL",
+            "SimpleTuner for SDXL",
+            "musubi-tuner",
+        ),
         prefix="lora_unet_",
         names="diffusers",
         suffix=_K,
@@ -113,7 +164,11 @@ TRAINERS = (
     ),
     Trainer(
         name="comfy",
-        programs="ai-toolkit, diffusion-pipe, OneTrainer (COMFY), ComfyUI",
+        writers=(
+            *_writers(Alpha.NONE, "ai-toolkit", "diffusion-pipe"),
+            *_writers(Alpha.TENSOR, "OneTrainer (COMFY)"),
+            *_writers(Alpha.NONE, "ComfyUI"),
+        ),
         prefix="diffusion_model.",
         names=PUBLISHED,
         suffix=_P,
@@ -121,7 +176,10 @@ TRAINERS = (
     ),
     Trainer(
         name="comfy-diffusers",
-        programs="ai-toolkit for Z-Image and Qwen-Image, SimpleTuner (comfyui)",
+        writers=(
+            *_writers(Alpha.NONE, "ai-toolkit for Z-Image and Qwen-Image"),
+            *_writers(Alpha.TENSOR, "SimpleTuner (comfyui)"),
+        ),
         prefix="diffusion_model.",
         names="diffusers",
         suffix=_P,
@@ -129,7 +187,11 @@ TRAINERS = (
     ),
     Trainer(
         name="diffusers",
-        programs="diffusers, SimpleTuner, ai-toolkit",
+        writers=(
+            *_writers(Alpha.METADATA, "diffusers", "SimpleTuner"),
+            *_writers(Alpha.NONE, "ai-toolkit", "OneTrainer (DIFFUSERS)"),
+            *_writers(Alpha.TENSOR, "SimpleTuner (comfyui) for SD 3"),
+        ),
         prefix="transformer.",
         names="diffusers",
         suffix=_P,
@@ -138,7 +200,7 @@ TRAINERS = (
     ),
     Trainer(
         name="diffusers-unet",
-        programs="diffusers",
+        writers=(*_writers(Alpha.METADATA, "diffusers"), *_writers(Alpha.NONE, "OneTrainer (DIFFUSERS)")),
         prefix="unet.",
         names="diffusers",
         suffix=_P,
@@ -147,7 +209,7 @@ TRAINERS = (
     ),
     Trainer(
         name="onetrainer",
-        programs="OneTrainer (LEGACY)",
+        writers=_writers(Alpha.TENSOR, "OneTrainer (LEGACY)"),
         prefix="lora_transformer_",
         names="diffusers",
         suffix=_K,
@@ -157,27 +219,41 @@ TRAINERS = (
     ),
     Trainer(
         name="onetrainer-dotted",
-        programs="OneTrainer (LEGACY)",
+        writers=_writers(Alpha.TENSOR, "OneTrainer (LEGACY)"),
         prefix="transformer.",
         names="diffusers",
         suffix=_K,
         families=("Flux.2", "Qwen-Image", "Z-Image"),
     ),
     Trainer(
-        name="bare", programs="OneTrainer (ORIGINAL), BFL, lightx2v", prefix="", names=PUBLISHED, suffix=_P
+        name="bare",
+        writers=(
+            *_writers(Alpha.TENSOR, "OneTrainer (ORIGINAL)"),
+            *_writers(Alpha.NONE, "BFL"),
+            *_writers(Alpha.TENSOR, "lightx2v"),
+        ),
+        prefix="",
+        names=PUBLISHED,
+        suffix=_P,
     ),
     Trainer(
         name="diffsynth",
-        programs="DiffSynth-Studio",
+        writers=_writers(Alpha.NONE, "DiffSynth-Studio"),
         prefix="",
         names="diffusers",
         suffix=_PD,
         without_unets=True,
     ),
-    Trainer(name="peft-model", programs="PEFT", prefix="base_model.model.", names="diffusers", suffix=_P),
+    Trainer(
+        name="peft-model",
+        writers=_writers(Alpha.CONFIG, "PEFT"),
+        prefix="base_model.model.",
+        names="diffusers",
+        suffix=_P,
+    ),
     Trainer(
         name="peft-published",
-        programs="fal",
+        writers=_writers(Alpha.NONE, "fal"),
         prefix="base_model.model.",
         names=PUBLISHED,
         suffix=_P,
@@ -185,7 +261,7 @@ TRAINERS = (
     ),
     Trainer(
         name="lycoris",
-        programs="LyCORIS, SimpleTuner (LyCORIS)",
+        writers=_writers(Alpha.TENSOR, "LyCORIS", "SimpleTuner (LyCORIS)"),
         prefix="lycoris_",
         names="diffusers",
         suffix=_K,
@@ -193,7 +269,7 @@ TRAINERS = (
     ),
     Trainer(
         name="videox-fun",
-        programs="VideoX-Fun",
+        writers=_writers(Alpha.TENSOR, "VideoX-Fun"),
         prefix="lora_unet__",
         names=PUBLISHED,
         suffix=_K,
@@ -202,7 +278,7 @@ TRAINERS = (
     ),
     Trainer(
         name="tencent",
-        programs="diffusion-pipe",
+        writers=_writers(Alpha.NONE, "diffusion-pipe"),
         prefix="diffusion_model.",
         names="Tencent",
         suffix=_P,
@@ -210,7 +286,7 @@ TRAINERS = (
     ),
     Trainer(
         name="tencent-kohya",
-        programs="musubi-tuner",
+        writers=_writers(Alpha.TENSOR, "musubi-tuner"),
         prefix="lora_unet_",
         names="Tencent",
         suffix=_K,
@@ -219,16 +295,23 @@ TRAINERS = (
     ),
     Trainer(
         name="onetrainer-pieces",
-        programs="an older OneTrainer",
+        writers=_writers(Alpha.TENSOR, "an older OneTrainer"),
         prefix="transformer.",
         names="OneTrainer",
         suffix=_K,
         families=_FLUX,
     ),
-    Trainer(name="xlabs", programs="x-flux", prefix="", names="XLabs", suffix=".down.weight", families=_FLUX),
+    Trainer(
+        name="xlabs",
+        writers=_writers(Alpha.NONE, "x-flux"),
+        prefix="",
+        names="XLabs",
+        suffix=".down.weight",
+        families=_FLUX,
+    ),
     Trainer(
         name="diffsynth-flux",
-        programs="DiffSynth-Studio",
+        writers=_writers(Alpha.NONE, "DiffSynth-Studio"),
         prefix="",
         names="DiffSynth",
         suffix=_PD,

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from harness.adapters.adapter import Adapter, target_parts
+from harness.adapters.key_schemes import SCHEMES
 from harness.cases.families import ALL_SCHEMES, schemes_of
 from harness.judging.combined import CombinedRecords
 from harness.layers.components import CLIP_1, CLIP_2, LANGUAGE_MODEL, T5
-from harness.layers.trainers import TRAINERS, Trainer
+from harness.layers.trainers import BY_NAME, TRAINERS, Alpha, Trainer
 from harness.layers.versions import NOT_A_BASE, ROWS
 from harness.models.base_model import Base
-from harness.models.families.catalogue import FAMILIES, OF_VERSION, WITHOUT_MODEL
+from harness.models.families.catalogue import FAMILIES, NOT_TESTED, WITHOUT_MODEL, models_of
 from harness.records.record import Cell
 from harness.records.understood_names import NamesOfBuild, Row
 from harness.reports import markdown
@@ -69,7 +70,10 @@ def page(combined_records: CombinedRecords, names: Sequence[NamesOfBuild]) -> st
         "",
         *_trainers(names),
         "",
-        "The last columns have the number of layers whose name is understood, over all versions.",
+        "The last columns have the number of layers whose name is understood, over all versions. The column alpha says",
+        "where the programs store alpha. A LoRA changes a weight by alpha / rank times the product of its factors.",
+        "",
+        *_alphas(),
         "",
         "## The names of each trainer",
         "",
@@ -104,6 +108,8 @@ def page(combined_records: CombinedRecords, names: Sequence[NamesOfBuild]) -> st
         "",
         "Each row is a LoRA of the layers in the blocks of a small random model of the family, or of the layers that",
         "the row names, with rank 32, as F32 safetensors, on the CPU. The example is the first tensor of the file.",
+        f"Every file has {markdown.code(Alpha.TENSOR.value)}, which is half the rank, so that an alpha that is ignored",
+        f"shows. Programs store it elsewhere with the names {' and '.join(without_tensor())}.",
         "",
         "- **✓** and a number: the names are understood. The number is the effect error: 0 if the adapter is applied",
         "  exactly, 1 if it is ignored.",
@@ -121,8 +127,9 @@ def page(combined_records: CombinedRecords, names: Sequence[NamesOfBuild]) -> st
     lines += [f"{', '.join(markdown.code(f'VERSION_{name}') for name in NOT_A_BASE)}.", ""]
     lines += [*markdown.head(["version", "in the source", "model, or why there is none"])]
     for version in ROWS:
-        base = OF_VERSION.get(version.title)
-        model = markdown.code(base.name) if base else WITHOUT_MODEL[version.title]
+        models = ", ".join(markdown.code(base.name) for base in models_of(version.title))
+        missing = NOT_TESTED.get(version.title)
+        model = "; not tested: ".join(filter(None, (models, missing))) or WITHOUT_MODEL[version.title]
         lines.append(markdown.row([version.title, markdown.code(f"VERSION_{version.name}"), model]))
     return "\n".join(lines) + "\n"
 
@@ -135,12 +142,49 @@ def _used(names: Sequence[NamesOfBuild]) -> list[Trainer]:
 def _trainers(names: Sequence[NamesOfBuild]) -> Iterable[str]:
     """Yield the table of the trainers, with a name as an example and the names that each build understands."""
     builds = [f"{build.revision} {build.state}" for build in names]
-    yield from markdown.head(["names", "written by", "example", *builds])
+    yield from markdown.head(["names", "written by", "alpha", "example", *builds])
     for trainer in _used(names):
         rows = [row for build in names for row in _of_diffusion(build) if row.trainer == trainer.name]
         example = next((row for row in rows if row.version == "Flux.1, Kontext"), rows[0]).example
         shares = [_share([row for row in build.rows if row.trainer == trainer.name]) for build in names]
-        yield markdown.row([trainer.name, trainer.programs, markdown.code(example), *shares])
+        alpha = _alpha(trainer)
+        yield markdown.row([trainer.name, trainer.programs, alpha, markdown.code(example), *shares])
+
+
+def _alphas() -> Iterable[str]:
+    """Yield the list of the places where programs store alpha, with what the library makes of each."""
+    meanings = {
+        Alpha.TENSOR: "a tensor of one number beside the factors of each layer. The library reads it.",
+        Alpha.METADATA: "JSON in the metadata of the file. The library does not read it and scales by 1;"
+        " [`sdcpp lora convert`](convert.md) makes tensors of it.",
+        Alpha.CONFIG: "a file of PEFT beside the LoRA. The library does not read it and scales by 1;"
+        " `sdcpp lora convert` makes tensors of it.",
+        Alpha.NONE: "the program trains with an alpha that equals the rank, or multiplies it into the factors. The"
+        " library scales by 1, which is right. fal's trainer is not published; diffusers scales its files by 1, too.",
+    }
+    for alpha in Alpha:
+        yield f"- **{_alpha_name(alpha)}**: {meanings[alpha]}"
+
+
+def _alpha_name(alpha: Alpha) -> str:
+    return alpha.value if alpha is Alpha.NONE else markdown.code(alpha.value)
+
+
+def _alpha(trainer: Trainer) -> str:
+    """Return where the programs of a trainer store alpha, with their names if they differ."""
+    alphas = trainer.alphas
+    if len(alphas) == 1:
+        return _alpha_name(next(iter(alphas)))
+    return "; ".join(f"{_alpha_name(alpha)} ({', '.join(programs)})" for alpha, programs in alphas.items())
+
+
+def without_tensor() -> list[str]:
+    """Return the schemes of the cases that have a tensor of alpha although no program of these names writes one."""
+    return [
+        scheme
+        for scheme in ALL_SCHEMES
+        if SCHEMES[scheme].has_alpha and scheme in BY_NAME and Alpha.TENSOR not in BY_NAME[scheme].alphas
+    ]
 
 
 def _share(rows: Sequence[Row]) -> str:

@@ -140,7 +140,12 @@ class ShotRunner:
             for _ in range(1, request.contexts):
                 contexts.append(others.enter_context(self._new_context(request)))
             for context, loras in zip(itertools.cycle(contexts), request.sequence, strict=False):
-                generation = api.Generation(**request.generation, init_image=request.init_image, loras=loras)
+                generation = api.Generation(
+                    **request.generation,
+                    init_image=request.init_image,
+                    ref_images=request.ref_images,
+                    loras=loras,
+                )
                 picture = context.generate(generation)
         if changed := self._private.changed() if self._private else []:
             return ShotReply(

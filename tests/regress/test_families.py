@@ -19,10 +19,21 @@ pytestmark = PATIENT
 
 #: Left out are those of which a part has constant sizes, which take long, and flux-fill, which differs from
 #: flux-guided in the number of input channels only. ``nox -s verify -- --matrix families`` runs them.
-LEFT_OUT = ("flux-fill", "sd1-narrow", "sd1-inpaint", "sd2", "sdxl", "chroma", "chroma-radiance", "anima")
+LEFT_OUT = (
+    "flux-fill",
+    "sd1-narrow",
+    "sd1-inpaint",
+    "sd2",
+    "sdxl",
+    "sd3-all",
+    "chroma",
+    "chroma-radiance",
+    "anima",
+)
 MODELS = {name: base for name, base in ALL_MODELS.items() if name not in LEFT_OUT}
-#: A LoRA with the names of the original checkpoint, as floats and with kohya's names as Q8_0.
-CASES = ["none@immediately", "lora-peft-safetensors-F32@*", "gguf-Q8_0@immediately"]
+#: A LoRA with the names of the original checkpoint, as floats and with kohya's names as Q8_0, and with kohya's names
+#: while the model edits a picture.
+CASES = ["none@immediately", "lora-peft-safetensors-F32@*", "gguf-Q8_0@immediately", "reference@*"]
 
 
 @pytest.fixture(scope="module")
@@ -52,3 +63,13 @@ def test_a_quantised_lora_with_kohyas_names_is_applied(cells: list[Cell]) -> Non
     assert {cell.dimensions["base"] for cell in kohya} == set(MODELS)
     assert {cell.verdict for cell in kohya} == {Verdict.PASS}
     assert {cell.status for cell in kohya} == {Status.PASS}
+
+
+def test_a_lora_is_applied_while_the_model_edits_a_reference_picture(cells: list[Cell]) -> None:
+    edited = [cell for cell in cells if cell.case == "reference"]
+    assert {cell.dimensions["base"] for cell in edited} == {"flux-guided", "flux2-klein", "boogu-image"}
+    assert {cell.verdict for cell in edited} == {Verdict.PASS}
+    # The model sees the reference picture: without it the picture is another one.
+    plain = {cell.dimensions["base"]: cell.pictures["without"] for cell in cells if cell.case == "gguf-Q8_0"}
+    for cell in edited:
+        assert cell.pictures["without"] != plain[cell.dimensions["base"]]

@@ -89,4 +89,5 @@ BOOGU_IMAGE = family_base(
         name.startswith(("single_stream_layers.", "noise_refiner.", _DOUBLE)) and ".linear." not in name
     ),
     autoencoder=tiny_autoencoder(16),
+    edits=True,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.models.base_model import Base
 from harness.models.families.anima import ANIMA
 from harness.models.families.boogu_image import BOOGU_IMAGE
 from harness.models.families.chroma import CHROMA
@@ -13,7 +14,7 @@ from harness.models.families.krea2 import KREA2
 from harness.models.families.minit2i import MINIT2I
 from harness.models.families.ovis_image import OVIS_IMAGE
 from harness.models.families.qwen_image import QWEN_IMAGE
-from harness.models.families.sd3 import SD3
+from harness.models.families.sd3 import SD3, SD3_ALL
 from harness.models.families.unet import SD1_INPAINT, SD1_NARROW, SD2, SDXL
 from harness.models.families.wan import WAN
 from harness.models.families.z_image import Z_IMAGE
@@ -31,6 +32,7 @@ FAMILIES = {
         Z_IMAGE,
         BOOGU_IMAGE,
         SD3,
+        SD3_ALL,
         SD1_NARROW,
         SD1_INPAINT,
         SD2,
@@ -67,6 +69,13 @@ OF_VERSION = {
     "Qwen-Image": QWEN_IMAGE,
     "Wan 2.1, Wan 2.2": WAN,
 }
+#: Further base models of these versions, which differ in their text encoders.
+FURTHER_OF_VERSION = {"SD 3, SD 3.5": (SD3_ALL,)}
+#: What is not tested of versions that have a model, and the reason.
+NOT_TESTED = {
+    "SD 3, SD 3.5": "with the first CLIP as its only text encoder the library ends the process (SIGABRT,"
+    " std::invalid_argument: Tensor concat requires same rank), and without any text encoder, too (SIGSEGV)",
+}
 #: Versions of revision 2026-07 that no model here represents, and the reason. The numbers of parameters follow from the
 #: constants in its source (src/model, src/conditioning/conditioner.hpp).
 WITHOUT_MODEL = {
@@ -97,3 +106,10 @@ WITHOUT_MODEL = {
     "HiDream-O1": "constant sizes of billions of parameters",
     "PiD": "constant sizes of billions of parameters",
 }
+
+
+def models_of(version: str) -> tuple[Base, ...]:
+    """Return the base models of a version of ``harness.layers.versions``, by its title; none without a model."""
+    if version not in OF_VERSION:
+        return ()
+    return (OF_VERSION[version], *FURTHER_OF_VERSION.get(version, ()))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 
 from harness.models.base_model import Base, Calibration, TensorId, Weights
 from harness.models.large_base import LargeBase
@@ -25,15 +26,16 @@ def family_base(
     module: str = "",
     texts: Mapping[str, Mapping[str, TensorId]] | None = None,
     outer: tuple[str, ...] = (),
+    edits: bool = False,
 ) -> Base:
     """Return the base model of the family ``name``, whose one file of role model has all but the autoencoder.
 
     ``adapted`` tells by its name, without prefix, whether a tensor belongs to the layers that adapters change; these
     are the layers with matrices. ``autoencoder`` is None for a family that computes pixels. ``architecture`` decides
-    how the layers are called in adapters, and is ``name`` by default. ``needs``, ``calibration`` and
-    ``full_merged_file`` are those of ``Base``; a large model needs no complete file. ``module`` is what the names in
-    checkpoints begin with, and those in adapters do not. ``texts`` are groups of targets in text encoders, and
-    ``outer`` the layers of the group "outer", which are outside the blocks.
+    how the layers are called in adapters, and is ``name`` by default. ``needs``, ``calibration``,
+    ``full_merged_file`` and ``edits`` are those of ``Base``; a large model needs no complete file. ``module`` is what
+    the names in checkpoints begin with, and those in adapters do not. ``texts`` are groups of targets in text encoders,
+    and ``outer`` the layers of the group "outer", which are outside the blocks.
     """
     model = prefixed(PREFIX, diffusion_model) | text_encoder
     return Base(
@@ -48,7 +50,39 @@ def family_base(
         needs=needs,
         calibration=calibration or Calibration(),
         full_merged_file=full_merged_file,
+        edits=edits,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextTargets:
+    """The layers of a text encoder that adapters change.
+
+    ``role`` is the role of the file that has their matrices, ``prefix`` that of the text encoder in the file of role
+    model, and ``names`` are their names after the prefix.
+    """
+
+    role: str
+    prefix: str
+    names: Collection[str]
+
+
+def with_text_files(base: Base, targets: Mapping[str, TextTargets]) -> Base:
+    """Return the base model with layers of its text encoders as targets, by group.
+
+    Their matrices, in F32, are in files of their own, one for each text encoder. A merged model replaces these files,
+    not the file of role model, which has hundreds of millions of parameters if the text encoders are large.
+    """
+    model = dict(base.files["model"])
+    files: dict[str, Weights] = {}
+    groups: dict[str, dict[str, TensorId]] = {}
+    for group, layers in targets.items():
+        files[layers.role] = {
+            f"{name}.weight": replace(model.pop(f"{layers.prefix}{name}.weight"), dtype="F32")
+            for name in layers.names
+        }
+        groups[group] = {name: (layers.role, f"{name}.weight") for name in layers.names}
+    return replace(base, files={**base.files, "model": model, **files}, groups={**base.groups, **groups})
 
 
 def large_family_base(

@@ -56,4 +56,5 @@ FLUX2_KLEIN = family_base(
     adapted=lambda name: "_blocks." in name,
     autoencoder=tiny_autoencoder(32),
     needs=(),
+    edits=True,
 )

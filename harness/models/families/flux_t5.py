@@ -36,6 +36,8 @@ def _base(name: str, inputs: int) -> Base:
         autoencoder=tiny_autoencoder(16),
         architecture="flux",
         texts={"text-t5": t5_targets()},
+        # Kontext is Flux.1 with a reference picture.
+        edits=inputs == 64,
     )
 
 

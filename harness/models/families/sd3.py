@@ -1,17 +1,30 @@
-"""Stable Diffusion 3: MMDiT with T5 as its only text encoder.
+"""Stable Diffusion 3: MMDiT with T5 as its only text encoder, and with all three text encoders.
 
 Names and shapes follow github.com/Stability-AI/sd3-ref (mmditx.py). The library counts the blocks from 24 on, and the
 number of heads is the number of blocks, so the width is a multiple of 24. T5 keeps its published width, because its
-output is joined with that of the two CLIPs; it has one layer and a narrow MLP.
+output is joined with that of the two CLIPs; it has one layer and a narrow MLP. The sizes of the CLIPs are constant.
+
+Revision 2026-07 cannot use one CLIP without the other (src/conditioning/conditioner.hpp, ``SD3CLIPEmbedder``): the
+pooled output of the one has one dimension and the zeros in place of the other have two, so that ``concat`` throws an
+exception that nobody catches. Without any text encoder there is no text embedding, and the process ends, too.
 """
 
 from __future__ import annotations
 
-from harness.models.base_model import Weights
+from harness.models.architectures import clip_l
+from harness.models.base_model import Base, Weights
 from harness.models.families.autoencoders import tiny_autoencoder
-from harness.models.families.family import family_base
-from harness.models.families.text_encoders import t5, t5_targets
-from harness.models.weights import conv, linear, vector
+from harness.models.families.family import TextTargets, family_base, with_text_files
+from harness.models.families.text_encoders import (
+    CLIP_G,
+    T5_LAYERS,
+    T5_PREFIX,
+    clip,
+    clip_layer,
+    t5,
+    t5_targets,
+)
+from harness.models.weights import conv, linear, prefixed, vector
 
 _BLOCKS, _WIDTH, _CONTEXT, _POOLED = 24, 96, 4096, 2048
 #: A square number, at least the number of patches of a picture.
@@ -50,6 +63,13 @@ def _adapted(name: str) -> bool:
     return name.startswith(("joint_blocks.0.", "joint_blocks.23.")) and "adaLN" not in name
 
 
+#: The library looks for each text encoder under its prefix, and puts zeros in the place of those that it does not find.
+_CLIP_L, _CLIP_G = "text_encoders.clip_l.transformer.", "text_encoders.clip_g.transformer."
+#: The hidden states of the CLIPs are those before the last of 12 and of 32 layers.
+_CLIP_L_TARGETS = TextTargets(role="clip_l", prefix=_CLIP_L, names=clip_layer(10))
+_CLIP_G_TARGETS = TextTargets(role="clip_g", prefix=_CLIP_G, names=clip_layer(30))
+_T5_TARGETS = TextTargets(role="t5xxl", prefix=T5_PREFIX, names=T5_LAYERS)
+
 SD3 = family_base(
     "sd3",
     mmdit(gain=10.0),
@@ -59,3 +79,21 @@ SD3 = family_base(
     texts={"text-t5": t5_targets()},
     outer=("t_embedder.mlp.0", "t_embedder.mlp.2", "final_layer.linear", "final_layer.adaLN_modulation.1"),
 )
+
+
+def _with_all_text_encoders() -> Base:
+    """Return SD 3 with the three text encoders of the published model, whose adapted layers have files of their own."""
+    encoders = prefixed(_CLIP_L, clip_l()) | prefixed(_CLIP_G, clip(CLIP_G)) | t5(width=_CONTEXT, mlp=32)
+    base = family_base(
+        "sd3-all",
+        mmdit(gain=10.0),
+        encoders,
+        adapted=_adapted,
+        autoencoder=tiny_autoencoder(16),
+        architecture=SD3.architecture,
+        full_merged_file=False,
+    )
+    return with_text_files(base, {"text": _CLIP_L_TARGETS, "text-2": _CLIP_G_TARGETS, "text-t5": _T5_TARGETS})
+
+
+SD3_ALL = _with_all_text_encoders()

@@ -29,7 +29,12 @@ CLIP_G = ClipSizes(width=1280, layers=32, projection=True)
 #: Revision 2026-07 requires that T5's width is a multiple of 64, the size of a head. The pieces of the prompt are among
 #: the first 2048 of the vocabulary.
 T5_WIDTH, T5_VOCABULARY = 64, 2048
-_T5 = "text_encoders.t5xxl.transformer."
+T5_PREFIX = "text_encoders.t5xxl.transformer."
+#: The layers of T5 that adapters change here.
+T5_LAYERS = tuple(
+    f"encoder.block.0.layer.{layer}"
+    for layer in (*(f"0.SelfAttention.{name}" for name in "qkvo"), "1.DenseReluDense.wo")
+)
 #: The width of Qwen3 and Ministral here, which is also that of the text embedding.
 LLM_WIDTH = 32
 _LLM_MLP = 32
@@ -52,14 +57,12 @@ def t5(width: int = T5_WIDTH, mlp: int = 64) -> Weights:
     for name in (attention, feed_forward):
         weights |= scale(f"{name}.layer_norm.weight", width)
     weights |= scale("encoder.final_layer_norm.weight", width)
-    return prefixed(_T5, weights)
+    return prefixed(T5_PREFIX, weights)
 
 
 def t5_targets() -> dict[str, TensorId]:
     """Return the layers of the attention of T5 and the last one of its MLP, as targets."""
-    layers = (*(f"0.SelfAttention.{name}" for name in "qkvo"), "1.DenseReluDense.wo")
-    names = [f"encoder.block.0.layer.{layer}" for layer in layers]
-    return {name: ("model", f"{_T5}{name}.weight") for name in names}
+    return {name: ("model", f"{T5_PREFIX}{name}.weight") for name in T5_LAYERS}
 
 
 def clip(sizes: ClipSizes) -> Weights:
@@ -79,6 +82,12 @@ def clip(sizes: ClipSizes) -> Weights:
     if sizes.projection:
         weights |= linear("text_projection", width, width, bias=False)
     return weights
+
+
+def clip_layer(number: int) -> tuple[str, ...]:
+    """Return the names in transformers of the matrices of a layer of a CLIP, without ``.weight``."""
+    parts = (*(f"self_attn.{name}_proj" for name in ("q", "k", "v", "out")), "mlp.fc1", "mlp.fc2")
+    return tuple(f"text_model.encoder.layers.{number}.{part}" for part in parts)
 
 
 def open_clip(sizes: ClipSizes) -> Weights:

@@ -13,8 +13,8 @@ from dataclasses import replace
 from harness.models import architectures
 from harness.models.base_model import Base, TensorId, Weight, Weights
 from harness.models.families.autoencoders import tiny_autoencoder
-from harness.models.families.family import PREFIX
-from harness.models.families.text_encoders import CLIP_G, CLIP_H, clip, open_clip
+from harness.models.families.family import PREFIX, TextTargets, with_text_files
+from harness.models.families.text_encoders import CLIP_G, CLIP_H, clip, clip_layer, open_clip
 from harness.models.weights import conv, linear, norm, prefixed
 
 #: The layers of a transformer that adapters change.
@@ -40,11 +40,14 @@ _XL_BLOCKS = {
 }
 
 
-#: The groups of targets in the text encoders of SDXL: the role of the file, the prefix of the text encoder, and the
-#: last layer that the text embedding depends on.
-_TEXT_LAYERS = {
-    "text": ("clip_l", "cond_stage_model.transformer.", 10),
-    "text-2": ("clip_g", "cond_stage_model.1.transformer.", 30),
+#: The number of the last layer of SDXL's second text encoder that the text embedding depends on.
+_TEXT_2_LAYER = 30
+#: The groups of targets in the text encoders of SDXL: the last layer of each that the text embedding depends on.
+_TEXT_TARGETS = {
+    "text": TextTargets(role="clip_l", prefix="cond_stage_model.transformer.", names=clip_layer(10)),
+    "text-2": TextTargets(
+        role="clip_g", prefix="cond_stage_model.1.transformer.", names=clip_layer(_TEXT_2_LAYER)
+    ),
 }
 #: The layers of the second text encoder that adapters change: from the name in open_clip to the name in transformers.
 _OPEN_CLIP_LEAVES = {
@@ -53,7 +56,6 @@ _OPEN_CLIP_LEAVES = {
     "mlp.c_fc.": "mlp.fc1",
     "mlp.c_proj.": "mlp.fc2",
 }
-_TEXT_PARTS = (*(f"self_attn.{name}_proj" for name in ("q", "k", "v", "out")), "mlp.fc1", "mlp.fc2")
 
 
 def unet(
@@ -183,32 +185,16 @@ def _base(
     )
 
 
-def _with_text_targets(base: Base) -> Base:
-    """Return the base model SDXL with the layers of ``_TEXT_LAYERS`` as targets.
-
-    Their matrices are in files of their own, which a merged model replaces.
-    """
-    model = dict(base.files["model"])
-    files, groups = {}, {}
-    for group, (role, prefix, layer) in _TEXT_LAYERS.items():
-        names = [f"text_model.encoder.layers.{layer}.{part}" for part in _TEXT_PARTS]
-        files[role] = {
-            f"{name}.weight": replace(model.pop(f"{prefix}{name}.weight"), dtype="F32") for name in names
-        }
-        groups[group] = {name: (role, f"{name}.weight") for name in names}
-    return replace(base, files={**base.files, "model": model, **files}, groups=groups)
-
-
 def _with_fused_text_encoder(base: Base) -> Base:
     """Return the base model SDXL with the second text encoder of the published checkpoint.
 
     Its names are those of open_clip, and q, k and v are one matrix. The layers that adapters change are in a file of
-    their own with transformers' names, as in ``_with_text_targets``, and with their biases.
+    their own with transformers' names, as in ``with_text_files``, and with their biases.
     """
-    role, prefix, number = _TEXT_LAYERS["text-2"]
+    role, prefix = _TEXT_TARGETS["text-2"].role, _TEXT_TARGETS["text-2"].prefix
     kept = {name: weight for name, weight in base.files["model"].items() if not name.startswith(prefix)}
     text = open_clip(CLIP_G)
-    layer, block = f"text_model.encoder.layers.{number}", f"transformer.resblocks.{number}"
+    layer, block = f"text_model.encoder.layers.{_TEXT_2_LAYER}", f"transformer.resblocks.{_TEXT_2_LAYER}"
     changed: Weights = {}
     for ours, theirs in _OPEN_CLIP_LEAVES.items():
         for end in ("weight", "bias"):
@@ -265,5 +251,5 @@ _SDXL = _base(
     | prefixed("cond_stage_model.1.transformer.", clip(CLIP_G)),
     _XL_BLOCKS,
 )
-SDXL = _with_text_targets(_SDXL)
+SDXL = with_text_files(_SDXL, _TEXT_TARGETS)
 SDXL_FUSED = _with_fused_text_encoder(SDXL)

@@ -72,8 +72,9 @@ class Generation:
     The sampler is always Euler, on the discrete schedule if the header has it. ``width`` and ``height`` are in pixels.
     ``clip_skip`` has upstream's meaning: 1 uses all layers of the text encoder, 2 skips the last one, and 0 lets
     upstream choose. Picture number i of a batch, counted from 0, has the seed ``seed + i``. With ``init_image``
-    (img2img) sampling starts from that picture, and ``strength`` is the share of the steps that run. With ``video`` the
-    picture is the one frame of a video, for models that make videos only.
+    (img2img) sampling starts from that picture, and ``strength`` is the share of the steps that run. ``ref_images`` are
+    pictures that a model such as Flux Kontext edits. With ``video`` the picture is the one frame of a video, for models
+    that make videos only.
     """
 
     prompt: str
@@ -88,6 +89,7 @@ class Generation:
     batch_count: int = 1
     init_image: Picture | None = None
     strength: float = 0.75
+    ref_images: tuple[Picture, ...] = ()
     video: bool = False
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -136,16 +136,34 @@ class ParamsApi:
             mask = Picture(width=start.width, height=start.height, channels=1, data=white)
             pixels = [self.set_image(params, "init_image", start), self.set_image(params, "mask_image", mask)]
             self.set_member(params, "strength", generation.strength)
+        if generation.ref_images:
+            pixels += self.set_ref_images(params, generation.ref_images)
         return params, [*pixels, *self.set_loras(params, generation, lora_dir)]
 
     def set_image(self, params: Any, member: str, picture: Picture) -> Any:
         """Set a member that is an image, and return the pixels that the C function reads."""
+        image, pixels = self.image(picture)
+        self.set_member(params, member, image)
+        return pixels
+
+    def set_ref_images(self, params: Any, pictures: Sequence[Picture]) -> list[Any]:
+        """Set the reference pictures, and return the objects that the C function reads.
+
+        Raises HeaderUnsupported if the parameters have none.
+        """
+        made = [self.image(picture) for picture in pictures]
+        images = (self.library.struct("sd_image_t") * len(made))(*(image for image, _ in made))
+        self.set_member(params, "ref_images", images)
+        self.set_member(params, "ref_images_count", len(made))
+        return [images, *(pixels for _, pixels in made)]
+
+    def image(self, picture: Picture) -> tuple[Any, Any]:
+        """Return an sd_image_t, and the pixels that it points to."""
         image = self.library.struct("sd_image_t")()
         image.width, image.height, image.channel = picture.width, picture.height, picture.channels
         pixels = ctypes.create_string_buffer(picture.data, len(picture.data))
         image.data = ctypes.cast(pixels, type(image.data))
-        self.set_member(params, member, image)
-        return pixels
+        return image, pixels
 
     def open(
         self,

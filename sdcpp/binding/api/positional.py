@@ -102,8 +102,15 @@ class Positional:
         )
 
     def generate_images(self, pointer: Any, generation: Generation, lora_dir: Path) -> Any:
-        """Return a pointer to the images, or None. Raises HeaderUnsupported for img2img and videos."""
-        for name, given in (("init_image", generation.init_image is not None), ("video", generation.video)):
+        """Return a pointer to the images, or None.
+
+        Raises HeaderUnsupported for img2img, reference pictures and videos.
+        """
+        for name, given in (
+            ("init_image", generation.init_image is not None),
+            ("ref_images", bool(generation.ref_images)),
+            ("video", generation.video),
+        ):
             if given:
                 raise HeaderUnsupported("txt2img has no argument", name, "leave it out for this revision")
         values = {

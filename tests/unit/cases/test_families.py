@@ -4,7 +4,7 @@ import pytest
 
 from harness.adapters.adapter_file import AdapterFile
 from harness.cases.case import MODES, Case
-from harness.cases.families import FAMILIES, SEQUENCES, with_bases
+from harness.cases.families import FAMILIES, SEQUENCES, TEXT_ENCODERS_ONLY, with_bases
 from harness.cases.fixture import BlockQuantiser
 from harness.models.families.catalogue import FAMILIES as MODELS
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.usefixtures("cache_folder")
 
 def test_every_family_is_tried_with_float_and_quantised_files_in_both_modes() -> None:
     found = [case for case in FAMILIES.cases("C", MODES, BlockQuantiser()) if isinstance(case, Case)]
-    for name in MODELS:
+    for name in MODELS.keys() - TEXT_ENCODERS_ONLY:
         for mode in ("immediately", "at_runtime"):
             names = {
                 case.name
@@ -32,6 +32,19 @@ def test_every_family_is_tried_with_float_and_quantised_files_in_both_modes() ->
         "anima",
         "qwen-image",
         "wan",
+    }
+
+
+def test_a_model_with_other_text_encoders_has_the_cases_of_these() -> None:
+    found = with_bases(TEXT_ENCODERS_ONLY).cases("C", MODES, BlockQuantiser())
+    assert {case.dimensions["base"] for case in found} == TEXT_ENCODERS_ONLY
+    plain = {case.name for case in found if case.dimensions.get("targets", "linear") == "linear"}
+    assert plain == {"none", "safetensors-F32"}
+    texts = {case.name for case in found if case.dimensions["mode"] == "at_runtime"} - plain
+    assert texts == {
+        f"lora-{group}-{scheme}-safetensors-F32"
+        for group in ("text", "text-2", "text-t5")
+        for scheme in ("kohya", "peft", "comfy", "onetrainer")
     }
 
 
@@ -61,12 +74,22 @@ def test_other_groups_of_targets_are_tried_in_the_schemes_that_have_names_for_th
     ids = {f"{c.dimensions['base']}/{c.name}@{c.dimensions['mode']}" for c in found}
     for wanted in (
         *("sdxl/lora-text-comfy", "sdxl/lora-text-2-peft", "sd3/lora-text-t5-peft"),
+        *(f"sd3-all/lora-{group}-kohya" for group in ("text", "text-2", "text-t5")),
         *("flux-guided/lora-text-t5-onetrainer", "sd3/lora-outer-diffusers", "z-image/lora-outer-kohya"),
     ):
         assert f"{wanted}-safetensors-F32@at_runtime" in ids
     # OneTrainer's names of SDXL are those of kohya, and Chroma's guidance layer is not among those of Flux.
     assert "sdxl/lora-text-2-onetrainer-safetensors-F32@at_runtime" not in ids
     assert "chroma/lora-outer-diffusers-safetensors-F32@at_runtime" not in ids
+
+
+def test_models_that_edit_get_a_reference_picture_in_every_shot() -> None:
+    found = [c for c in FAMILIES.cases("C", MODES, BlockQuantiser()) if c.name == "reference"]
+    assert {c.dimensions["base"] for c in found} == {"flux-guided", "flux2-klein", "boogu-image"}
+    assert {c.dimensions["mode"] for c in found} == {"immediately", "at_runtime"}
+    for case in found:
+        assert case.dimensions["scheme"] == "kohya"
+        assert all(shot.generation.ref_image for shot in case.shots)
 
 
 def test_layers_outside_the_blocks_share_the_strength_of_their_adapter() -> None:

@@ -8,6 +8,7 @@ from harness.cases.settings import (
     GenerationSettings,
     described,
     init_image,
+    reference_image,
 )
 
 
@@ -32,3 +33,16 @@ def test_the_picture_that_img2img_starts_from_has_its_size_and_is_always_the_sam
     assert picture.data[:3] == bytes([0, 0, 128])
     assert picture.data[-3:] == bytes([255, 255, 128])
     assert init_image(8, 4) == picture
+
+
+def test_the_reference_picture_is_no_argument_and_has_two_colours() -> None:
+    assert GenerationSettings(ref_image=True, steps=2).arguments == {"steps": 2}
+    assert described(GenerationSettings(ref_image=True)) == "ref_image=True"
+    picture = reference_image(32, 16)
+    assert (picture.width, picture.height, picture.channels, len(picture.data)) == (32, 16, 3, 32 * 16 * 3)
+    pixels = [picture.data[at : at + 3] for at in range(0, len(picture.data), 3)]
+    assert len(set(pixels)) == 2
+    # The colours change after eight pixels, in both directions.
+    assert pixels[0] == pixels[7] != pixels[8]
+    assert pixels[0] != pixels[8 * 32]
+    assert pixels[0] == pixels[8 * 32 + 8]

@@ -22,6 +22,7 @@ def test_requests_survive_the_pipe() -> None:
         ),
         generation={"prompt": "a\nb", "seed": 2**40, "cfg_scale": 1.0},
         init_image=Picture(width=2, height=1, channels=1, data=b"\n\xff"),
+        ref_images=(Picture(width=1, height=2, channels=1, data=b"\x00\x80"),),
         flags=("enable_mmap",),
         contexts=2,
         counters="counters/1",
@@ -31,7 +32,7 @@ def test_requests_survive_the_pipe() -> None:
     assert ShotRequest.from_line(line) == request
 
 
-def test_a_context_encodes_pictures_for_img2img_only() -> None:
+def test_a_context_encodes_pictures_for_img2img_and_for_reference_pictures_only() -> None:
     plain = ShotRequest(
         files={},
         mode="auto",
@@ -43,4 +44,5 @@ def test_a_context_encodes_pictures_for_img2img_only() -> None:
     )
     assert plain.options == {"enable_mmap": True}
     start = Picture(width=1, height=1, channels=1, data=b"x")
-    assert replace(plain, init_image=start).options == {"vae_decode_only": False, "enable_mmap": True}
+    for encoding in (replace(plain, init_image=start), replace(plain, ref_images=(start,))):
+        assert encoding.options == {"vae_decode_only": False, "enable_mmap": True}

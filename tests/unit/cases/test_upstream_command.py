@@ -11,7 +11,7 @@ from harness.adapters.adapter_file import AdapterFile
 from harness.adapters.use import Use
 from harness.cases import upstream_command
 from harness.cases.case import Case, Shot
-from harness.cases.settings import FLAGS, ContextSettings, GenerationSettings, init_image
+from harness.cases.settings import FLAGS, ContextSettings, GenerationSettings, init_image, reference_image
 from harness.cases.shot_request import ShotRequest
 from harness.records.pictures import png
 from sdcpp.binding.api.interface import Lora
@@ -103,22 +103,24 @@ def test_a_case_with_other_settings_has_the_options_of_the_program(case: Case, t
         case.shot,
         sequence=((flagged,),),
         generation=GenerationSettings(
-            steps=3, negative_prompt="fog, rain", batch_count=2, seed=7, strength=0.5
+            steps=3, negative_prompt="fog, rain", batch_count=2, seed=7, strength=0.5, ref_image=True
         ),
         context=ContextSettings(**dict.fromkeys(FLAGS, True)),
     )
     words = shlex.split(upstream_command.command(replace(case, shot=shot), "C"))
     options = {"--steps": "3", "--negative-prompt": "fog, rain", "--batch-count": "2", "--seed": "7"}
-    for option, value in {**options, "--strength": "0.5", "--init-img": "init.png"}.items():
+    options |= {"--strength": "0.5", "--init-img": "init.png", "--ref-image": "reference.png"}
+    for option, value in options.items():
         assert words.count(option) == 1
         assert words[words.index(option) + 1] == value
     assert {"--offload-to-cpu", "--clip-on-cpu", "--mmap", "--diffusion-fa"} <= set(words)
     assert words[words.index("--prompt") + 1].endswith(f"<lora:|high_noise|{FILE.path.stem}:0.5>")
     written = upstream_command.write(replace(case, shot=shot), tmp_path)
-    assert tmp_path / "init.png" in written
-    start = init_image(BASE.width, BASE.height)
-    pixels = np.frombuffer(start.data, np.uint8).reshape(BASE.height, BASE.width, 3)
-    assert (tmp_path / "init.png").read_bytes() == png(pixels)
+    assert {tmp_path / "init.png", tmp_path / "reference.png"} <= set(written)
+    for name, picture in (("init", init_image), ("reference", reference_image)):
+        data = picture(BASE.width, BASE.height).data
+        pixels = np.frombuffer(data, np.uint8).reshape(BASE.height, BASE.width, 3)
+        assert (tmp_path / f"{name}.png").read_bytes() == png(pixels)
 
 
 def test_a_second_context_is_refused_with_the_reason(case: Case) -> None:

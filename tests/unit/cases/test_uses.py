@@ -13,7 +13,14 @@ from harness.cases.build_under_test import BuildUnderTest
 from harness.cases.case import Case, Shot, unique_shots
 from harness.cases.fixture import NO_BLOCKS, Fixture
 from harness.cases.matrix import FULL, PROPOSED
-from harness.cases.settings import FLAGS, USUAL_CONTEXT, USUAL_GENERATION, ContextSettings, GenerationSettings
+from harness.cases.settings import (
+    FLAGS,
+    USUAL_CONTEXT,
+    USUAL_GENERATION,
+    ContextSettings,
+    GenerationSettings,
+    reference_image,
+)
 from harness.models.base_model import Base
 from harness.models.tiny_models import FLUX_THIN, SD1_THIN
 from harness.records.record import Side
@@ -75,8 +82,15 @@ def test_every_flag_of_a_context_has_a_case() -> None:
     ]
     assert set(found) == set(FLAGS)
     assert [name for name, case in cases(SD1_THIN).items() if "enable_mmap" in case.shot.context.flags] == []
-    assert [names for names, _ in uses.left_out(SD1_THIN)] == ["mmap"]
+    assert [names for names, _ in uses.left_out(SD1_THIN)] == ["mmap", "reference"]
     assert not list(uses.left_out(FLUX_THIN))
+
+
+def test_a_model_that_edits_gets_the_same_picture_in_every_shot() -> None:
+    case = cases(FLUX_THIN, (uses.settings,))["reference"]
+    pictures = {shot.request(1).ref_images for shot in case.shots}
+    assert pictures == {(reference_image(FLUX_THIN.width, FLUX_THIN.height),)}
+    assert "reference" not in cases(SD1_THIN, (uses.settings,))
 
 
 def test_adapters_of_convolutions_are_tested_in_circular_pictures() -> None:

@@ -91,6 +91,8 @@ typedef struct {
     const char* negative_prompt;
     sd_image_t init_image;
     sd_image_t mask_image;
+    sd_image_t* ref_images;
+    int ref_images_count;
     int width;
     int height;
     sd_sample_params_t sample_params;

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from harness.layers.components import CLIP_1, CLIP_2, LANGUAGE_MODEL, T5
-from harness.layers.trainers import BY_NAME, SDXL, TRAINERS
+from harness.layers.trainers import BY_NAME, SDXL, TRAINERS, Alpha
 
 
 def test_a_name_has_the_prefix_the_separator_and_the_suffix() -> None:
@@ -25,3 +25,22 @@ def test_the_prefix_of_a_text_encoder_depends_on_the_family() -> None:
     assert BY_NAME["diffusers"].text_prefixes("SD 3")[T5] == "text_encoder_3."
     assert BY_NAME["comfy"].text_prefixes("Anima").keys() == {LANGUAGE_MODEL}
     assert BY_NAME["bare"].text_prefixes("Flux.1") == {}
+
+
+def test_the_programs_of_a_trainer_are_grouped_by_where_they_store_alpha() -> None:
+    comfy = BY_NAME["comfy"]
+    assert comfy.programs == "ai-toolkit, diffusion-pipe, OneTrainer (COMFY), ComfyUI"
+    assert comfy.alphas == {
+        Alpha.NONE: ("ai-toolkit", "diffusion-pipe", "ComfyUI"),
+        Alpha.TENSOR: ("OneTrainer (COMFY)",),
+    }
+    assert list(BY_NAME["peft-model"].alphas) == [Alpha.CONFIG]
+
+
+def test_a_program_stores_alpha_in_one_place_for_the_same_names() -> None:
+    for trainer in TRAINERS:
+        programs = [writer.program for writer in trainer.writers]
+        assert len(programs) == len(set(programs))
+        # sd-scripts' suffixes come with sd-scripts' alpha.
+        if trainer.suffix == ".lora_down.weight":
+            assert set(trainer.alphas) == {Alpha.TENSOR}

@@ -37,14 +37,18 @@ LARGE = {
     "sd1-inpaint": 140e6,
     "sd2": 410e6,
     "sdxl": 930e6,
+    "sd3-all": 920e6,
     "chroma": 280e6,
     "chroma-radiance": 300e6,
     "anima": 410e6,
     "qwen-image": 970e6,
     "wan": 1450e6,
 }
-#: Layers that adapters do not change: SD3 has 24 blocks, and no picture has a reference picture.
-LEFT_OUT = {"sd3": ("joint_blocks.",), "boogu-image": ("ref_image_refiner.", "context_refiner.")}
+#: Layers that adapters do not change: SD3 has 24 blocks, and layers of reference pictures are no targets.
+LEFT_OUT = {
+    **dict.fromkeys(("sd3", "sd3-all"), ("joint_blocks.",)),
+    "boogu-image": ("ref_image_refiner.", "context_refiner."),
+}
 
 
 def test_every_other_layer_of_full_precision_is_a_target(base: Base) -> None:

@@ -1,8 +1,16 @@
 from __future__ import annotations
 
+import pytest
+
+from harness.adapters.adapter import target_parts
+from harness.adapters.adapter_file import AdapterFile
+from harness.cases.case import MODES, Case
+from harness.cases.families import ALL_SCHEMES
+from harness.cases.families import FAMILIES as CASES
+from harness.cases.fixture import BlockQuantiser
 from harness.judging.combined import combine, read
 from harness.layers.components import CLIP_1, CLIP_2
-from harness.layers.trainers import TRAINERS
+from harness.layers.trainers import BY_NAME, TRAINERS, Alpha
 from harness.layers.versions import ROWS
 from harness.models.families.catalogue import FAMILIES, WITHOUT_MODEL
 from harness.records import understood_names
@@ -93,6 +101,41 @@ def test_the_first_table_says_how_many_names_of_a_trainer_are_understood() -> No
     first = names_page.page(combine([], []), [build]).partition("\n## ")[0]
     [found] = [line for line in first.splitlines() if line.startswith(f"| {trainer} |")]
     assert found.endswith("| 6 of 10 |")
+
+
+def test_the_first_table_says_where_the_programs_of_a_trainer_store_alpha() -> None:
+    rows = [
+        Row(version="SVD", trainer=trainer.name, counts={"right": 1}, example="x") for trainer in TRAINERS
+    ]
+    build = NamesOfBuild(revision="9", state="pristine", date="2026-11-29", rows=rows, absent=[])
+    first = names_page.page(combine([], []), [build]).partition("\n## ")[0]
+    table = [line.strip("| ").split(" | ") for line in first.splitlines() if line.startswith("| ")]
+    alphas = {cells[0]: cells[table[0].index("alpha")] for cells in table[1:]}
+    assert set(alphas) == {trainer.name for trainer in TRAINERS}
+    assert alphas["kohya"] == "`.alpha`"
+    assert alphas["peft-model"] == "`adapter_config.json`"
+    assert alphas["bare"] == "`.alpha` (OneTrainer (ORIGINAL), lightx2v); none (BFL)"
+    for alpha in Alpha:
+        assert any(alpha.value in cell for cell in alphas.values())
+        assert f"- **{'none' if alpha is Alpha.NONE else f'`{alpha.value}`'}**: " in first
+
+
+@pytest.mark.parametrize("scheme", ALL_SCHEMES)
+def test_the_files_of_the_cases_have_the_alpha_that_the_page_names(scheme: str) -> None:
+    base, adapter = next(
+        (case.shot.base, use.file.adapter)
+        for case in CASES.cases("C", MODES, BlockQuantiser())
+        if isinstance(case, Case) and case.dimensions.get("scheme") == scheme
+        for use in case.shot.sequence[-1]
+        if isinstance(use.file, AdapterFile)
+    )
+    parts = list(target_parts(adapter, base))
+    assert parts
+    # A name for each part, so that no layer is left without alpha.
+    assert {part.key("alpha") for part in parts} == {part.rows.stem + Alpha.TENSOR.value for part in parts}
+    assert (adapter.rank, adapter.alpha, adapter.form) == (32, 16, "alpha")
+    if scheme in BY_NAME:
+        assert (Alpha.TENSOR in BY_NAME[scheme].alphas) != (scheme in names_page.without_tensor())
 
 
 def test_names_that_the_patches_leave_have_a_reason() -> None:

@@ -45,6 +45,19 @@ def test_negative_prompt_and_initial_picture_are_passed(bound_api: Any, model: P
     assert brighter.data == bytes(value + 20 for value in plain.data)
 
 
+def test_every_reference_picture_is_passed_with_all_its_pixels(
+    bound_api: Any, model: Path, tmp_path: Path
+) -> None:
+    pictures = tuple(
+        Picture(width=width, height=2, channels=3, data=bytes([99] * (6 * width - 1) + [last]))
+        for width, last in ((4, 10), (2, 7))
+    )
+    with bound_api.open(ModelFiles(model=model), mode="auto", threads=1, lora_dir=tmp_path) as context:
+        plain = context.generate(PICTURE)
+        edited = context.generate(replace(PICTURE, ref_images=pictures))
+    assert edited.data == bytes(value + 17 for value in plain.data)
+
+
 def test_what_the_header_lacks_is_named(bound_api: Any, model: Path, tmp_path: Path) -> None:
     files = ModelFiles(model=model)
     with pytest.raises(HeaderUnsupported, match="sometimes"):

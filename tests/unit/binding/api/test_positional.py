@@ -25,6 +25,8 @@ def test_an_argument_that_nobody_knows_is_refused_not_guessed(
     start = Picture(width=8, height=4, channels=3, data=bytes(96))
     with pytest.raises(HeaderUnsupported, match="no argument: init_image"):
         context.generate(replace(PICTURE, init_image=start))
+    with pytest.raises(HeaderUnsupported, match="no argument: ref_images"):
+        context.generate(replace(PICTURE, ref_images=(start,)))
     with pytest.raises(HeaderUnsupported, match="no argument: clip_l_path"):
         api.bind(loaded).open(
             ModelFiles(model=model, clip_l=model), mode="auto", threads=1, lora_dir=tmp_path
