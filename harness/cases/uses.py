@@ -49,6 +49,8 @@ _CONVOLVED = ("lora", "tucker", "lokr", "lokr-w2", "lokr-tucker")
 #: The base types of ``changing_multipliers``, and the names of its cases.
 CHANGING_ON = ("F32", "F16", "Q8_0")
 CHANGING = "base-{}-changing-multipliers"
+#: The case of ``changing_mapped``, and its value of the dimension "sequence".
+CHANGING_MAPPED, MAPPED_SEQUENCE = "mmap-changing-multipliers", "changing-mmap"
 #: The rounds of ``changing_multipliers``.
 _ROUNDS = 3
 
@@ -137,6 +139,26 @@ def changing_multipliers(fixture: Fixture, mode: str) -> Iterator[Case]:
         )
 
 
+def changing_mapped(fixture: Fixture, mode: str) -> Iterator[Case]:
+    """Yield the case of one round of multipliers with the files of the base model mapped into memory.
+
+    It runs on Flux only, as the other cases with a copy of the model files.
+    """
+    if fixture.base.architecture != "flux":
+        return
+    use = Use(file=_file(fixture, targets=("linear",)))
+    without = Shot(base=fixture.base, mode="auto", context=ContextSettings(enable_mmap=True))
+    yield Case(
+        name=CHANGING_MAPPED,
+        shot=replace(without, mode=mode, sequence=fading(use, 1)),
+        without=without,
+        wanted=without,
+        scale=replace(without, merged=(use,)),
+        tolerance=FLOAT_TOLERANCE,
+        dimensions=file_dimensions(use.file, mode) | {"use": "mmap", "sequence": MAPPED_SEQUENCE},
+    )
+
+
 def fading(use: Use[AnyFile], rounds: int) -> tuple[tuple[Use[AnyFile], ...], ...]:
     """Return a sequence of generations: 1, 0.9, ... 0 times the multiplier of an adapter and then none, in rounds."""
     once = [(replace(use, multiplier=use.multiplier * tenths / 10),) for tenths in range(10, -1, -1)]
@@ -156,7 +178,10 @@ def names_of(generation: GenerationSettings, context: ContextSettings) -> list[s
 def left_out(base: Base) -> Iterator[tuple[str, str]]:
     """Yield the cases of ``settings`` that a base model does not have, and the reasons."""
     if base.architecture != "flux":
-        yield ", ".join(_COPYING), "each picture needs a copy of the model files, which have 1 GB"
+        yield (
+            ", ".join((*_COPYING, CHANGING_MAPPED)),
+            "each picture needs a copy of the model files, which have 1 GB",
+        )
 
 
 def _use_case(fixture: Fixture, mode: str, name: str, used: GenerationSettings | ContextSettings) -> Case:
