@@ -180,7 +180,7 @@ FULL = Matrix(
         *(no_adapter, files, types, zero_multiplier, multipliers, sequences, kinds, base_types, base_kinds),
         *(kind_multipliers, kind_types, uses.settings, uses.guided_steps, uses.circular_convolutions),
         *(uses.second_context, uses.high_noise_flag),
-        *(uses.zero_beside_another, uses.changing_multipliers),
+        *(uses.zero_beside_another, uses.changing_multipliers, uses.changing_mapped),
         *(layers.every_layer, layers.single_parts, layers.whole_differences, layers.swapped_halves),
         *(layers.fused_text_encoder, combinations.combinations),
     ),

@@ -45,9 +45,13 @@ _SETTINGS: Mapping[str, GenerationSettings | ContextSettings] = {
     "flash-attention": ContextSettings(diffusion_flash_attn=True),
     "free-params": ContextSettings(free_params_immediately=True),
 }
+#: The case of ``changing_mapped``, and its value of the dimension "sequence".
+CHANGING_MAPPED, MAPPED_SEQUENCE = "mmap-changing-multipliers", "changing-mmap"
+_COPIES = "each picture needs a copy of the model files, which have 1 GB"
 #: The uses that run on Flux only, with the reasons why they do not run on the UNet.
 _ON_FLUX = {
-    "mmap": "each picture needs a copy of the model files, which have 1 GB",
+    "mmap": _COPIES,
+    CHANGING_MAPPED: _COPIES,
     REFERENCE: "the UNet has no input for a picture to edit",
 }
 #: The kinds of ``circular_convolutions``: those that the library may compute as convolutions.
@@ -141,6 +145,26 @@ def changing_multipliers(fixture: Fixture, mode: str) -> Iterator[Case]:
             tolerance=FLOAT_TOLERANCE if kind == "F32" else BASE_TYPE_TOLERANCE,
             dimensions=file_dimensions(use.file, mode) | {"base type": kind, "sequence": "changing"},
         )
+
+
+def changing_mapped(fixture: Fixture, mode: str) -> Iterator[Case]:
+    """Yield the case of one round of multipliers with the files of the base model mapped into memory.
+
+    It runs on Flux only, as the other cases with a copy of the model files.
+    """
+    if fixture.base.architecture != "flux":
+        return
+    use = Use(file=_file(fixture, targets=("linear",)))
+    without = Shot(base=fixture.base, mode="auto", context=ContextSettings(enable_mmap=True))
+    yield Case(
+        name=CHANGING_MAPPED,
+        shot=replace(without, mode=mode, sequence=fading(use, 1)),
+        without=without,
+        wanted=without,
+        scale=replace(without, merged=(use,)),
+        tolerance=FLOAT_TOLERANCE,
+        dimensions=file_dimensions(use.file, mode) | {"use": "mmap", "sequence": MAPPED_SEQUENCE},
+    )
 
 
 def fading(use: Use[AnyFile], rounds: int) -> tuple[tuple[Use[AnyFile], ...], ...]:

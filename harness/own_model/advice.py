@@ -204,7 +204,7 @@ def _conversion(examined: Examination) -> list[str]:
 def _changes(examined: Examination) -> list[str]:
     """Return what to do if LoRAs or multipliers change in one process."""
     lines = []
-    for name in spoiled(examined):
+    for name, modes in spoiled(examined).items():
         others = [
             each.mode
             for each in examined.changed
@@ -217,6 +217,13 @@ def _changes(examined: Examination) -> list[str]:
             for cause in each.causes
             if cause.patch
         )
+        spoiled_too = {
+            each.mode
+            for each in examined.changed
+            if (each.revision, each.patched) == (name, True) and each.verdict not in (Verdict.PASS, None)
+        }
+        if spoiled_too & set(modes):
+            patches = {}
         ways = [f"use --lora-apply-mode {others[0]}"] if others else []
         ways += [
             f"build with the {'patch' if len(patches) == 1 else 'patches'} {joined(list(patches))}"

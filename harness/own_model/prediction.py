@@ -98,13 +98,15 @@ def after_changes(question: Question, revisions: Iterable[Revision]) -> list[Pre
         if first.verdict not in (Verdict.PASS, Verdict.WRONG):
             continue
         base = question.adapter[0].base
-        case = uses.like_changes(base, question.base_kind)
+        exact = uses.like_changes(base, question.base_kind, question.uses)
+        # A failure without the other uses is one with them, too, but a case that passes without them says nothing.
+        case = exact or uses.like_changes(base, question.base_kind)
+        assert case is not None  # noqa: S101 - there is one without other uses
         patches = _all_patches() if first.patched else frozenset()
         failure = _of_cases([case], first.revision, first.mode, question.backend, patches)
         causes = [_cause(failure, first.total, "")] if failure else []
-        # The cases of changes have no other use. With enable_mmap the weights of 2026-07 keep what was added to them.
         tried = bool(failure) or (
-            not question.uses
+            exact is not None
             and measured.tried(first.revision, question.backend, base, case.dimensions["sequence"])
         )
         verdict = _verdict(causes, first.total, tried=tried)

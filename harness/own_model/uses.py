@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
-from harness.cases.uses import CHANGING, CHANGING_ON
+from harness.cases.uses import CHANGING, CHANGING_MAPPED, CHANGING_ON, MAPPED_SEQUENCE
 from harness.formats.tensor import SIZES
 from harness.own_model.likeness import LikeCase
 
@@ -13,6 +13,8 @@ from harness.own_model.likeness import LikeCase
 _BASES = ("flux-small", "sd1-tiny")
 #: The dimensions that these cases have in common.
 _FILE = {"container": "safetensors", "type": "F16", "rank": "32"}
+#: The dimensions of the case of changing multipliers with the model mapped into memory.
+_MAPPED = {**_FILE, "base": "flux-small", "use": "mmap", "sequence": MAPPED_SEQUENCE}
 
 
 def like_uses(names: Iterable[str], base: str) -> Iterator[LikeCase]:
@@ -21,11 +23,15 @@ def like_uses(names: Iterable[str], base: str) -> Iterator[LikeCase]:
         yield LikeCase(name=name, dimensions={**_FILE, "base": base, "use": name})
 
 
-def like_changes(base: str, base_kind: str) -> LikeCase:
+def like_changes(base: str, base_kind: str, names: Iterable[str] = ()) -> LikeCase | None:
     """Return the case of a picture without an adapter, after pictures in the same context with other multipliers.
 
-    The base models of the other families have pictures with one multiplier only.
+    ``names`` are those of the cases of other uses; if there is no case of both, the result is None. The base models of
+    the other families have pictures with one multiplier only.
     """
+    if set(names):
+        mapped = set(names) == {"mmap"} and base == "flux-small"
+        return LikeCase(name=CHANGING_MAPPED, dimensions=_MAPPED) if mapped else None
     if base in _BASES:
         return LikeCase(
             name=CHANGING.format(base_kind),

@@ -37,6 +37,7 @@ DIMENSIONS = (
     uses.high_noise_flag,
     uses.zero_beside_another,
     uses.changing_multipliers,
+    uses.changing_mapped,
 )
 
 
@@ -82,7 +83,7 @@ def test_every_flag_of_a_context_has_a_case() -> None:
     ]
     assert set(found) == set(FLAGS)
     assert [name for name, case in cases(SD1_THIN).items() if "enable_mmap" in case.shot.context.flags] == []
-    assert [names for names, _ in uses.left_out(SD1_THIN)] == ["mmap", "reference"]
+    assert [name for name, _ in uses.left_out(SD1_THIN)] == ["mmap", "mmap-changing-multipliers", "reference"]
     assert not list(uses.left_out(FLUX_THIN))
 
 
@@ -152,6 +153,14 @@ def test_multipliers_change_from_one_to_nothing_on_each_base_type(base: Base, mo
         assert case.wanted == case.without
 
 
+def test_multipliers_change_on_a_mapped_model() -> None:
+    [case] = cases(FLUX_THIN, (uses.changing_mapped,)).values()
+    assert all(shot.context.enable_mmap for shot in case.shots)
+    assert multipliers(case.shot) == [[tenths / 10] for tenths in range(10, -1, -1)] + [[]]
+    assert case.wanted == case.without
+    assert not cases(SD1_THIN, (uses.changing_mapped,))
+
+
 def test_the_default_set_of_a_change_has_steps_with_guidance_and_the_full_matrix_has_all() -> None:
     assert uses.guided_steps in PROPOSED.dimensions
     assert set(DIMENSIONS) <= set(FULL.dimensions)
@@ -180,7 +189,7 @@ def test_a_flag_that_a_revision_lacks_makes_its_cases_unsupported(tmp_path: Path
         side=side, build=made, cases=(), repeat="", lacks={"enable_mmap": "there is no such member"}
     )
     found = {name: lacking.why_unsupported(case) for name, case in cases().items()}
-    assert {name for name, reason in found.items() if reason} == {"mmap"}
+    assert {name for name, reason in found.items() if reason} == {"mmap", "mmap-changing-multipliers"}
     assert found["mmap"] == "there is no such member"
 
 

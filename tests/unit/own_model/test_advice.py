@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness.cases.settings import ContextSettings
 from harness.cli.main import main
 from harness.own_model import advice
 from harness.own_model.examination import Examination, examine
 from harness.own_model.model import read_model
+from harness.records.verdict import Verdict
 from tests.unit.converter.lora_files import pair, save
 from tests.unit.own_model.own_files import KOHYA, flux, lora, model, peft, quantised_flux, revisions
 
@@ -146,5 +148,12 @@ def test_later_pictures_count_if_they_were_asked_for(tmp_path: Path) -> None:
         "where LoRAs or multipliers change in one process, as in a server, with 2026-07: use --lora-apply-mode "
         "at_runtime, or build with the patch vae-runner-done, or open a new context"
     ]
+    mapped = ContextSettings(enable_mmap=True)
+    found = examine(path, model(tmp_path), revisions("2026-07"), context=mapped, asks_changes=True)
+    verdicts = {each.patched: each.verdict for each in found.changed if each.mode == "immediately"}
+    assert verdicts == {False: Verdict.WRONG, True: Verdict.WRONG}
+    [said] = advice.remedies(found)
+    assert "vae-runner-done" not in said
+    assert said.endswith("use --lora-apply-mode at_runtime, or open a new context")
     assert advice.works(examine(path, model(tmp_path), revisions("2026-07")))
     assert advice.works(examine(path, model(tmp_path), revisions("2026-05"), asks_changes=True))

@@ -139,6 +139,6 @@ def test_the_reason_why_a_flag_is_not_supported(tmp_path: Path) -> None:
 
 
 def test_changes_under_another_use_were_not_tried(tmp_path: Path) -> None:
-    context = ContextSettings(enable_mmap=True)
+    context = ContextSettings(diffusion_flash_attn=True)
     found = examine(lora(tmp_path / "a.safetensors"), model(tmp_path), revisions("2026-07"), context=context)
     assert {each.verdict for each in found.changed if each.patched} == {None}

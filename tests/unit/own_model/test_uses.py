@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from harness.cases.fixture import NO_BLOCKS, Fixture
-from harness.cases.uses import changing_multipliers, settings
+from harness.cases.uses import changing_mapped, changing_multipliers, settings
 from harness.models.tiny_models import FLUX_SMALL
 from harness.own_model import uses
 
@@ -13,13 +13,25 @@ def test_the_cases_have_the_names_and_dimensions_of_those_that_run() -> None:
     real = {case.name: case.dimensions for case in settings(fixture, "immediately")}
     for like in uses.like_uses(real, "flux-small"):
         assert {**like.dimensions, "mode": "immediately"} == real[like.name]
-    for case in changing_multipliers(fixture, "immediately"):
-        like = uses.like_changes("flux-small", case.dimensions["base type"])
+    for case in (*changing_multipliers(fixture, "immediately"), *changing_mapped(fixture, "immediately")):
+        names = [case.dimensions["use"]] if "use" in case.dimensions else []
+        like = uses.like_changes("flux-small", case.dimensions.get("base type", "F16"), names)
+        assert like is not None
         assert (like.name, {**like.dimensions, "mode": "immediately"}) == (case.name, case.dimensions)
 
 
 def test_the_other_families_have_a_sequence_of_two_pictures() -> None:
-    assert uses.like_changes("z-image", "F16").dimensions["sequence"] == "A-then-none"
+    like = uses.like_changes("z-image", "F16")
+    assert like is not None
+    assert like.dimensions["sequence"] == "A-then-none"
+
+
+@pytest.mark.parametrize(
+    ("base", "names"),
+    [("flux-small", ["mmap", "batch-2"]), ("flux-small", ["batch-2"]), ("sd1-tiny", ["mmap"])],
+)
+def test_no_case_changes_multipliers_with_other_uses(base: str, names: list[str]) -> None:
+    assert uses.like_changes(base, "F16", names) is None
 
 
 @pytest.mark.parametrize(
