@@ -246,16 +246,13 @@ static sd_image_t* painted(sd_ctx_t* ctx, const sd_img_gen_params_t* p) {
     float extra       = adapters(ctx, p, &refused);
     if (p->negative_prompt) extra += (float)strlen(p->negative_prompt);
     if (p->init_image.data) extra += p->strength * (float)p->init_image.data[0] * (float)p->mask_image.data[0] / 255.0f;
-<<<<<<< HEAD
 #ifdef IMAGES_OUT
     extra += (p->circular_x ? 2.0f : 0.0f) + (p->circular_y ? 4.0f : 0.0f);
 #endif
-=======
     for (int i = 0; i < p->ref_images_count; i++) {
         const sd_image_t* image = &p->ref_images[i];
         extra += (float)image->data[image->width * image->height * image->channel - 1];
     }
->>>>>>> a
     FILE* model = getenv("FAKE_SPOIL") ? fopen(ctx->model, "ab") : NULL;
     if (model) {
         fputc('!', model);
