@@ -15,13 +15,15 @@ from harness.reports.combined_report import DisagreementGroup, RowGroup
 from harness.reports.pictures import data_uri, difference
 from harness.reports.templating import fill
 from harness.reports.vocabulary import SEVERITY, SIGNS, STATUSES, severity, verdict_text
-from harness.text import one_line
+from harness.text import listed, one_line
 from sdcpp import atomic_write
 
 #: The number of differences whose pictures the page shows.
 PICTURED = 60
 #: The number of cases that a row names. The others are folded.
 NAMED = 2
+#: The number of base models that a row names.
+BASES = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +108,7 @@ def page(combined_records: CombinedRecords) -> str:
         ],
         reasons=reasons,
         row_names=row_names,
+        base_names=base_names,
         named=NAMED,
         legend=[(s, SIGNS[s][0], counts[s], STATUSES[s]) for s in SEVERITY if counts[s]],
         signs={status: signs[0] for status, signs in SIGNS.items()},
@@ -149,6 +152,13 @@ def differences(combined_records: CombinedRecords) -> list[Difference]:
 def row_names(group: RowGroup) -> list[str]:
     """Return the ids of the cases of a group of rows, each once."""
     return list(dict.fromkeys(row.label for row in group.rows))
+
+
+def base_names(combined_records: CombinedRecords, group: RowGroup) -> str:
+    """Return the base models of a group of rows, or "" if all records are of one base model."""
+    if len({row.base for row in combined_records.rows}) == 1:
+        return ""
+    return listed(sorted({row.base for row in group.rows}), BASES)
 
 
 def reasons(group: RowGroup) -> list[str]:

@@ -79,6 +79,21 @@ def test_the_reason_for_an_expected_failure_is_shown(cpu_run: Records) -> None:
     assert "<small>a known &lt;defect&gt;</small>" in page
 
 
+def test_base_models_are_named_if_there_are_several(cpu_run: Records) -> None:
+    assert "<small>on " not in combined_page.page(combine_runs(cpu_run))
+    cpu_run.cells = [
+        replace(cell, verdict=Verdict.WRONG, dimensions={**cell.dimensions, "base": "sd1-tiny"})
+        if cell.case == "gguf-Q4_K"
+        else cell
+        for cell in cpu_run.cells
+    ]
+    page = combined_page.page(combine_runs(cpu_run))
+    rows = [row for row in page.split("<tr>") if "<small>on " in row]
+    assert {re.findall(r"<small>on ([^<]+)</small>", row)[0] for row in rows} == {"flux-small", "sd1-tiny"}
+    for row in rows:
+        assert ("gguf-Q4_K@" in row) == ("<small>on sd1-tiny</small>" in row)
+
+
 def test_both_files_are_written(cpu_run: Records, tmp_path: Path) -> None:
     found = combine_runs(cpu_run)
     assert [path.name for path in combined_page.write(found, tmp_path)] == ["merged.html", "merged.md"]
