@@ -11,7 +11,7 @@ from harness.adapters.use import Use
 from harness.cases.case import Case
 from harness.cases.dimensions import adapter_dimensions, no_adapter, sequence_case, single_file_case
 from harness.cases.fixture import Fixture, Generations
-from harness.cases.matrix import Matrix
+from harness.cases.matrix import QUICK, JoinedMatrices, Matrix
 from harness.cases.settings import GenerationSettings
 from harness.cases.uses import REFERENCE, case_with
 from harness.models.families.catalogue import FAMILIES as MODELS
@@ -120,6 +120,24 @@ FAMILIES = Matrix(
     ),
     bases={"B": (), "C": tuple(MODELS.values())},
     in_auto=(no_adapter,),
+)
+
+
+def family_quantised(fixture: Fixture, mode: str) -> Iterator[Case]:
+    """Yield the case of a Q8_0 GGUF LoRA with kohya's names, as ``family_files`` does."""
+    yield single_file_case(fixture, mode, _adapter(fixture, catalogue.SCHEME), "gguf", "Q8_0")
+
+
+#: Kinds of models beside Flux and the UNet, the smallest of each: one whose text and picture have streams of their own,
+#: as in SD 3, and one with a language model and a single stream.
+OTHER_KINDS = (MODELS["minit2i"], MODELS["z-image"])
+#: ``verify --matrix quick``: the files of the smallest base model, and one file for each other kind of model of which a
+#: picture costs less than 0.6 s of processor time.
+QUICK_WITH_FAMILIES = JoinedMatrices(
+    matrices=(
+        QUICK,
+        Matrix(dimensions=(family_quantised,), bases={"B": (), "C": OTHER_KINDS}, in_auto=()),
+    )
 )
 
 

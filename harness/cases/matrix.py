@@ -138,7 +138,7 @@ class Matrix:
 class JoinedMatrices:
     """Several matrices as one, with the cases of all of them, each once."""
 
-    matrices: Sequence[Matrix]
+    matrices: Sequence[CaseSource]
 
     @property
     def bases(self) -> Mapping[str, Sequence[Base]]:
@@ -172,7 +172,8 @@ class JoinedMatrices:
         return list({proposed.case_id(case): case for case in every}.values())
 
 
-#: ``verify --matrix quick``: tests whether GGUF adapters work at all, in a minute, on the smallest base model.
+#: Tests whether GGUF adapters work at all on the smallest base model. ``verify --matrix quick`` is
+#: ``harness.cases.families.QUICK_WITH_FAMILIES``, which has further kinds of models.
 QUICK = Matrix(dimensions=(no_adapter, files, zero_multiplier), bases={"B": (SD1_THIN,), "C": (FLUX_THIN,)})
 #: ``verify --matrix full``.
 FULL = Matrix(

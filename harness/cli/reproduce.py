@@ -7,8 +7,9 @@ from contextlib import nullcontext
 
 from harness.cases import upstream_command
 from harness.cases.case import MODES, select
+from harness.cases.families import QUICK_WITH_FAMILIES
 from harness.cases.fixture import BlockQuantiser
-from harness.cases.matrix import FULL, QUICK
+from harness.cases.matrix import FULL, CaseSource
 from harness.cli import options
 from harness.verification.sides import RunSpec, open_block_quantiser
 from sdcpp import console
@@ -45,7 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    wanted, matrix = revision.find(arguments.revision), QUICK if arguments.matrix == "quick" else FULL
+    wanted = revision.find(arguments.revision)
+    matrix: CaseSource = QUICK_WITH_FAMILIES if arguments.matrix == "quick" else FULL
     generation = workspace.workspace(wanted).lora_api
     where = {"base": arguments.base_model} if arguments.base_model else {}
     named = [arguments.case]

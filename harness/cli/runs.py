@@ -12,9 +12,9 @@ import gguf
 from harness.cases import core, proposed, selection
 from harness.cases.build_under_test import BuildUnderTest
 from harness.cases.case import MODES, AnyCase, select
-from harness.cases.families import FAMILIES
+from harness.cases.families import FAMILIES, QUICK_WITH_FAMILIES
 from harness.cases.fixture import NO_BLOCKS, BlockQuantiser
-from harness.cases.matrix import FULL, PROPOSED, QUICK, Matrix
+from harness.cases.matrix import FULL, PROPOSED, CaseSource
 from harness.cli import options, own_corpus
 from harness.judging import unjudged
 from harness.quantising.library_quantiser import LibraryQuantiser
@@ -82,11 +82,17 @@ def _dimension_pattern(text: str) -> tuple[str, str]:
     return key, value
 
 
-def matrix(name: str, date: str | None = None) -> Matrix:
+def matrix(name: str, date: str | None = None) -> CaseSource:
     """Return the matrix of that name for a revision of that day; only ``core`` depends on the day."""
     if name == "core":
         return core.matrix(date)
-    return {"quick": QUICK, "full": FULL, "families": FAMILIES, OF_A_CHANGE: PROPOSED}[name]
+    found: dict[str, CaseSource] = {
+        "quick": QUICK_WITH_FAMILIES,
+        "full": FULL,
+        "families": FAMILIES,
+        OF_A_CHANGE: PROPOSED,
+    }
+    return found[name]
 
 
 def cases_run(name: str, under: BuildUnderTest) -> str:
@@ -229,7 +235,7 @@ def _known_cases(name: str) -> list[AnyCase]:
     return [case for generation in chosen.bases for case in chosen.cases(generation, MODES, block_quantiser)]
 
 
-def _library_types(chosen: Matrix) -> BlockQuantiser:
+def _library_types(chosen: CaseSource) -> BlockQuantiser:
     """Return the types of the newest built library; none if the matrix needs none."""
     if not chosen.needs_block_quantiser or not (folder := newest_build()):
         return NO_BLOCKS

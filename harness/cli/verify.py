@@ -93,7 +93,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=runs.MATRICES,
         action="append",
         default=[],
-        help="core: a dozen cases that every revision can run; quick: files of the common types; full: everything on "
+        help="core: a dozen cases that every revision can run; quick: files of the common types, and one file for each "
+        "other kind of model that is cheap; full: everything on "
         "two model families; families: common adapters on small models of other families; "
         "may be repeated (default: quick; for a change with every base model and key scheme)",
     )

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 from harness.cases import core
 from harness.cases.build_under_test import BuildUnderTest
 from harness.cases.fixture import NO_BLOCKS, BlockQuantiser
-from harness.cases.matrix import Matrix
+from harness.cases.matrix import CaseSource
 from harness.records.record import Records
 from harness.records.verdict import NOT_JUDGED, Verdict
 from harness.studies.history import run
@@ -148,7 +148,7 @@ class CaseBisector:
     folder: Path
     command: Sequence[str]
     ends: Collection[str] = ()
-    matrix: Callable[[str | None], Matrix] = core.matrix
+    matrix: Callable[[str | None], CaseSource] = core.matrix
     base: str = "*"
     backend: str = "cpu"
     block_quantiser: BlockQuantiser = NO_BLOCKS

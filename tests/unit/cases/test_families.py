@@ -4,8 +4,9 @@ import pytest
 
 from harness.adapters.adapter_file import AdapterFile
 from harness.cases.case import MODES, Case
-from harness.cases.families import FAMILIES, SEQUENCES, TEXT_ENCODERS_ONLY, with_bases
+from harness.cases.families import FAMILIES, QUICK_WITH_FAMILIES, SEQUENCES, TEXT_ENCODERS_ONLY, with_bases
 from harness.cases.fixture import BlockQuantiser
+from harness.cases.matrix import QUICK
 from harness.models.families.catalogue import FAMILIES as MODELS
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
@@ -90,6 +91,22 @@ def test_models_that_edit_get_a_reference_picture_in_every_shot() -> None:
     for case in found:
         assert case.dimensions["scheme"] == "kohya"
         assert all(shot.generation.ref_image for shot in case.shots)
+
+
+def test_the_quick_matrix_has_one_file_for_each_other_kind_of_model() -> None:
+    found = QUICK_WITH_FAMILIES.cases("C", MODES, BlockQuantiser())
+    ids = [f"{c.dimensions['base']}/{c.name}@{c.dimensions['mode']}" for c in found]
+    own = len(QUICK.cases("C", MODES, BlockQuantiser()))
+    assert ids[own:] == [
+        f"{base}/gguf-Q8_0@{mode}"
+        for base in ("minit2i", "z-image")
+        for mode in ("immediately", "at_runtime")
+    ]
+    # They are cases of the families, so that records and expectations fit both.
+    families = with_bases({"minit2i", "z-image"}).cases("C", MODES, BlockQuantiser())
+    assert all(case in families for case in found[own:])
+    of_one_model = QUICK.cases("B", MODES, BlockQuantiser())
+    assert QUICK_WITH_FAMILIES.cases("B", MODES, BlockQuantiser()) == of_one_model
 
 
 def test_layers_outside_the_blocks_share_the_strength_of_their_adapter() -> None:
