@@ -225,9 +225,10 @@ def _changes(examined: Examination) -> list[str]:
         if spoiled_too & set(modes):
             patches = {}
         ways = [f"use --lora-apply-mode {others[0]}"] if others else []
-        ways += [
-            f"build with the {'patch' if len(patches) == 1 else 'patches'} {joined(list(patches))}"
-        ] * bool(patches)
+        if patches:
+            ways.append(
+                f"build with the {'patch' if len(patches) == 1 else 'patches'} {joined(list(patches))}"
+            )
         lines.append(
             f"where LoRAs or multipliers change in one process, as in a server, with {name}: "
             f"{', or '.join([*ways, 'open a new context'])}"
