@@ -19,6 +19,7 @@ from harness.converter.ranks import Ranks
 from harness.formats.read import read_tensors
 from harness.formats.tensor import Tensor
 from harness.models import tiny_models
+from harness.text import did_you_mean
 from sdcpp.errors import OutputRefused
 
 #: Former spellings of options.
@@ -85,7 +86,8 @@ def scheme(text: str) -> str:
     found = naming.ALIASES.get(text.lower(), text.lower())
     if found not in naming.SCHEMES:
         known = ", ".join((*naming.SCHEMES, *naming.ALIASES))
-        raise argparse.ArgumentTypeError(f"{text!r} is none of {known}")
+        near = did_you_mean(text, (*naming.SCHEMES, *naming.ALIASES))
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {known}{near}")
     return found
 
 

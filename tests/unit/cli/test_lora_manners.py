@@ -130,6 +130,36 @@ def test_long_work_shows_progress_and_the_time_that_is_left(
         assert shares[-1] <= 100
 
 
+@pytest.mark.parametrize(
+    ("words", "near"),
+    [
+        ("convert {a} {out}.gguf --type q8_o", "Q8_0"),
+        ("convert {a} {out}.gguf --for 2026-7", "2026-07"),
+        ("convert {a} {out}.gguf --names koya", "kohya"),
+        ("convert {a} {out}.saftensors", ".safetensors"),
+        ("resize {a} --rank 2 --output-dir {out} --container gufg", "gguf"),
+        ("table {a} --base-model flux-smal", "flux-small"),
+        ("info {a} --unset ss_tga --output {out}.safetensors", "ss_tag"),
+        ("try {a} --lora-apply-mode imediately", "immediately"),
+        ("try {a} --backend cdua", "cuda"),
+        ("try {a} -m {model} --revision 2026-7", "2026-07"),
+        ("inspect {folder}/sytle.safetensors", "style.safetensors"),
+    ],
+)
+def test_a_mistyped_word_is_suggested(
+    words: str, near: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a, model = save(tmp_path / "style.safetensors", pair()), flux(tmp_path / "m.safetensors")
+    filled = words.format(a=a, model=model, out=tmp_path / "out", folder=tmp_path)
+    try:
+        status = main(["lora", *filled.split()])
+    except SystemExit as ended:
+        status = int(ended.code or 0)
+    assert status not in (0, 1, 99)
+    assert f"did you mean {near}" in capsys.readouterr().err
+    assert not list(tmp_path.glob("out*.*"))
+
+
 PAGE = "<html><title>Sign in</title></html>"
 
 
