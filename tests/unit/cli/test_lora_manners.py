@@ -10,6 +10,7 @@ import pickle
 import re
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,13 +21,14 @@ import pytest
 from harness.cli import main as cli
 from harness.cli.lora import try_adapter, verbs
 from harness.cli.main import main
+from harness.formats.read import read_tensors
 from harness.formats.tensor import MetadataValue
 from harness.formats.write import Spec, as_bytes, write_container
 from harness.own_model.examination import examine
 from harness.records.verdict import Verdict
 from sdcpp import waiting_line
 from sdcpp.errors import FileInvalid, OutputRefused
-from tests.unit.converter.lora_files import pair, save
+from tests.unit.converter.lora_files import Arrays, pair, save
 from tests.unit.own_model.own_files import flux, lora
 from tests.unit.own_model.test_results import trial
 
@@ -455,6 +457,40 @@ def test_text_of_a_file_commands_nothing(
         drawn = (tmp_path / "a.svg").read_text()
         assert not set(drawn) & COMMANDS
         assert "<script" not in drawn
+
+
+@pytest.mark.parametrize("amount", [[], ["-v"], ["--json"]])
+def test_text_of_a_log_and_of_a_file_commands_nothing_on_the_page_of_try(
+    amount: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = trial(Verdict.WRONG, Verdict.PASS)
+    tried = known.tried[0]
+    hostile = replace(tried, comparison=replace(tried.comparison, evidence=HOSTILE), log=(HOSTILE,))
+    said = replace(known, tried=(hostile,), no_reference=HOSTILE)
+    broken = replace(known, tried=(), base_failure=HOSTILE)
+    library = SimpleNamespace(folder=tmp_path, record={"revision": "2026-05"})
+    trials = iter([said, broken])
+    monkeypatch.setattr(try_adapter, "builds", lambda *_: [library, library])
+    monkeypatch.setattr(try_adapter, "try_adapter", lambda *_, **__: next(trials))
+    path = tmp_path / f"{HOSTILE.replace('/', '_')}.safetensors"
+    save(path, lora_tensors(path), metadata={"a" + HOSTILE: HOSTILE})
+    words = ["lora", "try", str(path), "-m", str(flux(tmp_path / "m.safetensors")), "--prompt", HOSTILE]
+    assert main([*words, "--revision", "2026-05", "--output", str(tmp_path / "out"), *amount]) == 1
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    shown = capsys.readouterr()
+    for each in (page, shown.out, shown.err):
+        assert not set(each) & COMMANDS
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert" in page
+    # The lines of a log are indented more than those of this project.
+    assert not re.search(r"^ {0,5}! ok", shown.out, re.MULTILINE)
+
+
+def lora_tensors(folder: Path) -> Arrays:
+    """Return the tensors of a LoRA for the model of ``flux``, and one with a hostile name."""
+    known = read_tensors(lora(folder.with_name("known.safetensors"))).tensors
+    arrays: Arrays = {name: tensor.values().reshape(tensor.shape) for name, tensor in known.items()}
+    return arrays | {HOSTILE: np.ones(2, np.float32)}
 
 
 @pytest.fixture(autouse=True)
