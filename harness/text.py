@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 from sdcpp.printable import printable
@@ -34,6 +35,16 @@ def listed(items: Sequence[str], limit: int) -> str:
     if len(items) <= limit:
         return ", ".join(items)
     return ", ".join(items[:limit]) + f" and {len(items) - limit} more"
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return "; did you mean NAME?" with the known name that is most like a mistyped word, or "" if none is like it.
+
+    Capitals do not matter.
+    """
+    names = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(word.lower(), names, 1)
+    return f"; did you mean {names[near[0]]}?" if near else ""
 
 
 def one_line(text: str, width: int = 0) -> str:

@@ -11,6 +11,8 @@ from rich.status import Status
 
 from sdcpp import console
 
+#: Is called with the amount of work that is done and the whole amount.
+Progress = Callable[[float, float], None]
 #: Nothing is shown before this many seconds.
 PATIENCE = 2.0
 #: A line is shown again after this many seconds on a terminal, and in a log.
@@ -50,6 +52,15 @@ def waiting_line() -> Iterator[Callable[[Callable[[], str]], None]]:
         yield show
 
 
+def unseen(_done: float, _of: float) -> None:
+    """Show no progress."""
+
+
+def part(progress: Progress, first: float, last: float) -> Progress:
+    """Return the progress of a part of the work, from the share ``first`` to the share ``last`` of the whole."""
+    return lambda done, of: progress(first + (last - first) * (done / of if of else 1), 1)
+
+
 @contextmanager
 def counted(what: str, total: int = 0) -> Iterator[Callable[..., None]]:
     """Yield a function that is called with the amount done, of ``total``, and shows it as a waiting line.
@@ -59,7 +70,7 @@ def counted(what: str, total: int = 0) -> Iterator[Callable[..., None]]:
     began = time.monotonic()
     with waiting_line() as show:
 
-        def done(amount: int, of: int = total) -> None:
+        def done(amount: float, of: float = total) -> None:
             if amount and of:
                 show(lambda: f"{what}: {amount / of:.0%}{left(amount, of, time.monotonic() - began)}")
 

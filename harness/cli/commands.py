@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.text import did_you_mean
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
@@ -37,6 +39,8 @@ class CommandParser(argparse.ArgumentParser):
     def __init__(self, *, command: Command | None = None, **keywords: Any) -> None:
         super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **keywords)
         self.commands: Mapping[str, Command] = {}
+        #: The last argument that takes several words, which may also stand after options.
+        self.gathered: argparse.Action | None = None
         self._command = command
         self._renamed: Mapping[str, Sequence[str]] = {}
 
@@ -52,11 +56,23 @@ class CommandParser(argparse.ArgumentParser):
         self._load()
         self._require_command(words)
         found, unknown = super().parse_known_args(list(_current(words, self._renamed)), namespace)
+        if unknown and self.gathered is not None and not any(word.startswith("-") for word in unknown):
+            # argparse gives such an argument only the words before the first option that is between them.
+            getattr(found, self.gathered.dest).extend(self._get_values(self.gathered, unknown))
+            unknown = []
         if unknown and not self.commands:
             near = difflib.get_close_matches(unknown[0].partition("=")[0], self._option_string_actions, 1)
             hint = f"; did you mean {near[0]}?" if near else ""
             self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
         return found, unknown
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Raise ArgumentError with the nearest of the values that an argument may have."""
+        try:
+            super()._check_value(action, value)
+        except argparse.ArgumentError as error:
+            near = did_you_mean(str(value), map(str, action.choices or ()))
+            raise argparse.ArgumentError(action, f"{error.message}{near}") from None
 
     @property
     def arguments(self) -> list[argparse.Action]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,8 +25,8 @@ from harness.formats.tensor import Metadata, MetadataValue, Tensor
 from harness.formats.write import container_of
 from sdcpp.atomic_write import require_output
 from sdcpp.errors import AdapterUnknown
+from sdcpp.waiting_line import Progress, unseen
 
-Progress = Callable[[int, int], None]
 #: The entry of the metadata with the names and multipliers of the files.
 COMBINED = "sdcpp.combined"
 
@@ -50,7 +50,7 @@ def combine(
     adapters: Sequence[WeightedAdapter],
     target: Path,
     options: CombineOptions | None = None,
-    progress: Progress = lambda _done, _of: None,
+    progress: Progress = unseen,
 ) -> Ranks:
     """Write the sum of adapters, each times its multiplier, to the file ``target``.
 

@@ -23,6 +23,7 @@ from harness.converter.modules import Layout, Module, layout_of
 from harness.converter.pairing import Pair
 from harness.formats.read import read_tensors
 from harness.formats.tensor import File, Tensor
+from sdcpp.waiting_line import Progress, unseen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,23 +111,24 @@ def finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def compare(a: Path, b: Path) -> AdapterComparison:
+def compare(a: Path, b: Path, progress: Progress = unseen) -> AdapterComparison:
     """Return the comparison of two adapter files.
 
+    ``progress`` is called with the number of layers done and their total.
     Raises AdapterUnknown if ``a`` has no adapter or if tensors do not fit together, and the errors of ``read_tensors``.
     """
-    return compare_files(read_tensors(a), read_tensors(b))
+    return compare_files(read_tensors(a), read_tensors(b), progress)
 
 
-def compare_files(a: File, b: File) -> AdapterComparison:
-    """Return the comparison of two files that have been read. Raises AdapterUnknown."""
+def compare_files(a: File, b: File, progress: Progress = unseen) -> AdapterComparison:
+    """Return the comparison of two files that have been read (see ``compare``). Raises AdapterUnknown."""
     left, right = layout_of(a), layout_of(b)
     require_adapter(a, left.modules)
     require_adapter(b, right.modules)
     pairs = pairing.pairs(left, right)
     others = _others(left, right)
     names = {tensor.name for tensor in left.other_tensors}
-    found = for_each(_difference, pairs)
+    found = for_each(_difference, pairs, progress)
     extra = [each.error for each, pair in zip(found, pairs, strict=True) if not pair.a]
     extra += [other.error for other in others if other.key not in names]
     across = {m.key for pair in pairs if pair.a and pair.b and not pair.same_key for m in (*pair.a, *pair.b)}

@@ -25,6 +25,7 @@ from harness.quantising.package_quantiser import PackageQuantiser
 from harness.quantising.quantiser import Quantiser, RowsNotFinite
 from sdcpp.atomic_write import atomic_write
 from sdcpp.errors import AdapterUnknown, FileInvalid
+from sdcpp.waiting_line import Progress, unseen
 
 #: For each tensor that is not converted from its stored values, by name: a function that returns its bytes.
 Computed = Mapping[str, Callable[[], Bytes]]
@@ -83,6 +84,7 @@ def convert(
     rebalance: bool = False,
     pad: bool = False,
     plain: Path | None = None,
+    progress: Progress = unseen,
 ) -> Conversion:
     """Convert the file ``source`` to the file ``target``, whose suffix decides the container.
 
@@ -95,6 +97,7 @@ def convert(
     - ``rebalance`` stores other factors of the same ΔW where they lose less.
     - ``pad`` also pads their rank to whole blocks.
     - ``plain`` is the result of the same conversion without ``rebalance``, whose factors are then not rounded again.
+    - ``progress`` is called with the number of bytes written and their total.
 
     Raises AdapterUnknown, FileInvalid, UnsafePickle, TypeUnavailable, OutputRefused and LibraryUnusable. Then
     ``target`` is not changed.
@@ -126,6 +129,7 @@ def convert(
             inputs=[source],
             only_finite=not force,
             computed={**rebalanced, **alphas.computed},
+            progress=progress,
         )
     return Conversion(
         source=source, target=target, plans=plans, before=source.stat().st_size, after=target.stat().st_size
@@ -142,11 +146,13 @@ def write(
     inputs: Sequence[Path],
     only_finite: bool = True,
     computed: Computed | None = None,
+    progress: Progress = unseen,
 ) -> None:
     """Write a file with the tensors of ``plans``. ``target`` is replaced only when the new file is complete.
 
     ``inputs`` are the files that are read, which ``target`` must not be. ``computed`` has functions that return the
-    bytes of single tensors; all other tensors are converted from their stored values.
+    bytes of single tensors; all other tensors are converted from their stored values. ``progress`` is called with the
+    number of bytes written and their total.
 
     Raises FileInvalid if a value that must be quantised is NaN or infinite, or with ``only_finite`` any other value.
     Raises OutputRefused if the file cannot be written.
@@ -164,18 +170,26 @@ def write(
         for planned in plans
     ]
 
+    total, done = sum(planned.nbytes for planned in plans), 0
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+        progress(done, total)
+
     try:
         with atomic_write(target, inputs) as partial, (quantiser or PackageQuantiser()).into(partial) as take:
 
             def fill(spec: Spec, at: int | None) -> Iterable[Bytes] | None:
                 planned = by_name[spec.name]
                 if spec.name in computed:
-                    return [computed[spec.name]()]
+                    return _counted([computed[spec.name]()], advance)
                 if planned.becomes_blocks:
                     assert at is not None  # noqa: S101 - a ckpt has no quantised types
                     take(planned.tensor, planned.kind, at)
+                    advance(planned.nbytes)
                     return None
-                return converted(planned, only_finite=only_finite)
+                return _counted(converted(planned, only_finite=only_finite), advance)
 
             write_container(partial, container, specs, metadata, fill)
     except RowsNotFinite as error:
@@ -196,6 +210,13 @@ def converted(planned: TensorPlan, *, only_finite: bool = True) -> Iterator[Byte
         if only_finite:
             check_finite(rows)
         yield rows.raw() if planned.kind == tensor.kind else cast(rows.values(), planned.kind)
+
+
+def _counted(pieces: Iterable[Bytes], advance: Callable[[int], None]) -> Iterator[Bytes]:
+    """Yield pieces, and call ``advance`` with the number of bytes of each when the next one is asked for."""
+    for piece in pieces:
+        yield piece
+        advance(piece.nbytes)
 
 
 def _tensors(file: File, adapter: Layout) -> list[Tensor]:

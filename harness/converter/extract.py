@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,8 +23,8 @@ from harness.layers.layer import Name
 from harness.text import listed
 from sdcpp.atomic_write import require_output
 from sdcpp.errors import AdapterUnknown
+from sdcpp.waiting_line import Progress, unseen
 
-Progress = Callable[[int, int], None]
 #: The entry of the metadata with the names of the two models.
 EXTRACTED = "sdcpp.extracted"
 
@@ -54,7 +53,7 @@ def extract(
     tuned: Path,
     target: Path,
     options: ExtractOptions,
-    progress: Progress = lambda _done, _of: None,
+    progress: Progress = unseen,
 ) -> Ranks:
     """Write what was added to the model ``base`` to get ``tuned`` as an adapter to the file ``target``.
 

@@ -41,6 +41,7 @@ from harness.layers.components import CLIP_1, CLIP_2, DIFFUSION
 from harness.layers.layer import Family, Name
 from harness.layers.unet import UNET
 from sdcpp.errors import AdapterUnknown
+from sdcpp.waiting_line import Progress, unseen
 
 F64 = NDArray[np.float64]
 
@@ -52,12 +53,14 @@ def rewritten(
     *,
     rank: int | None = None,
     scratch: ScratchFile | None = None,
+    progress: Progress = unseen,
 ) -> Rewriting:
     """Return an adapter file as all revisions of ``limits`` apply it rightly.
 
     ``base`` has the tensors of the base model by name. The change of a DoRA depends on it, and it tells families apart
     whose layers have the same names. With ``rank``, what would become a full difference becomes a plain LoRA of this
     rank; the factors wait in ``scratch``. Modules that cannot be had are refused in the result, with the reasons.
+    ``progress`` is called with the number of layers done and their total.
     """
     adapter = layout_of(file)
     # Readers of some containers refuse a tensor without axes.
@@ -74,8 +77,9 @@ def rewritten(
         families=of,
     )
     of_layers = groups(adapter, of[0] if of else None)
-    for group in of_layers:
+    for done, group in enumerate(of_layers, start=1):
         work.add(group)
+        progress(done, len(of_layers))
     # The names of text encoders are the same for every family.
     diffusion = any(group.component == DIFFUSION for group in of_layers)
     found.promise = limits.promise(of_layers[0].family if diffusion else UNET)

@@ -15,7 +15,7 @@ from harness.converter.text import size_text
 from harness.formats.read import read_tensors
 from harness.formats.tensor import File, MetadataValue
 from harness.formats.write import DERIVED, container_of
-from harness.text import one_line, plural
+from harness.text import did_you_mean, one_line, plural
 from sdcpp.errors import FileInvalid, OutputRefused
 from sdcpp.printable import printable
 
@@ -124,7 +124,9 @@ def with_metadata(
     absent = [key for key in removed if key not in file.metadata]
     if absent:
         raise FileInvalid(
-            f"there is no metadata entry {absent[0]!r}", source, "sdcpp lora info shows all entries"
+            f"there is no metadata entry {absent[0]!r}",
+            source,
+            f"sdcpp lora info shows all entries{did_you_mean(absent[0], file.metadata)}",
         )
     plans = plan(list(file.tensors.values()), container)
     metadata = metadata_for(file, container, plans)

@@ -22,6 +22,7 @@ from harness.layers import components
 from harness.models import tiny_models
 from harness.text import listed, plural
 from sdcpp.errors import AdapterUnknown, TypeUnavailable
+from sdcpp.waiting_line import Progress, unseen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +72,8 @@ class AdapterSummary:
         return {**asdict(self), "path": self.path.name}
 
 
-def inspect(path: Path, base: str | None = None) -> AdapterSummary:
-    """Return the summary of an adapter file.
+def inspect(path: Path, base: str | None = None, progress: Progress = unseen) -> AdapterSummary:
+    """Return the summary of an adapter file. ``progress`` is called with the number of bytes read and their total.
 
     With ``base`` the summary also has the problems with that base model: the path of a model file, or the name of a
     base model in ``harness.models.tiny_models``. All values are read to find NaN and infinity. Raises the errors of
@@ -89,7 +90,7 @@ def inspect(path: Path, base: str | None = None) -> AdapterSummary:
     problems = {key: input_checks.problem(module) for key, module in adapter.modules.items()}
     complaints += [problem for problem in problems.values() if problem]
     if adapter.modules:
-        complaints += _not_finite(file)
+        complaints += _not_finite(file, progress)
     notes = _notes(adapter)
     if shard := SHARD.fullmatch(path.name):
         notes.append(f"this is file {int(shard[2])} of {int(shard[3])}: join them into one for a LoRA")
@@ -148,9 +149,9 @@ def _conclusion(adapter: Layout, complaints: Sequence[str], base: str | None) ->
 _KINDS = {"lora": "a LoRA", "tucker": "a LoRA", "loha": "a LoHa", "lokr": "a LoKr"}
 
 
-def require_fit(path: Path, base: str) -> None:
+def require_fit(path: Path, base: str, progress: Progress = unseen) -> None:
     """Raise AdapterUnknown if ``inspect`` finds a problem of a file or of its fit to a base model."""
-    complaints = inspect(path, base).complaints
+    complaints = inspect(path, base, progress).complaints
     if complaints:
         more = f" (and {len(complaints) - 1} more)" if len(complaints) > 1 else ""
         raise AdapterUnknown(complaints[0] + more, path, "sdcpp lora inspect lists all problems")
@@ -209,11 +210,13 @@ def _notes(adapter: Layout) -> list[str]:
     return notes
 
 
-def _not_finite(file: File) -> list[str]:
+def _not_finite(file: File, progress: Progress) -> list[str]:
     """Return a line for each tensor that has NaN or infinite values, or whose type cannot be decoded."""
     complaints = []
+    done, total = 0, sum(tensor.nbytes for tensor in file.tensors.values())
     for tensor in file.tensors.values():
         nan = infinite = 0
+        done += tensor.nbytes
         try:
             for piece in tensor.pieces():
                 nan += int(np.isnan(piece).sum())
@@ -223,6 +226,7 @@ def _not_finite(file: File) -> list[str]:
         if nan or infinite:
             counts = " and ".join(f"{n} {word}" for n, word in ((nan, "NaN"), (infinite, "infinite")) if n)
             complaints.append(f"tensor {tensor.name} has {counts} of {tensor.size} values")
+        progress(done, total)
     return complaints
 
 

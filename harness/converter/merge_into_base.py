@@ -25,6 +25,7 @@ from harness.quantising.quantiser import Quantiser
 from harness.quantising.type_info import TypeInfo
 from harness.text import listed
 from sdcpp.errors import AdapterUnknown, FileInvalid, TypeUnavailable
+from sdcpp.waiting_line import Progress, unseen
 
 F64 = NDArray[np.float64]
 
@@ -72,11 +73,13 @@ def merge(
     quantiser: Quantiser | None = None,
     *,
     exact: bool = False,
+    progress: Progress = unseen,
 ) -> Conversion:
     """Merge adapters into the file ``base`` and write the result to the file ``target``.
 
     ``wanted`` are the types in order of preference (see ``plan``). Without them every tensor keeps its type. With
     ``exact`` a changed tensor of a type coarser than F16 becomes F16, so that rounding does not hide a small change.
+    ``progress`` is called with the number of bytes written and their total.
 
     Modules for a component that ``base`` does not have, such as a text encoder, are left out and named in the result.
     A module that replaces a weight does so with every multiplier but 0, as in src/flux/model.py and in ComfyUI.
@@ -103,7 +106,17 @@ def merge(
     inputs = [base, *(adapter.path for adapter in adapters)]
     metadata = metadata_for(file, container, plans)
     metadata.pop("adapter.type", None)
-    write(target, container, plans, metadata, quantiser, inputs=inputs, only_finite=False, computed=computed)
+    write(
+        target,
+        container,
+        plans,
+        metadata,
+        quantiser,
+        inputs=inputs,
+        only_finite=False,
+        computed=computed,
+        progress=progress,
+    )
     return Conversion(
         source=base,
         target=target,

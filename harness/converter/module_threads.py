@@ -7,7 +7,7 @@ one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
@@ -15,6 +15,7 @@ from typing import TypeVar
 from threadpoolctl import threadpool_limits
 
 from sdcpp.process import cores
+from sdcpp.waiting_line import Progress, unseen
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -37,7 +38,16 @@ def module_threads() -> Iterator[ThreadPoolExecutor]:
             executor.shutdown(cancel_futures=True)
 
 
-def for_each(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-    """Return what ``work`` returns for each item, in order. Raises the first error of ``work``."""
+def for_each(
+    work: Callable[[Item], Result], items: Sequence[Item], progress: Progress = unseen
+) -> list[Result]:
+    """Return what ``work`` returns for each item, in order. Raises the first error of ``work``.
+
+    ``progress`` is called with the number of items done, from the thread of the caller, and their total.
+    """
+    found = []
     with module_threads() as executor:
-        return list(executor.map(work, items))
+        for result in executor.map(work, items):
+            found.append(result)
+            progress(len(found), len(items))
+    return found

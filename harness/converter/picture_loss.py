@@ -16,6 +16,7 @@ from harness.models.base_model import Base
 from harness.records import record
 from harness.records.pictures import Pixels
 from harness.running import pool
+from harness.text import did_you_mean
 from sdcpp.binding import build_folder
 from sdcpp.binding.build_folder import Build
 from sdcpp.errors import FixtureInvalid, LibraryUnusable
@@ -60,7 +61,7 @@ def base_named(name: str) -> Base:
         raise FixtureInvalid(
             "no such base model for pictures",
             name,
-            f"choose one of {', '.join(tiny_models.BASES)}",
+            f"choose one of {', '.join(tiny_models.BASES)}{did_you_mean(name, tiny_models.BASES)}",
         ) from None
 
 

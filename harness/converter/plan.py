@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from harness.converter.cast import IN_GGUF, is_float, overflows
 from harness.formats.tensor import FLOATS, SIZES, Tensor, stored_bytes
 from harness.quantising.type_info import TypeInfo
+from harness.text import did_you_mean
 from sdcpp.errors import TypeUnavailable
 
 #: The float types that a user can choose with ``--type``.
@@ -94,7 +95,7 @@ def require_types(names: Iterable[str], types: Mapping[str, TypeInfo]) -> None:
             raise TypeUnavailable(
                 "the type is unknown, or no available quantiser can make it",
                 name,
-                f"choose one of {', '.join((*PLAIN, *types))}",
+                f"choose one of {', '.join((*PLAIN, *types))}{did_you_mean(name, (*PLAIN, *types))}",
             )
 
 

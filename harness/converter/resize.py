@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,13 +21,10 @@ from harness.formats.read import read_tensors
 from harness.formats.tensor import Metadata, MetadataValue
 from harness.formats.write import container_of
 from sdcpp.atomic_write import require_output
+from sdcpp.waiting_line import Progress, unseen
 
-Progress = Callable[[int, int], None]
 
-
-def resize(
-    source: Path, target: Path, choice: RankChoice, progress: Progress = lambda _done, _of: None
-) -> Ranks:
+def resize(source: Path, target: Path, choice: RankChoice, progress: Progress = unseen) -> Ranks:
     """Write the adapter ``source`` with the ranks of ``choice`` to the file ``target``.
 
     - alpha changes with the rank, so that the scale stays. A module whose rank is already small enough is copied.

@@ -22,7 +22,7 @@ from harness.layers.other_transformers import Z_IMAGE
 from harness.layers.sd3 import SD3
 from harness.layers.trainers import BY_NAME, COMFY, NUMBERED
 from harness.layers.unet import UNET
-from harness.text import listed
+from harness.text import did_you_mean, listed
 from sdcpp.errors import UnknownRevision
 
 #: The value of ``--for`` that means every revision with expectations.
@@ -226,7 +226,7 @@ def limits(name: str) -> Limits:
         raise UnknownRevision(
             "no measurements of this revision",
             name,
-            f"use one of {listed((*known, UNPATCHED), len(known) + 1)}",
+            f"use one of {listed((*known, UNPATCHED), len(known) + 1)}{did_you_mean(name, (*known, UNPATCHED))}",
         )
     return Limits((name,))
 

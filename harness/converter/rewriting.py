@@ -26,6 +26,7 @@ from harness.formats.write import container_of
 from harness.quantising.finite import finite
 from harness.text import listed, plural
 from sdcpp.errors import AdapterUnknown
+from sdcpp.waiting_line import Progress, unseen
 
 F64 = NDArray[np.float64]
 #: The kinds whose second factor can be multiplied by the scale.
@@ -180,7 +181,7 @@ class Rewriting:
         else:
             self.make(key + suffixes["diff"], now.shape, partial(_dense, change))
 
-    def write(self, target: Path, *, force: bool = False) -> None:
+    def write(self, target: Path, *, force: bool = False, progress: Progress = unseen) -> None:
         """Write the file; ``force`` allows NaN and infinity. Raises FileInvalid and OutputRefused.
 
         Metadata that declare a scale are left out, because every module has a tensor for it, or a scale of 1. Copied
@@ -201,6 +202,7 @@ class Rewriting:
             inputs=[self.file.path, *self.inputs],
             only_finite=not force,
             computed=self.computed,
+            progress=progress,
         )
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.converter import picture_loss
@@ -14,6 +15,8 @@ from harness.converter.convert import convert
 from harness.converter.plan import PLAIN, require_types
 from harness.models.base_model import Base
 from harness.quantising.quantiser import Quantiser
+from sdcpp.printable import printable
+from sdcpp.waiting_line import Progress, part, unseen
 
 #: The types of the table by default. They take seconds; IQ types take minutes for each file.
 USUAL = ("F16", "Q8_0", "Q6_K", "Q5_1", "Q5_0", "Q5_K", "Q4_1", "Q4_0", "Q4_K", "MXFP4", "Q3_K", "Q2_K")
@@ -24,7 +27,8 @@ class TypeRow:
     """The result of one conversion.
 
     ``bytes`` is the size of the file and ``bits`` the average number of bits for each element. ``loss`` is the relative
-    error of ΔW, and ``effect`` the effect error in pictures, or None if it was not measured.
+    error of ΔW, and ``effect`` the effect error in pictures, or None if it was not measured. ``tensors`` has
+    the number of tensors of each type in the file.
     """
 
     kind: str
@@ -34,6 +38,7 @@ class TypeRow:
     bits: float
     loss: float
     effect: float | None = None
+    tensors: Mapping[str, int] = field(default_factory=dict)
 
 
 def type_rows(
@@ -44,6 +49,7 @@ def type_rows(
     library: Path | None = None,
     *,
     pad: bool = False,
+    progress: Progress = unseen,
 ) -> Iterator[list[TypeRow]]:
     """Convert ``source`` to each of ``kinds``, and yield the results of each type as soon as they are known.
 
@@ -53,6 +59,8 @@ def type_rows(
     and ``library``, the folder of a build, the effect error in pictures is measured as well. All pictures are made in
     one run, so the results then come together at the end.
 
+    ``progress`` is called with a share of the conversions and 1.
+
     Raises TypeUnavailable before the first conversion if one of ``kinds`` cannot be made.
     """
     types = quantiser.types()
@@ -61,8 +69,15 @@ def type_rows(
     with tempfile.TemporaryDirectory() as name:
         folders = [Path(name) / str(number) for number in range(len(kinds))]
         converted = (
-            _converted(source, quantiser, kind, folder, pad=pad)
-            for kind, folder in zip(kinds, folders, strict=True)
+            _converted(
+                source,
+                quantiser,
+                kind,
+                folder,
+                pad=pad,
+                progress=part(progress, number / len(kinds), (number + 1) / len(kinds)),
+            )
+            for number, (kind, folder) in enumerate(zip(kinds, folders, strict=True))
         )
         if base is None or library is None:
             for folder, files in zip(folders, converted, strict=True):
@@ -77,7 +92,7 @@ def type_rows(
 
 
 def _converted(
-    source: Path, quantiser: Quantiser, kind: str, folder: Path, *, pad: bool
+    source: Path, quantiser: Quantiser, kind: str, folder: Path, *, pad: bool, progress: Progress
 ) -> dict[Path, TypeRow]:
     """Convert a file to a type in each way, and return the results by the path in ``folder``."""
     ways = [(False, False)]
@@ -88,8 +103,16 @@ def _converted(
     for number, (rebalanced, padded) in enumerate(ways):
         target = folder / f"{number}.gguf"
         plain = folder / "0.gguf" if rebalanced else None
+        first, last = number / len(ways), (number + 1) / len(ways)
         done = convert(
-            source, target, kind.split(","), quantiser, rebalance=rebalanced, pad=padded, plain=plain
+            source,
+            target,
+            kind.split(","),
+            quantiser,
+            rebalance=rebalanced,
+            pad=padded,
+            plain=plain,
+            progress=part(progress, first, (first + last) / 2),
         )
         found[target] = TypeRow(
             kind=kind,
@@ -97,9 +120,31 @@ def _converted(
             padded=padded,
             bytes=done.after,
             bits=done.bits,
-            loss=compare(source, target).relative,
+            tensors=dict(Counter(planned.kind for planned in done.plans).most_common()),
+            loss=compare(source, target, part(progress, (first + last) / 2, last)).relative,
         )
     return found
+
+
+def text(
+    path: Path | None, types: Sequence[Sequence[TypeRow]], *, verbose: bool = False, quiet: bool = False
+) -> str:
+    """Return the table, under the name of the file if there is one.
+
+    With ``verbose`` it is followed by the number of tensors of each type in each file, with ``quiet`` it has no head.
+    """
+    shown = list(lines(types))
+    name = [] if path is None else [f"{path}:"]
+    found = [*name, *(shown[2:] if quiet else shown)]
+    if verbose:
+        found += [_types_line(row) for rows in types for row in rows]
+    return printable("\n".join(found), "\n")
+
+
+def _types_line(row: TypeRow) -> str:
+    how = ", rank padded" if row.padded else ", rebalanced" if row.rebalanced else ""
+    counts = ", ".join(f"{number} {kind}" for kind, number in row.tensors.items())
+    return f"{row.kind}{how}: {counts} tensors"
 
 
 def lines(types: Iterable[Sequence[TypeRow]]) -> Iterator[str]:

@@ -30,6 +30,7 @@ from harness.formats.tensor import Tensor, decoded
 from harness.quantising.quantiser import Quantiser
 from sdcpp.atomic_write import atomic_write
 from sdcpp.errors import LossUnreachable
+from sdcpp.waiting_line import Progress, part, unseen
 
 #: The types to choose from by default: those that are quantised at more than 20 MB/s.
 USUAL = ("Q2_K", "Q3_K", "Q4_0", "Q4_1", "Q4_K", "Q5_0", "Q5_1", "Q5_K", "Q6_K", "Q8_0")
@@ -37,6 +38,8 @@ USUAL = ("Q2_K", "Q3_K", "Q4_0", "Q4_1", "Q4_K", "Q5_0", "Q5_1", "Q5_K", "Q6_K",
 TRIES = 5
 #: With rebalancing, the search ends when the measured loss is at least this share of the bound.
 NEAR = 0.93
+#: The share of the work, about, that it is to measure the error of each tensor for each type.
+_MEASURING = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,21 +80,33 @@ def convert_within_loss(
     names: Sequence[str] = (),
     *,
     rebalance: bool = False,
+    progress: Progress = unseen,
 ) -> Choice:
     """Write the smallest ``target`` whose relative error of ΔW, as measured, is at most ``bound``.
 
-    ``names`` are the types to choose from (see ``error_options``). Raises LossUnreachable, and writes no file, if even
+    ``names`` are the types to choose from (see ``error_options``). ``progress`` is called with a share of the work
+    and 1. Raises LossUnreachable, and writes no file, if even
     the largest types lose more, and the errors of ``convert``.
     """
-    options, total = error_options(source, quantiser, names)
+    options, total = error_options(source, quantiser, names, part(progress, 0, _MEASURING))
     aim, best = bound, None
     with atomic_write(target, [source]) as partial:
         trial = partial.with_name(partial.name + target.suffix)
         try:
-            for _ in range(TRIES):
+            for number in range(TRIES):
+                first = _MEASURING + (1 - _MEASURING) * number / TRIES
+                middle = first + (1 - _MEASURING) / TRIES / 2
                 chosen, predicted = choose(options, total, aim)
-                done = convert(source, trial, [], quantiser, chosen, rebalance=rebalance)
-                measured = compare(source, trial).relative
+                done = convert(
+                    source,
+                    trial,
+                    [],
+                    quantiser,
+                    chosen,
+                    rebalance=rebalance,
+                    progress=part(progress, first, middle),
+                )
+                measured = compare(source, trial, part(progress, middle, 2 * middle - first)).relative
                 if measured <= bound and (best is None or done.after < best.conversion.after):
                     trial.replace(partial)
                     done = dataclasses.replace(done, target=target)
@@ -110,11 +125,13 @@ def convert_within_loss(
 
 
 def error_options(
-    source: Path, quantiser: Quantiser, names: Sequence[str] = ()
+    source: Path, quantiser: Quantiser, names: Sequence[str] = (), progress: Progress = unseen
 ) -> tuple[dict[str, list[Option]], float]:
     """Return the options of each tensor that can be quantised, by name, and the norm of all ΔW together.
 
     ``names`` are the types to choose from. By default they are the types of ``USUAL`` that ``quantiser`` can make.
+    ``progress`` is called with the number of modules done and their total.
+
     Raises TypeUnavailable for a name that is unknown or that ``quantiser`` cannot make.
     """
     types = quantiser.types()
@@ -122,12 +139,14 @@ def error_options(
     names = names or [name for name in USUAL if name in types]
     options: dict[str, list[Option]] = {}
     norm = 0.0
-    for module in layout_of(read_tensors(source)).modules.values():
+    modules = layout_of(read_tensors(source)).modules.values()
+    for done, module in enumerate(modules, start=1):
         state = layer_state.state(module)
         norm += layer_state.norm(state) ** 2
-        for part, tensor in module.parts.items():
-            if len(tensor.shape) > 1 and tensor.size > 1 and part != "dora":
-                options[tensor.name] = _options(module, part, state, quantiser, names)
+        for name, tensor in module.parts.items():
+            if len(tensor.shape) > 1 and tensor.size > 1 and name != "dora":
+                options[tensor.name] = _options(module, name, state, quantiser, names)
+        progress(done, len(modules))
     return options, math.sqrt(norm)
 
 

@@ -65,6 +65,9 @@ _MAGIC: tuple[tuple[int, bytes, str, str], ...] = (
 )
 #: The magic number with which torch.save began before its files were zip archives (torch/serialization.py).
 _LEGACY_TORCH = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19"
+#: How an ONNX model begins: ir_version, then the name or the version of the program that wrote it, or the graph
+#: (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto, ModelProto).
+_ONNX = re.compile(rb"\x08[\x01-\x20][\x12\x1a\x22\x3a]")
 #: Bytes that a text of a human language has not, however it is encoded; it may have other control characters.
 _BINARY = re.compile(rb"[\0\x01-\x06\x0e-\x1a\x1c-\x1f]")
 #: The largest share of such bytes, and of those that are no UTF-8, in a text.
@@ -81,7 +84,7 @@ class ForeignFile:
     remedy: str
 
 
-def recognised(head: bytes) -> ForeignFile | None:
+def recognised(head: bytes) -> ForeignFile | None:  # noqa: PLR0911 - one return for each sort of file
     """Return what a file is that begins with ``head``, its first HEAD bytes, or None if it is not known.
 
     A file that may be of one of the tensor containers is not looked at more closely.
@@ -97,6 +100,8 @@ def recognised(head: bytes) -> ForeignFile | None:
     for at, magic, what, remedy in _MAGIC:
         if head[at:].startswith(magic):
             return ForeignFile(what=what, remedy=remedy)
+    if _ONNX.match(head) and head[8:9] != b"{":
+        return ForeignFile(what="an ONNX model", remedy="get the file as safetensors")
     if head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05" and head[8:9] != b"{":
         return _pickle(head)
     text = _text(head)

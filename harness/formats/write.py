@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from harness.formats import read_ckpt, read_gguf, torch_pickle
 from harness.formats.tensor import SAFETENSORS, Bytes, Metadata, MetadataValue, kind_of, stored_bytes
+from harness.text import did_you_mean
 from sdcpp.errors import FileInvalid, TypeUnavailable
 
 ALIGNMENT = 32
@@ -63,7 +64,9 @@ def container_of(path: Path) -> str:
         return _CONTAINERS[path.suffix.lower()]
     except KeyError:
         raise FileInvalid(
-            f"suffix {path.suffix!r} names no container", path, f"use one of {', '.join(_CONTAINERS)}"
+            f"suffix {path.suffix!r} names no container",
+            path,
+            f"use one of {', '.join(_CONTAINERS)}{did_you_mean(path.suffix, _CONTAINERS)}",
         ) from None
 
 

@@ -6,11 +6,15 @@ import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from harness.converter import family_choice
+from harness.converter.layer_groups import groups
+from harness.converter.revision_limits import Limits
 from harness.own_model.examination import Examination
 from harness.own_model.model import Part, UserModel
 from harness.own_model.prediction import MODES, Prediction, auto_mode
 from harness.records.verdict import Verdict
 from harness.text import plural
+from sdcpp.errors import AdapterUnknown
 
 #: What one revision and what several do with an adapter, for each verdict.
 _WORDS = {
@@ -198,7 +202,29 @@ def _conversion(examined: Examination) -> list[str]:
     if dora or (part and len(examined.families) > 1):
         # The change of a DoRA depends on the model, and so do names that several families have.
         command += f" --base-model {shlex.quote(str(part.path)) if part else 'MODEL'}"
-    return [f"write it in a form that an unpatched revision applies: {command}"]
+    out_of_reach = _out_of_reach(examined)
+    if out_of_reach == len(examined.adapter.modules):
+        return []
+    without = ""
+    if out_of_reach:
+        without = f", without {plural(out_of_reach, 'module')} that no unpatched revision can apply"
+        command += " --force"
+    return [f"write it in a form that an unpatched revision applies{without}: {command}"]
+
+
+def _out_of_reach(examined: Examination) -> int:
+    """Return the number of modules that ``sdcpp lora convert --for`` refuses: replaced layers, and some norms."""
+    families = family_choice.candidates(examined.adapter)
+    try:
+        found = groups(examined.adapter, families[0] if families else None)
+    except AdapterUnknown:
+        return 0
+    return sum(
+        len(group.modules)
+        for group in found
+        if any(module.kind == "replaced" for module in group.modules)
+        or Limits.unreachable(group.family, group.component, group.layer)
+    )
 
 
 def _changes(examined: Examination) -> list[str]:
@@ -225,9 +251,10 @@ def _changes(examined: Examination) -> list[str]:
         if spoiled_too & set(modes):
             patches = {}
         ways = [f"use --lora-apply-mode {others[0]}"] if others else []
-        ways += [
-            f"build with the {'patch' if len(patches) == 1 else 'patches'} {joined(list(patches))}"
-        ] * bool(patches)
+        if patches:
+            ways.append(
+                f"build with the {'patch' if len(patches) == 1 else 'patches'} {joined(list(patches))}"
+            )
         lines.append(
             f"where LoRAs or multipliers change in one process, as in a server, with {name}: "
             f"{', or '.join([*ways, 'open a new context'])}"

@@ -19,6 +19,7 @@ from harness.own_model.prediction import Prediction, Question, after_changes, ne
 from harness.own_model.uses import base_kind
 from harness.records.verdict import Verdict
 from sdcpp.source.revision import Revision
+from sdcpp.waiting_line import Progress, unseen
 
 #: The patch with which older revisions find files whose names end in .gguf.
 FIND_GGUF = "lora-find-gguf"
@@ -67,9 +68,13 @@ def examine(
     generation: GenerationSettings = USUAL_GENERATION,
     context: ContextSettings = USUAL_CONTEXT,
     asks_changes: bool = False,
+    progress: Progress = unseen,
 ) -> Examination:
-    """Return what is known about an adapter file that is used in some way. Raises the errors of ``read_tensors``."""
-    summary = inspect(path)
+    """Return what is known about an adapter file that is used in some way.
+
+    ``progress`` is called with the number of bytes read and their total. Raises the errors of ``read_tensors``.
+    """
+    summary = inspect(path, progress=progress)
     file = read_tensors(path)
     adapter = layout_of(file)
     families = model_family.of_adapter(adapter)

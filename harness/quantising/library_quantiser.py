@@ -38,6 +38,8 @@ from sdcpp.process import cores
 
 #: More threads than these gain nothing.
 _MOST_THREADS = 16
+#: The number of values after which ``into`` waits for the child, so that a caller can tell how much is done.
+SYNCHRONISED = 1 << 21
 
 
 class LibraryQuantiser:
@@ -138,30 +140,43 @@ class LibraryQuantiser:
     def into(self, target: Path) -> Iterator[Take]:
         """Yield a function that takes tensors and writes their ``nearest`` blocks into the file ``target``.
 
-        The child reads each tensor from its file and works while the caller goes on. All blocks are written at the end
-        of the ``with`` block; until then nobody else may change those bytes. Raises RowsNotFinite, OSError if the file
+        The child reads each tensor from its file and works while the caller goes on, which waits for it after every
+        SYNCHRONISED values. All blocks are written at the end of the ``with`` block; until then nobody else may change
+        those bytes. Raises RowsNotFinite, OSError if the file
         cannot be written, and what ``quantise`` raises.
         """
         taken: list[Tensor] = []
+        waiting = 0
 
         def take(tensor: Tensor, name: str, at: int) -> None:
+            nonlocal waiting
             if tensor.size:
                 taken.append(tensor)
                 with self._turn:
                     self._send(_fill_request(tensor, self.info(name), at, target))
+            waiting += tensor.size
+            if waiting >= SYNCHRONISED:
+                finish()
+                waiting = 0
+
+        def finish() -> None:
+            with self._turn:
+                reply = self._ask(QuantiseRequest(task=FINISH)) if taken else QuantiseReply()
+            if reply.errno:
+                raise OSError(reply.errno, os.strerror(reply.errno))
+            if reply.refused:
+                number, first, rows = reply.refused
+                raise RowsNotFinite(TensorRows(tensor=taken[number], start=first, count=rows))
+            taken.clear()
 
         try:
             yield take
-            with self._turn:
-                reply = self._ask(QuantiseRequest(task=FINISH)) if taken else QuantiseReply()
+            finish()
+        except RowsNotFinite:
+            raise  # the child has answered, and writes no more
         except BaseException:
             self.close()  # it may still be writing
             raise
-        if reply.errno:
-            raise OSError(reply.errno, os.strerror(reply.errno))
-        if reply.refused:
-            number, first, rows = reply.refused
-            raise RowsNotFinite(TensorRows(tensor=taken[number], start=first, count=rows))
 
     def _make(self, task: str, name: str, parts: Sequence[NDArray[np.floating]]) -> list[Bytes]:
         """Return the blocks [rows, bytes of a row] and, for NEAREST_WITH_VALUES, the bytes of their values."""

@@ -33,3 +33,8 @@ def test_json_is_ascii_and_has_no_number_that_json_lacks() -> None:
     assert shown.isascii()
     assert not set(shown) & {"\x1b", "\x07", "\x00", "\x7f"}
     assert json.loads(shown) == {HOSTILE: [HOSTILE, 1, 0.5, None, True], "nan": [None, None]}
+
+
+def test_the_nearest_word_is_suggested() -> None:
+    assert text.did_you_mean("q8_o", ["Q4_0", "Q8_0"]) == "; did you mean Q8_0?"
+    assert text.did_you_mean("entirely else", ["Q4_0"]) == ""

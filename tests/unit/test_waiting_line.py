@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from sdcpp import console, waiting_line
-from sdcpp.waiting_line import counted, duration, left
+from sdcpp.waiting_line import counted, duration, left, part
 
 
 @pytest.fixture
@@ -63,3 +63,13 @@ def test_a_terminal_has_one_line(clock: Callable[[float], None], monkeypatch: py
         clock(6)
         progress(3, 4)
     assert "[work]: 75%, about 2 s left" in file.getvalue()
+
+
+def test_the_progress_of_a_part_is_a_share_of_the_whole() -> None:
+    seen: list[float] = []
+    second = part(lambda done, of: seen.append(done / of), 0.5, 0.75)
+    for done in (0, 2, 4):
+        second(done, 4)
+    part(second, 0, 0.5)(4, 4)
+    second(0, 0)
+    assert seen == [0.5, 0.625, 0.75, 0.625, 0.75]

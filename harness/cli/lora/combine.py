@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
-from harness.cli.lora import options
+from harness.cli.lora import options, several
 from harness.cli.lora.typed_output import typed_output
 from harness.converter.combine import CombineOptions, combine
-from harness.converter.merge_into_base import parse_adapter_argument
+from harness.converter.merge_into_base import WeightedAdapter, parse_adapter_argument
 from sdcpp.waiting_line import counted
 
 RENAMED: dict[str, tuple[str, ...]] = {}
@@ -72,13 +73,20 @@ def main(arguments: argparse.Namespace) -> int:
         base=options.base_tensors(arguments.base_model) if arguments.base_model else None,
         force=arguments.force,
     )
+    return several.run_each(
+        [arguments.output], Path, lambda _: _combine(adapters, chosen, arguments), arguments
+    )
+
+
+def _combine(
+    adapters: Sequence[WeightedAdapter], chosen: CombineOptions, arguments: argparse.Namespace
+) -> several.Result:
     with (
         counted("combining") as progress,
-        typed_output(arguments, [each.path for each in adapters]) as target,
+        typed_output(arguments.output, arguments, [each.path for each in adapters]) as target,
     ):
         found = combine(adapters, target, chosen, progress)
     found.target = arguments.output
-    options.show_ranks(
+    return options.ranks_result(
         found, arguments, {"adapters": [[each.path.name, each.multiplier] for each in adapters]}
     )
-    return 0

@@ -5,25 +5,27 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harness.cli.lora import options
+from harness.cli.commands import CommandParser
+from harness.cli.lora import options, several
 from harness.converter import picture_loss, plot, text
-from harness.converter.compare import AdapterComparison, compare
+from harness.converter.compare import compare
 from harness.converter.picture_loss import Effect
-from sdcpp import console
 from sdcpp.building.finished import require_build
+from sdcpp.waiting_line import counted
 
 RENAMED = options.RENAMED
 EPILOG = """\
 examples
   sdcpp lora compare style.safetensors style.gguf
   sdcpp lora compare style.safetensors style.gguf --plot loss.svg
+  sdcpp lora compare -q style.safetensors quantised/style-*.gguf
 """
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: CommandParser) -> None:
     """Add the options of the command."""
     parser.add_argument("a", type=Path, metavar="A", help="the original")
-    parser.add_argument("b", type=Path, metavar="B", help="the file to judge")
+    several.add_files(parser, "a file to judge", "files", "B")
     parser.add_argument("--plot", type=Path, metavar="SVG", help="draw the errors of all modules")
     options.add_no_clobber(parser)
     options.add_amount(parser, "show all modules", "show the error of all modules together only")
@@ -33,30 +35,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the command."""
+    if arguments.plot and len(arguments.files) > 1:
+        arguments.complain("--plot is for a single B")
+    return several.run_each(arguments.files, Path, lambda path: _compare(path, arguments), arguments)
+
+
+def _compare(path: Path, arguments: argparse.Namespace) -> several.Result:
+    """Return the comparison of a file with A, after the plot was drawn."""
     if arguments.plot:
         options.require_free(arguments.plot, arguments)
-    found = compare(arguments.a, arguments.b)
+    with counted(f"comparing {path.name}") as progress:
+        found = compare(arguments.a, path, progress)
     if arguments.plot:
         plot.write(found, arguments.plot)
-    seen = _effect(arguments) if arguments.base_model else None
-    data = {**found.as_json(), "effect_error": seen.error if seen else None}
-    options.show(lambda: data, lambda: _text(found, arguments), as_json=arguments.json)
-    if seen and not arguments.json:
+    seen = _effect(path, arguments) if arguments.base_model else None
+    lines = [text.comparison(found, verbose=arguments.verbose, quiet=arguments.quiet)]
+    if seen:
         said = f"{seen.error:.3%}" if seen.error is not None else f"no picture ({seen.outcome})"
-        console.out.print(
-            f"in pictures of {arguments.base_model}: effect error {said}, the weights predict {found.relative:.3%}",
-            markup=False,
+        lines.append(
+            f"in pictures of {arguments.base_model}: effect error {said}, the weights predict {found.relative:.3%}"
         )
-    return 0
+    data = {**found.as_json(), "effect_error": seen.error if seen else None}
+    return several.Result(data=lambda: data, text=lambda: "\n".join(lines))
 
 
-def _text(found: AdapterComparison, arguments: argparse.Namespace) -> str:
-    return text.comparison(found, verbose=arguments.verbose, quiet=arguments.quiet)
-
-
-def _effect(arguments: argparse.Namespace) -> Effect:
+def _effect(path: Path, arguments: argparse.Namespace) -> Effect:
     folder = arguments.build or require_build()
-    [seen] = picture_loss.effects(
-        folder, picture_loss.base_named(arguments.base_model), arguments.a, [arguments.b]
-    )
+    [seen] = picture_loss.effects(folder, picture_loss.base_named(arguments.base_model), arguments.a, [path])
     return seen

@@ -8,16 +8,19 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from harness.cli.lora import options
+from harness.cli.commands import CommandParser
+from harness.cli.lora import options, several
 from harness.cli.options import positive
 from harness.converter import requirements, revision_limits, short_rows, text, type_choice
-from harness.converter.convert import convert
+from harness.converter.convert import Conversion, convert
 from harness.converter.inspect import require_fit
 from harness.converter.modules import layout_of
 from harness.converter.rewriting import Rewriting
 from harness.converter.rewritten_file import for_limits, with_names
 from harness.formats.read import read_tensors
 from harness.quantising.package_quantiser import open_quantiser
+from harness.quantising.quantiser import Quantiser
+from sdcpp.waiting_line import Progress, counted, part
 
 RENAMED = {**options.RENAMED, "--anyway": ("--force",)}
 EPILOG = """\
@@ -39,6 +42,9 @@ The last lines say which revisions of stable-diffusion.cpp cannot use the file w
 only in some apply modes, and what to do. They are what expectations.toml predicts for the CPU;
 nothing is run.
 
+With several files and --output-dir, one that cannot be converted does not keep the others from
+being written; its exit status is that of the command.
+
 examples
   sdcpp lora convert style.safetensors style.gguf --type Q8_0
   sdcpp lora convert style.safetensors style.gguf --type Q4_K,Q4_0   Q4_0 for short rows
@@ -48,13 +54,13 @@ examples
   sdcpp lora convert style.safetensors usable.safetensors --for 2026-05
   sdcpp lora convert dora.safetensors usable.safetensors --for unpatched --base-model model.gguf
   sdcpp lora convert flux.safetensors comfy.safetensors --names comfy
+  sdcpp lora convert loras/*.safetensors --output-dir out --container gguf
 """
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: CommandParser) -> None:
     """Add the options of the command."""
-    parser.add_argument("input", type=Path, metavar="IN", help="a .safetensors, .gguf or .ckpt file")
-    parser.add_argument("output", type=Path, metavar="OUT", help="the file to write")
+    several.add_outputs(parser, "a .safetensors, .gguf or .ckpt file")
     options.add_types(parser)
     parser.add_argument(
         "--max-loss",
@@ -110,34 +116,21 @@ def main(arguments: argparse.Namespace) -> int:
         arguments.complain("--max-loss chooses quantised types, which --for excludes")
     if arguments.rank and not arguments.revision:
         arguments.complain("--rank needs --for; sdcpp lora resize changes ranks")
-    options.require_free(arguments.output, arguments)
-    if arguments.base_model:
-        require_fit(arguments.input, arguments.base_model)
-    choice = None
-    with _rewritten(arguments) as (source, rewriting), open_quantiser(arguments.build) as quantiser:
-        if arguments.max_loss:
-            choice = type_choice.convert_within_loss(
-                source,
-                arguments.output,
-                arguments.max_loss,
-                quantiser,
-                arguments.type,
-                rebalance=arguments.rebalance,
-            )
-            done = choice.conversion
-        else:
-            done = convert(
-                source,
-                arguments.output,
-                arguments.type,
-                quantiser,
-                force=arguments.force,
-                rebalance=arguments.rebalance,
-                pad=arguments.pad_rank,
-            )
+    pairs = several.pairs(arguments)
+    with open_quantiser(arguments.build) as quantiser:
+        return several.run_each(
+            pairs, lambda pair: pair[0], lambda pair: _convert(*pair, arguments, quantiser), arguments
+        )
+
+
+def _convert(path: Path, target: Path, arguments: argparse.Namespace, quantiser: Quantiser) -> several.Result:
+    """Convert a file, and return what was written and what it needs."""
+    options.require_free(target, arguments)
+    with counted(f"converting {path.name}") as progress:
+        done, rewriting, choice = _written(path, target, arguments, quantiser, progress)
     if rewriting:
-        done = replace(done, source=arguments.input, before=arguments.input.stat().st_size)
-    file = read_tensors(arguments.output)
+        done = replace(done, source=path, before=path.stat().st_size)
+    file = read_tensors(target)
     needs = requirements.shortcomings(file) if layout_of(file).modules else []
     advice = short_rows.advice(done.plans)
     lines = [text.conversion(done, verbose=arguments.verbose, quiet=arguments.quiet)]
@@ -156,30 +149,66 @@ def main(arguments: argparse.Namespace) -> int:
     if not arguments.quiet:
         lines += [advice] if advice else []
         lines += requirements.described(needs, verbose=arguments.verbose)
-    options.show(lambda: data, lambda: "\n".join(lines), as_json=arguments.json)
-    return 0
+    return several.Result(data=lambda: data, text=lambda: "\n".join(lines))
+
+
+def _written(
+    path: Path, target: Path, arguments: argparse.Namespace, quantiser: Quantiser, progress: Progress
+) -> tuple[Conversion, Rewriting | None, type_choice.Choice | None]:
+    """Write the file ``target``. Return the conversion, how the input was rewritten, and which types were chosen."""
+    checked = 0.1 if arguments.base_model else 0
+    rewritten = 0.7 if arguments.names or arguments.revision else checked
+    if arguments.base_model:
+        require_fit(path, arguments.base_model, part(progress, 0, checked))
+    with _rewritten(path, target, arguments, part(progress, checked, rewritten)) as (source, rewriting):
+        rest = part(progress, rewritten, 1)
+        if arguments.max_loss:
+            choice = type_choice.convert_within_loss(
+                source,
+                target,
+                arguments.max_loss,
+                quantiser,
+                arguments.type,
+                rebalance=arguments.rebalance,
+                progress=rest,
+            )
+            return choice.conversion, rewriting, choice
+        done = convert(
+            source,
+            target,
+            arguments.type,
+            quantiser,
+            force=arguments.force,
+            rebalance=arguments.rebalance,
+            pad=arguments.pad_rank,
+            progress=rest,
+        )
+    return done, rewriting, None
 
 
 @contextmanager
-def _rewritten(arguments: argparse.Namespace) -> Iterator[tuple[Path, Rewriting | None]]:
+def _rewritten(
+    source: Path, target: Path, arguments: argparse.Namespace, progress: Progress
+) -> Iterator[tuple[Path, Rewriting | None]]:
     """Yield the file to convert and how it was rewritten: the input as it is without --for and --names."""
     base = options.base_tensors(arguments.base_model) if arguments.base_model else None
     if arguments.names:
-        with with_names(arguments.input, arguments.names, base=base, force=arguments.force) as (
+        with with_names(source, arguments.names, base=base, force=arguments.force, progress=progress) as (
             path,
             rewriting,
         ):
             yield path, rewriting
     elif arguments.revision:
         with for_limits(
-            arguments.input,
-            arguments.output,
+            source,
+            target,
             revision_limits.limits(arguments.revision),
             types=tuple(arguments.type),
             base=base,
             force=arguments.force,
             rank=arguments.rank,
+            progress=progress,
         ) as (path, rewriting):
             yield path, rewriting
     else:
-        yield arguments.input, None
+        yield source, None

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 
 from harness.cli import options as run_options
-from harness.cli.lora import options
+from harness.cli.commands import CommandParser
+from harness.cli.lora import options, several
 from harness.cli.lora.typed_output import typed_output
 from harness.converter.extract import ExtractOptions, extract
 from harness.converter.low_rank import RankChoice
@@ -29,18 +30,21 @@ their names may be different. With different types, the rounding of both is part
 What no LoRA can change is listed: embeddings, the autoencoder, tensors that are no weights. Layers
 that do not fit are refused; --force leaves them out. Only one layer is in memory at a time.
 
+With several TUNED and --output-dir, one that cannot be used does not keep the others from being
+written; its exit status is that of the command.
+
 examples
   sdcpp lora extract sd15.safetensors finetune.safetensors style.safetensors --rank 32
   sdcpp lora extract flux1-dev.safetensors tuned.safetensors style.gguf --loss 20% --type Q8_0
   sdcpp lora extract sdxl-diffusers/ tuned.ckpt style.safetensors --rank 64 --names diffusers
+  sdcpp lora extract sd15.safetensors tuned/*.safetensors --output-dir loras --rank 32
 """
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: CommandParser) -> None:
     """Add the options of the command."""
     parser.add_argument("base", type=Path, metavar="BASE", help="the model before")
-    parser.add_argument("tuned", type=Path, metavar="TUNED", help="the model after")
-    parser.add_argument("output", type=Path, metavar="OUT", help="the file to write")
+    several.add_outputs(parser, "the model after", "TUNED")
     options.add_rank_choice(parser, required=True)
     parser.add_argument(
         "--kernel-rank", type=run_options.positive, metavar="N", help="another rank for kernels larger than 1"
@@ -73,11 +77,21 @@ def main(arguments: argparse.Namespace) -> int:
         least=arguments.min_change,
         force=arguments.force,
     )
+    return several.run_each(
+        several.pairs(arguments),
+        lambda pair: pair[0],
+        lambda pair: _extract(*pair, arguments, chosen),
+        arguments,
+    )
+
+
+def _extract(
+    tuned: Path, output: Path, arguments: argparse.Namespace, chosen: ExtractOptions
+) -> several.Result:
     with (
-        counted("extracting") as progress,
-        typed_output(arguments, [arguments.base, arguments.tuned]) as target,
+        counted(f"extracting {tuned.name}") as progress,
+        typed_output(output, arguments, [arguments.base, tuned]) as target,
     ):
-        found = extract(arguments.base, arguments.tuned, target, chosen, progress)
-    found.target = arguments.output
-    options.show_ranks(found, arguments, {"base": arguments.base.name, "tuned": arguments.tuned.name})
-    return 0
+        found = extract(arguments.base, tuned, target, chosen, progress)
+    found.target = output
+    return options.ranks_result(found, arguments, {"base": arguments.base.name, "tuned": tuned.name})

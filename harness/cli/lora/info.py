@@ -5,11 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harness.cli.lora import options
+from harness.cli.commands import CommandParser
+from harness.cli.lora import options, several
 from harness.converter import information
-from harness.text import json_text
-from sdcpp import console
-from sdcpp.errors import Error
 from sdcpp.waiting_line import counted
 
 RENAMED: dict[str, tuple[str, ...]] = {}
@@ -26,9 +24,9 @@ The hashes are those that model sites and programs show:
 A note says if a hash that is stored in the metadata is not that of the tensors. sdcpp lora inspect
 says whether a LoRA is usable; this command shows what is in the file.
 
---set and --unset write a new file, --output, with the same tensors byte for byte. Without them
-nothing is written. With several files, one that cannot be read does not keep the others from being
-shown; its exit status is that of the command.
+--set and --unset write a new file, --output, with the same tensors byte for byte, or one for each
+FILE with --output-dir. Without them nothing is written. With several files, one that cannot be read
+does not keep the others from being shown; its exit status is that of the command.
 
 examples
   sdcpp lora info style.safetensors
@@ -36,12 +34,13 @@ examples
   sdcpp lora info --json loras/*.safetensors
   sdcpp lora info style.safetensors --set modelspec.title="My style" --output titled.safetensors
   sdcpp lora info style.safetensors --unset ss_tag_frequency --output private.safetensors
+  sdcpp lora info loras/*.safetensors --unset ss_tag_frequency --output-dir private
 """
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: CommandParser) -> None:
     """Add the options of the command."""
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a LoRA, or a model")
+    several.add_files(parser, "a LoRA, or a model")
     parser.add_argument("--no-hashes", action="store_true", help="do not read the whole file for its hashes")
     parser.add_argument(
         "--set",
@@ -61,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write a file without this metadata entry; may be repeated",
     )
     parser.add_argument("--output", type=Path, metavar="OUT", help="the file that --set and --unset write")
+    several.add_output_dir(parser, "OUT")
     options.add_no_clobber(parser)
     options.add_amount(parser, "also show every tensor, and metadata in full", "show one line for each file")
 
@@ -76,33 +76,29 @@ def entry(text: str) -> tuple[str, str]:
 def main(arguments: argparse.Namespace) -> int:
     """Run the command."""
     edits = bool(arguments.changed or arguments.removed)
-    if edits != bool(arguments.output):
-        arguments.complain("--set and --unset need --output OUT, and --output needs one of them")
-    if edits:
-        if len(arguments.files) > 1:
-            arguments.complain("--set and --unset are for a single FILE")
-        options.require_free(arguments.output, arguments)
-        information.with_metadata(
-            arguments.files[0], arguments.output, dict(arguments.changed), arguments.removed
+    if edits != bool(arguments.output or arguments.output_dir):
+        arguments.complain(
+            "--set and --unset need --output OUT or --output-dir DIR, and these need one of them"
         )
-        arguments.files = [arguments.output]
-    results: list[object] = []
-    statuses = [0]
-    for path in arguments.files:
-        try:
-            found = _read(path, hashed=not arguments.no_hashes)
-        except Error as error:
-            results.append({"path": path.name, "error": str(error)})
-            console.error(error)
-            statuses.append(error.exit_code)
-            continue
-        results.append(found.as_json() if arguments.json else None)
-        if not arguments.json:
-            shown = information.text(found, verbose=arguments.verbose, quiet=arguments.quiet)
-            console.out.print(shown, markup=False)
-    if arguments.json:
-        console.out.out(json_text(results[0] if len(results) == 1 else results), highlight=False)
-    return max(statuses)
+    if arguments.output and (len(arguments.files) > 1 or arguments.output_dir):
+        arguments.complain("--output is for a single FILE; --output-dir DIR is for several")
+    if arguments.output_dir:
+        files = several.in_folder(arguments.files, arguments)
+    else:
+        files = [(path, arguments.output or path) for path in arguments.files]
+    return several.run_each(files, lambda pair: pair[0], lambda pair: _show(*pair, arguments), arguments)
+
+
+def _show(path: Path, shown: Path, arguments: argparse.Namespace) -> several.Result:
+    """Write the file ``shown`` with other metadata, if it is another one, and return what is in it."""
+    if shown != path or arguments.changed or arguments.removed:
+        options.require_free(shown, arguments)
+        information.with_metadata(path, shown, dict(arguments.changed), arguments.removed)
+    found = _read(shown, hashed=not arguments.no_hashes)
+    return several.Result(
+        data=found.as_json,
+        text=lambda: information.text(found, verbose=arguments.verbose, quiet=arguments.quiet),
+    )
 
 
 def _read(path: Path, *, hashed: bool) -> information.Information:

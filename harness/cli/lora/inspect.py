@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harness.cli.lora import options
+from harness.cli.commands import CommandParser
+from harness.cli.lora import options, several
 from harness.converter import text
 from harness.converter.inspect import AdapterSummary, inspect
-from harness.text import json_text
-from sdcpp import console
-from sdcpp.errors import Error
+from sdcpp.waiting_line import counted
 
 #: Exit status for a file that has something wrong.
 COMPLAINTS = 1
@@ -27,37 +26,24 @@ examples
 """
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: CommandParser) -> None:
     """Add the options of the command."""
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a LoRA")
+    several.add_files(parser, "a LoRA")
     options.add_base_model(parser, "also check that it fits this model: a file, flux-small or sd1-tiny")
     options.add_amount(parser, "show all problems, and metadata in full", "show one line for each file")
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    if len(arguments.files) == 1:
-        found = inspect(arguments.files[0], arguments.base_model)
-        options.show(found.as_json, lambda: _text(found, arguments), as_json=arguments.json)
-        return COMPLAINTS if found.complaints else 0
-    results: list[object] = []
-    statuses = []
-    for path in arguments.files:
-        try:
-            found = inspect(path, arguments.base_model)
-        except Error as error:
-            results.append({"path": path.name, "error": str(error)})
-            console.error(error)
-            statuses.append(error.exit_code)
-            continue
-        results.append(found.as_json())
-        statuses.append(COMPLAINTS if found.complaints else 0)
-        if not arguments.json:
-            console.out.print(_text(found, arguments), markup=False)
-    if arguments.json:
-        console.out.out(json_text(results), highlight=False)
+    return several.run_each(arguments.files, Path, lambda path: _inspect(path, arguments), arguments)
+
+
+def _inspect(path: Path, arguments: argparse.Namespace) -> several.Result:
+    with counted(f"reading {path.name}") as progress:
+        found = inspect(path, arguments.base_model, progress)
     # A file that cannot be read is worse than one with problems.
-    return max(statuses)
+    status = COMPLAINTS if found.complaints else 0
+    return several.Result(data=found.as_json, text=lambda: _text(found, arguments), status=status)
 
 
 def _text(found: AdapterSummary, arguments: argparse.Namespace) -> str:

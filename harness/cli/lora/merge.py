@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harness.cli.lora import options
+from harness.cli.lora import options, several
 from harness.converter import text
 from harness.converter.merge_into_base import merge, parse_adapter_argument
 from harness.quantising.package_quantiser import open_quantiser
+from sdcpp.waiting_line import counted
 
 RENAMED = options.RENAMED
 EPILOG = """\
@@ -30,18 +31,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the command."""
+    return several.run_each([arguments.output], Path, lambda _: _merge(arguments), arguments)
+
+
+def _merge(arguments: argparse.Namespace) -> several.Result:
     options.require_free(arguments.output, arguments)
-    with open_quantiser(arguments.build) as quantiser:
+    with open_quantiser(arguments.build) as quantiser, counted("merging") as progress:
         done = merge(
             arguments.base,
             [parse_adapter_argument(each) for each in arguments.adapters],
             arguments.output,
             arguments.type,
             quantiser,
+            progress=progress,
         )
-    options.show(
-        done.as_json,
-        lambda: text.conversion(done, verbose=arguments.verbose, quiet=arguments.quiet),
-        as_json=arguments.json,
+    return several.Result(
+        data=done.as_json,
+        text=lambda: text.conversion(done, verbose=arguments.verbose, quiet=arguments.quiet),
     )
-    return 0

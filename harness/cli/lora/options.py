@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
 from harness.cli import options as run_options
+from harness.cli.lora.several import Result
 from harness.converter import naming, requirements
 from harness.converter.low_rank import RankChoice
 from harness.converter.model_files import model_tensors
@@ -17,8 +19,7 @@ from harness.converter.ranks import Ranks
 from harness.formats.read import read_tensors
 from harness.formats.tensor import Tensor
 from harness.models import tiny_models
-from harness.text import json_text
-from sdcpp import console
+from harness.text import did_you_mean
 from sdcpp.errors import OutputRefused
 
 #: Former spellings of options.
@@ -85,7 +86,8 @@ def scheme(text: str) -> str:
     found = naming.ALIASES.get(text.lower(), text.lower())
     if found not in naming.SCHEMES:
         known = ", ".join((*naming.SCHEMES, *naming.ALIASES))
-        raise argparse.ArgumentTypeError(f"{text!r} is none of {known}")
+        near = did_you_mean(text, (*naming.SCHEMES, *naming.ALIASES))
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {known}{near}")
     return found
 
 
@@ -115,7 +117,7 @@ def add_amount(parser: argparse.ArgumentParser, verbose: str, quiet: str) -> Non
 
 def require_free(path: Path, arguments: argparse.Namespace) -> None:
     """Raise OutputRefused if an output file exists already and ``--no-clobber`` was given."""
-    if arguments.no_clobber and path.exists():
+    if arguments.no_clobber and os.path.lexists(path):
         raise OutputRefused("the file exists already", path, "choose another name, or leave out --no-clobber")
 
 
@@ -136,28 +138,13 @@ def type_names(text: str) -> list[str]:
     return [name.strip().upper() for name in text.split(",") if name.strip()]
 
 
-def show_ranks(found: Ranks, arguments: argparse.Namespace, more: Mapping[str, object]) -> None:
-    """Print the ranks of a new adapter, and what it needs; ``more`` is added to the JSON."""
+def ranks_result(found: Ranks, arguments: argparse.Namespace, more: Mapping[str, object]) -> Result:
+    """Return the ranks of a new adapter, and what it needs; ``more`` is added to the JSON."""
     if arguments.type:
         found.notes.append(f"the error is that before rounding to {', '.join(arguments.type)}")
-    file = read_tensors(found.target)
-    needs = requirements.shortcomings(file)
-    said = requirements.described(needs, verbose=arguments.verbose)
-    show(
-        lambda: {**found.as_json(), **more, "needs": [asdict(each) for each in needs]},
-        lambda: "\n".join(
-            [
-                found.text(verbose=arguments.verbose, quiet=arguments.quiet),
-                *([] if arguments.quiet else said),
-            ]
-        ),
-        as_json=arguments.json,
+    needs = requirements.shortcomings(read_tensors(found.target))
+    said = [] if arguments.quiet else requirements.described(needs, verbose=arguments.verbose)
+    return Result(
+        data=lambda: {**found.as_json(), **more, "needs": [asdict(each) for each in needs]},
+        text=lambda: "\n".join([found.text(verbose=arguments.verbose, quiet=arguments.quiet), *said]),
     )
-
-
-def show(data: Callable[[], object], text: Callable[[], str], *, as_json: bool) -> None:
-    """Print a result as JSON or as text; only the chosen one is made."""
-    if as_json:
-        console.out.out(json_text(data()), highlight=False)
-    else:
-        console.out.print(text(), markup=False)

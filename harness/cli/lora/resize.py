@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harness.cli.lora import options
+from harness.cli.commands import CommandParser
+from harness.cli.lora import options, several
 from harness.converter.resize import resize
 from sdcpp.waiting_line import counted
 
@@ -20,17 +21,20 @@ LoHa, LoKr and stored differences become plain LoRAs under sd-scripts' names. Bi
 replaced tensors and the magnitudes of DoRA are copied. Quantised factors become F16; quantise the
 result with sdcpp lora convert. Only one module is in memory at a time.
 
+With several files and --output-dir, one that cannot be resized does not keep the others from
+being written; its exit status is that of the command.
+
 examples
   sdcpp lora resize style.safetensors small.safetensors --rank 16
   sdcpp lora resize style.safetensors small.safetensors --loss 5%
   sdcpp lora resize lokr.safetensors lora.gguf --keep 99%
+  sdcpp lora resize loras/*.safetensors --output-dir small --rank 16
 """
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: CommandParser) -> None:
     """Add the options of the command."""
-    parser.add_argument("input", type=Path, metavar="IN", help="a .safetensors, .gguf or .ckpt file")
-    parser.add_argument("output", type=Path, metavar="OUT", help="the file to write")
+    several.add_outputs(parser, "a .safetensors, .gguf or .ckpt file")
     options.add_rank_choice(parser, required=True)
     options.add_no_clobber(parser)
     options.add_amount(parser, "show the rank and the error of each module", "show one line")
@@ -38,14 +42,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    options.require_free(arguments.output, arguments)
+    return several.run_each(
+        several.pairs(arguments), lambda pair: pair[0], lambda pair: _resize(*pair, arguments), arguments
+    )
+
+
+def _resize(source: Path, target: Path, arguments: argparse.Namespace) -> several.Result:
+    options.require_free(target, arguments)
     choice = options.rank_choice(arguments)
     assert choice is not None  # noqa: S101 - one of its options is required
-    with counted("resizing") as progress:
-        found = resize(arguments.input, arguments.output, choice, progress)
-    options.show(
-        found.as_json,
-        lambda: found.text(verbose=arguments.verbose, quiet=arguments.quiet),
-        as_json=arguments.json,
+    with counted(f"resizing {source.name}") as progress:
+        found = resize(source, target, choice, progress)
+    return several.Result(
+        data=found.as_json, text=lambda: found.text(verbose=arguments.verbose, quiet=arguments.quiet)
     )
-    return 0

@@ -6,24 +6,27 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
-from harness.cli.lora import options
+from harness.cli.commands import CommandParser
+from harness.cli.lora import options, several
 from harness.converter import picture_loss, table
+from harness.models.base_model import Base
 from harness.quantising.package_quantiser import open_quantiser
-from harness.text import json_text
-from sdcpp import console
+from harness.quantising.quantiser import Quantiser
 from sdcpp.building.finished import newest_build
+from sdcpp.waiting_line import counted
 
 RENAMED = {**options.RENAMED, "--types": ("--type",)}
 EPILOG = """\
 examples
   sdcpp lora table style.safetensors
   sdcpp lora table style.safetensors --type Q8_0 --type Q4_K,Q4_0 --base-model flux-small
+  sdcpp lora table -q loras/*.safetensors --type Q8_0
 """
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: CommandParser) -> None:
     """Add the options of the command."""
-    parser.add_argument("file", type=Path, metavar="FILE", help="a LoRA")
+    several.add_files(parser, "a LoRA")
     parser.add_argument(
         "--type",
         type=_rows,
@@ -37,7 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--pad-rank", action="store_true", help="also show each type with the rank padded to whole blocks"
     )
     options.add_build(parser)
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    options.add_amount(
+        parser, "also show how many tensors have which type in each file", "show the lines of types only"
+    )
 
 
 def _rows(text: str) -> list[str]:
@@ -48,14 +53,28 @@ def _rows(text: str) -> list[str]:
 def main(arguments: argparse.Namespace) -> int:
     """Run the command."""
     folder = arguments.build or newest_build()
+    base = picture_loss.base_named(arguments.base_model) if arguments.base_model else None
     with open_quantiser(folder) as quantiser:
-        base = picture_loss.base_named(arguments.base_model) if arguments.base_model else None
-        types = table.type_rows(
-            arguments.file, quantiser, arguments.type, base, folder, pad=arguments.pad_rank
+        return several.run_each(
+            arguments.files, Path, lambda path: _table(path, quantiser, base, folder, arguments), arguments
         )
-        if arguments.json:
-            console.out.out(json_text([asdict(row) for rows in types for row in rows]), highlight=False)
-        else:
-            for line in table.lines(types):
-                console.out.print(line, markup=False)
-    return 0
+
+
+def _table(
+    path: Path, quantiser: Quantiser, base: Base | None, folder: Path | None, arguments: argparse.Namespace
+) -> several.Result:
+    """Return the table of a file. With several files it has the name of the file above it."""
+    with counted(f"trying types for {path.name}") as progress:
+        types = list(
+            table.type_rows(
+                path, quantiser, arguments.type, base, folder, pad=arguments.pad_rank, progress=progress
+            )
+        )
+    rows = [asdict(row) for rows in types for row in rows]
+    several_files = len(arguments.files) > 1
+    return several.Result(
+        data=lambda: {"path": path.name, "rows": rows} if several_files else rows,
+        text=lambda: table.text(
+            path if several_files else None, types, verbose=arguments.verbose, quiet=arguments.quiet
+        ),
+    )

@@ -9,7 +9,8 @@ from typing import Any
 
 from harness.cases.settings import ContextSettings
 from harness.cli import options as run_options
-from harness.cli.lora import model_options, options
+from harness.cli.commands import CommandParser
+from harness.cli.lora import model_options, options, several
 from harness.converter.compare import compare
 from harness.converter.merge_into_base import parse_adapter_argument
 from harness.own_model import advice, page, results, text
@@ -18,11 +19,11 @@ from harness.own_model.examination import examine
 from harness.own_model.model import UserModel, read_model
 from harness.own_model.pictures import Settings, Trial, try_adapter
 from harness.own_model.reference import Adapter
-from harness.text import json_text
 from sdcpp import atomic_write, console
 from sdcpp.binding.build_folder import Build
-from sdcpp.errors import Error, FileInvalid
+from sdcpp.errors import FileInvalid
 from sdcpp.source import revision
+from sdcpp.waiting_line import counted
 
 #: Exit status if a file is not expected to work everywhere, or does not.
 FAILS = 1
@@ -34,6 +35,8 @@ _FLAGS = {
     "--mmap": ("enable_mmap", "map the model into memory, a copy of it that must not change"),
     "--free-params": ("free_params_immediately", "free the weights after use, as upstream's program does"),
 }
+#: The page in the folder of --output.
+_REPORT = "report.html"
 #: The rounds of --changing-multipliers unless it has a number.
 _ROUNDS = 10
 
@@ -64,9 +67,9 @@ examples
 """
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: CommandParser) -> None:
     """Add the options of the command."""
-    parser.add_argument("files", nargs="+", metavar="FILE[@MULTIPLIER]", help="a LoRA")
+    several.add_files(parser, "a LoRA", metavar="FILE[@MULTIPLIER]", kind=str)
     model_options.add_arguments(parser)
     library = parser.add_argument_group("the library that makes pictures; without one, nothing is run")
     library.add_argument(
@@ -79,6 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     library.add_argument("--side", choices=run_options.SIDES, default="pristine", help="default: pristine")
     run_options.add_backend(parser)
     _add_picture_options(parser.add_argument_group("the pictures"))
+    options.add_no_clobber(parser)
     options.add_amount(
         parser, "show all problems, reasons and log lines in full", "show one line for each file"
     )
@@ -169,31 +173,25 @@ def main(arguments: argparse.Namespace) -> int:
             model.hopeless[0], next(iter(named.values())), "leave out --revision, --checkout and --build"
         )
     adapters = [_adapter(text) for text in arguments.files]
+    if runs:
+        options.require_free(arguments.output / _REPORT, arguments)
     libraries = _libraries(arguments) if runs else []
-    printed: list[object] = []
+    report = arguments.output / _REPORT
     shown: list[page.Shown] = []
-    statuses: list[int] = []
-    for adapter in adapters:
-        try:
-            one, status = _one(arguments, adapter, model, libraries)
-        except Error as error:
-            printed.append({"path": adapter.path.name, "error": str(error)})
-            console.error(error)
-            statuses.append(error.exit_code)
-            continue
+
+    def work(adapter: Adapter) -> several.Result:
+        one, status = _one(arguments, adapter, model, libraries)
         shown.append(one)
-        statuses.append(status)
         loss = _loss(arguments.original, adapter.path)
-        printed.append({**_json(one), "loss": loss})
-        if not arguments.json:
-            console.out.print(_text(one, arguments, loss), markup=False)
-    if arguments.json:
-        console.out.out(json_text(printed), highlight=False)
+        return several.Result(
+            data=lambda: {**_json(one), "loss": loss}, text=lambda: _text(one, arguments, loss), status=status
+        )
+
+    status = several.run_each(adapters, lambda adapter: adapter.path, work, arguments, listed=True)
     if libraries and shown:
-        path = atomic_write.ensure_folder(arguments.output) / "report.html"
-        path.write_text(page.write(shown, _settings(arguments)), encoding="utf-8")
-        console.note(f"wrote {path}")
-    return max(statuses)
+        atomic_write.write(report, page.write(shown, _settings(arguments)))
+        console.note(f"wrote {report}")
+    return status
 
 
 def _adapter(text: str) -> Adapter:
@@ -233,15 +231,17 @@ def _one(
     names = [name for name in run_options.REVISIONS if name in tried] or run_options.REVISIONS
     known = [revision.find(name) for name in names]
     settings = _settings(arguments)
-    examined = examine(
-        adapter.path,
-        model,
-        known,
-        arguments.backend,
-        generation=settings.generation,
-        context=settings.context,
-        asks_changes=bool(settings.changes),
-    )
+    with counted(f"reading {adapter.path.name}") as progress:
+        examined = examine(
+            adapter.path,
+            model,
+            known,
+            arguments.backend,
+            generation=settings.generation,
+            context=settings.context,
+            asks_changes=bool(settings.changes),
+            progress=progress,
+        )
     trials: list[Trial] = []
     if model is not None and examined.adapter.modules:
         for library in libraries:
@@ -257,7 +257,10 @@ def _one(
 
 def _loss(source: Path | None, path: Path) -> float | None:
     """Return the relative error of ΔW against the source, or None without one."""
-    return None if source is None else compare(source, path).relative
+    if source is None:
+        return None
+    with counted(f"comparing {path.name}") as progress:
+        return compare(source, path, progress).relative
 
 
 def _json(shown: page.Shown) -> dict[str, Any]:

@@ -17,20 +17,20 @@ from sdcpp.atomic_write import require_output
 
 
 @contextmanager
-def typed_output(arguments: argparse.Namespace, inputs: Sequence[Path]) -> Iterator[Path]:
-    """Yield the file to write: ``arguments.output`` itself, or with ``--type`` a temporary one that is then converted.
+def typed_output(target: Path, arguments: argparse.Namespace, inputs: Sequence[Path]) -> Iterator[Path]:
+    """Yield the file to write: ``target`` itself, or with ``--type`` a temporary one that is then converted.
 
     Whatever makes the output impossible is raised before the block: OutputRefused, FileInvalid or TypeUnavailable.
     """
-    options.require_free(arguments.output, arguments)
-    container = container_of(arguments.output)
-    require_output(arguments.output, inputs)
+    options.require_free(target, arguments)
+    container = container_of(target)
+    require_output(target, inputs)
     if not arguments.type:
-        yield arguments.output
+        yield target
         return
     with open_quantiser(arguments.build) as quantiser:
         plan([], container, arguments.type, quantiser.types())
-        with tempfile.TemporaryDirectory(prefix=".sdcpp-", dir=arguments.output.parent) as folder:
+        with tempfile.TemporaryDirectory(prefix=".sdcpp-", dir=target.parent) as folder:
             path = Path(folder) / "float.safetensors"
             yield path
-            convert(path, arguments.output, arguments.type, quantiser)
+            convert(path, target, arguments.type, quantiser)

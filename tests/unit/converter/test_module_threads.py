@@ -37,7 +37,9 @@ def test_results_have_the_order_of_the_items(monkeypatch: pytest.MonkeyPatch) ->
         assert item != 0 or second.wait(10)
         return item * item
 
-    assert for_each(work, range(5)) == [0, 1, 4, 9, 16]
+    seen: list[tuple[float, float]] = []
+    assert for_each(work, range(5), lambda done, of: seen.append((done, of))) == [0, 1, 4, 9, 16]
+    assert seen == [(done, 5) for done in range(1, 6)]
 
 
 def test_an_error_is_raised_and_work_that_has_not_begun_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:

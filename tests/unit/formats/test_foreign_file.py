@@ -53,6 +53,8 @@ FILES: dict[str, tuple[bytes, str]] = {
         b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>',
         r"an XML document \(AccessDenied\)",
     ),
+    "ONNX": (b"\x08\x08\x12\x07pytorch\x1a\x052.1.0:\xf0\x01", "an ONNX model"),
+    "ONNX without a program": (b"\x08\x07:\xf0\x01\n\x10", "an ONNX model"),
     "LFS": (LFS, "a Git LFS pointer to a file of 228458128 bytes"),
     "annex": (b"/annex/objects/SHA256E-s10--ab.safetensors\n", "a git-annex pointer"),
     "JSON": (b'{"error": "Invalid credentials"}', "a JSON file: Invalid credentials"),

@@ -157,3 +157,18 @@ def test_later_pictures_count_if_they_were_asked_for(tmp_path: Path) -> None:
     assert said.endswith("use --lora-apply-mode at_runtime, or open a new context")
     assert advice.works(examine(path, model(tmp_path), revisions("2026-07")))
     assert advice.works(examine(path, model(tmp_path), revisions("2026-05"), asks_changes=True))
+
+
+def test_a_conversion_leaves_out_what_no_unpatched_revision_applies(tmp_path: Path) -> None:
+    arrays = pair(rank=8, out=192, inner=64, key="double_blocks.0.img_attn.qkv")
+    norm = {"double_blocks.0.img_attn.norm.query_norm.scale": np.ones(8, np.float32)}
+    path = save(tmp_path / "a.safetensors", arrays | norm)
+    found = examine(path, model(tmp_path), revisions("2026-07"))
+    [said] = [line for line in advice.remedies(found) if "--for" in line]
+    assert "applies, without 1 module that no unpatched revision can apply: " in said
+    command = shlex.split(said.partition(": sdcpp ")[2])
+    assert main(command) == 0
+    assert main([word for word in command if word != "--force"]) == 56
+    alone = save(tmp_path / "b.safetensors", norm)
+    found = examine(alone, model(tmp_path), revisions("2026-07"))
+    assert not any("--for" in line for line in advice.remedies(found))

@@ -15,9 +15,9 @@ def test_the_cases_have_the_names_and_dimensions_of_those_that_run() -> None:
         assert {**like.dimensions, "mode": "immediately"} == real[like.name]
     for case in (*changing_multipliers(fixture, "immediately"), *changing_mapped(fixture, "immediately")):
         names = [case.dimensions["use"]] if "use" in case.dimensions else []
-        like = uses.like_changes("flux-small", case.dimensions.get("base type", "F16"), names)
-        assert like is not None
-        assert (like.name, {**like.dimensions, "mode": "immediately"}) == (case.name, case.dimensions)
+        found = uses.like_changes("flux-small", case.dimensions.get("base type", "F16"), names)
+        assert found is not None
+        assert (found.name, {**found.dimensions, "mode": "immediately"}) == (case.name, case.dimensions)
 
 
 def test_the_other_families_have_a_sequence_of_two_pictures() -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from harness.formats.read import read_tensors
 from harness.formats.write import Spec, write_container
+from harness.quantising import library_quantiser
 from harness.quantising.library_quantiser import LibraryQuantiser
 from harness.quantising.quantiser import RowsNotFinite
 from harness.quantising.type_info import TypeInfo
@@ -63,6 +64,13 @@ def test_blocks_and_values_pass_through_shared_memory(quantiser: LibraryQuantise
     assert np.array_equal(quantiser.nearest_with_values(many, "FAKE_8")[1], many)
 
 
+@pytest.fixture(params=[library_quantiser.SYNCHRONISED, 1])
+def _synchronised(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for the child at the end only, and after every tensor."""
+    monkeypatch.setattr(library_quantiser, "SYNCHRONISED", request.param)
+
+
+@pytest.mark.usefixtures("_synchronised")
 @pytest.mark.parametrize(("kind", "dtype"), [("F32", np.float32), ("F64", np.float64)])
 def test_tensors_go_from_file_to_file(
     quantiser: LibraryQuantiser, tmp_path: Path, kind: str, dtype: type[np.floating]
@@ -76,6 +84,7 @@ def test_tensors_go_from_file_to_file(
     assert np.fromfile(target, np.int8, offset=3).reshape(2, 2, 4).tolist() == [ROUNDED, ROUNDED]
 
 
+@pytest.mark.usefixtures("_synchronised")
 @pytest.mark.parametrize(("kind", "dtype"), [("F32", np.float32), ("F64", np.float64)])
 def test_rows_that_are_not_finite_are_named(
     quantiser: LibraryQuantiser, tmp_path: Path, kind: str, dtype: type[np.floating]
