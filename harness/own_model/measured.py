@@ -56,7 +56,7 @@ def digest(paths: Iterable[Path]) -> dict[str, dict[str, list[str]]]:
 
 def results() -> list[Path]:
     """Return the records files of all machines, in a checkout."""
-    folders = (RESULTS, RESULTS / "families", RESULTS / "uses")
+    folders = (RESULTS, RESULTS / "cpu", RESULTS / "families", RESULTS / "uses")
     return [path for folder in folders for path in sorted(folder.glob("*.jsonl*"))]
 
 

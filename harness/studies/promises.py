@@ -71,7 +71,11 @@ def promises(folder: Path) -> list[Promise]:
             promise="With the patches every LoRA that can be judged gives the picture of a base model into which it "
             "was merged beforehand, or fails as an expectation with a reason says; nothing fails unexpectedly.",
             details="support.md",
-            figures=tuple(promised_figures.patched(sorted(folder.glob("*.jsonl*")))),
+            figures=tuple(
+                promised_figures.patched(
+                    [*sorted((folder / "cpu").glob("*.jsonl*")), *sorted(folder.glob("*.jsonl*"))]
+                )
+            ),
         ),
         Promise(
             area="Other model families",

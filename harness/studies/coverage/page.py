@@ -24,8 +24,8 @@ This page shows which lines and branches of stable-diffusion.cpp's LoRA path the
 they never run. A line that runs is not yet a line whose mistakes are noticed: for that see [mutants.md](mutants.md).
 
 The library is built with gcov and without optimisation. Branches that an exception takes do not count. gcc adds
-branches to lines with temporary objects, which clean up after an exception and which no case can take; they count only
-in measurements before 30 November 2026. A function of a header that nothing calls has no code, so it has no row.
+branches to lines with temporary objects, which clean up after an exception and which no case can take; they do not
+count. A function of a header that nothing calls has no code, so it has no row.
 The rows of a table of names are one statement: coverage does not show which of them the cases use. What a process
 reached that crashed is not counted.
 

@@ -180,7 +180,7 @@ def surprising(path: Path, entries: Sequence[Expectation]) -> list[str]:
     return found
 
 
-RECORDS = sorted([*project.ROOT.glob("results/*.jsonl*"), *project.ROOT.glob("results/families/*.jsonl*")])
+RECORDS = sorted(p for f in ("", "cpu/", "families/") for p in project.ROOT.glob(f"results/{f}*.jsonl*"))
 
 
 @pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.name)
