@@ -58,6 +58,8 @@ _QUANTISED = "Q8_0"
 _KINDS_ON_QUANTISED = ("diff", "loha", "dora")
 #: The multiplier of ``kind_multipliers``. Each kind has code of its own that multiplies.
 _KIND_MULTIPLIER = 0.5
+#: The tensor types of ``float8_files``.
+_FLOAT8 = ("F8_E4M3", "F8_E5M2")
 #: The tensor types of ``kind_types``. Trainers save in these; F32 is tested by ``kinds``.
 _HALVES = ("F16", "BF16")
 
@@ -91,6 +93,13 @@ def types(fixture: Fixture, mode: str) -> Iterator[Case]:
             rank = max(32, block)
             adapter = Adapter(name=f"lora-r{rank}", base=fixture.base.name, rank=rank, alpha=rank / 2)
             yield single_file_case(fixture, mode, adapter, "gguf", kind)
+
+
+def float8_files(fixture: Fixture, mode: str) -> Iterator[Case]:
+    """Yield a case for each float type of 8 bits, with the alpha in F32: a safetensors file that was made smaller."""
+    adapter = replace(_adapter(fixture.base), alpha_type="F32")
+    for kind in _FLOAT8:
+        yield single_file_case(fixture, mode, adapter, "safetensors", kind)
 
 
 def kinds(fixture: Fixture, mode: str) -> Iterator[Case]:

@@ -16,6 +16,7 @@ from harness.cases.dimensions import (
     base_kinds,
     base_types,
     files,
+    float8_files,
     key_schemes,
     kind_multipliers,
     kind_types,
@@ -179,7 +180,8 @@ QUICK = Matrix(dimensions=(no_adapter, files, zero_multiplier), bases={"B": (SD1
 FULL = Matrix(
     dimensions=(
         *(no_adapter, files, types, zero_multiplier, multipliers, sequences, kinds, base_types, base_kinds),
-        *(kind_multipliers, kind_types, uses.settings, uses.guided_steps, uses.circular_convolutions),
+        *(float8_files, kind_multipliers, kind_types),
+        *(uses.settings, uses.guided_steps, uses.circular_convolutions),
         *(uses.second_context, uses.high_noise_flag),
         *(uses.zero_beside_another, uses.changing_multipliers, uses.changing_mapped),
         *(layers.every_layer, layers.single_parts, layers.whole_differences, layers.swapped_halves),

@@ -6,7 +6,7 @@ import pytest
 
 from harness.adapters.kinds import KINDS
 from harness.cases.case import Case, unique_shots
-from harness.cases.dimensions import base_kinds, base_types, kind_multipliers, kind_types
+from harness.cases.dimensions import base_kinds, base_types, float8_files, kind_multipliers, kind_types
 from harness.cases.fixture import BlockQuantiser, Fixture
 from harness.cases.matrix import FULL, QUICK
 
@@ -87,6 +87,18 @@ def test_every_kind_but_lora_has_a_case_with_another_multiplier() -> None:
         assert case.wanted is not None
         assert case.shot.sequence == (case.wanted.merged,)
         assert [use.multiplier for use in case.wanted.merged] == [0.5]
+
+
+def test_a_file_of_8_bits_is_compared_with_its_own_values_and_with_the_float_file() -> None:
+    for base in FULL.bases["C"]:
+        found = list(float8_files(Fixture(base=base, block_quantiser=BlockQuantiser()), "at_runtime"))
+        assert [case.name for case in found] == ["safetensors-F8_E4M3", "safetensors-F8_E5M2"]
+        for case in found:
+            assert case.wanted is not None
+            assert case.source is not None
+            assert case.shot.sequence == (case.wanted.merged,)
+            [wanted], [source] = case.wanted.merged, case.source.merged
+            assert (wanted.file.kind, source.file.kind) == (case.dimensions["type"], "F32")
 
 
 def test_every_kind_but_lora_has_a_case_in_each_half_precision_type() -> None:
