@@ -103,16 +103,30 @@ def after_changes(question: Question, revisions: Iterable[Revision]) -> list[Pre
         case = exact or uses.like_changes(base, question.base_kind)
         assert case is not None  # noqa: S101 - there is one without other uses
         patches = _all_patches() if first.patched else frozenset()
-        failure = _of_cases([case], first.revision, first.mode, question.backend, patches)
-        causes = [_cause(failure, first.total, "")] if failure else []
-        tried = bool(failure) or (
+        failures = _one_after_the_other(case, first.revision, first.mode, question.backend, patches)
+        causes = [_cause(failure, first.total, "") for failure in failures]
+        tried = bool(causes) or (
             exact is not None
             and measured.tried(first.revision, question.backend, base, case.dimensions["sequence"])
         )
-        verdict = _verdict(causes, first.total, tried=tried)
+        verdict = _verdict(causes[:1], first.total, tried=tried)
         found.append(
-            replace(first, verdict=verdict, causes=tuple(causes), modules=sum(c.modules for c in causes))
+            replace(first, verdict=verdict, causes=tuple(causes), modules=first.total if causes else 0)
         )
+    return found
+
+
+def _one_after_the_other(
+    case: LikeCase, revision: str, mode: str, backend: str, patches: frozenset[str]
+) -> list[_Failure]:
+    """Return the failure to expect of what is like a case, and each that comes to light with the patch against it."""
+    found: list[_Failure] = []
+    while failure := _of_cases([case], revision, mode, backend, patches):
+        found.append(failure)
+        _, entry, _ = failure
+        if not entry.without_patch:
+            break
+        patches |= {entry.without_patch}
     return found
 
 

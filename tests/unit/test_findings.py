@@ -7,6 +7,7 @@ import functools
 import re
 import shlex
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -106,8 +107,11 @@ def section(entry: Expectation) -> str:
 def options(command: str) -> argparse.Namespace:
     """Return the options of a command of the table."""
     parser = argparse.ArgumentParser()
-    for name in ("--matrix", "--side", "--revision"):
+    for name in ("--matrix", "--revision"):
         parser.add_argument(name, required=True)
+    state = parser.add_mutually_exclusive_group(required=True)
+    state.add_argument("--side")
+    state.add_argument("--patch", nargs="+", type=Path, default=[])
     parser.add_argument("--backend", default="cpu")
     parser.add_argument("--case", action="append", default=[])
     parser.add_argument("--where", action="append", default=[])
@@ -133,7 +137,7 @@ def test_the_command_runs_cases_that_fail_for_this_reason(row: Row) -> None:
     known = cases(given.matrix, given.revision)
     chosen = select(known, given.case, dict(each.split("=", 1) for each in given.where))
     assert chosen
-    patches = () if given.side == "pristine" else series.names()
+    patches = series.names() if given.side == "patched" else [path.parent.name for path in given.patch]
     found = [
         expectation.first_match(
             expectations(),

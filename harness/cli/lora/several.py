@@ -53,9 +53,8 @@ def run_each(
             try:
                 result = work(item)
                 shown = result.data() if arguments.json else result.text()
-            except (
-                Exception
-            ) as problem:  # a bug that one file shows must not keep the others from being worked on
+            except Exception as problem:
+                # A bug that one file shows must not keep the others from being worked on.
                 error = failures.explained(problem, sys.argv[1:])
                 console.error(error)
                 shown = {"path": path_of(item).name, "error": str(error), "status": error.exit_code}
