@@ -62,12 +62,13 @@ def part(progress: Progress, first: float, last: float) -> Progress:
 
 
 @contextmanager
-def counted(what: str, total: int = 0) -> Iterator[Callable[..., None]]:
+def counted(what: str, total: int = 0, *, began: float | None = None) -> Iterator[Callable[..., None]]:
     """Yield a function that is called with the amount done, of ``total``, and shows it as a waiting line.
 
-    It may also be called with both, if the total is not known from the start.
+    It may also be called with both, if the total is not known from the start. ``began`` is the ``time.monotonic()`` at
+    which the work began, if that was before.
     """
-    began = time.monotonic()
+    began = time.monotonic() if began is None else began
     with waiting_line() as show:
 
         def done(amount: float, of: float = total) -> None:

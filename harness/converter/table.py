@@ -7,6 +7,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain, islice
 from pathlib import Path
 
 from harness.converter import picture_loss
@@ -127,18 +128,29 @@ def _converted(
 
 
 def text(
-    path: Path | None, types: Sequence[Sequence[TypeRow]], *, verbose: bool = False, quiet: bool = False
-) -> str:
-    """Return the table, under the name of the file if there is one.
+    path: Path | None, types: Iterable[Sequence[TypeRow]], *, verbose: bool = False, quiet: bool = False
+) -> Iterator[str]:
+    """Yield the table under the name of the file, if there is one, each line as soon as it is known.
 
     With ``verbose`` it is followed by the number of tensors of each type in each file, with ``quiet`` it has no head.
     """
-    shown = list(lines(types))
-    name = [] if path is None else [f"{path}:"]
-    found = [*name, *(shown[2:] if quiet else shown)]
+    found: list[TypeRow] = []
+    rest = iter(types)
+    first = [
+        rows for rows in [next(rest, None)] if rows is not None
+    ]  # nothing is printed of what cannot be read
+    if path is not None:
+        yield printable(f"{path}:")
+
+    def remembered() -> Iterator[Sequence[TypeRow]]:
+        for rows in chain(first, rest):
+            found.extend(rows)
+            yield rows
+
+    for line in islice(lines(remembered()), 2 if quiet else 0, None):
+        yield printable(line)
     if verbose:
-        found += [_types_line(row) for rows in types for row in rows]
-    return printable("\n".join(found), "\n")
+        yield from map(_types_line, found)
 
 
 def _types_line(row: TypeRow) -> str:

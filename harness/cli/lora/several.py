@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -25,10 +25,13 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """The result for an input: its values for JSON, its text, and the exit status. Only the chosen form is made."""
+    """The result for an input: its values for JSON, its text, and the exit status. Only the chosen form is made.
+
+    An iterator is a text in parts, each of which is printed as soon as it is known.
+    """
 
     data: Callable[[], object]
-    text: Callable[[], str]
+    text: Callable[[], str | Iterator[str]]
     status: int = 0
 
 
@@ -52,7 +55,10 @@ def run_each(
         for item in items:
             try:
                 result = work(item)
-                shown = result.data() if arguments.json else result.text()
+                if arguments.json:
+                    found.append(result.data())
+                else:
+                    _show(result.text())
             except Exception as problem:
                 # A bug that one file shows must not keep the others from being worked on.
                 error = failures.explained(problem, sys.argv[1:])
@@ -62,14 +68,16 @@ def run_each(
                 statuses.append(error.exit_code)
                 continue
             statuses.append(result.status)
-            found.append(shown)
-            if not arguments.json:
-                console.out.print(shown, markup=False)
     finally:
         if arguments.json and found:
             one = len(items) == 1 and not listed
             console.out.out(json_text(found[0] if one else found), highlight=False)
     return max(statuses)
+
+
+def _show(text: str | Iterator[str]) -> None:
+    for part in [text] if isinstance(text, str) else text:
+        console.out.print(part, markup=False)
 
 
 def add_files(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from harness.models.base_model import Base
 from harness.quantising.package_quantiser import open_quantiser
 from harness.quantising.quantiser import Quantiser
 from sdcpp.building.finished import newest_build
-from sdcpp.waiting_line import counted
+from sdcpp.waiting_line import Progress, counted, unseen
 
 RENAMED = {**options.RENAMED, "--types": ("--type",)}
 EPILOG = """\
@@ -64,17 +66,40 @@ def _table(
     path: Path, quantiser: Quantiser, base: Base | None, folder: Path | None, arguments: argparse.Namespace
 ) -> several.Result:
     """Return the table of a file. With several files it has the name of the file above it."""
-    with counted(f"trying types for {path.name}") as progress:
-        types = list(
-            table.type_rows(
-                path, quantiser, arguments.type, base, folder, pad=arguments.pad_rank, progress=progress
-            )
+
+    def rows() -> Iterator[list[table.TypeRow]]:
+        began = time.monotonic()
+        progress: list[Progress] = [unseen]
+
+        def show(done: float, of: float) -> None:
+            progress[0](done, of)
+
+        found = table.type_rows(
+            path,
+            quantiser,
+            arguments.type,
+            base,
+            folder,
+            pad=arguments.pad_rank,
+            progress=show,
         )
-    rows = [asdict(row) for rows in types for row in rows]
+        while True:
+            # The waiting line ends before a row is printed, which may be on the same terminal.
+            with counted(f"trying types for {path.name}", began=began) as progress[0]:
+                of_type = next(found, None)
+            if of_type is None:
+                return
+            yield of_type
+
     several_files = len(arguments.files) > 1
+
+    def data() -> object:
+        values = [asdict(row) for of_type in rows() for row in of_type]
+        return {"path": path.name, "rows": values} if several_files else values
+
     return several.Result(
-        data=lambda: {"path": path.name, "rows": rows} if several_files else rows,
+        data=data,
         text=lambda: table.text(
-            path if several_files else None, types, verbose=arguments.verbose, quiet=arguments.quiet
+            path if several_files else None, rows(), verbose=arguments.verbose, quiet=arguments.quiet
         ),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import gzip
 import io
 import itertools
@@ -19,7 +20,7 @@ import numpy as np
 import pytest
 
 from harness.cli import main as cli
-from harness.cli.lora import try_adapter, verbs
+from harness.cli.lora import several, try_adapter, verbs
 from harness.cli.main import main
 from harness.formats.read import read_tensors
 from harness.formats.tensor import MetadataValue
@@ -499,3 +500,17 @@ def _no_files_left(tmp_path: Path) -> Iterator[None]:
     yield
     assert not list(tmp_path.rglob("*.partial"))
     assert not list(tmp_path.rglob(".sdcpp-*"))
+
+
+def test_the_parts_of_a_text_are_printed_as_they_come(capsys: pytest.CaptureFixture[str]) -> None:
+    printed = []
+
+    def parts() -> Iterator[str]:
+        yield "first"
+        printed.append(capsys.readouterr().out)
+        yield "second"
+
+    result = several.Result(data=list, text=parts)
+    assert several.run_each([Path("a")], Path, lambda _: result, argparse.Namespace(json=False)) == 0
+    assert printed == ["first\n"]
+    assert capsys.readouterr().out == "second\n"
