@@ -95,6 +95,6 @@ def test_two_modules_of_one_file_for_the_same_rows_are_refused(tmp_path: Path) -
 
 def test_encoders_are_told_apart(tmp_path: Path) -> None:
     names = ("lora_te1_text_model_encoder_layers_0_mlp_fc1", "lora_te2_text_model_encoder_layers_0_mlp_fc1")
-    files = [save(tmp_path / f"{n}.safetensors", kohya(name, DOWN, UP)) for n, name in enumerate(names)]
-    assert len(pairing.pairs(*(layout_of(read_tensors(file)) for file in files))) == 2
-    assert compare(*files).relative == pytest.approx(2**0.5)
+    a, b = (save(tmp_path / f"{n}.safetensors", kohya(name, DOWN, UP)) for n, name in enumerate(names))
+    assert len(pairing.pairs(layout_of(read_tensors(a)), layout_of(read_tensors(b)))) == 2
+    assert compare(a, b).relative == pytest.approx(2**0.5)
