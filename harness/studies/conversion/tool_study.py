@@ -75,7 +75,9 @@ def _versions(peers: Peers) -> dict[str, str]:
         remedy="install torch, peft and tqdm there",
     )
     if peers.scripts:
-        commit = query(peers.scripts, "rev-parse", "--short=10", "HEAD").output.strip()
+        # In another folder, git would tell the commit of a repository around it.
+        own = (peers.scripts / ".git").exists()
+        commit = query(peers.scripts, "rev-parse", "--short=10", "HEAD").output.strip() if own else ""
         found["sd-scripts"] = commit or "of an unknown commit"
     return found
 

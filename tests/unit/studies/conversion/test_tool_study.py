@@ -11,6 +11,7 @@ from harness.cli.study import tools
 from harness.studies.conversion import tool_study, tools_page
 from harness.studies.conversion.lora_tools import Peers
 from sdcpp.errors import FileInvalid, NothingTried
+from tests.unit.git_repositories import git
 from tests.unit.studies.conversion.tool_costs import cost, study
 
 
@@ -30,7 +31,12 @@ def test_the_versions_are_those_of_the_other_tools(tmp_path: Path) -> None:
     python = tmp_path / "python"
     python.write_text('#!/bin/sh\necho \'{"torch": "2.13"}\'\n')
     python.chmod(0o755)
-    made = tool_study.new(Peers(python=python, scripts=tmp_path), layers=1, width=2, rank=3, command="c")
+    # Another repository around the folder is not the one of the scripts.
+    git(tmp_path, "init", "--quiet")
+    git(tmp_path, "commit", "--quiet", "--allow-empty", "--message", "another")
+    scripts = tmp_path / "scripts"
+    scripts.mkdir()
+    made = tool_study.new(Peers(python=python, scripts=scripts), layers=1, width=2, rank=3, command="c")
     assert made.versions == {"torch": "2.13", "sd-scripts": "of an unknown commit"}
     assert tool_study.new(Peers(), layers=1, width=2, rank=3, command="c").versions == {}
 
