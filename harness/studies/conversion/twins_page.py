@@ -90,11 +90,12 @@ def _failures(cells: Sequence[Cell]) -> Iterator[str]:
     bad = twins.failed(cells)
     if bad:
         yield from ("", "## Twins that fail", "")
-        yield from head(["revision", "base model", "case", "verdict"])
+        yield from head(["revision", "base model", "case", "verdict", "what the library says"])
         for cell in bad:
             side = cell.side.removesuffix(" pristine")
             name = f"`{cell.case}@{cell.dimensions['mode']}`"
-            yield row([side, cell.dimensions["base"], name, str(cell.verdict)])
+            said = cell.evidence.partition("\n")[0]
+            yield row([side, cell.dimensions["base"], name, str(cell.verdict), escape(said)])
 
 
 def _reasons(cells: Sequence[Cell]) -> Iterator[str]:

@@ -52,10 +52,11 @@ def test_the_page_counts_each_cell_of_its_newest_run() -> None:
 
 
 def test_the_page_names_twins_that_fail_and_has_no_empty_table() -> None:
-    text = twins_page.text([run("2026-01-01", cell("a", Verdict.WRONG), cell("b", Verdict.PASS))])
+    bad = cell("a", Verdict.WRONG, "a | b <i>\nmore")
+    text = twins_page.text([run("2026-01-01", bad, cell("b", Verdict.PASS))])
     assert "**1 of 2 twins passed.**" in text
     assert "| 2 | **1** | 0 |" in text
-    assert "`a@auto` | WRONG |" in text
+    assert "`a@auto` | WRONG | a \\| b &lt;i> |" in text
     assert "without a twin" not in text
 
 
