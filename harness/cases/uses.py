@@ -14,7 +14,7 @@ from harness.adapters import catalogue
 from harness.adapters.adapter import Adapter
 from harness.adapters.adapter_file import AdapterFile
 from harness.adapters.use import AnyFile, Use
-from harness.cases.case import Case, Shot
+from harness.cases.case import Case, Shot, Tolerance
 from harness.cases.dimensions import (
     BASE_TYPE_TOLERANCE,
     FLOAT_TOLERANCE,
@@ -136,14 +136,11 @@ def changing_multipliers(fixture: Fixture, mode: str) -> Iterator[Case]:
     for kind in CHANGING_ON:
         base = stored(fixture.base, kind, fixture.block_quantiser.quantise)
         use = Use(file=_file(fixture, targets=("linear",)))
-        yield Case(
-            name=CHANGING.format(kind),
-            shot=Shot(base=base, mode=mode, sequence=fading(use, rounds)),
-            without=Shot(base=base, mode="auto"),
-            wanted=Shot(base=base, mode="auto"),
-            scale=Shot(base=base, mode="auto", merged=(use,)),
-            tolerance=FLOAT_TOLERANCE if kind == "F32" else BASE_TYPE_TOLERANCE,
-            dimensions=file_dimensions(use.file, mode) | {"base type": kind, "sequence": "changing"},
+        tolerance = FLOAT_TOLERANCE if kind == "F32" else BASE_TYPE_TOLERANCE
+        varied = {"base type": kind, "sequence": "changing"}
+        without = Shot(base=base, mode="auto")
+        yield _fading_case(
+            CHANGING.format(kind), without, use, mode, rounds=rounds, tolerance=tolerance, varied=varied
         )
 
 
@@ -156,14 +153,29 @@ def changing_mapped(fixture: Fixture, mode: str) -> Iterator[Case]:
         return
     use = Use(file=_file(fixture, targets=("linear",)))
     without = Shot(base=fixture.base, mode="auto", context=ContextSettings(enable_mmap=True))
-    yield Case(
-        name=CHANGING_MAPPED,
-        shot=replace(without, mode=mode, sequence=fading(use, 1)),
+    varied = {"use": "mmap", "sequence": MAPPED_SEQUENCE}
+    yield _fading_case(CHANGING_MAPPED, without, use, mode, tolerance=FLOAT_TOLERANCE, varied=varied)
+
+
+def _fading_case(
+    name: str,
+    without: Shot,
+    use: Use[AdapterFile],
+    mode: str,
+    *,
+    rounds: int = 1,
+    tolerance: Tolerance,
+    varied: Mapping[str, str],
+) -> Case:
+    """Return the case of ``fading`` in the context of ``without``, whose picture is the one that is wanted."""
+    return Case(
+        name=name,
+        shot=replace(without, mode=mode, sequence=fading(use, rounds)),
         without=without,
         wanted=without,
         scale=replace(without, merged=(use,)),
-        tolerance=FLOAT_TOLERANCE,
-        dimensions=file_dimensions(use.file, mode) | {"use": "mmap", "sequence": MAPPED_SEQUENCE},
+        tolerance=tolerance,
+        dimensions={**file_dimensions(use.file, mode), **varied},
     )
 
 

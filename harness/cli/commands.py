@@ -61,8 +61,7 @@ class CommandParser(argparse.ArgumentParser):
             getattr(found, self.gathered.dest).extend(self._get_values(self.gathered, unknown))
             unknown = []
         if unknown and not self.commands:
-            near = difflib.get_close_matches(unknown[0].partition("=")[0], self._option_string_actions, 1)
-            hint = f"; did you mean {near[0]}?" if near else ""
+            hint = did_you_mean(unknown[0].partition("=")[0], self._option_string_actions)
             self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
         return found, unknown
 

@@ -136,9 +136,7 @@ def text(
     """
     found: list[TypeRow] = []
     rest = iter(types)
-    first = [
-        rows for rows in [next(rest, None)] if rows is not None
-    ]  # nothing is printed of what cannot be read
+    first = list(islice(rest, 1))  # nothing is printed of what cannot be read
     if path is not None:
         yield printable(f"{path}:")
 

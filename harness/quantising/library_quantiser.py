@@ -142,8 +142,7 @@ class LibraryQuantiser:
 
         The child reads each tensor from its file and works while the caller goes on, which waits for it after every
         SYNCHRONISED values. All blocks are written at the end of the ``with`` block; until then nobody else may change
-        those bytes. Raises RowsNotFinite, OSError if the file
-        cannot be written, and what ``quantise`` raises.
+        those bytes. Raises RowsNotFinite, OSError if the file cannot be written, and what ``quantise`` raises.
         """
         taken: list[Tensor] = []
         waiting = 0

@@ -123,13 +123,14 @@ def twins(folder: Path) -> Iterator[Figure]:
         records = record.read(path)
         ran = [cell for cell in records.cells if not conversion_twins.reason(cell)]
         bad = len(conversion_twins.failed(ran))
-        revisions = sorted({side.revision for side in records.sides.values()})
+        first, *_ = sides = list(records.sides.values())
+        revisions = sorted({side.revision for side in sides})
         yield Figure(
             subject=f"{', '.join(revisions)} ({path.name})",
             text=f"{len(ran) - bad} of {len(ran)} files pass",
             kept=not bad,
             date=records.run.started[:10],
-            machine=f"{records.run.machine.get('processor', '')}, {records.run.machine.get('cores', '')} cores",
+            machine=_machine(records, first),
             command=records.run.command,
         )
 

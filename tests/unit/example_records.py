@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.records.pictures import Pixels, digest
-from harness.records.record import Cell, Observation, Records, Run, Side
+from harness.records.record import Cell, Observation, Records, Run, Side, Writer
 from harness.records.verdict import Status, Verdict
 
 MODES = ("immediately", "at_runtime", "auto")
@@ -83,6 +83,21 @@ def side(revision: str, *, patched: bool, backend: str = "cpu") -> Side:
             "ggml_commit": "404fcb9d7c96989569e68c9e7881ee3465a05c50",
         },
     )
+
+
+def write_records(records: Records, path: Path) -> None:
+    """Write records as a run does: pictures before the observations that name them, judgements last."""
+    with Writer(path) as writer:
+        writer.run(records.run)
+        for side in records.sides.values():
+            writer.side(side)
+        for pixels in records.pictures.values():
+            writer.picture(pixels)
+        for observation in records.observations.values():
+            writer.observation(observation)
+        for cell in records.cells:
+            writer.cell(cell)
+        writer.end(records.finished)
 
 
 @cache

@@ -11,9 +11,10 @@ import pytest
 from harness.cli.ci import report
 from harness.cli.ci.workflow_files import add_summary, set_outputs
 from harness.cli.main import main
-from harness.records.record import Records, Writer
+from harness.records.record import Records
 from harness.records.verdict import Verdict
 from sdcpp.errors import FileInvalid, NothingTried
+from tests.unit.example_records import write_records
 from tests.unit.git_repositories import git
 from tests.unit.reports.test_pull_request import FACTS, proposed
 
@@ -41,14 +42,8 @@ def outputs_of(path: Path) -> dict[str, str]:
     return found
 
 
-def write_records(records: Records, folder: Path) -> None:
-    with Writer(folder / "records.jsonl") as writer:
-        writer.run(records.run)
-        for side in records.sides.values():
-            writer.side(side)
-        for cell in records.cells:
-            writer.cell(cell)
-        writer.end("2026-11-29T00:00:00+00:00")
+def write_run(records: Records, folder: Path) -> None:
+    write_records(replace(records, finished="2026-11-29T00:00:00+00:00"), folder / "records.jsonl")
     (folder / "report.md").write_text("**The report**\n", encoding="utf-8")
 
 
@@ -70,7 +65,7 @@ def test_a_regression_is_shown_beside_the_changed_line(
 ) -> None:
     base = git(checkout, "rev-parse", "HEAD^1").strip()
     records = proposed((GOOD, DEAD), (DEAD, GOOD), (GOOD, GOOD), facts={**FACTS, "before": f"{base} x"})
-    write_records(records, tmp_path)
+    write_run(records, tmp_path)
     words = ["ci", "report", str(tmp_path), "--checkout", str(checkout), "--status", "5"]
     assert main(words) == 5
     said = capsys.readouterr().out
@@ -136,7 +131,7 @@ def test_no_value_ends_its_output(files: tuple[Path, Path]) -> None:
 
 
 def test_unfinished_records_are_no_verdict(tmp_path: Path, checkout: Path, files: tuple[Path, Path]) -> None:
-    write_records(replace(proposed((GOOD, GOOD))), tmp_path)
+    write_run(replace(proposed((GOOD, GOOD))), tmp_path)
     path = tmp_path / "records.jsonl"
     path.write_text(path.read_text(encoding="utf-8").rpartition('{"record":"end"')[0], encoding="utf-8")
     assert main(["ci", "report", str(tmp_path), "--checkout", str(checkout), "--status", "99"]) == 99

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from harness.records import record
-from harness.records.record import Records
 from sdcpp.errors import FileInvalid, OutputRefused
-from tests.unit.example_records import example
+from tests.unit.example_records import example, write_records
 
 HEAD = '{"record":"run","plan":"p","title":"","command":"","machine":{},"started":"","project":""}\n'
 
@@ -53,24 +52,9 @@ def test_a_broken_line_in_the_middle_is_an_error(tmp_path: Path) -> None:
         record.read(path)
 
 
-def write(records: Records, path: Path) -> None:
-    """Write records as a run does: pictures before the observations that name them, judgements last."""
-    with record.Writer(path) as writer:
-        writer.run(records.run)
-        for side in records.sides.values():
-            writer.side(side)
-        for pixels in records.pictures.values():
-            writer.picture(pixels)
-        for observation in records.observations.values():
-            writer.observation(observation)
-        for cell in records.cells:
-            writer.cell(cell)
-        writer.end(records.finished)
-
-
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     records = example(broken=True)
-    write(records, tmp_path / "records.jsonl")
+    write_records(records, tmp_path / "records.jsonl")
     assert record.read(tmp_path / "records.jsonl") == records
 
 
@@ -92,7 +76,7 @@ def test_repeats_are_read_back_by_their_number(tmp_path: Path) -> None:
 
 def test_a_compressed_file_is_read_and_a_damaged_one_refused(tmp_path: Path) -> None:
     records = example()
-    write(records, tmp_path / "records.jsonl")
+    write_records(records, tmp_path / "records.jsonl")
     path = tmp_path / "records.jsonl.gz"
     path.write_bytes(gzip.compress((tmp_path / "records.jsonl").read_bytes()))
     assert record.read(path) == records

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.records.record import Writer
 from harness.studies import promises
-from tests.unit.example_records import example
+from tests.unit.example_records import example, write_records
 
 
 @pytest.fixture
@@ -27,11 +26,5 @@ def results(tmp_path: Path) -> Path:
         "cost",
     ):
         shutil.copy(promises.RESULTS / f"{name}.json", tmp_path)
-    records = example()
-    with Writer(tmp_path / "a-cpu.jsonl") as writer:
-        writer.run(records.run)
-        for side in records.sides.values():
-            writer.side(side)
-        for cell in records.cells:
-            writer.cell(cell)
+    write_records(example(), tmp_path / "a-cpu.jsonl")
     return tmp_path
