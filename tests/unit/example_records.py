@@ -100,6 +100,12 @@ def write_records(records: Records, path: Path) -> None:
         writer.end(records.finished)
 
 
+def write_run(records: Records, folder: Path) -> None:
+    """Write what a whole run leaves in its folder: records.jsonl and report.md."""
+    write_records(replace(records, finished="2026-11-29T00:00:00+00:00"), folder / "records.jsonl")
+    (folder / "report.md").write_text("**The report**\n", encoding="utf-8")
+
+
 @cache
 def _blobs(name: str, size: int) -> NDArray[np.float64]:
     """Return smooth noise with mean 0, [size, size, 3]; the same name gives the same noise."""

@@ -11,10 +11,9 @@ import pytest
 from harness.cli.ci import report
 from harness.cli.ci.workflow_files import add_summary, set_outputs
 from harness.cli.main import main
-from harness.records.record import Records
 from harness.records.verdict import Verdict
 from sdcpp.errors import FileInvalid, NothingTried
-from tests.unit.example_records import write_records
+from tests.unit.example_records import write_run
 from tests.unit.git_repositories import git
 from tests.unit.reports.test_pull_request import FACTS, proposed
 
@@ -40,11 +39,6 @@ def outputs_of(path: Path) -> dict[str, str]:
             value.append(part)
         found[name] = "\n".join(value)
     return found
-
-
-def write_run(records: Records, folder: Path) -> None:
-    write_records(replace(records, finished="2026-11-29T00:00:00+00:00"), folder / "records.jsonl")
-    (folder / "report.md").write_text("**The report**\n", encoding="utf-8")
 
 
 @pytest.fixture

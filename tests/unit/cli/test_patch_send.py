@@ -16,7 +16,7 @@ from sdcpp.errors import NothingTried, PatchConflict, SeriesInvalid, UnknownRevi
 from sdcpp.patching import series
 from sdcpp.patching.patch_file import Patch, parse
 from sdcpp.patching.state import PatchState, State
-from tests.unit.cli.test_ci import write_records
+from tests.unit.example_records import write_run
 from tests.unit.reports.test_pull_request import DEAD, GOOD, proposed
 
 NAME = "lora-rank-one"
@@ -31,7 +31,7 @@ def results(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Verdict, Verdict]]:
         records = proposed(*found)
         command = f"sdcpp verify --patch {arguments.patch[0]} --case {arguments.case[0]}"
         records.run = replace(records.run, command=command)
-        write_records(records, arguments.output)
+        write_run(records, arguments.output)
         return verify.REGRESSED if (GOOD, DEAD) in found else 0
 
     monkeypatch.setattr(verify, "main", run)
