@@ -67,17 +67,34 @@ def warn(text: str) -> None:
 
 #: Held by the job that shows its lines on a terminal.
 _progress = threading.Lock()
+_progress_hidden = False
+
+
+@contextmanager
+def progress_hidden(*, when: bool) -> Iterator[None]:
+    """Show no progress while the block runs, in any thread, if ``when``; messages and warnings are shown."""
+    global _progress_hidden  # noqa: PLW0603 - like standard error, it belongs to the process
+    before, _progress_hidden = _progress_hidden, _progress_hidden or when
+    try:
+        yield
+    finally:
+        _progress_hidden = before
+
+
+def shows_progress() -> bool:
+    """Return whether progress is shown."""
+    return not _progress_hidden
 
 
 @contextmanager
 def progress_lines(*, enabled: bool) -> Iterator[Callable[[str], None]]:
-    """Yield a function that shows a line of output of a long job; if not ``enabled``, it does nothing.
+    """Yield a function that shows a line of output of a long job; it does nothing if not ``enabled``, or hidden.
 
     On a terminal, each line overwrites the one before, and jobs that begin while another job shows its lines show none.
     Elsewhere, every fortieth line and the last one are printed, which shows in the log of a CI run that the job is
     alive.
     """
-    if not enabled:
+    if not enabled or _progress_hidden:
         yield lambda _line: None
     elif err.is_terminal:
         if not _progress.acquire(blocking=False):

@@ -39,7 +39,7 @@ def waiting_line() -> Iterator[Callable[[Callable[[], str]], None]]:
         def show(text: Callable[[], str]) -> None:
             nonlocal due, status
             now = time.monotonic()
-            if now < due:
+            if now < due or not console.shows_progress():
                 return
             due = now + (TERMINAL if console.err.is_terminal else LOG)
             if not console.err.is_terminal:

@@ -122,14 +122,15 @@ def parser() -> CommandParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status. No exception leaves this function but argparse's SystemExit."""
     words = list(sys.argv[1:] if argv is None else argv)
-    arguments = argparse.Namespace(resumes=False)
+    arguments = argparse.Namespace(resumes=False, quiet=False)
     with standard_streams.guarded() as check_results:
         try:
             check_results()
             try:
                 parser().parse_args(words, arguments)
                 failures.require_folder()
-                status = int(arguments.main(arguments))
+                with console.progress_hidden(when=arguments.quiet):
+                    status = int(arguments.main(arguments))
             except SystemExit:
                 check_results()
                 raise

@@ -19,8 +19,10 @@ class Steps:
         self._total, self._done, self._began = total, 0, time.monotonic()
 
     def done(self, what: str, steps: int = 1) -> None:
-        """Print that one or more steps have ended."""
+        """Print that one or more steps have ended, unless progress is hidden."""
         self._done += steps
+        if not console.shows_progress():
+            return
         passed = time.monotonic() - self._began
         rest = left(self._done, self._total, passed) if self._done < self._total else ""
         console.note(f"{self._done}/{self._total} {what} after {duration(passed)}{rest}")

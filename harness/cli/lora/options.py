@@ -108,10 +108,13 @@ def add_no_clobber(parser: argparse.ArgumentParser) -> None:
 
 
 def add_amount(parser: argparse.ArgumentParser, verbose: str, quiet: str) -> None:
-    """Add ``--json``, ``--verbose`` and ``--quiet``; ``verbose`` and ``quiet`` are the help of the latter two."""
+    """Add ``--json``, ``--verbose`` and ``--quiet``; ``verbose`` and ``quiet`` are the help of the latter two.
+
+    ``sdcpp`` itself shows no progress with ``--quiet``.
+    """
     amount = parser.add_mutually_exclusive_group()
     amount.add_argument("-v", "--verbose", action="store_true", help=verbose)
-    amount.add_argument("-q", "--quiet", action="store_true", help=quiet)
+    amount.add_argument("-q", "--quiet", action="store_true", help=f"{quiet}, and no progress")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 

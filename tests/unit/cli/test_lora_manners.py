@@ -133,6 +133,19 @@ def test_long_work_shows_progress_and_the_time_that_is_left(
         assert shares[-1] <= 100
 
 
+@pytest.mark.parametrize("command", ["try", "convert", "inspect", "info", "compare", "resize", "table"])
+def test_quiet_work_shows_no_progress(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(waiting_line, "PATIENCE", 0.0)
+    monkeypatch.setattr(waiting_line, "LOG", 0.0)
+    a = save(tmp_path / "a.safetensors", pair())
+    run(command, a, tmp_path, "--quiet")
+    assert "% " not in capsys.readouterr().err
+    run(command, a, tmp_path)
+    assert " left" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "near"),
     [

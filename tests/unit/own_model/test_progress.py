@@ -7,6 +7,7 @@ import pytest
 
 from harness.own_model import progress
 from harness.own_model.progress import Steps, growing
+from sdcpp import console
 
 
 def test_steps_say_how_much_time_is_left(capsys: pytest.CaptureFixture[str]) -> None:
@@ -16,6 +17,14 @@ def test_steps_say_how_much_time_is_left(capsys: pytest.CaptureFixture[str]) -> 
     first, second = capsys.readouterr().err.splitlines()
     assert first == "1/2 first: picture after 0 s, about 0 s left"
     assert second == "2/2 second: picture after 0 s"
+
+
+def test_hidden_steps_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    steps = Steps(2)
+    with console.progress_hidden(when=True):
+        steps.done("first: picture")
+    steps.done("second: picture")
+    assert capsys.readouterr().err == "2/2 second: picture after 0 s\n"
 
 
 def test_a_short_step_shows_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
