@@ -188,17 +188,24 @@ class AnyCase(Protocol):
 A = TypeVar("A", bound=AnyCase)
 
 
-def select(cases: Iterable[A], patterns: Sequence[str], where: Mapping[str, str] | None = None) -> list[A]:
+def select(cases: Iterable[A], patterns: Sequence[str], where: Iterable[tuple[str, str]] = ()) -> list[A]:
     """Return the cases whose name or ``name@mode`` matches a pattern and whose dimensions match ``where``.
 
-    Patterns are shell wildcards. Without ``patterns`` every name matches. ``where`` maps a dimension to the pattern for
-    its value; a dimension that a case does not have counts as the empty string.
+    Patterns are shell wildcards. Without ``patterns`` every name matches. ``where`` has dimensions and patterns for
+    their values; of the patterns for one dimension, one must match. A dimension that a case does not have counts as the
+    empty string.
     """
+    wanted: dict[str, list[str]] = {}
+    for dimension, pattern in where:
+        wanted.setdefault(dimension, []).append(pattern)
 
     def matches(case: A) -> bool:
         names = (case.name, f"{case.name}@{case.dimensions['mode']}")
         named = not patterns or any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
-        return named and all(fnmatchcase(case.dimensions.get(key, ""), p) for key, p in (where or {}).items())
+        return named and all(
+            any(fnmatchcase(case.dimensions.get(key, ""), pattern) for pattern in accepted)
+            for key, accepted in wanted.items()
+        )
 
     return [case for case in cases if matches(case)]
 

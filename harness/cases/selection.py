@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
 from harness.cases.case import AnyCase, select
@@ -16,12 +16,12 @@ SHOWN = 20
 NEAR = 3
 
 
-def require(cases: Sequence[AnyCase], patterns: Sequence[str], where: Mapping[str, str]) -> None:
+def require(cases: Sequence[AnyCase], patterns: Sequence[str], where: Sequence[tuple[str, str]]) -> None:
     """Raise NothingTried, with what to type instead, if a part of a selection matches none of the cases.
 
     ``patterns`` and ``where`` are those of ``select``. A dimension that no case has is refused, too.
     """
-    for key, pattern in where.items():
+    for key, pattern in where:
         _require_value(cases, key, pattern)
     for pattern in patterns:
         if not select(cases, [pattern]):
@@ -29,7 +29,7 @@ def require(cases: Sequence[AnyCase], patterns: Sequence[str], where: Mapping[st
                 "no case has this name", pattern, f"{_near(cases, pattern)}--list shows the cases"
             )
     if not select(cases, patterns, where):
-        chosen = [*(f"--case {p}" for p in patterns), *(f"--where {k}={v}" for k, v in where.items())]
+        chosen = [*(f"--case {p}" for p in patterns), *(f"--where {k}={v}" for k, v in where)]
         raise NothingTried("no case matches all of these", " ".join(chosen), "--list shows the cases")
 
 

@@ -71,7 +71,7 @@ def main(arguments: argparse.Namespace) -> int:
     question = RunSpec(
         matrix=FULL,
         select=arguments.case or SELECT,
-        where={"base": next(iter(FULL.bases[workspace.workspace(wanted).lora_api])).name},
+        where=[("base", next(iter(FULL.bases[workspace.workspace(wanted).lora_api])).name)],
         sides=("pristine",),
         command=("sdcpp", "verify", "--matrix", "full"),
     )

@@ -74,7 +74,7 @@ def show(arguments: argparse.Namespace) -> int:
 
 
 def _selected(arguments: argparse.Namespace) -> list[Case]:
-    patterns, where = arguments.case, dict(arguments.where)
+    patterns, where = arguments.case, arguments.where
     every = arguments.corpus_cases.cases(None, MODES, NO_BLOCKS)
     if patterns or where:
         selection.require(every, patterns, where)

@@ -49,7 +49,7 @@ def main(arguments: argparse.Namespace) -> int:
     wanted = revision.find(arguments.revision)
     matrix: CaseSource = QUICK_WITH_FAMILIES if arguments.matrix == "quick" else FULL
     generation = workspace.workspace(wanted).lora_api
-    where = {"base": arguments.base_model} if arguments.base_model else {}
+    where = [("base", arguments.base_model)] if arguments.base_model else []
     named = [arguments.case]
     plain = select(matrix.cases(generation, MODES, BlockQuantiser()), named, where)
     # Some types can be made only by a built library.

@@ -62,7 +62,8 @@ def add_arguments(parser: argparse.ArgumentParser, name: str, workers: str = opt
         default=[],
         type=_dimension_pattern,
         metavar="DIMENSION=PATTERN",
-        help="only cases that have this in a dimension, such as mode=auto or type=Q*; may be repeated",
+        help="only cases that have this in a dimension, such as mode=auto or type=Q*; may be repeated: for the same"
+        " dimension it is an alternative",
     )
     options.add_output(parser, f"reports/{name}", "; an interrupted run goes on from the records in it")
     options.add_workers(parser, workers)
@@ -173,7 +174,7 @@ def run_spec(
         matrix=own_corpus.cases(arguments) or matrix(name, wanted.date),
         backend=arguments.backend,
         select=arguments.case,
-        where=dict(arguments.where),
+        where=arguments.where,
         sides=sides,
         command=command,
         options={**(sanitizer.OPTIONS if arguments.sanitize else {}), **dict(arguments.options)},
@@ -212,7 +213,7 @@ def require_selection(arguments: argparse.Namespace, names: Sequence[str]) -> li
 
     Raises NothingTried, with what to type instead, before anything is built, if none has.
     """
-    patterns, where = arguments.case, dict(arguments.where)
+    patterns, where = arguments.case, arguments.where
     if not (patterns or where):
         return list(names)
     cases = {name: _known_cases(name) for name in names}
@@ -221,7 +222,7 @@ def require_selection(arguments: argparse.Namespace, names: Sequence[str]) -> li
         selection.require(every, patterns, where)
     except NothingTried:
         if "full" not in names and select(_known_cases("full"), patterns, where):
-            asked = " ".join((*patterns, *(f"{key}={value}" for key, value in where.items())))
+            asked = " ".join((*patterns, *(f"{key}={value}" for key, value in where)))
             raise NothingTried("only the full matrix has such cases", asked, "add --matrix full") from None
         raise
     return [name for name in names if select(cases[name], patterns, where)]
@@ -249,9 +250,7 @@ def list_cases(arguments: argparse.Namespace, names: Sequence[str]) -> int:
         chosen = matrix(name)
         block_quantiser = _library_types(chosen)
         for generation in chosen.bases:
-            found = select(
-                chosen.cases(generation, MODES, block_quantiser), arguments.case, dict(arguments.where)
-            )
+            found = select(chosen.cases(generation, MODES, block_quantiser), arguments.case, arguments.where)
             for case in found:
                 dimensions = "  ".join(f"{key}={value}" for key, value in case.dimensions.items())
                 label = f"{case.name}@{case.dimensions['mode']}"

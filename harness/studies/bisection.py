@@ -182,7 +182,7 @@ class CaseBisector:
             matrix=self.matrix(wanted.date),
             backend=self.backend,
             select=(self.case,),
-            where={"base": self.base},
+            where=[("base", self.base)],
             sides=(self.side,),
         )
         (build,) = build_sides(wanted, series.load(), spec, self.block_quantiser)

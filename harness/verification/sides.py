@@ -52,7 +52,7 @@ class RunSpec:
     matrix: CaseSource
     backend: str = "cpu"
     select: Sequence[str] = ()
-    where: Mapping[str, str] = field(default_factory=dict)
+    where: Sequence[tuple[str, str]] = ()
     sides: Sequence[str] = ("pristine", "patched")
     command: Sequence[str] = ("nox", "-s", "verify", "--")
     options: Mapping[str, str] = field(default_factory=dict)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from harness.cases import selection
-from harness.cases.case import MODES, AnyCase
+from harness.cases.case import MODES, AnyCase, select
 from harness.cases.fixture import BlockQuantiser
 from harness.cases.matrix import QUICK
 from sdcpp.errors import NothingTried
@@ -27,7 +27,7 @@ def cases() -> list[AnyCase]:
 def test_a_selection_that_matches_is_accepted(
     cases: list[AnyCase], patterns: list[str], where: dict[str, str]
 ) -> None:
-    selection.require(cases, patterns, where)
+    selection.require(cases, patterns, [*where.items()])
 
 
 @pytest.mark.parametrize(
@@ -54,5 +54,11 @@ def test_a_selection_that_matches_nothing_says_what_to_type(
     cases: list[AnyCase], patterns: list[str], where: dict[str, str], said: str
 ) -> None:
     with pytest.raises(NothingTried) as refused:
-        selection.require(cases, patterns, where)
+        selection.require(cases, patterns, [*where.items()])
     assert said in str(refused.value)
+
+
+def test_patterns_for_one_dimension_are_alternatives(cases: list[AnyCase]) -> None:
+    chosen = select(cases, ["gguf-*"], [("mode", "auto"), ("type", "Q8_0"), ("type", "F16")])
+    assert {case.dimensions["type"] for case in chosen} == {"Q8_0", "F16"}
+    assert {case.dimensions["mode"] for case in chosen} == {"auto"}
