@@ -11,7 +11,7 @@ from harness.layers import spelling
 from harness.layers.flux import FLUX, FLUX2
 from harness.layers.layer import underscored
 from harness.layers.other_transformers import QWEN_IMAGE, WAN, Z_IMAGE
-from harness.layers.recent_transformers import ANIMA, ERNIE_IMAGE, KREA2
+from harness.layers.recent_transformers import ANIMA, ERNIE_IMAGE, KREA2, LONGCAT_IMAGE
 from harness.layers.sd3 import SD3
 
 #: The families whose layers have names in diffusers, by the architecture of the base model.
@@ -22,6 +22,7 @@ FAMILIES = {
     "z-image": Z_IMAGE,
     "ernie-image": ERNIE_IMAGE,
     "krea2": KREA2,
+    "longcat-image": LONGCAT_IMAGE,
     "anima": ANIMA,
     "qwen-image": QWEN_IMAGE,
     "wan": WAN,

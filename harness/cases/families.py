@@ -15,6 +15,7 @@ from harness.cases.matrix import QUICK, JoinedMatrices, Matrix
 from harness.cases.settings import GenerationSettings
 from harness.cases.uses import REFERENCE, case_with
 from harness.models.families.catalogue import FAMILIES as MODELS
+from harness.models.families.catalogue import RELATIVES
 
 #: Containers and tensor types. The quantised ones are compared with their own dequantised values.
 FILES = (("safetensors", "F32"), ("gguf", "F16"), ("gguf", "Q8_0"), ("gguf", "Q4_0"))
@@ -33,6 +34,8 @@ SEQUENCES = ("A-then-none", "A-then-half-A")
 #: Base models that differ from another one in their text encoders only. A picture takes many times as long, so they
 #: have the cases of text encoders and, of the layers in the blocks, the first of ``FILES``.
 TEXT_ENCODERS_ONLY = frozenset({"sd3-all"})
+#: The files that are tested on ``RELATIVES``, whose layers are found by the same names as those of other base models.
+_RELATIVES_FILES = (FILES[0], FILES[2])
 #: The rank is a multiple of the block sizes of Q8_0 and Q4_0.
 _RANK = 32
 #: The strength of the adapters of other groups, which have few layers.
@@ -46,13 +49,13 @@ _OUTER = "outer"
 
 def family_files(fixture: Fixture, mode: str) -> Iterator[Case]:
     """Yield the cases of a LoRA with kohya's names for each of ``FILES``."""
-    for container, kind in FILES[:1] if fixture.base.name in TEXT_ENCODERS_ONLY else FILES:
+    for container, kind in _files(fixture.base.name):
         yield single_file_case(fixture, mode, _adapter(fixture, catalogue.SCHEME), container, kind)
 
 
 def family_schemes(fixture: Fixture, mode: str) -> Iterator[Case]:
     """Yield the cases of a LoRA in each other key scheme that has names for the family's layers."""
-    for scheme in () if fixture.base.name in TEXT_ENCODERS_ONLY else SCHEMES:
+    for scheme in () if fixture.base.name in TEXT_ENCODERS_ONLY | RELATIVES else SCHEMES:
         adapter = _adapter(fixture, scheme)
         if next(target_parts(adapter, fixture.base), None) is None:
             continue
@@ -67,7 +70,7 @@ def family_groups(fixture: Fixture, mode: str) -> Iterator[Case]:
 
     Kohya's runs in both apply modes: the library converts names in the same way in both.
     """
-    for group, layers in fixture.base.groups.items():
+    for group, layers in () if fixture.base.name in RELATIVES else fixture.base.groups.items():
         schemes = schemes_of(group)
         strength = _GROUP_STRENGTH / (len(layers) if group == _OUTER else 1)
         for scheme in schemes if mode == "at_runtime" else schemes[:1]:
@@ -97,7 +100,7 @@ def family_references(fixture: Fixture, mode: str) -> Iterator[Case]:
 
 def family_sequences(fixture: Fixture, mode: str) -> Iterator[Case]:
     """Yield the cases of ``SEQUENCES``, with kohya's names and a float file, which every revision merges."""
-    if fixture.base.name in TEXT_ENCODERS_ONLY:
+    if fixture.base.name in TEXT_ENCODERS_ONLY | RELATIVES:
         return
     adapter = _adapter(fixture, catalogue.SCHEME)
     use = Use(file=fixture.file(adapter, "gguf", "F16"))
@@ -106,6 +109,12 @@ def family_sequences(fixture: Fixture, mode: str) -> Iterator[Case]:
     for name, uses in zip(SEQUENCES, last, strict=True):
         varied = adapter_dimensions(adapter) | {"sequence": name}
         yield sequence_case(name, ((use,), uses), wanted=uses, mode=mode, varied=varied)
+
+
+def _files(name: str) -> tuple[tuple[str, str], ...]:
+    if name in TEXT_ENCODERS_ONLY:
+        return FILES[:1]
+    return _RELATIVES_FILES if name in RELATIVES else FILES
 
 
 def _adapter(fixture: Fixture, scheme: str) -> Adapter:

@@ -7,6 +7,7 @@ import pytest
 from harness.cases.families import with_bases
 from harness.cases.fixture import BlockQuantiser
 from harness.models.families.catalogue import FAMILIES as ALL_MODELS
+from harness.models.families.catalogue import RELATIVES
 from harness.records.record import Cell
 from harness.records.verdict import Status, Verdict
 from harness.verification.run import run_sides
@@ -17,9 +18,10 @@ from tests.regress.conftest import PATIENT
 
 pytestmark = PATIENT
 
-#: Left out are those of which a part has constant sizes, which take long, and flux-fill, which differs from
-#: flux-guided in the number of input channels only. ``nox -s verify -- --matrix families`` runs them.
+#: Left out are those of which a part has constant sizes, which take long, and those that differ from others in the
+#: number of input channels or of blocks only. ``nox -s verify -- --matrix families`` runs them.
 LEFT_OUT = (
+    *RELATIVES,
     "flux-fill",
     "sd1-narrow",
     "sd1-inpaint",
@@ -29,6 +31,7 @@ LEFT_OUT = (
     "chroma",
     "chroma-radiance",
     "anima",
+    "longcat-image",
 )
 MODELS = {name: base for name, base in ALL_MODELS.items() if name not in LEFT_OUT}
 #: A LoRA with the names of the original checkpoint, as floats and with kohya's names as Q8_0, and with kohya's names

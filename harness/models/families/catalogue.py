@@ -8,14 +8,28 @@ from harness.models.families.boogu_image import BOOGU_IMAGE
 from harness.models.families.chroma import CHROMA
 from harness.models.families.chroma_radiance import CHROMA_RADIANCE
 from harness.models.families.ernie_image import ERNIE_IMAGE
-from harness.models.families.flux2 import FLUX2_KLEIN
-from harness.models.families.flux_t5 import FLUX_FILL, FLUX_GUIDED
+from harness.models.families.flux2 import FLUX2_DEV, FLUX2_KLEIN
+from harness.models.families.flux_t5 import FLEX_2, FLUX_CONTROLS, FLUX_FILL, FLUX_GUIDED
 from harness.models.families.krea2 import KREA2
+from harness.models.families.longcat_image import LONGCAT_IMAGE
 from harness.models.families.minit2i import MINIT2I
 from harness.models.families.ovis_image import OVIS_IMAGE
-from harness.models.families.qwen_image import QWEN_IMAGE
+from harness.models.families.qwen_image import QWEN_IMAGE, QWEN_IMAGE_LAYERED
 from harness.models.families.sd3 import SD3, SD3_ALL
-from harness.models.families.unet import SD1_INPAINT, SD1_NARROW, SD2, SDXL
+from harness.models.families.unet import (
+    SD1_EDIT,
+    SD1_INPAINT,
+    SD1_NARROW,
+    SD2,
+    SD2_INPAINT,
+    SD2_TINY,
+    SDXL,
+    SDXL_EDIT,
+    SDXL_INPAINT,
+    SDXL_SSD_1B,
+    SDXL_VEGA,
+    SDXS_512,
+)
 from harness.models.families.wan import WAN
 from harness.models.families.z_image import Z_IMAGE
 from harness.models.tiny_models import SD1_TINY
@@ -26,7 +40,10 @@ FAMILIES = {
         MINIT2I,
         FLUX_GUIDED,
         FLUX_FILL,
+        FLUX_CONTROLS,
+        FLEX_2,
         FLUX2_KLEIN,
+        FLUX2_DEV,
         OVIS_IMAGE,
         ERNIE_IMAGE,
         Z_IMAGE,
@@ -35,27 +52,57 @@ FAMILIES = {
         SD3_ALL,
         SD1_NARROW,
         SD1_INPAINT,
+        SD1_EDIT,
+        SDXS_512,
         SD2,
+        SD2_INPAINT,
+        SD2_TINY,
         SDXL,
+        SDXL_INPAINT,
+        SDXL_EDIT,
+        SDXL_VEGA,
+        SDXL_SSD_1B,
         KREA2,
         CHROMA,
         CHROMA_RADIANCE,
         ANIMA,
+        LONGCAT_IMAGE,
         QWEN_IMAGE,
+        QWEN_IMAGE_LAYERED,
         WAN,
     )
 }
+#: Base models whose layers have the names of those of another base model of the same architecture, so that they need
+#: fewer cases.
+RELATIVES = frozenset(
+    base.name
+    for base in (
+        *(FLUX_CONTROLS, FLEX_2, FLUX2_DEV, QWEN_IMAGE_LAYERED, SD1_EDIT, SDXS_512, SD2_INPAINT, SD2_TINY),
+        *(SDXL_INPAINT, SDXL_EDIT, SDXL_VEGA, SDXL_SSD_1B),
+    )
+)
 
 #: The base models by the versions of ``harness.layers.versions`` that they represent.
 OF_VERSION = {
     "SD 1": SD1_NARROW,
     "SD 1 inpainting": SD1_INPAINT,
+    "InstructPix2Pix": SD1_EDIT,
     "SD 1 tiny": SD1_TINY,
+    "SDXS-512": SDXS_512,
     "SD 2": SD2,
+    "SD 2 inpainting": SD2_INPAINT,
+    "SD 2 tiny": SD2_TINY,
     "SDXL": SDXL,
+    "SDXL inpainting": SDXL_INPAINT,
+    "SDXL edit": SDXL_EDIT,
+    "Segmind Vega": SDXL_VEGA,
+    "SSD-1B": SDXL_SSD_1B,
     "SD 3, SD 3.5": SD3,
     "Flux.1, Kontext": FLUX_GUIDED,
     "Flux Fill": FLUX_FILL,
+    "Flux Controls": FLUX_CONTROLS,
+    "Flex.2": FLEX_2,
+    "Flux.2 dev": FLUX2_DEV,
     "Flux.2 klein": FLUX2_KLEIN,
     "Z-Image": Z_IMAGE,
     "Boogu-Image": BOOGU_IMAGE,
@@ -66,7 +113,9 @@ OF_VERSION = {
     "Chroma": CHROMA,
     "Chroma Radiance": CHROMA_RADIANCE,
     "Anima": ANIMA,
+    "LongCat-Image": LONGCAT_IMAGE,
     "Qwen-Image": QWEN_IMAGE,
+    "Qwen-Image Layered": QWEN_IMAGE_LAYERED,
     "Wan 2.1, Wan 2.2": WAN,
 }
 #: Further base models of these versions, which differ in their text encoders.
@@ -79,22 +128,10 @@ NOT_TESTED = {
 #: Versions of revision 2026-07 that no model here represents, and the reason. The numbers of parameters follow from the
 #: constants in its source (src/model, src/conditioning/conditioner.hpp).
 WITHOUT_MODEL = {
-    "InstructPix2Pix": "needs a picture to edit; otherwise as sd1-narrow, with 8 input channels",
-    "SD 2 inpainting": "as sd2, with 9 input channels",
-    "SD 2 tiny": "as sd2, with the blocks of SD 1 tiny",
-    "SDXS-512": "as SD 1 tiny, with fewer transformers",
-    "SDXS-09": "as SD 2 tiny, with other attention heads",
-    "SDXL inpainting": "as sdxl, with 9 input channels",
-    "SDXL edit": "as sdxl, with 8 input channels and a picture to edit",
-    "Segmind Vega": "as sdxl, with fewer blocks",
-    "SSD-1B": "as sdxl, with fewer blocks",
+    "SDXS-09": "the library knows it by 1024 inputs of an attention that has the width of the first level, so it needs"
+    " a UNet of 1024 channels in the first level and 4096 in the last",
     "SVD": "the library builds no text encoder for it and then uses one",
-    "Flux.2 dev": "as flux2-klein, with at least 48 blocks",
-    "Flux Controls": "as flux-fill, with another number of input channels",
-    "Flex.2": "as flux-fill, with another number of input channels",
-    "LongCat-Image": "the width of its text encoder is constant: 575 million parameters",
     "SeFi-Image": "the tiny autoencoder does not fit its 36 latent channels",
-    "Qwen-Image Layered": "as qwen-image, with an embedding of one more condition",
     "LingBot-Video": "the library makes no picture of one frame with a tiny autoencoder",
     "HunyuanVideo 1.5": "the library makes no picture of one frame with a tiny autoencoder",
     "Wan 2.2 I2V": "only 40 blocks of constant sizes: 14 billion parameters",

@@ -92,13 +92,14 @@ def large_family_base(
     *,
     adapted: Callable[[str], bool],
     autoencoder: Weights,
+    architecture: str = "",
     needs: tuple[str, ...] = (),
     video: bool = False,
 ) -> LargeBase:
     """Return the base model of a family whose sizes the library fixes; see ``family_base`` and ``LargeBase``."""
     return LargeBase(
         name=name,
-        architecture=name,
+        architecture=architecture or name,
         files={"model": prefixed(PREFIX, diffusion_model) | text_encoder, "taesd": autoencoder},
         targets=_targets(diffusion_model, adapted, ""),
         needs=needs,

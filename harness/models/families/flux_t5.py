@@ -1,7 +1,7 @@
 """Flux with a guidance embedding and T5 as its only text encoder, narrower than CLIP-L allows.
 
-``FLUX_GUIDED`` is Flux dev. ``FLUX_FILL`` has further input channels for the mask and the masked picture, which the
-library makes itself if it gets none.
+``FLUX_GUIDED`` is Flux dev. The others have further input channels: ``FLUX_FILL`` and ``FLEX_2`` for the mask and the
+masked picture, and ``FLUX_CONTROLS`` for the picture that guides it. The library makes these itself if it gets none.
 """
 
 from __future__ import annotations
@@ -43,3 +43,5 @@ def _base(name: str, inputs: int) -> Base:
 
 FLUX_GUIDED = _base("flux-guided", 64)
 FLUX_FILL = _base("flux-fill", 384)
+FLUX_CONTROLS = _base("flux-controls", 128)
+FLEX_2 = _base("flex-2", 196)

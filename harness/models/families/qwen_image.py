@@ -9,7 +9,8 @@ from harness.models.base_model import Weights
 from harness.models.families.autoencoders import tiny_video_autoencoder
 from harness.models.families.family import large_family_base
 from harness.models.families.text_encoders import QWEN2_WIDTH, qwen2_5_vl
-from harness.models.weights import linear, scale
+from harness.models.large_base import LargeBase
+from harness.models.weights import linear, scale, vector
 
 _WIDTH, _HEAD = 3072, 128
 #: The gain of the output of attention, so that adapters of one block change the picture enough.
@@ -45,10 +46,20 @@ def qwen_image(*, gain: float) -> Weights:
     return weights
 
 
-QWEN_IMAGE = large_family_base(
-    "qwen-image",
-    qwen_image(gain=10.0),
-    qwen2_5_vl(),
-    adapted=lambda name: ".attn." in name,
-    autoencoder=tiny_video_autoencoder(),
+def _base(name: str, diffusion_model: Weights) -> LargeBase:
+    return large_family_base(
+        name,
+        diffusion_model,
+        qwen2_5_vl(),
+        adapted=lambda tensor: ".attn." in tensor,
+        autoencoder=tiny_video_autoencoder(),
+        architecture="qwen-image",
+    )
+
+
+QWEN_IMAGE = _base("qwen-image", qwen_image(gain=10.0))
+#: Qwen-Image Layered also embeds whether a picture is a layer.
+QWEN_IMAGE_LAYERED = _base(
+    "qwen-image-layered",
+    qwen_image(gain=10.0) | vector("time_text_embed.addition_t_embedding.weight", 2, _WIDTH),
 )

@@ -8,7 +8,7 @@ a multiple of 32. The text encoders have constant sizes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from harness.models import architectures
 from harness.models.base_model import Base, TensorId, Weight, Weights
@@ -40,6 +40,21 @@ _XL_BLOCKS = {
 }
 
 
+_TINY_BLOCKS = {
+    "down_blocks.0.attentions.0": "input_blocks.1.1",
+    "down_blocks.2.attentions.0": "input_blocks.7.1",
+    "up_blocks.0.attentions.1": "output_blocks.1.1",
+    "up_blocks.2.attentions.0": "output_blocks.6.1",
+}
+#: SDXS-512 has no transformers in the first level.
+_SDXS_BLOCKS = {
+    "down_blocks.1.attentions.0": "input_blocks.4.1",
+    "down_blocks.2.attentions.0": "input_blocks.7.1",
+    "up_blocks.0.attentions.1": "output_blocks.1.1",
+    "up_blocks.1.attentions.0": "output_blocks.3.1",
+}
+
+
 #: The number of the last layer of SDXL's second text encoder that the text embedding depends on.
 _TEXT_2_LAYER = 30
 #: The groups of targets in the text encoders of SDXL: the last layer of each that the text embedding depends on.
@@ -58,12 +73,37 @@ _OPEN_CLIP_LEAVES = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """Which blocks a UNet has.
+
+    A level has ``resnets`` of them on the way down and one more on the way up, and ``left_out`` numbers of blocks are
+    not used after them. ``middle`` are the parts of the middle block. ``up_depths`` are the numbers of blocks in the
+    transformers on the way up, by level, if they differ from those on the way down.
+    """
+
+    resnets: int = 2
+    left_out: int = 0
+    middle: tuple[int, ...] = (0, 1, 2)
+    up_depths: tuple[tuple[int, int, int], ...] = ()
+
+
+WHOLE = Layout()
+#: SD 1 tiny and SD 2 tiny (segmind/tiny-sd), and SDXS. The library expects the first upsampling at the index 1 of a
+#: block of its own, and the second at the index 2.
+TINY = Layout(resnets=1, left_out=1, middle=())
+#: Segmind Vega and SSD-1B are SDXL with fewer transformers.
+VEGA = Layout(middle=(0,))
+SSD_1B = Layout(middle=(0,), up_depths=((0, 0, 0), (2, 1, 1), (4, 4, 10)))
+
+
 def unet(
     *,
     channels: int,
     widths: Sequence[int],
     depths: Sequence[int],
     context: int,
+    layout: Layout = WHOLE,
     inputs: int = 4,
     labels: int = 0,
     linear_projection: bool = False,
@@ -73,9 +113,9 @@ def unet(
     """Return the tensors of a UNet.
 
     ``widths`` are the widths of the levels in units of ``channels``, and ``depths`` the numbers of blocks in the
-    transformers of each level. ``context`` is the width of the text embedding, ``inputs`` the number of input channels
-    and ``labels`` the width of the vector that SDXL adds to the time embedding. ``mean`` is the mean of the output,
-    and ``gain`` scales the last matrix.
+    transformers of each level, unless the layout has others. ``context`` is the width of the text embedding, ``inputs``
+    the number of input channels and ``labels`` the width of the vector that SDXL adds to the time embedding. ``mean``
+    is the mean of the output, and ``gain`` scales the last matrix.
     """
     time = 4 * channels
     weights: Weights = {
@@ -89,36 +129,40 @@ def unet(
     if labels:
         weights |= linear("label_emb.0.0", time, labels) | linear("label_emb.0.2", time, time)
 
-    def block(name: str, inner: int, level: int) -> Weights:
+    def block(name: str, inner: int, level: int, depth: int) -> Weights:
         out = widths[level] * channels
-        return _resnet(f"{name}.0", inner, out, time) | transformer(f"{name}.1", level)
-
-    def transformer(name: str, level: int) -> Weights:
-        width = widths[level] * channels
-        return _transformer(name, width, depths[level], context, linear_projection) if depths[level] else {}
+        found = _resnet(f"{name}.0", inner, out, time)
+        return found | (_transformer(f"{name}.1", out, depth, context, linear_projection) if depth else {})
 
     width, index, skips, last = channels, 0, [channels], len(widths) - 1
     for level, out in enumerate(factor * channels for factor in widths):
-        for _ in range(2):
+        for _ in range(layout.resnets):
             index += 1
-            weights |= block(f"input_blocks.{index}", width, level)
+            weights |= block(f"input_blocks.{index}", width, level, depths[level])
             width = out
             skips.append(width)
+        index += layout.left_out
         if level < last:
             index += 1
             weights |= conv(f"input_blocks.{index}.0.op", width, width, 3)
             skips.append(width)
-    for number in (0, 2):
-        weights |= _resnet(f"middle_block.{number}", width, width, time)
-    weights |= _transformer("middle_block.1", width, depths[last] or 1, context, linear_projection)
+    for number in layout.middle:
+        weights |= (
+            _transformer("middle_block.1", width, depths[last] or 1, context, linear_projection)
+            if number == 1
+            else _resnet(f"middle_block.{number}", width, width, time)
+        )
     index = 0
     for level in range(last, -1, -1):
-        for number in range(3):
-            weights |= block(f"output_blocks.{index}", width + skips.pop(), level)
+        for number in range(layout.resnets + 1):
+            depth = layout.up_depths[level][number] if layout.up_depths else depths[level]
+            weights |= block(f"output_blocks.{index}", width + skips.pop(), level, depth)
             width = widths[level] * channels
-            if number == 2 and level:
+            if number == layout.resnets and level:
+                index += layout.left_out
                 # The upsampling follows the transformer, if the block has one.
-                weights |= conv(f"output_blocks.{index}.{2 if depths[level] else 1}.conv", width, width, 3)
+                follows = 2 if depth and not (layout.left_out and level == last) else 1
+                weights |= conv(f"output_blocks.{index}.{follows}.conv", width, width, 3)
             index += 1
     return weights
 
@@ -211,45 +255,70 @@ def _with_fused_text_encoder(base: Base) -> Base:
 
 def _sd1(name: str, inputs: int) -> Base:
     model = unet(channels=32, widths=(1, 2, 4, 4), depths=(1, 1, 1, 0), context=768, inputs=inputs)
-    return _base(
-        name, "sd1", model, prefixed("cond_stage_model.transformer.", architectures.clip_l()), _SD_BLOCKS
+    return _base(name, "sd1", model, _clip_l(), _SD_BLOCKS)
+
+
+def _clip_l() -> Weights:
+    return prefixed("cond_stage_model.transformer.", architectures.clip_l())
+
+
+def _sd2(
+    name: str, *, blocks: Mapping[str, str] = _SD_BLOCKS, layout: Layout = WHOLE, inputs: int = 4
+) -> Base:
+    """Return a base model of SD 2.
+
+    The library takes one for a model of v-prediction if the mean of its output for a constant latent is low. The output
+    is then not multiplied with the noise level, so that it must be larger.
+    """
+    levels = 4 if layout == WHOLE else 3
+    model = unet(
+        channels=64,
+        widths=(1, 2, 4, 4)[:levels],
+        depths=(1, 1, 1, 0)[:levels],
+        context=1024,
+        layout=layout,
+        inputs=inputs,
+        linear_projection=True,
+        mean=-1.5,
+        gain=5.0,
     )
+    return _base(name, "sd1", model, prefixed("cond_stage_model.transformer.", clip(CLIP_H)), blocks)
+
+
+def _sdxl(name: str, *, depths: Sequence[int] = (0, 2, 10), layout: Layout = WHOLE, inputs: int = 4) -> Base:
+    model = unet(
+        channels=32,
+        widths=(1, 2, 4),
+        depths=depths,
+        context=2048,
+        layout=layout,
+        inputs=inputs,
+        labels=2816,
+        linear_projection=True,
+    )
+    texts = _clip_l() | prefixed("cond_stage_model.1.transformer.", clip(CLIP_G))
+    blocks = {name: ldm for name, ldm in _XL_BLOCKS.items() if 1 in layout.middle or ldm != "middle_block.1"}
+    return _base(name, "sdxl", model, texts, blocks)
 
 
 SD1_NARROW = _sd1("sd1-narrow", 4)
 #: The library makes the mask and the masked picture itself if it gets none.
 SD1_INPAINT = _sd1("sd1-inpaint", 9)
-#: The library takes a model of SD 2 for one of v-prediction if the mean of its output for a constant latent is low. The
-#: output is then not multiplied with the noise level, so that it must be larger.
-SD2 = _base(
-    "sd2",
+#: The library edits an empty picture if it gets none.
+SD1_EDIT = _sd1("sd1-edit", 8)
+SDXS_512 = _base(
+    "sdxs-512",
     "sd1",
-    unet(
-        channels=64,
-        widths=(1, 2, 4, 4),
-        depths=(1, 1, 1, 0),
-        context=1024,
-        linear_projection=True,
-        mean=-1.5,
-        gain=5.0,
-    ),
-    prefixed("cond_stage_model.transformer.", clip(CLIP_H)),
-    _SD_BLOCKS,
+    unet(channels=32, widths=(1, 2, 4), depths=(0, 1, 1), context=768, layout=TINY),
+    _clip_l(),
+    _SDXS_BLOCKS,
 )
-_SDXL = _base(
-    "sdxl",
-    "sdxl",
-    unet(
-        channels=32,
-        widths=(1, 2, 4),
-        depths=(0, 2, 10),
-        context=2048,
-        labels=2816,
-        linear_projection=True,
-    ),
-    prefixed("cond_stage_model.transformer.", architectures.clip_l())
-    | prefixed("cond_stage_model.1.transformer.", clip(CLIP_G)),
-    _XL_BLOCKS,
-)
-SDXL = with_text_files(_SDXL, _TEXT_TARGETS)
+SD2 = _sd2("sd2")
+SD2_INPAINT = _sd2("sd2-inpaint", inputs=9)
+SD2_TINY = _sd2("sd2-tiny", blocks=_TINY_BLOCKS, layout=TINY)
+SDXL = with_text_files(_sdxl("sdxl"), _TEXT_TARGETS)
 SDXL_FUSED = _with_fused_text_encoder(SDXL)
+SDXL_INPAINT = _sdxl("sdxl-inpaint", inputs=9)
+SDXL_EDIT = _sdxl("sdxl-edit", inputs=8)
+SDXL_VEGA = _sdxl("sdxl-vega", depths=(0, 1, 2), layout=VEGA)
+SDXL_SSD_1B = _sdxl("sdxl-ssd-1b", depths=(0, 2, 4), layout=SSD_1B)

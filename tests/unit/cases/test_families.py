@@ -8,13 +8,14 @@ from harness.cases.families import FAMILIES, QUICK_WITH_FAMILIES, SEQUENCES, TEX
 from harness.cases.fixture import BlockQuantiser
 from harness.cases.matrix import QUICK
 from harness.models.families.catalogue import FAMILIES as MODELS
+from harness.models.families.catalogue import OF_VERSION, RELATIVES
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
 
 
 def test_every_family_is_tried_with_float_and_quantised_files_in_both_modes() -> None:
     found = [case for case in FAMILIES.cases("C", MODES, BlockQuantiser()) if isinstance(case, Case)]
-    for name in MODELS.keys() - TEXT_ENCODERS_ONLY:
+    for name in MODELS.keys() - TEXT_ENCODERS_ONLY - RELATIVES:
         for mode in ("immediately", "at_runtime"):
             names = {
                 case.name
@@ -30,10 +31,23 @@ def test_every_family_is_tried_with_float_and_quantised_files_in_both_modes() ->
         "z-image",
         "ernie-image",
         "krea2",
+        "longcat-image",
         "anima",
         "qwen-image",
         "wan",
     }
+
+
+def test_a_relative_of_another_model_has_a_float_and_a_quantised_file() -> None:
+    found = with_bases(RELATIVES).cases("C", MODES, BlockQuantiser())
+    assert (
+        {case.dimensions["base"] for case in found}
+        == RELATIVES
+        <= {base.name for base in OF_VERSION.values()}
+    )
+    assert {case.name for case in found} == {"none", "safetensors-F32", "gguf-Q8_0"}
+    architectures = {MODELS[name].architecture for name in MODELS.keys() - RELATIVES}
+    assert {MODELS[name].architecture for name in RELATIVES} <= architectures
 
 
 def test_a_model_with_other_text_encoders_has_the_cases_of_these() -> None:

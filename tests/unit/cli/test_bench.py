@@ -48,7 +48,7 @@ def test_the_pristine_library_is_measured_on_the_smallest_base_model(
     assert main(["bench", "--repeat", "2"]) == 0
     spec = asked["spec"]
     assert (spec.select, spec.sides) == (command.SELECT, ("pristine",))
-    assert spec.where == {"base": "flux-small"}
+    assert spec.where == [("base", "flux-small")]
     assert (asked["rounds"], asked["cases"], asked["command"]) == (2, 3, "nox -s bench")
     assert capsys.readouterr().out == "the page of what was measured\n"
 

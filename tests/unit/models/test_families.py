@@ -35,13 +35,16 @@ def test_a_model_is_small(base: Base) -> None:
 LARGE = {
     "sd1-narrow": 140e6,
     "sd1-inpaint": 140e6,
-    "sd2": 410e6,
-    "sdxl": 930e6,
+    "sd1-edit": 140e6,
+    "sdxs-512": 140e6,
+    **dict.fromkeys(("sd2", "sd2-inpaint", "sd2-tiny"), 410e6),
+    **dict.fromkeys(("sdxl", "sdxl-inpaint", "sdxl-edit", "sdxl-vega", "sdxl-ssd-1b"), 930e6),
     "sd3-all": 920e6,
     "chroma": 280e6,
     "chroma-radiance": 300e6,
     "anima": 410e6,
-    "qwen-image": 970e6,
+    "longcat-image": 600e6,
+    **dict.fromkeys(("qwen-image", "qwen-image-layered"), 970e6),
     "wan": 1450e6,
 }
 #: Layers that adapters do not change: SD3 has 24 blocks, and layers of reference pictures are no targets.
