@@ -10,11 +10,14 @@ from harness.models.families.chroma_radiance import CHROMA_RADIANCE
 from harness.models.families.ernie_image import ERNIE_IMAGE
 from harness.models.families.flux2 import FLUX2_KLEIN
 from harness.models.families.flux_t5 import FLUX_FILL, FLUX_GUIDED
+from harness.models.families.hunyuan_video import HUNYUAN_VIDEO
 from harness.models.families.krea2 import KREA2
+from harness.models.families.lingbot_video import LINGBOT_VIDEO
 from harness.models.families.minit2i import MINIT2I
 from harness.models.families.ovis_image import OVIS_IMAGE
 from harness.models.families.qwen_image import QWEN_IMAGE
 from harness.models.families.sd3 import SD3, SD3_ALL
+from harness.models.families.sefi_image import SEFI_IMAGE
 from harness.models.families.unet import SD1_INPAINT, SD1_NARROW, SD2, SDXL
 from harness.models.families.wan import WAN
 from harness.models.families.z_image import Z_IMAGE
@@ -27,6 +30,7 @@ FAMILIES = {
         FLUX_GUIDED,
         FLUX_FILL,
         FLUX2_KLEIN,
+        SEFI_IMAGE,
         OVIS_IMAGE,
         ERNIE_IMAGE,
         Z_IMAGE,
@@ -43,6 +47,8 @@ FAMILIES = {
         ANIMA,
         QWEN_IMAGE,
         WAN,
+        LINGBOT_VIDEO,
+        HUNYUAN_VIDEO,
     )
 }
 
@@ -57,6 +63,7 @@ OF_VERSION = {
     "Flux.1, Kontext": FLUX_GUIDED,
     "Flux Fill": FLUX_FILL,
     "Flux.2 klein": FLUX2_KLEIN,
+    "SeFi-Image": SEFI_IMAGE,
     "Z-Image": Z_IMAGE,
     "Boogu-Image": BOOGU_IMAGE,
     "Ovis-Image": OVIS_IMAGE,
@@ -68,6 +75,8 @@ OF_VERSION = {
     "Anima": ANIMA,
     "Qwen-Image": QWEN_IMAGE,
     "Wan 2.1, Wan 2.2": WAN,
+    "LingBot-Video": LINGBOT_VIDEO,
+    "HunyuanVideo 1.5": HUNYUAN_VIDEO,
 }
 #: Further base models of these versions, which differ in their text encoders.
 FURTHER_OF_VERSION = {"SD 3, SD 3.5": (SD3_ALL,)}
@@ -93,10 +102,7 @@ WITHOUT_MODEL = {
     "Flux Controls": "as flux-fill, with another number of input channels",
     "Flex.2": "as flux-fill, with another number of input channels",
     "LongCat-Image": "the width of its text encoder is constant: 575 million parameters",
-    "SeFi-Image": "the tiny autoencoder does not fit its 36 latent channels",
     "Qwen-Image Layered": "as qwen-image, with an embedding of one more condition",
-    "LingBot-Video": "the library makes no picture of one frame with a tiny autoencoder",
-    "HunyuanVideo 1.5": "the library makes no picture of one frame with a tiny autoencoder",
     "Wan 2.2 I2V": "only 40 blocks of constant sizes: 14 billion parameters",
     "Wan 2.2 TI2V": "only 30 blocks of constant sizes: 5 billion parameters",
     "LTX-2": "the text encoder has 48 layers of constant sizes",

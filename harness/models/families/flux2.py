@@ -13,14 +13,14 @@ from harness.models.families.text_encoders import LLM_WIDTH, qwen3
 from harness.models.weights import linear, scale
 
 #: One attention head, whose size the library fixes.
-_WIDTH = 128
+WIDTH = 128
 
 
-def flux2(*, gain: float) -> Weights:
-    """Return the tensors of the diffusion model. ``gain`` scales the last matrix."""
-    width, mlp = _WIDTH, 3 * _WIDTH
+def flux2(*, gain: float, channels: int = 128) -> Weights:
+    """Return the tensors of the diffusion model for patches of ``channels``. ``gain`` scales the last matrix."""
+    width, mlp = WIDTH, 3 * WIDTH
     shapes = {
-        "img_in": (width, 128),
+        "img_in": (width, channels),
         "txt_in": (width, LLM_WIDTH),
         "time_in.in_layer": (width, 256),
         "time_in.out_layer": (width, width),
@@ -29,7 +29,7 @@ def flux2(*, gain: float) -> Weights:
         "single_stream_modulation.lin": (3 * width, width),
         "final_layer.adaLN_modulation.1": (2 * width, width),
     }
-    weights: Weights = linear("final_layer.linear", 128, width, gain=gain, bias=False)
+    weights: Weights = linear("final_layer.linear", channels, width, gain=gain, bias=False)
     for name, (out, inner) in shapes.items():
         weights |= linear(name, out, inner, bias=False)
     blocks = {

@@ -27,12 +27,14 @@ def test_every_family_is_tried_with_float_and_quantised_files_in_both_modes() ->
     assert with_diffusers == {
         "sd3",
         "flux2-klein",
+        "sefi-image",
         "z-image",
         "ernie-image",
         "krea2",
         "anima",
         "qwen-image",
         "wan",
+        "hunyuan-video",
     }
 
 

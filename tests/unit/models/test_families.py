@@ -43,6 +43,7 @@ LARGE = {
     "anima": 410e6,
     "qwen-image": 970e6,
     "wan": 1450e6,
+    "hunyuan-video": 880e6,
 }
 #: Layers that adapters do not change: SD3 has 24 blocks, and layers of reference pictures are no targets.
 LEFT_OUT = {
