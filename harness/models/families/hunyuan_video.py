@@ -75,5 +75,5 @@ _BASE = large_family_base(
     needs=("sizes-from-weights", "video"),
     video=True,
 )
-#: The autoencoder has 870 million parameters, so that a picture of 64 by 64 pixels takes four times as long.
+#: The autoencoder has 870 million parameters. A picture of 64 by 64 pixels takes more than three times as long.
 HUNYUAN_VIDEO = replace(_BASE, width=32, height=32)
