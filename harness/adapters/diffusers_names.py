@@ -11,13 +11,15 @@ from harness.layers import spelling
 from harness.layers.flux import FLUX, FLUX2
 from harness.layers.layer import underscored
 from harness.layers.other_transformers import QWEN_IMAGE, WAN, Z_IMAGE
-from harness.layers.recent_transformers import ANIMA, ERNIE_IMAGE, KREA2, LONGCAT_IMAGE
+from harness.layers.rare_transformers import SEFI_IMAGE
+from harness.layers.recent_transformers import ANIMA, ERNIE_IMAGE, HUNYUAN_VIDEO, KREA2, LONGCAT_IMAGE
 from harness.layers.sd3 import SD3
 
 #: The families whose layers have names in diffusers, by the architecture of the base model.
 FAMILIES = {
     "flux": FLUX,
     "flux2-klein": FLUX2,
+    "sefi-image": SEFI_IMAGE,
     "sd3": SD3,
     "z-image": Z_IMAGE,
     "ernie-image": ERNIE_IMAGE,
@@ -26,6 +28,7 @@ FAMILIES = {
     "anima": ANIMA,
     "qwen-image": QWEN_IMAGE,
     "wan": WAN,
+    "hunyuan-video": HUNYUAN_VIDEO,
 }
 
 

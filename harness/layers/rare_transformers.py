@@ -31,7 +31,11 @@ LINGBOT_VIDEO = _family(
             *(f"ffn.{part}" for part in ("gate_proj", "up_proj", "down_proj")),
         )
     },
-    ("patch_embedder", "text_embedder.linear_1", "time_modulation.1", "norm_out_modulation.1", "proj_out"),
+    (
+        "patch_embedder",
+        *(f"{part}_embedder.linear_{number}" for part in ("text", "time") for number in (1, 2)),
+        *("time_modulation.1", "norm_out_modulation.1", "proj_out"),
+    ),
     ("blocks.{n}.ffn.gate_proj", "time_modulation.1", "norm_out_modulation.1"),
 )
 LENS = _family(

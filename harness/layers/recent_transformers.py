@@ -148,6 +148,17 @@ def _hunyuan_video() -> Layers:
         *plain(f"{block}.attn.to_out.0"),
         *plain(f"{refiner}.self_attn_proj", by="Tencent"),
     )
+    for number, theirs in ((0, "net.0.proj"), (2, "net.2")):
+        layers[f"{refiner}.mlp.{number}"] = plain(f"{block}.ff.{theirs}")
+    for ours, theirs, tencent in (
+        ("t", "timestep", ("mlp.0", "mlp.2")),
+        ("c", "text", ("linear_1", "linear_2")),
+    ):
+        for part, number, original in zip(("in", "out"), (1, 2), tencent, strict=True):
+            layers[f"txt_in.{ours}_embedder.{part}_layer"] = (
+                *plain(f"context_embedder.time_text_embed.{theirs}_embedder.linear_{number}"),
+                *plain(f"txt_in.{ours}_embedder.{original}", by="Tencent"),
+            )
     layers |= _renamed(
         (
             (f"{refiner}.adaLN_modulation.1", f"{block}.norm_out.linear"),

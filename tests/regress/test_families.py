@@ -31,6 +31,7 @@ LEFT_OUT = (
     "chroma",
     "chroma-radiance",
     "anima",
+    "hunyuan-video",
     "longcat-image",
 )
 MODELS = {name: base for name, base in ALL_MODELS.items() if name not in LEFT_OUT}

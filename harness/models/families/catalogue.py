@@ -10,12 +10,15 @@ from harness.models.families.chroma_radiance import CHROMA_RADIANCE
 from harness.models.families.ernie_image import ERNIE_IMAGE
 from harness.models.families.flux2 import FLUX2_DEV, FLUX2_KLEIN
 from harness.models.families.flux_t5 import FLEX_2, FLUX_CONTROLS, FLUX_FILL, FLUX_GUIDED
+from harness.models.families.hunyuan_video import HUNYUAN_VIDEO
 from harness.models.families.krea2 import KREA2
+from harness.models.families.lingbot_video import LINGBOT_VIDEO
 from harness.models.families.longcat_image import LONGCAT_IMAGE
 from harness.models.families.minit2i import MINIT2I
 from harness.models.families.ovis_image import OVIS_IMAGE
 from harness.models.families.qwen_image import QWEN_IMAGE, QWEN_IMAGE_LAYERED
 from harness.models.families.sd3 import SD3, SD3_ALL
+from harness.models.families.sefi_image import SEFI_IMAGE
 from harness.models.families.unet import (
     SD1_EDIT,
     SD1_INPAINT,
@@ -44,6 +47,7 @@ FAMILIES = {
         FLEX_2,
         FLUX2_KLEIN,
         FLUX2_DEV,
+        SEFI_IMAGE,
         OVIS_IMAGE,
         ERNIE_IMAGE,
         Z_IMAGE,
@@ -70,6 +74,8 @@ FAMILIES = {
         QWEN_IMAGE,
         QWEN_IMAGE_LAYERED,
         WAN,
+        LINGBOT_VIDEO,
+        HUNYUAN_VIDEO,
     )
 }
 #: Base models whose layers have the names of those of another base model of the same architecture, so that they need
@@ -104,6 +110,7 @@ OF_VERSION = {
     "Flex.2": FLEX_2,
     "Flux.2 dev": FLUX2_DEV,
     "Flux.2 klein": FLUX2_KLEIN,
+    "SeFi-Image": SEFI_IMAGE,
     "Z-Image": Z_IMAGE,
     "Boogu-Image": BOOGU_IMAGE,
     "Ovis-Image": OVIS_IMAGE,
@@ -117,6 +124,8 @@ OF_VERSION = {
     "Qwen-Image": QWEN_IMAGE,
     "Qwen-Image Layered": QWEN_IMAGE_LAYERED,
     "Wan 2.1, Wan 2.2": WAN,
+    "LingBot-Video": LINGBOT_VIDEO,
+    "HunyuanVideo 1.5": HUNYUAN_VIDEO,
 }
 #: Further base models of these versions, which differ in their text encoders.
 FURTHER_OF_VERSION = {"SD 3, SD 3.5": (SD3_ALL,)}
@@ -131,9 +140,6 @@ WITHOUT_MODEL = {
     "SDXS-09": "the library knows it by 1024 inputs of an attention that has the width of the first level, so it needs"
     " a UNet of 1024 channels in the first level and 4096 in the last",
     "SVD": "the library builds no text encoder for it and then uses one",
-    "SeFi-Image": "the tiny autoencoder does not fit its 36 latent channels",
-    "LingBot-Video": "the library makes no picture of one frame with a tiny autoencoder",
-    "HunyuanVideo 1.5": "the library makes no picture of one frame with a tiny autoencoder",
     "Wan 2.2 I2V": "only 40 blocks of constant sizes: 14 billion parameters",
     "Wan 2.2 TI2V": "only 30 blocks of constant sizes: 5 billion parameters",
     "LTX-2": "the text encoder has 48 layers of constant sizes",

@@ -19,6 +19,7 @@ def family_base(
     *,
     adapted: Callable[[str], bool],
     autoencoder: Weights | None,
+    autoencoder_role: str = "taesd",
     architecture: str = "",
     needs: tuple[str, ...] = ("sizes-from-weights",),
     calibration: Calibration | None = None,
@@ -31,17 +32,18 @@ def family_base(
     """Return the base model of the family ``name``, whose one file of role model has all but the autoencoder.
 
     ``adapted`` tells by its name, without prefix, whether a tensor belongs to the layers that adapters change; these
-    are the layers with matrices. ``autoencoder`` is None for a family that computes pixels. ``architecture`` decides
-    how the layers are called in adapters, and is ``name`` by default. ``needs``, ``calibration``,
-    ``full_merged_file`` and ``edits`` are those of ``Base``; a large model needs no complete file. ``module`` is what
-    the names in checkpoints begin with, and those in adapters do not. ``texts`` are groups of targets in text encoders,
-    and ``outer`` the layers of the group "outer", which are outside the blocks.
+    are the layers with matrices. ``autoencoder`` is None for a family that computes pixels, and
+    ``autoencoder_role`` is "vae" if it is not a tiny one. ``architecture`` decides how the layers are called in
+    adapters, and is ``name`` by default. ``needs``, ``calibration``, ``full_merged_file`` and ``edits`` are those of
+    ``Base``; a large model needs no complete file. ``module`` is what the names in checkpoints begin with, and those in
+    adapters do not. ``texts`` are groups of targets in text encoders, and ``outer`` the layers of the group "outer",
+    which are outside the blocks.
     """
     model = prefixed(PREFIX, diffusion_model) | text_encoder
     return Base(
         name=name,
         architecture=architecture or name,
-        files={"model": model} | ({"taesd": autoencoder} if autoencoder else {}),
+        files={"model": model} | ({autoencoder_role: autoencoder} if autoencoder else {}),
         targets=_targets(diffusion_model, adapted, module),
         groups={
             **({"outer": {name: ("model", f"{PREFIX}{name}.weight") for name in outer}} if outer else {}),
@@ -93,6 +95,7 @@ def large_family_base(
     adapted: Callable[[str], bool],
     autoencoder: Weights,
     architecture: str = "",
+    autoencoder_role: str = "taesd",
     needs: tuple[str, ...] = (),
     video: bool = False,
 ) -> LargeBase:
@@ -100,7 +103,7 @@ def large_family_base(
     return LargeBase(
         name=name,
         architecture=architecture or name,
-        files={"model": prefixed(PREFIX, diffusion_model) | text_encoder, "taesd": autoencoder},
+        files={"model": prefixed(PREFIX, diffusion_model) | text_encoder, autoencoder_role: autoencoder},
         targets=_targets(diffusion_model, adapted, ""),
         needs=needs,
         video=video,

@@ -13,17 +13,17 @@ from harness.models.families.text_encoders import LLM_WIDTH, ministral, qwen3
 from harness.models.weights import linear, scale
 
 #: One attention head, whose size the library fixes.
-_WIDTH = 128
+WIDTH = 128
 
 
-def flux2(*, single: int = 1, guidance: bool = False, gain: float) -> Weights:
-    """Return the tensors of the diffusion model with ``single`` blocks of one stream. ``gain`` scales the last matrix.
+def flux2(*, single: int = 1, channels: int = 128, guidance: bool = False, gain: float) -> Weights:
+    """Return the tensors of the diffusion model with ``single`` blocks of one stream, for patches of ``channels``.
 
-    With ``guidance`` it embeds the guidance, as dev does.
+    With ``guidance`` it embeds the guidance, as dev does. ``gain`` scales the last matrix.
     """
-    width, mlp = _WIDTH, 3 * _WIDTH
+    width, mlp = WIDTH, 3 * WIDTH
     shapes = {
-        "img_in": (width, 128),
+        "img_in": (width, channels),
         "txt_in": (width, LLM_WIDTH),
         "time_in.in_layer": (width, 256),
         "time_in.out_layer": (width, width),
@@ -34,7 +34,7 @@ def flux2(*, single: int = 1, guidance: bool = False, gain: float) -> Weights:
     }
     if guidance:
         shapes |= {"guidance_in.in_layer": (width, 256), "guidance_in.out_layer": (width, width)}
-    weights: Weights = linear("final_layer.linear", 128, width, gain=gain, bias=False)
+    weights: Weights = linear("final_layer.linear", channels, width, gain=gain, bias=False)
     for name, (out, inner) in shapes.items():
         weights |= linear(name, out, inner, bias=False)
     blocks = {}

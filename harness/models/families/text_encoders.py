@@ -119,12 +119,12 @@ def qwen3(width: int = LLM_WIDTH, layers: int = 1) -> Weights:
     return weights
 
 
-def qwen2_5_vl() -> Weights:
-    """Return the tensors of the language part of Qwen2.5-VL in its published width, with one layer, quantised."""
-    width, sizes = (
-        QWEN2_WIDTH,
-        (("q_proj", _QWEN2_HEADS), ("k_proj", _QWEN2_KEY_HEADS), ("v_proj", _QWEN2_KEY_HEADS)),
-    )
+def qwen2_5_vl(width: int = QWEN2_WIDTH) -> Weights:
+    """Return the tensors of the language part of Qwen2.5-VL with one layer, quantised; by default as wide as published.
+
+    The text embedding has this width.
+    """
+    sizes = (("q_proj", _QWEN2_HEADS), ("k_proj", _QWEN2_KEY_HEADS), ("v_proj", _QWEN2_KEY_HEADS))
     layer = "layers.0"
     weights: Weights = {
         "embed_tokens.weight": Weight(shape=(_QWEN3_VOCABULARY, width), std=0.3, dtype="Q4_0"),

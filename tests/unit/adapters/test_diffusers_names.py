@@ -39,6 +39,12 @@ def test_the_parts_of_every_layer_cover_its_rows_once(architecture: str) -> None
         ),
         ("sd3", "joint_blocks.0.x_block.mlp.fc1", ["transformer_blocks.0.ff.net.0.proj"]),
         ("flux2-klein", "single_blocks.3.linear1", ["single_transformer_blocks.3.attn.to_qkv_mlp_proj"]),
+        ("sefi-image", "single_blocks.3.linear1", ["single_transformer_blocks.3.attn.to_qkv_mlp_proj"]),
+        (
+            "hunyuan-video",
+            "txt_in.individual_token_refiner.blocks.1.mlp.0",
+            ["context_embedder.token_refiner.refiner_blocks.1.ff.net.0.proj"],
+        ),
         ("z-image", "noise_refiner.1.attention.out", ["noise_refiner.1.attention.to_out.0"]),
         ("z-image", "layers.0.feed_forward.w2", ["layers.0.feed_forward.w2"]),
         ("ernie-image", "layers.0.self_attention.to_q", ["layers.0.self_attention.to_q"]),

@@ -28,6 +28,7 @@ def test_every_family_is_tried_with_float_and_quantised_files_in_both_modes() ->
     assert with_diffusers == {
         "sd3",
         "flux2-klein",
+        "sefi-image",
         "z-image",
         "ernie-image",
         "krea2",
@@ -35,6 +36,7 @@ def test_every_family_is_tried_with_float_and_quantised_files_in_both_modes() ->
         "anima",
         "qwen-image",
         "wan",
+        "hunyuan-video",
     }
 
 

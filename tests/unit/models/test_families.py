@@ -46,6 +46,7 @@ LARGE = {
     "longcat-image": 600e6,
     **dict.fromkeys(("qwen-image", "qwen-image-layered"), 970e6),
     "wan": 1450e6,
+    "hunyuan-video": 880e6,
 }
 #: Layers that adapters do not change: SD3 has 24 blocks, and layers of reference pictures are no targets.
 LEFT_OUT = {
