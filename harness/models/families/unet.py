@@ -146,12 +146,11 @@ def unet(
             index += 1
             weights |= conv(f"input_blocks.{index}.0.op", width, width, 3)
             skips.append(width)
-    for number in layout.middle:
-        weights |= (
-            _transformer("middle_block.1", width, depths[last] or 1, context, linear_projection)
-            if number == 1
-            else _resnet(f"middle_block.{number}", width, width, time)
-        )
+    for number in (0, 2):
+        if number in layout.middle:
+            weights |= _resnet(f"middle_block.{number}", width, width, time)
+    if 1 in layout.middle:
+        weights |= _transformer("middle_block.1", width, depths[last] or 1, context, linear_projection)
     index = 0
     for level in range(last, -1, -1):
         for number in range(layout.resnets + 1):
