@@ -10,7 +10,9 @@ from harness.models.families.chroma_radiance import CHROMA_RADIANCE
 from harness.models.families.ernie_image import ERNIE_IMAGE
 from harness.models.families.flux2 import FLUX2_KLEIN
 from harness.models.families.flux_t5 import FLUX_FILL, FLUX_GUIDED
+from harness.models.families.ideogram4 import IDEOGRAM4
 from harness.models.families.krea2 import KREA2
+from harness.models.families.lens import LENS
 from harness.models.families.minit2i import MINIT2I
 from harness.models.families.ovis_image import OVIS_IMAGE
 from harness.models.families.qwen_image import QWEN_IMAGE
@@ -43,6 +45,8 @@ FAMILIES = {
         ANIMA,
         QWEN_IMAGE,
         WAN,
+        LENS,
+        IDEOGRAM4,
     )
 }
 
@@ -68,6 +72,8 @@ OF_VERSION = {
     "Anima": ANIMA,
     "Qwen-Image": QWEN_IMAGE,
     "Wan 2.1, Wan 2.2": WAN,
+    "Lens": LENS,
+    "Ideogram 4": IDEOGRAM4,
 }
 #: Further base models of these versions, which differ in their text encoders.
 FURTHER_OF_VERSION = {"SD 3, SD 3.5": (SD3_ALL,)}
@@ -100,11 +106,9 @@ WITHOUT_MODEL = {
     "Wan 2.2 I2V": "only 40 blocks of constant sizes: 14 billion parameters",
     "Wan 2.2 TI2V": "only 30 blocks of constant sizes: 5 billion parameters",
     "LTX-2": "the text encoder has 48 layers of constant sizes",
-    "Lens": "the text encoder has constant sizes: about 620 million parameters",
-    "Ideogram 4": "constant sizes: about 2.6 billion parameters",
-    "Mage-Flow": "constant sizes of billions of parameters",
+    "Mage-Flow": "12 blocks of constant sizes (src/model/diffusion/mage_flow.hpp:74): 4.1 billion parameters",
     "HiDream-O1": "constant sizes of billions of parameters",
-    "PiD": "constant sizes of billions of parameters",
+    "PiD": "needs a picture to edit; otherwise 14 blocks and a text encoder of constant sizes: 1.4 billion parameters",
 }
 
 
