@@ -47,7 +47,10 @@ LENS = _family(
             *("img_mod.1", "txt_mod.1"),
         )
     },
-    ("img_in", "txt_in", "time_text_embed.timestep_embedder.linear_1", "norm_out.linear", "proj_out"),
+    (
+        *("img_in", "txt_in", "norm_out.linear", "proj_out"),
+        *(f"time_text_embed.timestep_embedder.linear_{number}" for number in (1, 2)),
+    ),
     ("transformer_blocks.{n}.attn.img_qkv", "transformer_blocks.{n}.img_mlp.w1"),
 )
 IDEOGRAM4 = _family(
@@ -58,7 +61,10 @@ IDEOGRAM4 = _family(
             *(f"feed_forward.{part}" for part in ("w1", "w2", "w3")),
         )
     },
-    ("input_proj", "llm_cond_proj", "t_embedding.mlp_in", "adaln_proj", "final_layer.linear"),
+    (
+        *("input_proj", "llm_cond_proj", "t_embedding.mlp_in", "t_embedding.mlp_out", "adaln_proj"),
+        *("final_layer.adaln_modulation", "final_layer.linear"),
+    ),
     ("layers.{n}.attention.o", "layers.{n}.adaln_modulation", "llm_cond_proj"),
 )
 HIDREAM_O1 = _family(

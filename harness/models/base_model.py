@@ -114,7 +114,10 @@ class Base:
 
     @cached_property
     def digest(self) -> str:
-        """The SHA-256 of the recipe as hexadecimal text. Base models with the same digest have the same files."""
+        """The SHA-256 of the recipe as hexadecimal text. Base models with the same digest have the same tensors.
+
+        The order of the tensors does not count, so a model in the cache can have another one than its recipe.
+        """
         recipe = {
             "maker": CACHE_VERSION,
             "seed": self.seed,

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from gguf import GGMLQuantizationType, quants
+from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, quants
 from numpy.typing import NDArray
 
 from harness.formats.tensor import Bytes
@@ -22,11 +22,11 @@ from harness.formats.write import Spec, as_bytes, write_container
 from harness.models.base_model import Base, Weight
 from sdcpp import cache
 
-#: The types of blocks, whose first two bytes are their scale in F16. Each has 32 values.
-TYPES = ("Q8_0", "Q4_0")
-_VALUES = 32
-#: The number of blocks in the list. It is a prime, so no row length divides it, and rows do not repeat soon.
-_BLOCKS = 131_071
+#: The types of blocks, and where in a block the two bytes of its scale in F16 are.
+TYPES = {"Q8_0": slice(0, 2), "Q4_0": slice(0, 2), "TQ2_0": slice(64, 66)}
+#: The number of blocks in the list by the number of values in one. It is a prime, so no row length divides it, and rows
+#: do not repeat soon.
+_BLOCKS = {32: 131_071, 256: 16_381}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -78,11 +78,11 @@ class LargeBase(Base):
 
     def _blocks(self, name: str, weight: Weight) -> Iterator[Bytes]:
         """Yield the blocks of a quantised tensor in pieces. Its first block depends on its name."""
-        blocks = _list(self.seed, weight.dtype).copy()
-        scales = blocks[:, :2].copy().view(np.float16).astype(np.float32) * np.float32(weight.std)
-        blocks[:, :2] = scales.astype(np.float16).view(np.uint8)
-        left = math.prod(weight.shape) // _VALUES
-        start = int.from_bytes(hashlib.sha256(f"{self.seed}/{name}".encode()).digest()[:4]) % _BLOCKS
+        blocks, place = _list(self.seed, weight.dtype).copy(), TYPES[weight.dtype]
+        scales = blocks[:, place].copy().view(np.float16).astype(np.float32) * np.float32(weight.std)
+        blocks[:, place] = scales.astype(np.float16).view(np.uint8)
+        left = math.prod(weight.shape) // _values(weight.dtype)
+        start = int.from_bytes(hashlib.sha256(f"{self.seed}/{name}".encode()).digest()[:4]) % len(blocks)
         while left:
             piece = blocks[start : start + left]
             yield as_bytes(piece)
@@ -91,6 +91,12 @@ class LargeBase(Base):
 
 @functools.cache
 def _list(seed: int, kind: str) -> NDArray[np.uint8]:
-    """Return ``_BLOCKS`` blocks of standard normal numbers: uint8 [blocks, bytes of a block]."""
-    values = np.random.default_rng(seed).standard_normal((_BLOCKS, _VALUES), dtype=np.float32)
+    """Return the list of blocks of standard normal numbers: uint8 [blocks, bytes of a block]."""
+    size = _values(kind)
+    values = np.random.default_rng(seed).standard_normal((_BLOCKS[size], size), dtype=np.float32)
     return np.asarray(quants.quantize(values, GGMLQuantizationType[kind]))
+
+
+def _values(kind: str) -> int:
+    """Return the number of values in a block of a type."""
+    return int(GGML_QUANT_SIZES[GGMLQuantizationType[kind]][0])

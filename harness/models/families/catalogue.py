@@ -11,7 +11,9 @@ from harness.models.families.ernie_image import ERNIE_IMAGE
 from harness.models.families.flux2 import FLUX2_DEV, FLUX2_KLEIN
 from harness.models.families.flux_t5 import FLEX_2, FLUX_CONTROLS, FLUX_FILL, FLUX_GUIDED
 from harness.models.families.hunyuan_video import HUNYUAN_VIDEO
+from harness.models.families.ideogram4 import IDEOGRAM4
 from harness.models.families.krea2 import KREA2
+from harness.models.families.lens import LENS
 from harness.models.families.lingbot_video import LINGBOT_VIDEO
 from harness.models.families.longcat_image import LONGCAT_IMAGE
 from harness.models.families.minit2i import MINIT2I
@@ -76,6 +78,8 @@ FAMILIES = {
         WAN,
         LINGBOT_VIDEO,
         HUNYUAN_VIDEO,
+        LENS,
+        IDEOGRAM4,
     )
 }
 #: Base models whose layers have the names of those of another base model of the same architecture, so that they need
@@ -126,6 +130,8 @@ OF_VERSION = {
     "Wan 2.1, Wan 2.2": WAN,
     "LingBot-Video": LINGBOT_VIDEO,
     "HunyuanVideo 1.5": HUNYUAN_VIDEO,
+    "Lens": LENS,
+    "Ideogram 4": IDEOGRAM4,
 }
 #: Further base models of these versions, which differ in their text encoders.
 FURTHER_OF_VERSION = {"SD 3, SD 3.5": (SD3_ALL,)}
@@ -143,11 +149,9 @@ WITHOUT_MODEL = {
     "Wan 2.2 I2V": "only 40 blocks of constant sizes: 14 billion parameters",
     "Wan 2.2 TI2V": "only 30 blocks of constant sizes: 5 billion parameters",
     "LTX-2": "the text encoder has 48 layers of constant sizes",
-    "Lens": "the text encoder has constant sizes: about 620 million parameters",
-    "Ideogram 4": "constant sizes: about 2.6 billion parameters",
-    "Mage-Flow": "constant sizes of billions of parameters",
+    "Mage-Flow": "12 blocks of constant sizes (src/model/diffusion/mage_flow.hpp:74): 4.1 billion parameters",
     "HiDream-O1": "constant sizes of billions of parameters",
-    "PiD": "constant sizes of billions of parameters",
+    "PiD": "needs a picture to edit; otherwise 14 blocks and a text encoder of constant sizes: 1.4 billion parameters",
 }
 
 

@@ -1,8 +1,8 @@
-"""Text encoders as narrow as the library accepts: T5, Qwen and Ministral 3, each with one layer, and the large CLIPs.
+"""Text encoders as narrow as the library accepts: T5, Qwen, Ministral 3 and gpt-oss, and the large CLIPs.
 
 Names and shapes follow google/t5-v1_1 and the models of the Qwen3 and Mistral families as Hugging Face's transformers
-saves them. The library reads the widths from the weights, but fixes the size and the number of attention heads. All
-sizes of a CLIP are constant.
+saves them; those of gpt-oss follow what the library reads (src/model/te/llm.hpp in revision 2026-07). The library reads
+the widths from the weights, but fixes the size and the number of attention heads. All sizes of a CLIP are constant.
 """
 
 from __future__ import annotations
@@ -43,6 +43,9 @@ _QWEN3_VOCABULARY, _MINISTRAL_VOCABULARY = 151936, 131072
 _HEAD, _HEADS, _KEY_HEADS = 128, 32, 8
 #: The sizes of Qwen2.5-VL, which Qwen-Image fixes.
 QWEN2_WIDTH, _QWEN2_HEADS, _QWEN2_KEY_HEADS = 3584, 28, 4
+#: The sizes of gpt-oss, which Lens fixes.
+GPT_OSS_WIDTH, _GPT_OSS_VOCABULARY, _GPT_OSS_EXPERTS = 2880, 201088, 32
+_GPT_OSS_HEAD, _GPT_OSS_HEADS, _GPT_OSS_KEY_HEADS = 64, 64, 8
 
 
 def t5(width: int = T5_WIDTH, mlp: int = 64) -> Weights:
@@ -110,9 +113,12 @@ def open_clip(sizes: ClipSizes) -> Weights:
     return weights
 
 
-def qwen3(width: int = LLM_WIDTH, layers: int = 1) -> Weights:
-    """Return the tensors of Qwen3 and of the language part of Qwen3-VL, with a text embedding of this width."""
-    weights = _llm(_QWEN3_VOCABULARY, width, layers)
+def qwen3(width: int = LLM_WIDTH, layers: int = 1, dtype: str = "F16") -> Weights:
+    """Return the tensors of Qwen3 and of the language part of Qwen3-VL, with a text embedding of this width.
+
+    ``dtype`` is the type of the embedding and of the matrices of attention.
+    """
+    weights = _llm(_QWEN3_VOCABULARY, width, layers, dtype)
     for number in range(layers):
         for part in "qk":
             weights |= scale(f"text_encoders.llm.model.layers.{number}.self_attn.{part}_norm.weight", _HEAD)
@@ -146,13 +152,42 @@ def ministral() -> Weights:
     return _llm(_MINISTRAL_VOCABULARY)
 
 
-def _llm(vocabulary: int, width: int = LLM_WIDTH, layers: int = 1) -> Weights:
-    weights = vector("embed_tokens.weight", vocabulary, width) | scale("norm.weight", width)
+def gpt_oss() -> Weights:
+    """Return the tensors of gpt-oss in its published width, with one layer, quantised."""
+    width, experts, layer = GPT_OSS_WIDTH, _GPT_OSS_EXPERTS, "layers.0"
+    output = _GPT_OSS_HEADS * _GPT_OSS_HEAD
+    weights: Weights = {
+        "embed_tokens.weight": Weight(shape=(_GPT_OSS_VOCABULARY, width), std=0.3, dtype="Q4_0"),
+        **scale("norm.weight", width),
+        **vector(f"{layer}.self_attn.sinks", _GPT_OSS_HEADS),
+        **linear(f"{layer}.self_attn.o_proj", width, output, dtype="Q8_0"),
+        **linear(f"{layer}.mlp.router", experts, width),
+    }
+    for name, heads in (
+        ("q_proj", _GPT_OSS_HEADS),
+        ("k_proj", _GPT_OSS_KEY_HEADS),
+        ("v_proj", _GPT_OSS_KEY_HEADS),
+    ):
+        weights |= linear(f"{layer}.self_attn.{name}", heads * _GPT_OSS_HEAD, width, dtype="Q8_0")
+    for name, out, inner in (("gate_up_proj", 2 * _LLM_MLP, width), ("down_proj", width, _LLM_MLP)):
+        matrix = f"{layer}.mlp.experts.{name}"
+        weights[f"{matrix}.weight"] = Weight(shape=(experts, out, inner), std=inner**-0.5, dtype="Q8_0")
+        weights[f"{matrix}.bias"] = Weight(shape=(experts, out), std=0.02, dtype="F32")
+    for name in ("input_layernorm", "post_attention_norm"):
+        weights |= scale(f"{layer}.{name}.weight", width)
+    return prefixed("text_encoders.llm.model.", weights)
+
+
+def _llm(vocabulary: int, width: int = LLM_WIDTH, layers: int = 1, dtype: str = "F16") -> Weights:
+    weights: Weights = {
+        "embed_tokens.weight": Weight(shape=(vocabulary, width), std=0.3, dtype=dtype),
+        **scale("norm.weight", width),
+    }
     for number in range(layers):
         layer = f"layers.{number}"
         for name, heads in (("q_proj", _HEADS), ("k_proj", _KEY_HEADS), ("v_proj", _KEY_HEADS)):
-            weights |= linear(f"{layer}.self_attn.{name}", heads * _HEAD, width, bias=False)
-        weights |= linear(f"{layer}.self_attn.o_proj", width, _HEADS * _HEAD, bias=False)
+            weights |= linear(f"{layer}.self_attn.{name}", heads * _HEAD, width, bias=False, dtype=dtype)
+        weights |= linear(f"{layer}.self_attn.o_proj", width, _HEADS * _HEAD, bias=False, dtype=dtype)
         weights |= linear(f"{layer}.mlp.gate_proj", _LLM_MLP, width, bias=False)
         weights |= linear(f"{layer}.mlp.up_proj", _LLM_MLP, width, bias=False)
         weights |= linear(f"{layer}.mlp.down_proj", width, _LLM_MLP, bias=False)

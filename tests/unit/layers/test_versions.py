@@ -15,8 +15,8 @@ from harness.models.families.catalogue import (
 )
 
 BY_TITLE = {version.title: version for version in ROWS}
-#: A matrix of a base model whose names no trainer writes.
-_EMBEDDING = "llm_adapter.embed"
+#: The matrices of base models whose names no trainer writes.
+_EMBEDDINGS = {"llm_adapter.embed", "embed_image_indicator"}
 
 
 @pytest.mark.parametrize("version", ROWS, ids=lambda version: version.title)
@@ -67,4 +67,4 @@ def test_every_matrix_of_a_base_model_is_a_layer_of_its_version(title: str) -> N
         if name.startswith(version.prefix) and name.endswith(".weight") and len(weight.shape) > 1
     }
     assert matrices
-    assert {name for name in matrices if not known.fullmatch(name)} <= {_EMBEDDING}
+    assert {name for name in matrices if not known.fullmatch(name)} <= _EMBEDDINGS

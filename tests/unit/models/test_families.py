@@ -13,7 +13,7 @@ pytestmark = pytest.mark.parametrize("base", FAMILIES.values(), ids=lambda base:
 
 def test_adapters_change_matrices_in_full_precision(base: Base) -> None:
     """Merging an adapter into a matrix of F32 loses no precision, so the reference is exact."""
-    assert len(base.targets) >= 7
+    assert len(base.targets) >= FEW_TARGETS.get(base.name, 7)
     for role, tensor in base.targets.values():
         weight = base.files[role][tensor]
         assert len(weight.shape) == 2
@@ -47,7 +47,11 @@ LARGE = {
     **dict.fromkeys(("qwen-image", "qwen-image-layered"), 970e6),
     "wan": 1450e6,
     "hunyuan-video": 880e6,
+    "lens": 630e6,
+    "ideogram4": 2670e6,
 }
+#: The layers of the MLPs of Ideogram 4 have 680 MB in F32, so adapters change the others only.
+FEW_TARGETS = {"ideogram4": 3}
 #: Layers that adapters do not change: SD3 has 24 blocks, and layers of reference pictures are no targets.
 LEFT_OUT = {
     **dict.fromkeys(("sd3", "sd3-all"), ("joint_blocks.",)),

@@ -20,6 +20,7 @@ BASE = LargeBase(
         "model": {
             "embedding": Weight(shape=(ROWS, 64), std=0.3, dtype="Q4_0"),
             "matrix": Weight(shape=(96, 64), std=0.1, dtype="Q8_0"),
+            "ternary": Weight(shape=(96, 256), std=0.1, dtype="TQ2_0"),
             "target.weight": Weight(shape=(64, 64), std=0.1, dtype="F32"),
             "kernel": Weight(shape=(4, 3, 1, 2, 2), std=0.1),
         },
@@ -36,10 +37,11 @@ def test_the_model_is_a_gguf_file_with_the_types_of_the_recipe() -> None:
     assert files["taesd"].name == "taesd.safetensors"
     assert files["model"] == BASE.path("model")
     tensors = {tensor.name: tensor for tensor in gguf.GGUFReader(files["model"]).tensors}
-    assert [tensor.tensor_type.name for tensor in tensors.values()] == ["Q4_0", "Q8_0", "F32", "F16"]
+    assert [tensor.tensor_type.name for tensor in tensors.values()] == ["Q4_0", "Q8_0", "TQ2_0", "F32", "F16"]
     assert [tuple(int(n) for n in reversed(t.shape)) for t in tensors.values()] == [
         (ROWS, 64),
         (96, 64),
+        (96, 256),
         (64, 64),
         # A GGUF file has four axes at most, so the first two are one.
         (12, 1, 2, 2),
@@ -48,10 +50,12 @@ def test_the_model_is_a_gguf_file_with_the_types_of_the_recipe() -> None:
 
 def test_quantised_values_have_the_spread_of_the_recipe_and_rows_differ() -> None:
     values = gguf_types.read(BASE.make()["model"])
-    for name, std in (("embedding", 0.3), ("matrix", 0.1)):
+    # With three values for each number the spread of the numbers is a tenth larger.
+    for name, std in (("embedding", 0.3), ("matrix", 0.1), ("ternary", 0.11)):
         assert np.std(values[name]) == pytest.approx(std, rel=0.05)
         assert abs(float(np.mean(values[name]))) < std / 20
-    assert len(np.unique(values["matrix"], axis=0)) == 96
+    for name in ("matrix", "ternary"):
+        assert len(np.unique(values[name], axis=0)) == 96
     # The list of blocks begins again, in the middle of a row.
     flat = values["embedding"].reshape(-1, 32)
     assert np.array_equal(flat[: len(flat) - 131_071], flat[131_071:])
