@@ -36,8 +36,9 @@ _VIDEO_BLOCKS = 3
 _VIDEO_CONTRAST, _VIDEO_BRIGHTNESS = 0.02, (0.5, 0.5, 0.5)
 
 
-def tiny_video_autoencoder(channels: int = 16) -> Weights:
-    """Return the tensors of TAEHV for latents of ``channels`` channels."""
+def tiny_video_autoencoder(channels: int = 16, patch: int = 1) -> Weights:
+    """Return the tensors of TAEHV for latents of ``channels`` channels and patches of ``patch × patch`` pixels."""
+    pixels = patch * patch
     weights = conv("decoder.1", _VIDEO_WIDTHS[0], channels, 3, gain=1.4)
     index = 3
     for stage, more in enumerate(_MORE):
@@ -50,9 +51,10 @@ def tiny_video_autoencoder(channels: int = 16) -> Weights:
         weights |= conv(f"decoder.{index + 1}", _VIDEO_WIDTHS[stage + 1], width, 3, gain=1.4, bias=False)
         index += 2
     last = f"decoder.{index + 1}"
-    weights |= conv(last, 3, _VIDEO_WIDTHS[-1], 3, gain=_VIDEO_CONTRAST, bias=False)
-    weights[f"{last}.bias"] = Weight(shape=(3,), std=0.0, mean=_VIDEO_BRIGHTNESS, dtype="F32")
-    weights |= conv("encoder.0", _WIDTH, 3, 3)
+    brightness = tuple(value for value in _VIDEO_BRIGHTNESS for _ in range(pixels))
+    weights |= conv(last, 3 * pixels, _VIDEO_WIDTHS[-1], 3, gain=_VIDEO_CONTRAST, bias=False)
+    weights[f"{last}.bias"] = Weight(shape=(3 * pixels,), std=0.0, mean=brightness, dtype="F32")
+    weights |= conv("encoder.0", _WIDTH, 3 * pixels, 3)
     index = 2
     for fewer in _FEWER:
         weights |= conv(f"encoder.{index}.conv", _WIDTH, _WIDTH * fewer, 1, bias=False)

@@ -35,7 +35,7 @@ from harness.models.families.unet import (
     SDXL_VEGA,
     SDXS_512,
 )
-from harness.models.families.wan import WAN
+from harness.models.families.wan import WAN, WAN_TI2V
 from harness.models.families.z_image import Z_IMAGE
 from harness.models.tiny_models import SD1_TINY
 
@@ -76,6 +76,7 @@ FAMILIES = {
         QWEN_IMAGE,
         QWEN_IMAGE_LAYERED,
         WAN,
+        WAN_TI2V,
         LINGBOT_VIDEO,
         HUNYUAN_VIDEO,
         LENS,
@@ -88,7 +89,7 @@ RELATIVES = frozenset(
     base.name
     for base in (
         *(FLUX_CONTROLS, FLEX_2, FLUX2_DEV, QWEN_IMAGE_LAYERED, SD1_EDIT, SDXS_512, SD2_INPAINT, SD2_TINY),
-        *(SDXL_INPAINT, SDXL_EDIT, SDXL_VEGA, SDXL_SSD_1B),
+        *(WAN_TI2V, SDXL_INPAINT, SDXL_EDIT, SDXL_VEGA, SDXL_SSD_1B),
     )
 )
 
@@ -128,6 +129,7 @@ OF_VERSION = {
     "Qwen-Image": QWEN_IMAGE,
     "Qwen-Image Layered": QWEN_IMAGE_LAYERED,
     "Wan 2.1, Wan 2.2": WAN,
+    "Wan 2.2 TI2V": WAN_TI2V,
     "LingBot-Video": LINGBOT_VIDEO,
     "HunyuanVideo 1.5": HUNYUAN_VIDEO,
     "Lens": LENS,
@@ -147,7 +149,6 @@ WITHOUT_MODEL = {
     " a UNet of 1024 channels in the first level and 4096 in the last",
     "SVD": "the library builds no text encoder for it and then uses one",
     "Wan 2.2 I2V": "only 40 blocks of constant sizes: 14 billion parameters",
-    "Wan 2.2 TI2V": "only 30 blocks of constant sizes: 5 billion parameters",
     "LTX-2": "the text encoder has 48 layers of constant sizes",
     "Mage-Flow": "12 blocks of constant sizes (src/model/diffusion/mage_flow.hpp:74): 4.1 billion parameters",
     "HiDream-O1": "constant sizes of billions of parameters",

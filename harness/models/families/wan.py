@@ -1,60 +1,91 @@
-"""Wan 2.1 of 1.3 billion parameters without a text encoder, whose place zeros take. The library makes videos only.
+"""Wan without a text encoder, whose place zeros take. The library makes videos only.
 
-Names and shapes follow the checkpoints of Wan-AI/Wan2.1-T2V-1.3B. The number of blocks and all widths are constant.
+``WAN`` is Wan 2.1 of 1.3 billion parameters, and ``WAN_TI2V`` Wan 2.2 of 5 billion. Names and shapes follow the
+checkpoints of Wan-AI/Wan2.1-T2V-1.3B and Wan-AI/Wan2.2-TI2V-5B. The number of blocks and all widths are constant.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import dataclass
+
 from harness.models.base_model import Weight, Weights
 from harness.models.families.autoencoders import tiny_video_autoencoder
 from harness.models.families.family import large_family_base
+from harness.models.large_base import LargeBase
 from harness.models.weights import linear, norm, scale
 
-_BLOCKS, _WIDTH, _MLP, _TEXT = 30, 1536, 8960, 4096
-#: The type of the layers that adapters do not change.
-_STORED = "Q4_0"
-#: The blocks whose layers adapters change.
-_ADAPTED = (0, _BLOCKS - 1)
+_BLOCKS, _TEXT = 30, 4096
 #: The gain of the output of attention in these blocks, so that adapters of two blocks of 30 change the picture enough.
 _OUTPUT_GAIN = 5.0
 
 
-def wan(*, gain: float) -> Weights:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sizes:
+    """The width of a block and of its MLP, the channels of the latent, and how the model is stored.
+
+    ``adapted`` are the blocks whose layers adapters change, and ``stored`` is the type of the other layers.
+    """
+
+    width: int
+    mlp: int
+    channels: int
+    adapted: Collection[int]
+    stored: str
+
+
+def wan(sizes: _Sizes, *, gain: float) -> Weights:
     """Return the tensors of the diffusion model. ``gain`` scales the last matrix."""
-    width = _WIDTH
+    width, channels, stored = sizes.width, sizes.channels, sizes.stored
     weights: Weights = {
-        "patch_embedding.weight": Weight(shape=(width, 16, 1, 2, 2), std=0.125),
+        "patch_embedding.weight": Weight(shape=(width, channels, 1, 2, 2), std=(4 * channels) ** -0.5),
         "patch_embedding.bias": Weight(shape=(width,), std=0.02, dtype="F32"),
-        **linear("text_embedding.0", width, _TEXT, dtype=_STORED),
-        **linear("text_embedding.2", width, width, dtype=_STORED),
-        **linear("time_embedding.0", width, 256, dtype=_STORED),
-        **linear("time_embedding.2", width, width, dtype=_STORED),
-        **linear("time_projection.1", 6 * width, width, dtype=_STORED),
-        **linear("head.head", 64, width, gain=gain),
+        **linear("text_embedding.0", width, _TEXT, dtype=stored),
+        **linear("text_embedding.2", width, width, dtype=stored),
+        **linear("time_embedding.0", width, 256, dtype=stored),
+        **linear("time_embedding.2", width, width, dtype=stored),
+        **linear("time_projection.1", 6 * width, width, dtype=stored),
+        **linear("head.head", 4 * channels, width, gain=gain),
         "head.modulation": Weight(shape=(1, 2, width), std=0.1, dtype="F32"),
     }
     for number in range(_BLOCKS):
         block = f"blocks.{number}"
-        dtype = "F32" if number in _ADAPTED else _STORED
+        dtype = "F32" if number in sizes.adapted else stored
         for attention in ("self_attn", "cross_attn"):
             for part in "qkvo":
-                gain_of_part = _OUTPUT_GAIN if part == "o" and number in _ADAPTED else 1.0
+                gain_of_part = _OUTPUT_GAIN if part == "o" and number in sizes.adapted else 1.0
                 weights |= linear(f"{block}.{attention}.{part}", width, width, gain=gain_of_part, dtype=dtype)
             weights |= scale(f"{block}.{attention}.norm_q.weight", width)
             weights |= scale(f"{block}.{attention}.norm_k.weight", width)
         weights |= norm(f"{block}.norm3", width)
-        weights |= linear(f"{block}.ffn.0", _MLP, width, dtype=_STORED)
-        weights |= linear(f"{block}.ffn.2", width, _MLP, dtype=_STORED)
+        weights |= linear(f"{block}.ffn.0", sizes.mlp, width, dtype=stored)
+        weights |= linear(f"{block}.ffn.2", width, sizes.mlp, dtype=stored)
         weights[f"{block}.modulation"] = Weight(shape=(1, 6, width), std=0.1, dtype="F32")
     return weights
 
 
-WAN = large_family_base(
+def _base(name: str, sizes: _Sizes, autoencoder: Weights) -> LargeBase:
+    adapted = tuple(f"blocks.{number}." for number in sizes.adapted)
+    return large_family_base(
+        name,
+        wan(sizes, gain=10.0),
+        {},
+        adapted=lambda tensor: "_attn." in tensor and tensor.startswith(adapted),
+        autoencoder=autoencoder,
+        architecture="wan",
+        needs=("video",),
+        video=True,
+    )
+
+
+WAN = _base(
     "wan",
-    wan(gain=10.0),
-    {},
-    adapted=lambda name: "_attn." in name and name.startswith(tuple(f"blocks.{n}." for n in _ADAPTED)),
-    autoencoder=tiny_video_autoencoder(),
-    needs=("video",),
-    video=True,
+    _Sizes(width=1536, mlp=8960, channels=16, adapted=(0, _BLOCKS - 1), stored="Q4_0"),
+    tiny_video_autoencoder(),
+)
+#: One block is adapted: the layers of its attention have 300 MB in F32.
+WAN_TI2V = _base(
+    "wan-ti2v",
+    _Sizes(width=3072, mlp=14336, channels=48, adapted=(_BLOCKS - 1,), stored="TQ2_0"),
+    tiny_video_autoencoder(48, patch=2),
 )

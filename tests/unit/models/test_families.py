@@ -46,6 +46,7 @@ LARGE = {
     "longcat-image": 600e6,
     **dict.fromkeys(("qwen-image", "qwen-image-layered"), 970e6),
     "wan": 1450e6,
+    "wan-ti2v": 5100e6,
     "hunyuan-video": 880e6,
     "lens": 630e6,
     "ideogram4": 2670e6,
