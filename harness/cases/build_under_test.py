@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -15,18 +16,26 @@ from sdcpp.binding.build_folder import Build
 class BuildUnderTest:
     """One side of a comparison: a build and the cases to run on it.
 
-    ``repeat`` is the start of a shell command that reruns one case on this side; the caller appends the quoted id
-    of the case. ``lacks`` maps features that the revision does not have to the reasons; see revisions.toml.
-    ``baseline`` is the label of a side, possibly this one: each case is expected to do no worse than
-    the same case on that side. If ``baseline`` is empty, expectations.toml says what is expected.
+    ``repeat`` is the start of a shell command that reruns one case on this side, see ``rerun``. With ``names_base``
+    that command also takes the base model, because cases of several have the same id. ``lacks`` maps features that the
+    revision does not have to the reasons; see revisions.toml. ``baseline`` is the label of a side, possibly this one:
+    each case is expected to do no worse than the same case on that side. If ``baseline`` is empty, expectations.toml
+    says what is expected.
     """
 
     side: Side
     build: Build
     cases: Sequence[Case | MalformedFileCase]
     repeat: str
+    names_base: bool = False
     baseline: str = ""
     lacks: Mapping[str, str] = field(default_factory=dict)
+
+    def rerun(self, case: Case | MalformedFileCase) -> str:
+        """Return the shell command that reruns a case on this side."""
+        asked = shlex.quote(f"{case.name}@{case.dimensions['mode']}")
+        base = f" --where base={shlex.quote(case.dimensions['base'])}" if self.names_base else ""
+        return f"{self.repeat} {asked}{base}"
 
     @property
     def patches(self) -> frozenset[str]:

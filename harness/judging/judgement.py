@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -124,10 +123,9 @@ def judge_case(
     A case that needs something that the revision lacks is UNSUPPORTED, as expected, and one that needs a file that is
     missing is UNJUDGED; ``observed`` has nothing of them.
     """
-    side, mode = build.side, case.dimensions["mode"]
+    side = build.side
     dimensions = {**case.dimensions, "backend": side.backend, "revision": side.revision}
     asked = plan_digest((shot.name, shot.base.digest) for shot in case.shots)[:12]
-    repeat = f"{build.repeat} {shlex.quote(f'{case.name}@{mode}')}"
     entry = _expectation(build, case, expected)
     if missing := build.why_not_run(case):
         unsupported = bool(build.why_unsupported(case))
@@ -142,7 +140,7 @@ def judge_case(
             evidence=missing,
             reason=missing if unsupported else _reason(entry, status),
             asked=asked,
-            repeat=repeat,
+            repeat=build.rerun(case),
         )
     if isinstance(case, MalformedFileCase):
         comparison = judge_malformed_file(case, observed, records.pictures)
@@ -179,7 +177,7 @@ def judge_case(
             case, build.build.record["generation"], build.build.record.get("program", "")
         ),
         asked=asked,
-        repeat=repeat,
+        repeat=build.rerun(case),
         # A variant of a base model, with weights of another type, does not stand for the base model.
         base_failure=failure if case.shot.base.name == case.dimensions["base"] else "",
     )

@@ -16,7 +16,6 @@ PACKAGES = ("sdcpp", "harness")
 #: Modules without a test file of their name, and why.
 EXCEPTIONS = {
     "adapters/use": "it declares a protocol and a record",
-    "cases/build_under_test": "it declares a record",
     "quantising/quantiser": "it declares a protocol and an exception",
     "quantising/type_info": "it declares a record",
     "studies/conversion/peer": "test_peers runs it as a process",
