@@ -16,7 +16,11 @@ from harness.models.families.catalogue import (
 
 BY_TITLE = {version.title: version for version in ROWS}
 #: The matrices of base models whose names no trainer writes.
-_EMBEDDINGS = {"llm_adapter.embed", "embed_image_indicator"}
+_EMBEDDINGS = {
+    "llm_adapter.embed",
+    "embed_image_indicator",
+    "time_text_embed.addition_t_embedding",
+}
 
 
 @pytest.mark.parametrize("version", ROWS, ids=lambda version: version.title)
