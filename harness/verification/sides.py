@@ -253,6 +253,6 @@ def build_under_test(
         build=made,
         cases=cases,
         repeat=quoted([*again, "--case"]),
-        names_base=len(tried) > 1,
+        names_base=len(spec.matrix.bases[generation]) > 1,
         lacks={**missing, **lacks},
     )

@@ -16,6 +16,7 @@ from harness.models.families.krea2 import KREA2
 from harness.models.families.lens import LENS
 from harness.models.families.lingbot_video import LINGBOT_VIDEO
 from harness.models.families.longcat_image import LONGCAT_IMAGE
+from harness.models.families.mage_flow import MAGE_FLOW
 from harness.models.families.minit2i import MINIT2I
 from harness.models.families.ovis_image import OVIS_IMAGE
 from harness.models.families.qwen_image import QWEN_IMAGE, QWEN_IMAGE_LAYERED
@@ -81,6 +82,7 @@ FAMILIES = {
         HUNYUAN_VIDEO,
         LENS,
         IDEOGRAM4,
+        MAGE_FLOW,
     )
 }
 #: Base models whose layers have the names of those of another base model of the same architecture, so that they need
@@ -134,6 +136,7 @@ OF_VERSION = {
     "HunyuanVideo 1.5": HUNYUAN_VIDEO,
     "Lens": LENS,
     "Ideogram 4": IDEOGRAM4,
+    "Mage-Flow": MAGE_FLOW,
 }
 #: Further base models of these versions, which differ in their text encoders.
 FURTHER_OF_VERSION = {"SD 3, SD 3.5": (SD3_ALL,)}
@@ -150,7 +153,6 @@ WITHOUT_MODEL = {
     "SVD": "the library builds no text encoder for it and then uses one",
     "Wan 2.2 I2V": "only 40 blocks of constant sizes: 14 billion parameters",
     "LTX-2": "the text encoder has 48 layers of constant sizes",
-    "Mage-Flow": "12 blocks of constant sizes (src/model/diffusion/mage_flow.hpp:74): 4.1 billion parameters",
     "HiDream-O1": "constant sizes of billions of parameters",
     "PiD": "needs a picture to edit; otherwise 14 blocks and a text encoder of constant sizes: 1.4 billion parameters",
 }

@@ -15,32 +15,44 @@ from harness.models.weights import linear, scale, vector
 _WIDTH, _HEAD = 3072, 128
 #: The gain of the output of attention, so that adapters of one block change the picture enough.
 _OUTPUT_GAIN = 8.0
-#: The type of the layers that adapters do not change.
-_STORED = "Q4_0"
 
 
-def qwen_image(*, gain: float) -> Weights:
-    """Return the tensors of the diffusion model. ``gain`` scales the last matrix."""
-    block, width = "transformer_blocks.0", _WIDTH
+def qwen_image(
+    *, gain: float, channels: int = 64, text: int = QWEN2_WIDTH, blocks: int = 1, dtype: str = "Q4_0"
+) -> Weights:
+    """Return the tensors of the diffusion model. ``gain`` scales the last matrix.
+
+    ``channels`` is the number of values of the latent for each token, and ``text`` the width of the text embedding.
+    Adapters change the attention of the first of the ``blocks``; ``dtype`` is the type of the other large matrices.
+    """
+    width = _WIDTH
     weights: Weights = {
         **linear("time_text_embed.timestep_embedder.linear_1", width, 256),
-        **linear("time_text_embed.timestep_embedder.linear_2", width, width, dtype=_STORED),
-        **scale("txt_norm.weight", QWEN2_WIDTH),
-        **linear("img_in", width, 64),
-        **linear("txt_in", width, QWEN2_WIDTH, dtype=_STORED),
-        **linear("norm_out.linear", 2 * width, width, dtype=_STORED),
-        **linear("proj_out", 64, width, gain=gain),
+        **linear("time_text_embed.timestep_embedder.linear_2", width, width, dtype=dtype),
+        **scale("txt_norm.weight", text),
+        **linear("img_in", width, channels),
+        **linear("txt_in", width, text, dtype=dtype),
+        **linear("norm_out.linear", 2 * width, width, dtype=dtype),
+        **linear("proj_out", channels, width, gain=gain),
     }
+    for number in range(blocks):
+        weights |= _block(f"transformer_blocks.{number}", dtype, "F32" if number == 0 else dtype)
+    return weights
+
+
+def _block(block: str, dtype: str, of_attention: str) -> Weights:
+    width = _WIDTH
+    weights: Weights = {}
     for stream, parts in (
         ("img", ("to_q", "to_k", "to_v", "to_out.0")),
         ("txt", ("add_q_proj", "add_k_proj", "add_v_proj", "to_add_out")),
     ):
-        weights |= linear(f"{block}.{stream}_mod.1", 6 * width, width, dtype=_STORED)
-        weights |= linear(f"{block}.{stream}_mlp.net.0.proj", 4 * width, width, dtype=_STORED)
-        weights |= linear(f"{block}.{stream}_mlp.net.2", width, 4 * width, dtype=_STORED)
+        weights |= linear(f"{block}.{stream}_mod.1", 6 * width, width, dtype=dtype)
+        weights |= linear(f"{block}.{stream}_mlp.net.0.proj", 4 * width, width, dtype=dtype)
+        weights |= linear(f"{block}.{stream}_mlp.net.2", width, 4 * width, dtype=dtype)
         for name in parts:
-            gain_of_part = _OUTPUT_GAIN if name == parts[-1] else 1.0
-            weights |= linear(f"{block}.attn.{name}", width, width, gain=gain_of_part, dtype="F32")
+            gain = _OUTPUT_GAIN if name == parts[-1] else 1.0
+            weights |= linear(f"{block}.attn.{name}", width, width, gain=gain, dtype=of_attention)
     for name in ("norm_q", "norm_k", "norm_added_q", "norm_added_k"):
         weights |= scale(f"{block}.attn.{name}.weight", _HEAD)
     return weights

@@ -50,6 +50,7 @@ LARGE = {
     "hunyuan-video": 880e6,
     "lens": 630e6,
     "ideogram4": 2670e6,
+    "mage-flow": 5100e6,
 }
 #: The layers of the MLPs of Ideogram 4 have 680 MB in F32, so adapters change the others only.
 FEW_TARGETS = {"ideogram4": 3}
