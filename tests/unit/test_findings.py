@@ -135,7 +135,9 @@ def test_each_section_that_an_expectation_names_exists() -> None:
 def test_the_command_runs_cases_that_fail_for_this_reason(row: Row) -> None:
     given = options(row.command)
     known = cases(given.matrix, given.revision)
-    chosen = select(known, given.case, dict(each.split("=", 1) for each in given.where))
+    chosen = select(
+        known, given.case, [(key, value) for key, _, value in (w.partition("=") for w in given.where)]
+    )
     assert chosen
     patches = series.names() if given.side == "patched" else [path.parent.name for path in given.patch]
     found = [
