@@ -32,6 +32,8 @@ LEFT_OUT = (
     "chroma-radiance",
     "anima",
     "hunyuan-video",
+    "ideogram4",
+    "mage-flow",
     "longcat-image",
 )
 MODELS = {name: base for name, base in ALL_MODELS.items() if name not in LEFT_OUT}
