@@ -1,4 +1,4 @@
-"""Numbers, counted nouns, lists and foreign text as short text."""
+"""Numbers, counted nouns, lists and foreign text as short text, and the shell wildcards that a text fits."""
 
 from __future__ import annotations
 
@@ -6,9 +6,20 @@ import difflib
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from functools import cache
 from html import escape
 
 from sdcpp.printable import printable
+
+
+@cache
+def fits(value: str, patterns: tuple[str, ...]) -> bool:
+    """Tell whether one of the shell wildcards matches.
+
+    Judging asks this a million times for a few thousand values, hence the cache.
+    """
+    return any(fnmatchcase(value, pattern) for pattern in patterns)
 
 
 def number(value: float) -> str:

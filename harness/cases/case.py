@@ -10,7 +10,6 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from typing import Protocol, TypeVar
 
 from harness.adapters import merged_base
@@ -28,6 +27,7 @@ from harness.cases.settings import (
 from harness.cases.shot_request import ShotRequest
 from harness.models.base_model import Base
 from harness.records.pictures import Pixels
+from harness.text import fits
 from sdcpp.binding.api.interface import Lora
 
 #: The apply modes, in the order of the report's columns.
@@ -195,17 +195,14 @@ def select(cases: Iterable[A], patterns: Sequence[str], where: Iterable[tuple[st
     their values; of the patterns for one dimension, one must match. A dimension that a case does not have counts as the
     empty string.
     """
-    wanted: dict[str, list[str]] = {}
+    accepted, wanted = tuple(patterns), dict[str, tuple[str, ...]]()
     for dimension, pattern in where:
-        wanted.setdefault(dimension, []).append(pattern)
+        wanted[dimension] = (*wanted.get(dimension, ()), pattern)
 
     def matches(case: A) -> bool:
         names = (case.name, f"{case.name}@{case.dimensions['mode']}")
-        named = not patterns or any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
-        return named and all(
-            any(fnmatchcase(case.dimensions.get(key, ""), pattern) for pattern in accepted)
-            for key, accepted in wanted.items()
-        )
+        named = not accepted or any(fits(name, accepted) for name in names)
+        return named and all(fits(case.dimensions.get(key, ""), values) for key, values in wanted.items())
 
     return [case for case in cases if matches(case)]
 

@@ -34,8 +34,11 @@ SEQUENCES = ("A-then-none", "A-then-half-A")
 #: Base models that differ from another one in their text encoders only. A picture takes many times as long, so they
 #: have the cases of text encoders and, of the layers in the blocks, the first of ``FILES``.
 TEXT_ENCODERS_ONLY = frozenset({"sd3-all"})
-#: The files that are tested on ``RELATIVES``, whose layers are found by the same names as those of other base models.
-_RELATIVES_FILES = (FILES[0], FILES[2])
+#: Base models without the cases of other schemes and of sequences, and the files that are tested on them.
+_FEW_FILES = {
+    **dict.fromkeys(TEXT_ENCODERS_ONLY, FILES[:1]),
+    **dict.fromkeys(RELATIVES, (("safetensors", "F32"), ("gguf", "Q8_0"))),
+}
 #: The rank is a multiple of the block sizes of Q8_0 and Q4_0.
 _RANK = 32
 #: The strength of the adapters of other groups, which have few layers.
@@ -49,13 +52,13 @@ _OUTER = "outer"
 
 def family_files(fixture: Fixture, mode: str) -> Iterator[Case]:
     """Yield the cases of a LoRA with kohya's names for each of ``FILES``."""
-    for container, kind in _files(fixture.base.name):
+    for container, kind in _FEW_FILES.get(fixture.base.name, FILES):
         yield single_file_case(fixture, mode, _adapter(fixture, catalogue.SCHEME), container, kind)
 
 
 def family_schemes(fixture: Fixture, mode: str) -> Iterator[Case]:
     """Yield the cases of a LoRA in each other key scheme that has names for the family's layers."""
-    for scheme in () if fixture.base.name in TEXT_ENCODERS_ONLY | RELATIVES else SCHEMES:
+    for scheme in () if fixture.base.name in _FEW_FILES else SCHEMES:
         adapter = _adapter(fixture, scheme)
         if next(target_parts(adapter, fixture.base), None) is None:
             continue
@@ -100,7 +103,7 @@ def family_references(fixture: Fixture, mode: str) -> Iterator[Case]:
 
 def family_sequences(fixture: Fixture, mode: str) -> Iterator[Case]:
     """Yield the cases of ``SEQUENCES``, with kohya's names and a float file, which every revision merges."""
-    if fixture.base.name in TEXT_ENCODERS_ONLY | RELATIVES:
+    if fixture.base.name in _FEW_FILES:
         return
     adapter = _adapter(fixture, catalogue.SCHEME)
     use = Use(file=fixture.file(adapter, "gguf", "F16"))
@@ -109,12 +112,6 @@ def family_sequences(fixture: Fixture, mode: str) -> Iterator[Case]:
     for name, uses in zip(SEQUENCES, last, strict=True):
         varied = adapter_dimensions(adapter) | {"sequence": name}
         yield sequence_case(name, ((use,), uses), wanted=uses, mode=mode, varied=varied)
-
-
-def _files(name: str) -> tuple[tuple[str, str], ...]:
-    if name in TEXT_ENCODERS_ONLY:
-        return FILES[:1]
-    return _RELATIVES_FILES if name in RELATIVES else FILES
 
 
 def _adapter(fixture: Fixture, scheme: str) -> Adapter:

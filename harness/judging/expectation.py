@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import tomllib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 from harness.records.verdict import Status, Verdict
+from harness.text import fits
 from sdcpp.errors import FileInvalid
 
 #: The expectations of this project.
@@ -50,21 +49,12 @@ class Expectation:
     ) -> bool:
         """Tell whether the entry is about this case on a build with these patches."""
         return (
-            _fits(revision, tuple(self.revisions))
-            and _fits(backend, tuple(self.backends))
-            and _fits(case, tuple(self.cases))
+            fits(revision, tuple(self.revisions))
+            and fits(backend, tuple(self.backends))
+            and fits(case, tuple(self.cases))
             and self.without_patch not in patches
-            and all(_fits(dimensions.get(name, ""), tuple(patterns)) for name, patterns in self.where.items())
+            and all(fits(dimensions.get(name, ""), tuple(patterns)) for name, patterns in self.where.items())
         )
-
-
-@functools.cache
-def _fits(value: str, patterns: tuple[str, ...]) -> bool:
-    """Tell whether one of the shell wildcards matches.
-
-    Judging asks this a million times for a few thousand values, hence the cache.
-    """
-    return any(fnmatchcase(value, pattern) for pattern in patterns)
 
 
 def load(path: Path = PATH) -> list[Expectation]:

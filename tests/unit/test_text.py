@@ -38,3 +38,10 @@ def test_json_is_ascii_and_has_no_number_that_json_lacks() -> None:
 def test_the_nearest_word_is_suggested() -> None:
     assert text.did_you_mean("q8_o", ["Q4_0", "Q8_0"]) == "; did you mean Q8_0?"
     assert text.did_you_mean("entirely else", ["Q4_0"]) == ""
+
+
+def test_a_text_fits_if_one_of_the_patterns_matches_all_of_it() -> None:
+    assert text.fits("gguf-Q8_0", ("none", "gguf-*"))
+    assert not text.fits("a-gguf-Q8_0", ("none", "gguf-*"))
+    assert not text.fits("GGUF-Q8_0", ("gguf-*",))
+    assert not text.fits("", ())

@@ -37,27 +37,27 @@ def hunyuan_video(*, gain: float) -> Weights:
     }
     for number in range(_REFINER_BLOCKS):
         block = f"txt_in.individual_token_refiner.blocks.{number}"
-        for name, out, inner in (
-            ("self_attn.qkv", 3 * width, width),
-            ("self_attn.proj", width, width),
-            ("mlp.0", 4 * width, width),
-            ("mlp.2", width, 4 * width),
-            ("adaLN_modulation.1", 2 * width, width),
-        ):
-            weights |= linear(f"{block}.{name}", out, inner, dtype="F32")
+        weights |= _block(f"{block}.", "self_attn", "adaLN_modulation.1", 2)
         weights |= norm(f"{block}.norm1", width) | norm(f"{block}.norm2", width)
     for stream in ("img", "txt"):
-        block = f"double_blocks.0.{stream}"
-        for name, out, inner in (
-            ("attn.qkv", 3 * width, width),
-            ("attn.proj", width, width),
-            ("mlp.0", 4 * width, width),
-            ("mlp.2", width, 4 * width),
-            ("mod.lin", 6 * width, width),
-        ):
-            weights |= linear(f"{block}_{name}", out, inner, dtype="F32")
+        block = f"double_blocks.0.{stream}_"
+        weights |= _block(block, "attn", "mod.lin", 6)
         for part in ("query", "key"):
-            weights |= scale(f"{block}_attn.norm.{part}_norm.scale", width)
+            weights |= scale(f"{block}attn.norm.{part}_norm.scale", width)
+    return weights
+
+
+def _block(prefix: str, attention: str, modulation: str, parts: int) -> Weights:
+    """Return the layers of a block that adapters change. The modulation has so many ``parts``."""
+    weights: Weights = {}
+    for name, out, inner in (
+        (f"{attention}.qkv", 3, 1),
+        (f"{attention}.proj", 1, 1),
+        ("mlp.0", 4, 1),
+        ("mlp.2", 1, 4),
+        (modulation, parts, 1),
+    ):
+        weights |= linear(prefix + name, out * _WIDTH, inner * _WIDTH, dtype="F32")
     return weights
 
 

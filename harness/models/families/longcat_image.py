@@ -29,5 +29,4 @@ LONGCAT_IMAGE = large_family_base(
     qwen2_5_vl(),
     adapted=lambda name: "_blocks." in name and "mod" not in name,
     autoencoder=tiny_autoencoder(16),
-    architecture="longcat-image",
 )

@@ -296,7 +296,11 @@ def _sdxl(name: str, *, depths: Sequence[int] = (0, 2, 10), layout: Layout = WHO
         linear_projection=True,
     )
     texts = _clip_l() | prefixed("cond_stage_model.1.transformer.", clip(CLIP_G))
-    blocks = {name: ldm for name, ldm in _XL_BLOCKS.items() if 1 in layout.middle or ldm != "middle_block.1"}
+    blocks = {
+        diffusers: ldm
+        for diffusers, ldm in _XL_BLOCKS.items()
+        if 1 in layout.middle or ldm != "middle_block.1"
+    }
     return _base(name, "sdxl", model, texts, blocks)
 
 

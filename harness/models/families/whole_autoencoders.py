@@ -16,15 +16,16 @@ _CONTRAST, _BRIGHTNESS = 0.55, 0.0
 #: The widths of each stage from the picture to the latent, in units of the first.
 _STAGES = (1, 2, 4, 4)
 #: The width at the picture of Flux.2's encoder, which is constant, and of its decoder, which is read from the weights.
-_ENCODER_WIDTH, _DECODER_WIDTH = 128, 32
+_ENCODER_WIDTH, _DECODER_WIDTH, _FLUX2_CHANNELS = 128, 32, 32
 _WAN_WIDTH, _WAN_CHANNELS = 96, 16
 #: The widths of HunyuanVideo's decoder from the latent to the picture. The first two upsampling layers also make
 #: several frames of one.
 _HUNYUAN_WIDTHS, _HUNYUAN_CHANNELS = (1024, 1024, 512, 256, 128), 32
 
 
-def flux2_autoencoder(channels: int = 32) -> Weights:
+def flux2_autoencoder() -> Weights:
     """Return the tensors of the autoencoder of Flux.2."""
+    channels = _FLUX2_CHANNELS
     weights = conv("quant_conv", 2 * channels, 2 * channels, 1) | conv(
         "post_quant_conv", channels, channels, 1
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -125,7 +124,7 @@ def test_no_value_ends_its_output(files: tuple[Path, Path]) -> None:
 
 
 def test_unfinished_records_are_no_verdict(tmp_path: Path, checkout: Path, files: tuple[Path, Path]) -> None:
-    write_run(replace(proposed((GOOD, GOOD))), tmp_path)
+    write_run(proposed((GOOD, GOOD)), tmp_path)
     path = tmp_path / "records.jsonl"
     path.write_text(path.read_text(encoding="utf-8").rpartition('{"record":"end"')[0], encoding="utf-8")
     assert main(["ci", "report", str(tmp_path), "--checkout", str(checkout), "--status", "99"]) == 99

@@ -46,11 +46,11 @@ LARGE = {
     "longcat-image": 600e6,
     **dict.fromkeys(("qwen-image", "qwen-image-layered"), 970e6),
     "wan": 1450e6,
-    "wan-ti2v": 5100e6,
+    "wan-ti2v": 5020e6,
     "hunyuan-video": 880e6,
     "lens": 630e6,
     "ideogram4": 2670e6,
-    "mage-flow": 5100e6,
+    "mage-flow": 4680e6,
 }
 #: The layers of the MLPs of Ideogram 4 have 680 MB in F32, so adapters change the others only.
 FEW_TARGETS = {"ideogram4": 3}
