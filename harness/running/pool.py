@@ -22,7 +22,7 @@ from sdcpp.binding.build_folder import Build
 
 #: Upper limits of the number of workers, or of the forks of one worker that make pictures: for each core, and in all.
 WORKERS_PER_CORE, MOST_WORKERS = 3, 24
-#: Bytes of memory for each worker: what a picture of the largest base model takes.
+#: Bytes of memory for each worker: what a picture of the largest base model without a ``Demand`` takes.
 MEMORY_PER_WORKER = 2 << 30
 #: Signals that a library does not send to itself: another process has killed the worker.
 _FROM_OUTSIDE = frozenset({"SIGTERM", "SIGKILL"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
-from harness.models.base_model import Base, Calibration, TensorId, Weights
+from harness.models.base_model import Base, Calibration, Demand, TensorId, Weights
 from harness.models.large_base import LargeBase
 from harness.models.weights import prefixed
 
@@ -97,6 +97,7 @@ def large_family_base(
     architecture: str = "",
     autoencoder_role: str = "taesd",
     needs: tuple[str, ...] = (),
+    demand: Demand | None = None,
     video: bool = False,
 ) -> LargeBase:
     """Return the base model of a family whose sizes the library fixes; see ``family_base`` and ``LargeBase``."""
@@ -106,6 +107,7 @@ def large_family_base(
         files={"model": prefixed(PREFIX, diffusion_model) | text_encoder, autoencoder_role: autoencoder},
         targets=_targets(diffusion_model, adapted, ""),
         needs=needs,
+        demand=demand,
         video=video,
     )
 

@@ -5,7 +5,7 @@ Names and shapes follow those that the library reads (src/model/diffusion/ideogr
 
 from __future__ import annotations
 
-from harness.models.base_model import Weight, Weights
+from harness.models.base_model import Demand, Weight, Weights
 from harness.models.families.autoencoders import tiny_autoencoder
 from harness.models.families.family import large_family_base
 from harness.models.families.text_encoders import qwen3
@@ -58,4 +58,6 @@ IDEOGRAM4 = large_family_base(
     adapted=lambda name: name.startswith("layers.") and "feed_forward" not in name,
     autoencoder=tiny_autoencoder(32),
     needs=("sizes-from-weights",),
+    # A picture takes 4.2 GB.
+    demand=Demand(timeout=300.0),
 )

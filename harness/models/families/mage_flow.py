@@ -6,7 +6,7 @@ in revision 2026-07). All sizes are constant, and the blocks are those of Qwen-I
 
 from __future__ import annotations
 
-from harness.models.base_model import Weight, Weights
+from harness.models.base_model import Demand, Weight, Weights
 from harness.models.families.family import large_family_base
 from harness.models.families.qwen_image import qwen_image
 from harness.models.families.text_encoders import qwen3
@@ -95,4 +95,6 @@ MAGE_FLOW = large_family_base(
     autoencoder=mage_autoencoder(),
     autoencoder_role="vae",
     needs=("sizes-from-weights",),
+    # A picture takes 3.2 GB.
+    demand=Demand(timeout=300.0),
 )
