@@ -26,6 +26,7 @@ from harness.converter.naming import KOHYA
 from harness.converter.renaming import names_of
 from harness.converter.revision_limits import (
     FLOATS,
+    FOUND_IN_DIFFUSERS,
     IN_PIECES,
     OUTER_OF_UNET,
     PIECES,
@@ -131,7 +132,8 @@ class _Work:
         plain = all(module.kind in ("lora", "bias") and not module.dora for module in group.modules)
         if group.component == DIFFUSION and len(self.families) > 1:
             # The library finds these names in each of the families, but not in one weight for other kinds.
-            names = family_choice.shared_names(group.modules[0], self.families) if plain else ()
+            found = plain and all(family in FOUND_IN_DIFFUSERS for family in self.families)
+            names = family_choice.shared_names(group.modules[0], self.families) if found else ()
             return tuple(replace(name, text=PIECES.prefixes[DIFFUSION] + name.text) for name in names)
         if group.component == DIFFUSION and group.family in IN_PIECES and plain:
             names = names_of(group, PIECES)

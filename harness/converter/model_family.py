@@ -10,6 +10,7 @@ from harness.converter.base_weights import BaseWeights
 from harness.converter.modules import Layout, Module
 from harness.layers import components
 from harness.layers.components import CLIP_2, DIFFUSION
+from harness.layers.families import FAMILIES
 from harness.layers.layer import Family
 from harness.layers.sd3 import SD3
 from harness.layers.unet import UNET
@@ -38,6 +39,11 @@ def of_model(shapes: Mapping[str, tuple[int, ...]]) -> str:
     }
     rests = [components.of_model(name.removesuffix(".weight")).rest for name in shapes]
     return _unet(widths, rests, second_clip=CLIP_2 in weights.components)
+
+
+def layers_of(name: str) -> Family | None:
+    """Return the family whose layers a model has that messages call ``name``, or None if it is a UNet or not known."""
+    return next((family for family in FAMILIES if _NAMES.get(family.name, family.name) == name), None)
 
 
 def of_adapter(adapter: Layout) -> tuple[str, ...]:

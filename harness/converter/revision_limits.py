@@ -18,7 +18,9 @@ from harness.judging.expectation import Expectation
 from harness.layers.components import CLIP_1, CLIP_2, DIFFUSION
 from harness.layers.flux import CHROMA, FLUX
 from harness.layers.layer import Family
-from harness.layers.other_transformers import Z_IMAGE
+from harness.layers.other_transformers import QWEN_IMAGE, Z_IMAGE
+from harness.layers.rare_transformers import LENS
+from harness.layers.recent_transformers import ERNIE_IMAGE, KREA2, LONGCAT_IMAGE, OVIS_IMAGE
 from harness.layers.sd3 import SD3
 from harness.layers.trainers import BY_NAME, COMFY, NUMBERED
 from harness.layers.unet import UNET
@@ -37,11 +39,32 @@ FORMS = {"LowRank": ("lora",), "Product": ("loha", "diff"), "Kronecker": ("lokr"
 #: a defect of the library, so all pieces must be there (docs/findings.md: Split q and v without k spoil the fused
 #: weight).
 IN_PIECES: tuple[Family, ...] = (FLUX, CHROMA, SD3, Z_IMAGE)
-#: The families whose names were measured without patches, by revision (docs/names.md and the full matrix).
+#: The families whose blocks every revision that has them finds under the dotted names of diffusers (docs/names.md).
+FOUND_IN_DIFFUSERS: tuple[Family, ...] = (
+    *IN_PIECES,
+    *(ERNIE_IMAGE, KREA2, LENS, LONGCAT_IMAGE, OVIS_IMAGE, QWEN_IMAGE),
+)
+#: The families for which files rewritten for a revision were tried with pictures (docs/twins.md), by revision.
 MEASURED: Mapping[str, frozenset[str]] = {
     "2025-12": frozenset({"SD 1, SD 2 or SDXL"}),
     "2026-05": frozenset({"SD 1, SD 2 or SDXL", "Flux.1"}),
-    "2026-07": frozenset({"SD 1, SD 2 or SDXL", "Flux.1", "Flux.2", "SD 3", "Z-Image"}),
+    "2026-07": frozenset(
+        {
+            *(
+                "SD 1, SD 2 or SDXL",
+                "Flux.1",
+                "Flux.2",
+                "Chroma",
+                "SD 3",
+                "Z-Image",
+                "Qwen-Image",
+                "Wan",
+                "Anima",
+            ),
+            *("Krea 2", "Ernie-Image", "Ovis-Image", "Lens", "MiniT2I", "HunyuanVideo"),
+            *("Ideogram 4", "LingBot-Video"),
+        }
+    ),
 }
 
 

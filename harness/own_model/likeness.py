@@ -14,22 +14,47 @@ from harness.converter import model_family, requirements
 from harness.converter.modules import Layout, Module
 from harness.formats.tensor import SAFETENSORS
 from harness.layers import components, families
-from harness.layers.components import CLIP_1, CLIP_2, DIFFUSION, SOME_CLIP
+from harness.layers.components import CLIP_1, CLIP_2, DIFFUSION, SOME_CLIP, T5
 from harness.layers.flux import FLUX as FLUX_FAMILY
+from harness.layers.layer import underscored
 from harness.layers.unet import UNET
-from harness.own_model.scheme import FLUX, scheme_of
+from harness.own_model.scheme import FLUX, SD3, scheme_of
 
 #: The base models of the harness by family: the one of all kinds, and the one of all layers.
 BASES: Mapping[str, tuple[str, str]] = {
     FLUX: ("flux-small", "flux-layers"),
-    "Stable Diffusion 3": ("sd3", ""),
-    "FLUX.2": ("flux2-klein", ""),
-    "Z-Image": ("z-image", ""),
-    "Ernie-Image": ("ernie-image", ""),
-    "MiniT2I": ("minit2i", ""),
-    "Ovis-Image": ("ovis-image", ""),
-    "Boogu-Image": ("boogu-image", ""),
+    **{
+        family: (base, "")
+        for family, base in {
+            SD3: "sd3",
+            "FLUX.2": "flux2-klein",
+            "Anima": "anima",
+            "Boogu-Image": "boogu-image",
+            "Chroma": "chroma",
+            "Ernie-Image": "ernie-image",
+            "HunyuanVideo": "hunyuan-video",
+            "Ideogram 4": "ideogram4",
+            "Krea 2": "krea2",
+            "Lens": "lens",
+            "LingBot-Video": "lingbot-video",
+            "MiniT2I": "minit2i",
+            "Ovis-Image": "ovis-image",
+            "Qwen-Image": "qwen-image",
+            "Wan": "wan",
+            "Z-Image": "z-image",
+        }.items()
+    },
 }
+#: The base models whose cases change layers of text encoders, by component and family.
+_TEXT_BASES: Mapping[tuple[str, str], str] = {
+    (CLIP_1, SD3): "sd3-all",
+    (SOME_CLIP, SD3): "sd3-all",
+    (CLIP_2, SD3): "sd3-all",
+    (T5, SD3): "sd3",
+    (T5, FLUX): "flux-guided",
+}
+#: What cases call the layers that they change in text encoders; "text" is the first CLIP.
+_TEXT_TARGETS = {CLIP_2: "text-2", T5: "text-t5"}
 _UNET_BASES = ("sd1-tiny", "sd1-layers")
 #: The groups of layers in ``harness.models.layered_models``, by the names of the layers in the published checkpoint.
 _FLUX_GROUPS = (
@@ -110,12 +135,16 @@ def groups(adapter: Layout, container: str, family: str, base_kinds: Mapping[str
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Placed:
-    """Where a module belongs: the component, the name of the layer, the base models and the key scheme."""
+    """Where a module belongs: the component, the name of the layer, the base models, the key scheme and the targets.
+
+    ``targets`` is the name that cases have for the group of layers.
+    """
 
     component: str
     layer: str
     bases: tuple[str, str]
     scheme: str
+    targets: str
 
     @property
     def text(self) -> bool:
@@ -125,15 +154,20 @@ class _Placed:
     def of(cls, module: Module, family: str) -> _Placed:
         named = components.of_adapter(module.key)
         unet = model_family.has_unet(family)
-        if named.component != DIFFUSION:
-            place = families.CLIP.place(named.rest)
-        else:
-            place = (UNET if unet else FLUX_FAMILY).place(named.rest)
+        layers = UNET if unet else model_family.layers_of(family) or FLUX_FAMILY
+        place = (families.CLIP if named.component != DIFFUSION else layers).place(named.rest)
+        layer = place.layer if place else named.rest
+        bases = _bases(named.component, family, unet=unet)
+        outer = any(underscored(each) == layer for each in layers.layers if "{n}" not in each)
+        targets = requirements.targets_of(module)
+        if named.component == DIFFUSION and bases == (bases[0], "") and outer:
+            targets = "outer"
         return cls(
             component=named.component,
-            layer=place.layer if place else named.rest,
-            bases=_bases(named.component, family, unet=unet),
+            layer=layer,
+            bases=bases,
             scheme=scheme_of(module, named.component, named.rest, family=family, unet=unet),
+            targets=_TEXT_TARGETS.get(named.component, targets),
         )
 
     @property
@@ -146,9 +180,10 @@ class _Placed:
 
 
 def _bases(component: str, family: str, *, unet: bool) -> tuple[str, str]:
-    """Return the base models of a component. Only SDXL's has a second CLIP, and none a T5 that adapters change."""
-    if component not in (DIFFUSION, CLIP_1, SOME_CLIP):
-        return ("sdxl", "") if component == CLIP_2 else ("", "")
+    """Return the base models of a component. A second CLIP without a known family is SDXL's."""
+    text = _TEXT_BASES.get((component, family))
+    if text or component not in (DIFFUSION, CLIP_1, SOME_CLIP):
+        return text or ("sdxl" if component == CLIP_2 else ""), ""
     return _UNET_BASES if unet else BASES.get(family, ("", ""))
 
 
@@ -202,8 +237,7 @@ def _named(name: str, module: Module, container: str, place: _Placed) -> LikeCas
 
 def _case(module: Module, container: str, kind: str, place: _Placed, scheme: str) -> LikeCase:
     """Return the case of a module with factors of this type, under this scheme."""
-    targets = requirements.targets_of(module)
-    where = "" if targets == "linear" else f"{targets}-"
+    where = "" if place.targets == "linear" else f"{place.targets}-"
     rank = "r1-" if module.rank == 1 else ""
     named = _kind(module)
     return LikeCase(
@@ -214,7 +248,7 @@ def _case(module: Module, container: str, kind: str, place: _Placed, scheme: str
             "type": kind,
             "kind": named,
             "scheme": scheme,
-            "targets": targets,
+            "targets": place.targets,
             "rank": "" if module.rank is None else str(module.rank),
             "multiplier": "1",
         },

@@ -11,11 +11,14 @@ from collections.abc import Iterable
 
 from harness.adapters.key_schemes import SCHEMES
 from harness.converter.modules import Module
-from harness.layers.components import DIFFUSION
+from harness.layers.components import DIFFUSION, T5
 
+#: The prefix of VideoX-Fun's names.
+_VIDEOX = "lora_unet__"
 #: The prefixes of keys, and the scheme that each means for the diffusion model.
 _PREFIXES = (
     ("lycoris_", "lycoris"),
+    (_VIDEOX, "videox-fun"),
     ("lora_transformer_", "onetrainer"),
     ("lora_unet_", "kohya"),
     ("lora_te", "kohya"),
@@ -25,8 +28,8 @@ _PREFIXES = (
     ("unet.", "peft"),
     ("text_encoder", "peft"),
 )
-#: The family whose fused layers diffusers splits, as ``harness.converter.model_family`` calls it.
-FLUX = "FLUX.1"
+#: Families, as ``harness.converter.model_family`` calls them.
+FLUX, CHROMA, SD3 = "FLUX.1", "Chroma", "Stable Diffusion 3"
 #: The prefixes of ComfyUI's names of the diffusion model.
 _COMFY = "diffusion_model."
 #: The prefix of whole models, with which no case names an adapter.
@@ -38,7 +41,7 @@ _LDM = ("input_blocks_", "middle_block_", "output_blocks_", "time_embed_", "labe
 #: A scheme that no case has: names that are not spelled as any program writes them.
 OTHER = "other"
 #: The schemes whose names have underscores in place of dots.
-_UNDERSCORED = ("kohya", "lycoris", "onetrainer", "ldm")
+_UNDERSCORED = ("kohya", "lycoris", "onetrainer", "ldm", "videox-fun")
 #: What a name with underscores has between its parts, such as double_blocks_0_img_attn.
 _NUMBER = re.compile(r"_\d+_")
 
@@ -57,7 +60,9 @@ def scheme_of(module: Module, component: str, rest: str, *, family: str, unet: b
     found = _by_prefix(module.key, component, rest, family=family, unet=unet)
     mixed = "." in module.key if found in _UNDERSCORED else _NUMBER.search(module.key) is not None
     unknown = any(not name.endswith(_suffixes()) for name in names)
-    if mixed or "__" in module.key or unknown or module.key.startswith(_WHOLE):
+    # No trainer writes this prefix for a UNet or Flux.
+    name = module.key if unet or family == FLUX else module.key.removeprefix(_VIDEOX)
+    if mixed or "__" in name or unknown or module.key.startswith(_WHOLE):
         return OTHER
     if _any(names, ".lora_A.default", ".lora_B.default"):
         return {"peft": "peft-default", "comfy": "peft-default"}.get(found, _ignored(found))
@@ -74,11 +79,15 @@ def _ignored(scheme: str) -> str:
 def _by_prefix(key: str, component: str, rest: str, *, family: str, unet: bool) -> str:
     """Return the scheme that the prefix of a key means."""
     if key.startswith(_COMFY):
-        return "comfy" if not unet or rest.startswith(_LDM) else "peft"
+        # The cases of the other families call these names as those of PEFT, which has the same suffixes.
+        published = rest.startswith(_LDM) if unet else family == FLUX
+        return "comfy" if published else "peft"
     found = next((scheme for prefix, scheme in _PREFIXES if key.startswith(prefix)), "bare")
     if found == "kohya" and component == DIFFUSION and unet and rest.startswith(_LDM):
         return "ldm"
-    return "diffusers-flux" if found == "diffusers" and family == FLUX else found
+    if found == "kohya" and component == T5 and family == FLUX and key.startswith("lora_te2_"):
+        return "onetrainer"
+    return "diffusers-flux" if found == "diffusers" and family in (FLUX, CHROMA) else found
 
 
 @functools.cache

@@ -21,7 +21,9 @@ from harness.cases.build_under_test import BuildUnderTest
 from harness.cases.case import Case
 from harness.cases.malformed_file_case import MalformedFileCase
 from harness.child_process.fork import in_forks
+from harness.converter import family_choice
 from harness.converter.convert import convert
+from harness.converter.modules import layout_of
 from harness.converter.revision_limits import Limits, limits
 from harness.converter.rewritten_file import for_limits
 from harness.formats.read import read_tensors
@@ -202,10 +204,7 @@ class _Converter:
 
     def _converted(self, file: AnyFile) -> tuple[str, str]:
         """Convert a file. Return the digest of the result, or "" and the reason why the converter refuses the file."""
-        base: Mapping[str, Tensor] | None = None
-        if isinstance(file, AdapterFile) and file.adapter.kind.startswith("dora"):
-            # Only the change of a DoRA depends on the base model.
-            base = self._tensors(file.base)
+        base = self._tensors(file.base) if isinstance(file, AdapterFile) and _needs_base(file) else None
         # Unusual files that are valid have tensors that are not understood.
         force = not isinstance(file, AdapterFile)
         target = self._target(file)
@@ -229,6 +228,13 @@ class _Converter:
                 for name, tensor in read_tensors(path).tensors.items()
             }
         return self._bases[base.name]
+
+
+def _needs_base(file: AdapterFile) -> bool:
+    """Return whether the converter must know the base model: for a DoRA, and for names that fit several families."""
+    if file.adapter.kind.startswith("dora"):
+        return True
+    return len(family_choice.candidates(layout_of(read_tensors(file.make())))) > 1
 
 
 def failed(cells: Sequence[Cell]) -> list[Cell]:

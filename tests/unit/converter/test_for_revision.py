@@ -193,6 +193,13 @@ def test_names_that_fit_several_families_stay(tmp_path: Path) -> None:
     assert (refusal.key, "--base-model" in refusal.reason) == ("transformer.norm_out.linear", True)
 
 
+def test_names_that_fit_several_families_without_a_table_of_names_are_refused(tmp_path: Path) -> None:
+    key = "transformer.transformer_blocks.0.attn1.to_q"
+    found = convert(tmp_path, pair(key, draw(4, 8), draw(8, 4)))
+    (refusal,) = found.refused
+    assert refusal.reason == "its names fit Anima and LTX: add --base-model MODEL"
+
+
 def test_the_halves_of_the_last_modulation_are_exchanged(tmp_path: Path) -> None:
     down, up = draw(4, 8), draw(16, 4)
     single = pair("transformer.single_transformer_blocks.0.proj_out", draw(4, 8), draw(8, 4))

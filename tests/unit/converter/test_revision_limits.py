@@ -6,11 +6,16 @@ import pytest
 
 from harness.converter import revision_limits
 from harness.converter.revision_limits import UNPATCHED, UNREACHABLE, limits
-from harness.layers import families
+from harness.layers import components, families
 from harness.layers.components import CLIP_1, DIFFUSION
 from harness.layers.flux import FLUX
-from harness.layers.other_transformers import WAN
+from harness.layers.recent_transformers import LTX
 from harness.layers.unet import UNET
+from harness.models import tiny_models
+from harness.models.families.catalogue import FAMILIES
+from harness.models.layered_models import FLUX_ATTENTIVE, FLUX_LAYERS, SD1_LAYERS
+from harness.records import record
+from harness.records.verdict import Verdict
 from sdcpp import project
 from sdcpp.errors import UnknownRevision
 
@@ -87,8 +92,26 @@ def test_every_measured_family_exists() -> None:
     assert all(measured <= names for measured in revision_limits.MEASURED.values())
 
 
+def test_rewritten_files_passed_for_every_measured_family() -> None:
+    models = {**tiny_models.BASES, **FAMILIES}
+    models |= {base.name: base for base in (FLUX_ATTENTIVE, FLUX_LAYERS, SD1_LAYERS)}
+    passed: dict[str, set[str]] = {}
+    for path in sorted((project.ROOT / "results" / "twins").glob("*.jsonl.gz")):
+        records = record.read(path)
+        (revision,) = {records.sides[cell.side].revision for cell in records.cells}
+        bases = {cell.dimensions["base"] for cell in records.cells if cell.verdict is Verdict.PASS}
+        found = [
+            families.of_model(
+                components.of_model(name.removesuffix(".weight")).rest for name in models[base].files["model"]
+            )
+            for base in bases
+        ]
+        passed.setdefault(revision, set()).update(family.name for family in found if family)
+    assert passed == {revision: set(names) for revision, names in revision_limits.MEASURED.items()}
+
+
 def test_the_promise_names_a_family_that_was_not_measured() -> None:
     assert limits("2026-05").promise(FLUX) == "without patches, 2026-05 applies this file in every mode"
     assert limits(UNPATCHED).promise(FLUX).endswith("; the names of Flux.1 were not measured on 2025-12")
     assert limits("2026-07").promise(None).endswith("; the names of this model were not measured on 2026-07")
-    assert limits("2026-07").promise(WAN).endswith("; the names of Wan were not measured on 2026-07")
+    assert limits("2026-07").promise(LTX).endswith("; the names of LTX were not measured on 2026-07")

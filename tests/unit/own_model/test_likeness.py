@@ -3,11 +3,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from harness.converter import model_family
 from harness.converter.modules import layout_of
 from harness.formats.read import read_tensors
-from harness.own_model.likeness import ModuleGroup, groups
-from harness.own_model.scheme import FLUX
+from harness.models.families.catalogue import FAMILIES
+from harness.models.tiny_models import FLUX_SMALL
+from harness.own_model.likeness import BASES, ModuleGroup, groups
+from harness.own_model.scheme import CHROMA, FLUX, SD3
 from tests.unit.converter.lora_files import pair, save
 from tests.unit.own_model.own_files import KOHYA, lora, peft
 
@@ -86,16 +90,38 @@ def test_a_lora_of_a_unet(tmp_path: Path) -> None:
     ]
 
 
-def test_a_family_without_cases_has_no_base_model(tmp_path: Path) -> None:
-    [group] = of(peft(tmp_path / "a.safetensors", "transformer.transformer_blocks.0.attn.to_q"), "Wan")
+def test_every_base_model_exists_and_has_the_family_that_it_stands_for() -> None:
+    known = {FLUX_SMALL.name: FLUX_SMALL, **FAMILIES}
+    for family, (base, _) in BASES.items():
+        shapes = {name: weight.shape for name, weight in known[base].files["model"].items()}
+        assert model_family.of_model(shapes) == family
+
+
+@pytest.mark.parametrize(
+    ("key", "family", "case"),
+    [
+        ("transformer.blocks.0.attn1.to_q", "Wan", ("wan", "diffusers", "linear")),
+        ("lora_unet__blocks_0_self_attn_q", "Wan", ("wan", "videox-fun", "linear")),
+        ("diffusion_model.blocks.0.self_attn.q", "Wan", ("wan", "peft", "linear")),
+        ("lora_unet_distilled_guidance_layer_in_proj", CHROMA, ("chroma", "kohya", "outer")),
+        ("transformer.transformer_blocks.0.attn.to_q", CHROMA, ("chroma", "diffusers-flux", "linear")),
+        ("transformer.norm_out.linear", SD3, ("sd3", "diffusers", "outer")),
+        ("lora_te1_text_model_encoder_layers_0_mlp_fc1", SD3, ("sd3-all", "kohya", "text")),
+        ("lora_te2_text_model_encoder_layers_0_mlp_fc1", SD3, ("sd3-all", "kohya", "text-2")),
+        ("lora_te3_encoder_block_0_layer_0_SelfAttention_q", SD3, ("sd3", "kohya", "text-t5")),
+        ("lora_te2_encoder_block_0_layer_0_SelfAttention_q", FLUX, ("flux-guided", "onetrainer", "text-t5")),
+        ("text_encoder_2.text_model.encoder.layers.0.mlp.fc1", "SDXL", ("sdxl", "peft", "text-2")),
+    ],
+)
+def test_the_cases_of_a_family(tmp_path: Path, key: str, family: str, case: tuple[str, str, str]) -> None:
+    write = lora if key.startswith("lora_") else peft
+    [group] = of(write(tmp_path / "a.safetensors", key), family)
+    assert (group.base, group.scheme, group.cases[-1].dimensions["targets"]) == case
+
+
+def test_an_unknown_family_has_no_base_model(tmp_path: Path) -> None:
+    [group] = of(peft(tmp_path / "a.safetensors", "transformer.transformer_blocks.0.attn.to_q"), "LTX")
     assert group.base == ""
-
-
-def test_a_second_text_encoder_is_that_of_sdxl(tmp_path: Path) -> None:
-    [second] = of(peft(tmp_path / "a.safetensors", "text_encoder_2.text_model.encoder.layers.0.mlp.fc1"))
-    assert second.base == "sdxl"
-    [t5] = of(peft(tmp_path / "a.safetensors", "lora_te3_encoder_block_0_layer_0_SelfAttention_q"))
-    assert t5.base == ""
 
 
 def test_types_of_no_case_are_like_none(tmp_path: Path) -> None:

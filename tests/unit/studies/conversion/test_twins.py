@@ -13,7 +13,11 @@ from harness.cases.case import Case
 from harness.cases.dimensions import base_types, no_adapter, sequences, single_file_case
 from harness.cases.fixture import NO_BLOCKS, Fixture
 from harness.cases.malformed_file_case import MalformedFileCase, malformed_file_cases
+from harness.converter import family_choice
+from harness.converter.modules import layout_of
+from harness.formats.read import read_tensors
 from harness.malformed import corpus, unusual
+from harness.models.families.catalogue import FAMILIES
 from harness.models.tiny_models import FLUX_SMALL
 from harness.records.record import Cell, Side
 from harness.records.verdict import Status, Verdict
@@ -22,6 +26,7 @@ from harness.studies.conversion.twins import NO_TWIN, ConvertedFile
 from sdcpp.binding.build_folder import Build
 from sdcpp.errors import FileInvalid
 
+FLOATS = ("safetensors", "F32")
 FIXTURE = Fixture(base=FLUX_SMALL, block_quantiser=NO_BLOCKS)
 RANK_1 = Adapter(name="lora-r1", base=FLUX_SMALL.name, rank=1, alpha=0.5)
 SIDE = Side(
@@ -104,6 +109,22 @@ def test_files_are_converted_in_forks_and_refusals_come_back(
     found = twins.twins(build(*cases), folder / "files")
     assert [missing(case) for case in found.cases] == [f"{NO_TWIN}no name reaches it"] * 3
     assert not found.supported
+
+
+def test_names_that_fit_several_families_are_converted_with_the_base_model(folder: Path) -> None:
+    base = FAMILIES["sd3"]
+    adapter = Adapter(name="lora", base=base.name, rank=2, alpha=1.0, scheme="diffusers", targets=("outer",))
+    case = single_file_case(Fixture(base=base, block_quantiser=NO_BLOCKS), "immediately", adapter, *FLOATS)
+    assert isinstance(case, Case)
+    ((stored,),) = case.shot.sequence
+    assert len(family_choice.candidates(layout_of(read_tensors(stored.file.make())))) > 1
+    (twin,) = twins.twins(
+        replace(build(case), side=replace(SIDE, revision="2026-07")), folder / "files"
+    ).cases
+    assert not missing(twin)
+    ((use,),) = twin.shot.sequence
+    names = read_tensors(use.file.path).tensors
+    assert "diffusion_model.final_layer.adaLN_modulation.1.lora_up.weight" in names
 
 
 def test_cells_that_do_not_depend_on_the_file_have_none(folder: Path) -> None:
