@@ -28,7 +28,7 @@ SCHEMES = (
 ALL_SCHEMES = (catalogue.SCHEME, *SCHEMES)
 #: The key schemes in which the other groups of targets are tested: text encoders, and layers outside the blocks.
 TEXT_SCHEMES = (catalogue.SCHEME, "peft", "comfy", "onetrainer")
-OUTER_SCHEMES = (catalogue.SCHEME, "diffusers")
+OUTER_SCHEMES = (catalogue.SCHEME, "diffusers", "bare")
 #: The sequences of two generations that are tested: the second one is without the adapter, or with half of it.
 SEQUENCES = ("A-then-none", "A-then-half-A")
 #: Base models that differ from another one in their text encoders only. A picture takes many times as long, so they

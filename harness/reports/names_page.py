@@ -39,10 +39,6 @@ _REASONS = {
     "onetrainer-pieces": "{convert} gives a file with these names other ones",
     "diffsynth-flux": "{convert} gives a file with these names other ones",
     "SVD": "the library makes no pictures with it",
-    "SeFi-Image": "no patch names the embeddings of its two timesteps",
-    **dict.fromkeys(("LingBot-Video", "Ideogram 4"), "no patch names the layers outside the blocks"),
-    "HunyuanVideo 1.5": "no patch names the embeddings that the refiner of its text has of its own",
-    "Chroma Radiance": "no patch names the layers that turn the picture into tokens and back",
     **dict.fromkeys(
         ("LTX-2", "PiD", "HiDream-O1"),
         "there is no small model that could show a patch to be right: {versions}",

@@ -39,4 +39,5 @@ CHROMA_RADIANCE = family_base(
     autoencoder=None,
     architecture="flux",
     full_merged_file=False,
+    outer=("nerf_image_embedder.embedder.0", "nerf_blocks.0.param_generator"),
 )

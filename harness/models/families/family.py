@@ -45,10 +45,7 @@ def family_base(
         architecture=architecture or name,
         files={"model": model} | ({autoencoder_role: autoencoder} if autoencoder else {}),
         targets=_targets(diffusion_model, adapted, module),
-        groups={
-            **({"outer": {name: ("model", f"{PREFIX}{name}.weight") for name in outer}} if outer else {}),
-            **(texts or {}),
-        },
+        groups={**_outer(outer), **(texts or {})},
         needs=needs,
         calibration=calibration or Calibration(),
         full_merged_file=full_merged_file,
@@ -99,6 +96,7 @@ def large_family_base(
     needs: tuple[str, ...] = (),
     demand: Demand | None = None,
     video: bool = False,
+    outer: tuple[str, ...] = (),
 ) -> LargeBase:
     """Return the base model of a family whose sizes the library fixes; see ``family_base`` and ``LargeBase``."""
     return LargeBase(
@@ -106,10 +104,16 @@ def large_family_base(
         architecture=architecture or name,
         files={"model": prefixed(PREFIX, diffusion_model) | text_encoder, autoencoder_role: autoencoder},
         targets=_targets(diffusion_model, adapted, ""),
+        groups=_outer(outer),
         needs=needs,
         demand=demand,
         video=video,
     )
+
+
+def _outer(names: tuple[str, ...]) -> dict[str, dict[str, TensorId]]:
+    """Return the group "outer" with layers of these names; no group without any."""
+    return {"outer": {name: ("model", f"{PREFIX}{name}.weight") for name in names}} if names else {}
 
 
 def _targets(weights: Weights, adapted: Callable[[str], bool], module: str) -> dict[str, TensorId]:

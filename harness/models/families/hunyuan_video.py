@@ -20,6 +20,8 @@ _WIDTH = 128
 _CHANNELS, _INPUT = 32, 65
 #: The library fixes the number of blocks of the text's refiner.
 _REFINER_BLOCKS = 2
+#: The gain of the embedding of the whole text, so that adapters of this embedding change the picture enough.
+_CONTEXT_GAIN = 4.0
 
 
 def hunyuan_video(*, gain: float) -> Weights:
@@ -30,7 +32,7 @@ def hunyuan_video(*, gain: float) -> Weights:
         "img_in.proj.bias": Weight(shape=(width,), std=0.02, dtype="F32"),
         **linear("txt_in.input_embedder", width, LLM_WIDTH),
         **_embedder("txt_in.t_embedder", 256),
-        **_embedder("txt_in.c_embedder", LLM_WIDTH),
+        **_embedder("txt_in.c_embedder", LLM_WIDTH, gain=_CONTEXT_GAIN),
         **_embedder("time_in", 256),
         **linear("final_layer.linear", _CHANNELS, width, gain=gain),
         **linear("final_layer.adaLN_modulation.1", 2 * width, width),
@@ -61,8 +63,8 @@ def _block(prefix: str, attention: str, modulation: str, parts: int) -> Weights:
     return weights
 
 
-def _embedder(name: str, inner: int) -> Weights:
-    return linear(f"{name}.in_layer", _WIDTH, inner) | linear(f"{name}.out_layer", _WIDTH, _WIDTH)
+def _embedder(name: str, inner: int, gain: float = 1.0) -> Weights:
+    return linear(f"{name}.in_layer", _WIDTH, inner) | linear(f"{name}.out_layer", _WIDTH, _WIDTH, gain=gain)
 
 
 _BASE = large_family_base(
@@ -74,6 +76,7 @@ _BASE = large_family_base(
     autoencoder_role="vae",
     needs=("sizes-from-weights", "video"),
     video=True,
+    outer=("txt_in.c_embedder.in_layer", "txt_in.c_embedder.out_layer"),
 )
 #: The autoencoder has 870 million parameters. A picture of 64 by 64 pixels takes more than three times as long.
 HUNYUAN_VIDEO = replace(_BASE, width=32, height=32)

@@ -60,4 +60,5 @@ IDEOGRAM4 = large_family_base(
     needs=("sizes-from-weights",),
     # A picture takes 4.2 GB.
     demand=Demand(timeout=300.0),
+    outer=("input_proj", "adaln_proj"),
 )

@@ -53,4 +53,5 @@ LINGBOT_VIDEO = large_family_base(
     autoencoder_role="vae",
     needs=("sizes-from-weights", "video"),
     video=True,
+    outer=("time_modulation.1", "norm_out_modulation.1"),
 )

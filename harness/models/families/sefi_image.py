@@ -35,4 +35,9 @@ SEFI_IMAGE = family_base(
     adapted=lambda name: "_blocks." in name,
     autoencoder=flux2_autoencoder(),
     autoencoder_role="vae",
+    outer=tuple(
+        f"dual_time_embed.{part}_embedder.linear_{number}"
+        for part in ("semantic", "texture")
+        for number in (1, 2)
+    ),
 )

@@ -93,6 +93,7 @@ def test_other_groups_of_targets_are_tried_in_the_schemes_that_have_names_for_th
         *("sdxl/lora-text-comfy", "sdxl/lora-text-2-peft", "sd3/lora-text-t5-peft"),
         *(f"sd3-all/lora-{group}-kohya" for group in ("text", "text-2", "text-t5")),
         *("flux-guided/lora-text-t5-onetrainer", "sd3/lora-outer-diffusers", "z-image/lora-outer-kohya"),
+        *("ideogram4/lora-outer-bare", "hunyuan-video/lora-outer-diffusers"),
     ):
         assert f"{wanted}-safetensors-F32@at_runtime" in ids
     # OneTrainer's names of SDXL are those of kohya, and Chroma's guidance layer is not among those of Flux.
@@ -134,5 +135,5 @@ def test_layers_outside_the_blocks_share_the_strength_of_their_adapter() -> None
         for use in case.shot.sequence[-1]
         if isinstance(use.file, AdapterFile)
     }
-    assert {"sd3", "chroma", "z-image"} <= set(strengths)
+    assert {"sd3", "chroma", "z-image", "lingbot-video"} <= set(strengths)
     assert set(strengths.values()) == {4.0}
