@@ -55,7 +55,10 @@ def scheme_of(module: Module, component: str, rest: str, *, family: str, unet: b
     """
     names = [tensor.name for part, tensor in module.parts.items() if part in ("up", "down")]
     whole = unet or component != DIFFUSION
-    if _any(names, ".processor.", "_lora.", "_lora1.", "_lora2."):
+    # Boogu-Image has layers in a module called processor.
+    if _any(names, "_lora.", "_lora1.", "_lora2.") or (
+        (whole or family == FLUX) and _any(names, ".processor.")
+    ):
         return "processor" if whole else "xlabs"
     found = _by_prefix(module.key, component, rest, family=family, unet=unet)
     mixed = "." in module.key if found in _UNDERSCORED else _NUMBER.search(module.key) is not None

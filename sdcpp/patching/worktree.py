@@ -2,8 +2,9 @@
 
 Each commit has the name of its file in a trailer ``Patch-Filename:``, which amending and rebasing keep. The export
 removes the trailer. Message and diff come from the commit alone, and the notes from the file that there was before, so
-that a second export changes nothing. If a commit differs from its file only in line numbers, the file stays unchanged.
-Otherwise a patch for several revisions would change with the revision of the working tree.
+that a second export changes nothing. If a commit differs from its file only in line numbers, and the file still makes
+the same change, the file stays unchanged. Otherwise a patch for several revisions would change with the revision of the
+working tree.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sdcpp import atomic_write, cache
@@ -114,6 +115,7 @@ def export(folder: Path, patches: Path) -> Exported:
     revision = repository.git("config", "--get", _REVISION).output.strip()
     started = set(repository.git("config", "--get-all", _STARTED).output.split())
     exported: dict[str, Patch] = {}
+    unchanged = []
     for commit in repository.check_git("rev-list", "--reverse", "--no-merges", f"{BASE}..HEAD").split():
         mail = format_patch(repository, commit)
         name, content = _file(mail, patches, revision)
@@ -125,7 +127,8 @@ def export(folder: Path, patches: Path) -> Exported:
             )
         path = patches / name
         exported[name] = patch_file.parse(content.encode("utf-8", "surrogateescape"), path, path.parent.name)
-    unchanged = tuple(name for name, patch in exported.items() if _equals_file(patch))
+        if _equals_file(exported[name]) and _makes(repository, commit, path):
+            unchanged.append(name)
     written = tuple(name for name in exported if name not in unchanged)
     removed = tuple(name for name in sorted(started) if name not in exported and (patches / name).is_file())
     for name in written:
@@ -139,7 +142,7 @@ def export(folder: Path, patches: Path) -> Exported:
     repository.git("config", "--unset-all", _STARTED)
     for name in exported:
         repository.check_git("config", "--add", _STARTED, name)
-    return Exported(written=written, removed=removed, unchanged=unchanged)
+    return Exported(written=written, removed=removed, unchanged=tuple(unchanged))
 
 
 def _file_name(patch: Patch) -> str:
@@ -190,6 +193,19 @@ def _without_trailers(message: str) -> tuple[str, dict[str, str]]:
 def _equals_file(patch: Patch) -> bool:
     """Return whether an exported patch and its file differ in line numbers and hashes at most."""
     return patch.path.is_file() and patch_file.read(patch.path).content_key == patch.content_key
+
+
+def _makes(repository: Repository, commit: str, file: Path) -> bool:
+    """Return whether a patch file makes of the commit before ``commit`` what that commit contains.
+
+    With one line of context, git finds another place if the lines have moved and the context is there twice.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        apart = replace(repository, index=Path(folder) / "index")
+        apart.check_git("read-tree", f"{commit}^")
+        done = apart.git("apply", "--cached", "--whitespace=nowarn", file.resolve())
+        wanted = repository.check_git("rev-parse", f"{commit}^{{tree}}")
+        return not done.status and apart.check_git("write-tree") == wanted
 
 
 def _write_order(patches: Path, exported: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -160,6 +161,28 @@ def test_other_line_numbers_alone_leave_a_file_as_it_is(
     worktree.start(tree, series.load(patches), tmp_path / "again")
     assert worktree.export(tmp_path / "again", patches).written == ()
     assert name.read_text() == moved
+
+
+def test_a_file_that_would_change_another_place_is_written_anew(
+    tree: workspace.Tree, patches: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "work"
+    worktree.start(tree, [], folder)
+    commit(folder, "line 10\n", "same\nold\nsame\n", "fix: one of two\n\nWhy.\n\n" + TRAILERS)
+    commit(folder, "line 30\n", "same\nold\nsame\n", "fix: the other\n\nWhy.\n\n" + TRAILERS)
+    place = folder / "stable-diffusion.cpp"
+    first, _, last = place.read_text().rpartition("old\n")
+    place.write_text(f"{first}new\n{last}")
+    git_repositories.git(
+        folder, "commit", "--quiet", "--all", f"--message=fix: the last\n\nWhy.\n\n{TRAILERS}"
+    )
+    worktree.export(folder, patches)
+    name = patches / "the-last/small.patch"
+    right = name.read_text()
+    name.write_text(re.sub(r"@@ -\d+,3 \+\d+,3 @@", "@@ -10,3 +10,3 @@", right))
+    assert name.read_text() != right
+    assert worktree.export(folder, patches).written == ("the-last/small.patch",)
+    assert name.read_text() == right
 
 
 def test_nothing_is_written_where_something_is_wrong(
