@@ -36,7 +36,7 @@ from harness.models.families.unet import (
     SDXL_VEGA,
     SDXS_512,
 )
-from harness.models.families.wan import WAN, WAN_TI2V
+from harness.models.families.wan import WAN, WAN_I2V, WAN_TI2V
 from harness.models.families.z_image import Z_IMAGE
 from harness.models.tiny_models import SD1_TINY
 
@@ -78,6 +78,7 @@ FAMILIES = {
         QWEN_IMAGE_LAYERED,
         WAN,
         WAN_TI2V,
+        WAN_I2V,
         LINGBOT_VIDEO,
         HUNYUAN_VIDEO,
         LENS,
@@ -91,7 +92,7 @@ RELATIVES = frozenset(
     base.name
     for base in (
         *(FLUX_CONTROLS, FLEX_2, FLUX2_DEV, QWEN_IMAGE_LAYERED, SD1_EDIT, SDXS_512, SD2_INPAINT, SD2_TINY),
-        *(WAN_TI2V, SDXL_INPAINT, SDXL_EDIT, SDXL_VEGA, SDXL_SSD_1B),
+        *(WAN_TI2V, WAN_I2V, SDXL_INPAINT, SDXL_EDIT, SDXL_VEGA, SDXL_SSD_1B),
     )
 )
 
@@ -131,6 +132,7 @@ OF_VERSION = {
     "Qwen-Image": QWEN_IMAGE,
     "Qwen-Image Layered": QWEN_IMAGE_LAYERED,
     "Wan 2.1, Wan 2.2": WAN,
+    "Wan 2.2 I2V": WAN_I2V,
     "Wan 2.2 TI2V": WAN_TI2V,
     "LingBot-Video": LINGBOT_VIDEO,
     "HunyuanVideo 1.5": HUNYUAN_VIDEO,
@@ -151,7 +153,6 @@ WITHOUT_MODEL = {
     "SDXS-09": "the library knows it by 1024 inputs of an attention that has the width of the first level, so it needs"
     " a UNet of 1024 channels in the first level and 4096 in the last",
     "SVD": "the library builds no text encoder for it and then uses one",
-    "Wan 2.2 I2V": "only 40 blocks of constant sizes: 14 billion parameters",
     "LTX-2": "the text encoder has 48 layers of constant sizes",
     "HiDream-O1": "constant sizes of billions of parameters",
     "PiD": "needs a picture to edit; otherwise 14 blocks and a text encoder of constant sizes: 1.4 billion parameters",

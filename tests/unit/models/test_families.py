@@ -23,7 +23,7 @@ def test_adapters_change_matrices_in_full_precision(base: Base) -> None:
 def test_a_model_takes_less_than_two_gigabytes(base: Base) -> None:
     for role, weights in base.files.items():
         stored = sum(stored_bytes(w.dtype, math.prod(w.shape)) for w in weights.values())
-        assert stored < 2e9, role
+        assert stored < STORED.get(base.name, 2e9), role
 
 
 def test_a_model_is_small(base: Base) -> None:
@@ -31,6 +31,8 @@ def test_a_model_is_small(base: Base) -> None:
     assert parameters < LARGE.get(base.name, 90e6)
 
 
+#: The bytes of a file with all the layers of these.
+STORED = {"wan-i2v": 4.2e9}
 #: The sizes of these, or of their text encoders, are constant.
 LARGE = {
     "sd1-narrow": 140e6,
@@ -51,9 +53,11 @@ LARGE = {
     "lens": 630e6,
     "ideogram4": 2670e6,
     "mage-flow": 4680e6,
+    "wan-i2v": 14310e6,
 }
-#: The layers of the MLPs of Ideogram 4 have 680 MB in F32, so adapters change the others only.
-FEW_TARGETS = {"ideogram4": 3}
+#: The layers of the MLPs of Ideogram 4 have 680 MB in F32, so adapters change the others only; those of one attention
+#: of Wan 2.2 I2V have 420 MB.
+FEW_TARGETS = {"ideogram4": 3, "wan-i2v": 4}
 #: Layers that adapters do not change: SD3 has 24 blocks, and layers of reference pictures are no targets.
 LEFT_OUT = {
     **dict.fromkeys(("sd3", "sd3-all"), ("joint_blocks.",)),
