@@ -138,6 +138,7 @@ def twins(folder: Path) -> Iterator[Figure]:
 def trainers(path: Path) -> Iterator[Figure]:
     """Yield a figure for the files that trainers' libraries write, and one for what the converter makes of them."""
     found = trainer_study.read(path)
+    bases = ", ".join(dict.fromkeys(outcome.base for outcome in found.outcomes))
     right = [
         outcome
         for outcome in found.outcomes
@@ -146,7 +147,7 @@ def trainers(path: Path) -> Iterator[Figure]:
     errors = [outcome.converter for outcome in found.outcomes if outcome.converter is not None]
     exact = [error for error in errors if error <= EXACT]
     yield Figure(
-        subject=f"the file itself, {found.side}, {found.base}",
+        subject=f"the file itself, {found.side}, {bases}",
         text=f"{len(right)} of {len(found.outcomes)} files pass",
         kept=len(right) == len(found.outcomes),
         date=found.date,

@@ -8,17 +8,18 @@ from pathlib import Path
 from harness.cli import options
 from harness.cli.lora import options as lora_options
 from harness.studies.trainers import page, study
-from harness.studies.trainers.writers import WRITERS
+from harness.studies.trainers.writers import TUCKER_WRITERS, WRITERS
 from sdcpp import console, project
 from sdcpp.building.finished import require_build
 
 RESUMES = True
+_WRITERS = (*WRITERS, *TUCKER_WRITERS)
 RENAMED = lora_options.RENAMED
 EPILOG = """\
 --python names a Python that has torch, diffusers, peft and lycoris-lora; nox -s trainers makes one.
 
 output
-  PEFT, diffusers and LyCORIS write adapters for a small base model and merge them. The command
+  PEFT, diffusers and LyCORIS write adapters for a small Flux and for a UNet and merge them. The command
   prints, for each adapter and apply mode, the verdict of the library against that merge, and the
   error of ΔW when sdcpp lora converts and merges the file. The output folder keeps the files and
   the records. With --write-docs it writes results/trainers.json and docs/trainers.md.
@@ -39,9 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--writer",
         action="append",
-        choices=WRITERS,
+        choices=_WRITERS,
         metavar="NAME",
-        help=f"one of {', '.join(WRITERS)}; may be repeated (default: all)",
+        help=f"one of {', '.join(_WRITERS)}; may be repeated (default: all)",
     )
     parser.add_argument("--recorded", action="store_true", help="measure nothing, read results/trainers.json")
     parser.add_argument(
@@ -67,11 +68,11 @@ def main(arguments: argparse.Namespace) -> int:
             arguments.python,
             arguments.build or require_build(patched=True),
             arguments.output,
-            arguments.writer or list(WRITERS),
+            arguments.writer or list(_WRITERS),
             command="nox -s trainers",
             jobs=arguments.jobs,
         )
-    for line in page.table(found):
+    for line in page.tables(found):
         console.out.print(line, markup=False, soft_wrap=True)
     if arguments.write_docs:
         study.write(found)

@@ -33,10 +33,17 @@ class NamedPart:
 
 
 def named_parts(base: Base) -> Iterator[NamedPart]:
-    """Yield the layers of diffusers' model for the linear layers of ``base``; raises KeyError if one has no name."""
+    """Yield the layers of diffusers' model for the targets of ``base``; raises KeyError if one has no name.
+
+    The targets of a UNet have diffusers' names themselves.
+    """
     for layer, (role, name) in base.targets.items():
         height = base.files[role][name].shape[0]
-        for rows in diffusers_names.parts(base.architecture, layer, height):
+        if base.architecture in diffusers_names.FAMILIES:
+            parts = diffusers_names.parts(base.architecture, layer, height)
+        else:
+            parts = (NamedRows(stem=layer, start=0, stop=height),)
+        for rows in parts:
             yield NamedPart(tensor=(role, name), rows=rows)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from harness.reports.markdown import escape, head, row
 from harness.studies.trainers.judged import MODES
 from harness.studies.trainers.study import Outcome, TrainerStudy
 from harness.studies.trainers.writer_peer import RANK
-from harness.studies.trainers.writers import SEED, WRITERS
+from harness.studies.trainers.writers import SEED, TUCKER_WRITERS, WRITERS
 from sdcpp import atomic_write, project
 
 PAGE = project.ROOT / "docs" / "trainers.md"
@@ -32,13 +32,15 @@ def text(study: TrainerStudy) -> str:
         "and LyCORIS wrote the files with their own code, and the same library merged each adapter into the weights",
         "of the base model. That merge is what the library under test and the converter are judged by.",
         "",
-        f"Measured on {study.date} with {study.side}, CPU, base model {study.base}; {versions}; random factors with",
-        f"seed {SEED}, rank {RANK}, all linear layers that adapters change.",
+        f"Measured on {study.date} with {study.side}, CPU; {versions}; random factors with",
+        f"seed {SEED}, rank {RANK}. The layers are all linear ones that adapters change and, in a UNet, convolutions",
+        "of 1x1 and 3x3, with stride 1 and 2.",
         "",
         "`nox -s trainers` installs these libraries in an environment of its own, measures again, and writes this",
         "page.",
         "",
-        *table(study),
+        *tables(study),
+        "## Notes",
         "",
         "- The columns of the apply modes have the verdict of the library and the effect error of its picture.",
         "- **converter** is the relative error of all ΔW in float64: the adapter is merged as `sdcpp lora merge` does,",
@@ -53,15 +55,21 @@ def text(study: TrainerStudy) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def table(study: TrainerStudy) -> Iterator[str]:
-    """Yield the lines of the table, a row for each writer."""
+def tables(study: TrainerStudy) -> Iterator[str]:
+    """Yield a section for each base model."""
+    for base in dict.fromkeys(outcome.base for outcome in study.outcomes):
+        yield from (f"## {base}", "", *table([o for o in study.outcomes if o.base == base]), "")
+
+
+def table(outcomes: Sequence[Outcome]) -> Iterator[str]:
+    """Yield the lines of the table of a base model, a row for each writer."""
     yield from head(["writer", "what it writes", *(mode.replace("_", " ") for mode in MODES), "converter"])
-    for outcome in study.outcomes:
+    for outcome in outcomes:
         yield _row(outcome)
 
 
 def _row(outcome: Outcome) -> str:
-    cells = [outcome.writer, WRITERS.get(outcome.writer, "")]
+    cells = [outcome.writer, {**WRITERS, **TUCKER_WRITERS}.get(outcome.writer, "")]
     if outcome.failure:
         return row([*cells, *("not written" for _ in MODES), "not written"])
     return row([*cells, *(_verdict(outcome, mode) for mode in MODES), _converter(outcome)])
@@ -83,6 +91,6 @@ def _notes(study: TrainerStudy) -> Iterator[str]:
     """Yield what the libraries and the converter said where they made nothing."""
     for outcome in study.outcomes:
         if outcome.failure:
-            yield f"- {outcome.writer} was not written: {escape(outcome.failure)}"
+            yield f"- {outcome.writer} was not written for {outcome.base}: {escape(outcome.failure)}"
         elif outcome.refusal:
-            yield f"- The converter refuses {outcome.writer}: {escape(outcome.refusal)}"
+            yield f"- The converter refuses {outcome.writer} for {outcome.base}: {escape(outcome.refusal)}"

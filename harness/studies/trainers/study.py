@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from harness.cases.case import Case
-from harness.models.base_model import Base, Calibration
-from harness.models.tiny_models import FLUX_THIN
 from harness.records.record import Cell
 from harness.studies import record_file
 from harness.studies.trainers import judged, writers
@@ -21,19 +19,18 @@ from sdcpp.errors import NothingTried
 
 #: The record.
 RECORD = project.ROOT / "results" / "trainers.json"
-#: The base model. Each case is judged by itself, as its adapters may change the picture less than those of the matrix.
-BASE: Base = replace(FLUX_THIN, calibration=Calibration(required=False))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What was found with the adapter of one writer.
+    """What was found with the adapter of one writer for the base model ``base``.
 
     ``failure`` is the error of the trainer's library, which then wrote nothing. ``converter`` is the relative error of
     ΔW when this project converts and merges the adapter in float64, or None with the reason in ``refusal``.
     ``verdicts`` and ``errors`` have the verdict of the library under test and the effect error, by apply mode.
     """
 
+    base: str
     writer: str
     failure: str = ""
     converter: float | None = None
@@ -44,15 +41,14 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainerStudy:
-    """The outcomes of all writers with one build, with the command and the date (UTC).
+    """The outcomes of all base models and writers with one build, with the command and the date (UTC).
 
-    ``versions`` are those of the trainers' libraries, ``side`` is the label of the build and ``base`` the base model.
+    ``versions`` are those of the trainers' libraries, and ``side`` is the label of the build.
     """
 
     command: str
     date: str
     side: str
-    base: str
     versions: Mapping[str, str]
     outcomes: Sequence[Outcome]
 
@@ -62,33 +58,39 @@ def study(
 ) -> TrainerStudy:
     """Run the study and return what was found. ``folder`` gets the files and the records of the pictures.
 
-    ``python`` has the trainers' libraries and ``build`` is the folder of a build. Raises LibraryUnusable if either
-    cannot be used, and NothingTried if no library wrote an adapter.
+    ``names`` are writers; a base model is left out for those that it cannot have. ``python`` has the trainers'
+    libraries and ``build`` is the folder of a build. Raises LibraryUnusable if either cannot be used, and NothingTried
+    if no library wrote an adapter.
     """
     library = build_folder.read(build)
-    files = atomic_write.ensure_folder(folder / "files")
-    versions, written = writers.write(python, BASE, files, names)
-    found = {one.writer: Outcome(writer=one.writer, failure=one.error) for one in written}
+    found: dict[tuple[str, str], Outcome] = {}
     cases: list[Case] = []
-    for one in written:
-        if not one.error:
-            error, refusal = judged.converter_errors(BASE, one, files)
-            found[one.writer] = replace(found[one.writer], converter=error, refusal=refusal)
-            cases += judged.cases(BASE, one, files)
+    versions: Mapping[str, str] = {}
+    for base in writers.BASES:
+        files = atomic_write.ensure_folder(folder / "files" / base.name)
+        wanted = [name for name in names if name in writers.writers_of(base)]
+        versions, written = writers.write(python, base, files, wanted)
+        for one in written:
+            outcome = Outcome(base=base.name, writer=one.writer, failure=one.error)
+            if not one.error:
+                error, refusal = judged.converter_errors(base, one, files)
+                outcome = replace(outcome, converter=error, refusal=refusal)
+                cases += judged.cases(base, one, files)
+            found[base.name, one.writer] = outcome
     if not cases:
-        raise NothingTried("no library wrote an adapter", python, f"read their errors: {written[0].error}")
+        failure = next((outcome.failure for outcome in found.values()), "")
+        raise NothingTried("no library wrote an adapter", python, f"read their errors: {failure}")
     under = judged.build_under_test(library, cases, command)
     records = run_sides(
         [under], folder, title="adapters of real writers", command=command, jobs=jobs, expected=()
     )
     for cell in records.cells:
-        name = cell.dimensions["writer"]
+        name = cell.dimensions["base"], cell.dimensions["writer"]
         found[name] = with_cell(found[name], cell)
     return TrainerStudy(
         command=command,
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
         side=under.side.label,
-        base=BASE.name,
         versions=versions,
         outcomes=tuple(found.values()),
     )

@@ -23,18 +23,20 @@ RANK = 8
 STRENGTH = 1.0
 
 
-def main(base: str, folder: str, writers: list[str], seed: int) -> dict[str, Any]:
+def main(architecture: str, base: str, folder: str, writers: list[str], seed: int) -> dict[str, Any]:
     """Write the adapter of each writer and return the versions of the libraries and the files.
 
-    ``base`` is a safetensors file with weights of the model by the names of diffusers' modules. Each writer gets the
-    folder ``folder``/WRITER. "adapters" maps it to {"file": PATH, "merged": PATH, "error": ""}, or to the error with
-    which its library failed.
+    ``base`` is a safetensors file with weights of the model by the names of diffusers' modules, and ``architecture`` a
+    key of ``MODELS``. Each writer gets the folder ``folder``/WRITER. "adapters" maps it to {"file": PATH, "merged":
+    PATH, "error": ""}, or to the error with which its library failed.
     """
     torch = importlib.import_module("torch")
     torch.set_num_threads(1)
     for name in ("diffusers", "peft", "lycoris"):
         importlib.import_module(name)  # an environment that lacks one is no result
-    importlib.import_module("diffusers").FluxPipeline  # noqa: B018 - diffusers imports its classes at first use
+    getattr(
+        importlib.import_module("diffusers"), PIPELINES[architecture]
+    )  # diffusers imports it at first use
     weights = importlib.import_module("safetensors.torch").load_file(base)
     adapters = {}
     for number, writer in enumerate(writers):
@@ -44,7 +46,7 @@ def main(base: str, folder: str, writers: list[str], seed: int) -> dict[str, Any
         library, _, kind = writer.partition("-")
         try:
             with torch.no_grad():
-                file, merged = WRITERS[library](_model(weights), kind, target)
+                file, merged = WRITERS[library](_model(architecture, weights), kind, target)
             path = target / "merged.safetensors"
             chosen = {name: merged[name].contiguous() for name in weights}
             importlib.import_module("safetensors.torch").save_file(chosen, path)
@@ -56,21 +58,48 @@ def main(base: str, folder: str, writers: list[str], seed: int) -> dict[str, Any
     return {"versions": versions, "adapters": adapters}
 
 
-def _model(weights: dict[str, Any]) -> Any:
-    """Return diffusers' transformer of Flux with one block of each type and these weights."""
-    model = importlib.import_module("diffusers").FluxTransformer2DModel(
-        num_layers=1,
-        num_single_layers=1,
-        attention_head_dim=128,
-        num_attention_heads=2,
-        joint_attention_dim=4096,
-        pooled_projection_dim=768,
-    )
-    unknown = model.load_state_dict(weights, strict=False).unexpected_keys
+#: The class and the settings of diffusers' model for each architecture: Flux with one block of each type, and the UNet
+#: of segmind/tiny-sd.
+MODELS: dict[str, tuple[str, dict[str, Any]]] = {
+    "flux": (
+        "FluxTransformer2DModel",
+        {
+            "num_layers": 1,
+            "num_single_layers": 1,
+            "attention_head_dim": 128,
+            "num_attention_heads": 2,
+            "joint_attention_dim": 4096,
+            "pooled_projection_dim": 768,
+        },
+    ),
+    "sd1": (
+        "UNet2DConditionModel",
+        {
+            "block_out_channels": (320, 640, 1280),
+            "layers_per_block": 1,
+            "down_block_types": ("CrossAttnDownBlock2D",) * 3,
+            "mid_block_type": None,
+            "up_block_types": ("CrossAttnUpBlock2D",) * 3,
+            "cross_attention_dim": 768,
+        },
+    ),
+}
+#: The class of diffusers' pipeline for each architecture.
+PIPELINES = {"flux": "FluxPipeline", "sd1": "StableDiffusionPipeline"}
+
+
+def _model(architecture: str, weights: dict[str, Any]) -> Any:
+    """Return diffusers' model with these weights. All others have no values, which no adapter needs."""
+    torch = importlib.import_module("torch")
+    name, settings = MODELS[architecture]
+    with torch.device("meta"):
+        model = getattr(importlib.import_module("diffusers"), name)(**settings)
+    own = {name: weight.clone() for name, weight in weights.items()}
+    unknown = model.load_state_dict(own, strict=False, assign=True).unexpected_keys
     if unknown:
         raise KeyError(unknown[0])
-    layers = {name.rpartition(".")[0] for name in weights}
-    model.wanted_layers = sorted(layers)
+    model.architecture = architecture
+    model.wanted_layers = sorted({name.rpartition(".")[0] for name in weights})
     return model
 
 
@@ -90,8 +119,10 @@ def peft(model: Any, kind: str, target: Path) -> tuple[Path, dict[str, Any]]:
     library = importlib.import_module("peft")
     layers = model.wanted_layers
     settings: dict[str, Any] = {"r": RANK, "target_modules": layers, "init_weights": True}
-    if kind in ("loha", "lokr"):
-        config = {"loha": library.LoHaConfig, "lokr": library.LoKrConfig}[kind](alpha=RANK, **settings)
+    algorithm, tucker, _ = kind.partition("-tucker")
+    if algorithm in ("loha", "lokr"):
+        make = {"loha": library.LoHaConfig, "lokr": library.LoKrConfig}[algorithm]
+        config = make(alpha=RANK, use_effective_conv2d=bool(tucker), **settings)
     else:
         config = _lora_config(library, kind, layers)
     adapted = library.get_peft_model(model, config)
@@ -115,7 +146,7 @@ def _lora_config(library: Any, kind: str, layers: list[str]) -> Any:
 
 
 def _fill_peft(model: Any, layers: list[str], kind: str) -> None:
-    scaled = {"loha": "hada_w1_a", "lokr": "lokr_w1"}.get(kind, "lora_B")
+    scaled = {"loha": "hada_w1_a", "lokr": "lokr_w1"}.get(kind.removesuffix("-tucker"), "lora_B")
     for name, module in model.named_modules():
         layer = name.removeprefix("base_model.model.")
         if layer not in layers:
@@ -131,16 +162,21 @@ def _fill_peft(model: Any, layers: list[str], kind: str) -> None:
 
 def diffusers(model: Any, kind: str, target: Path) -> tuple[Path, dict[str, Any]]:
     """Write a file with ``save_lora_weights`` of diffusers' pipeline and merge with ``fuse_lora``, in float64."""
-    pipeline = importlib.import_module("diffusers").FluxPipeline
+    package = importlib.import_module("diffusers")
+    pipeline = getattr(package, PIPELINES[model.architecture])
     library = importlib.import_module("peft")
     layers = model.wanted_layers
     model.add_adapter(_lora_config(library, kind, layers), "default")
     _fill_peft(model, layers, kind)
     state = library.utils.get_peft_model_state_dict(model, adapter_name="default")
     metadata = model.peft_config["default"].to_dict()
-    pipeline.save_lora_weights(
-        target, transformer_lora_layers=state, transformer_lora_adapter_metadata=metadata
-    )
+    if model.architecture == "sd1":
+        # As diffusers' training script for this model does.
+        state = package.utils.convert_state_dict_to_diffusers(state)
+        names = {"unet_lora_layers": state, "unet_lora_adapter_metadata": metadata}
+    else:
+        names = {"transformer_lora_layers": state, "transformer_lora_adapter_metadata": metadata}
+    pipeline.save_lora_weights(target, **names)
     model.double().fuse_lora()
     model.unload_lora()
     return target / "pytorch_lora_weights.safetensors", model.state_dict()
@@ -155,11 +191,20 @@ def lycoris(model: Any, kind: str, target: Path) -> tuple[Path, dict[str, Any]]:
     """Write a file with ``save_weights`` and merge with ``merge_to``, in float64."""
     library = importlib.import_module("lycoris")
     library.LycorisNetwork.apply_preset({"target_module": [], "target_name": model.wanted_layers})
-    algorithm, dora, _ = kind.partition("-dora")
+    algorithm, *options = kind.split("-")
     # LyCORIS 4.1 merges LoHa and LoKr with the square of alpha / rank, but computes with alpha / rank while it trains.
     alpha = RANK if algorithm in ("loha", "lokr") else RANK / 2
     network = library.create_lycoris(
-        model, 1.0, linear_dim=RANK, linear_alpha=alpha, algo=algorithm, factor=8, dora_wd=bool(dora)
+        model,
+        1.0,
+        linear_dim=RANK,
+        linear_alpha=alpha,
+        conv_dim=RANK,
+        conv_alpha=alpha,
+        algo=algorithm,
+        factor=8,
+        dora_wd="dora" in options,
+        use_tucker="tucker" in options,
     )
     scaled = {"loha": "hada_w1_a", "lokr": "lokr_w1"}.get(algorithm, "lora_up")
     if len(network.loras) != len(model.wanted_layers):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.models.base_model import Base
+from harness.models.base_model import Base, Calibration
+from harness.models.tiny_models import FLUX_THIN, SD1_THIN
 from harness.studies.peer_script import answer
 from harness.studies.trainers import named_weights, writer_peer
 
@@ -27,7 +28,38 @@ WRITERS: Mapping[str, str] = {
     "lycoris-loha": "LoHa; alpha equals the rank",
     "lycoris-lokr": "LoKr; alpha equals the rank",
 }
+#: The writers of adapters with a core for each kernel, which only a model with convolutions can have.
+TUCKER_WRITERS: Mapping[str, str] = {
+    "peft-loha-tucker": "LoHa with use_effective_conv2d",
+    "peft-lokr-tucker": "LoKr with use_effective_conv2d",
+    "lycoris-lora-tucker": "LoCon with use_tucker; alpha is half the rank",
+    "lycoris-loha-tucker": "LoHa with use_tucker; alpha equals the rank",
+    "lycoris-lokr-tucker": "LoKr with use_tucker; alpha equals the rank",
+}
 SEED = 1
+#: Each case is judged by itself, as its adapters may change the picture less than those of the matrix.
+_CALIBRATION = Calibration(required=False)
+#: The base models. The targets of the UNet are its linear layers and its convolutions.
+BASES: Sequence[Base] = (
+    replace(FLUX_THIN, calibration=_CALIBRATION),
+    replace(
+        SD1_THIN,
+        calibration=_CALIBRATION,
+        targets={
+            **SD1_THIN.targets,
+            **{
+                target: tensor
+                for group in ("conv3x3", "strided", "conv1x1")
+                for target, tensor in SD1_THIN.groups[group].items()
+            },
+        },
+    ),
+)
+
+
+def writers_of(base: Base) -> Sequence[str]:
+    """Return the names of the writers for a base model."""
+    return (*WRITERS, *(TUCKER_WRITERS if base.architecture == "sd1" else ()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +87,13 @@ def write(
     found = answer(
         python,
         writer_peer.__file__,
-        {"base": str(weights), "folder": str(folder), "writers": list(writers), "seed": SEED},
+        {
+            "architecture": base.architecture,
+            "base": str(weights),
+            "folder": str(folder),
+            "writers": list(writers),
+            "seed": SEED,
+        },
         failure="no adapter was written",
         remedy=f"install {', '.join(writer_peer.PACKAGES)} there, or run nox -s trainers",
         # The libraries ask a server about the base model unless they are told not to.

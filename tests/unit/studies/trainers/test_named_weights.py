@@ -8,7 +8,7 @@ import pytest
 from harness.formats.read import read_tensors
 from harness.formats.write import write_arrays
 from harness.models.tiny_models import FLUX_THIN
-from harness.studies.trainers import named_weights
+from harness.studies.trainers import named_weights, writers
 from sdcpp.errors import FileInvalid
 
 QKV = ("model", "model.diffusion_model.double_blocks.0.img_attn.qkv.weight")
@@ -51,3 +51,12 @@ def test_a_missing_weight_is_named(tmp_path: Path) -> None:
     write_arrays(path, "safetensors", {"other": np.zeros(1, np.float32)})
     with pytest.raises(FileInvalid, match=r"lack transformer_blocks\.0\.attn\.to_q\.weight"):
         named_weights.read_merged(FLUX_THIN, path)
+
+
+def test_a_unets_targets_have_diffusers_names_themselves(tmp_path: Path) -> None:
+    _, unet = writers.BASES
+    path = tmp_path / "base.safetensors"
+    named_weights.write(unet, path)
+    tensors = read_tensors(path).tensors
+    assert set(tensors) == {f"{target}.weight" for target in unet.targets}
+    assert tensors["down_blocks.0.downsamplers.0.conv.weight"].shape == (320, 320, 3, 3)

@@ -15,18 +15,18 @@ STUDY = TrainerStudy(
     command="nox -s trainers",
     date="2026-01-02",
     side="2026-07 patched",
-    base="flux-small",
     versions={"torch": "2.13", "peft": "0.21"},
     outcomes=(
         Outcome(
+            base="flux-small",
             writer="peft-lora",
             converter=1e-15,
             verdicts={"immediately": "PASS", "at_runtime": "NO_EFFECT"},
             errors={"immediately": 0.012, "at_runtime": 1.0},
         ),
-        Outcome(writer="peft-dora", refusal="a tensor_of <it> is not understood"),
-        Outcome(writer="lycoris-full", failure="KeyError: 'x'"),
-        Outcome(writer="peft-lokr", converter=0.5),
+        Outcome(base="flux-small", writer="peft-dora", refusal="a tensor_of <it> is not understood"),
+        Outcome(base="sd1-tiny", writer="lycoris-full", failure="KeyError: 'x'"),
+        Outcome(base="sd1-tiny", writer="peft-loha-tucker", converter=0.5),
     ),
 )
 
@@ -51,7 +51,7 @@ def test_no_record(tmp_path: Path) -> None:
 
 
 def test_the_verdicts_of_both_modes_are_kept() -> None:
-    outcome = Outcome(writer="peft-lora", converter=0.0)
+    outcome = Outcome(base="sd1-tiny", writer="peft-lora", converter=0.0)
     for mode, verdict, error in (("immediately", Verdict.PASS, 0.01), ("at_runtime", Verdict.ABORT, None)):
         cell = Cell(
             side="s", case="c", dimensions={"mode": mode}, verdict=verdict, status=Status.PASS, error=error

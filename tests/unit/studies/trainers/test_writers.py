@@ -37,6 +37,7 @@ def test_the_answer_is_the_last_line(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     [([python, script, job], options)] = asked
     assert (python, Path(script).name) == (Path("python"), "writer_peer.py")
     assert json.loads(job)["writers"] == ["peft-lora", "peft-dora"]
+    assert json.loads(job)["architecture"] == "flux"
     assert Path(json.loads(job)["base"]).is_file()
     assert options["env"] == {"HF_HUB_OFFLINE": "1"}
 
@@ -53,3 +54,18 @@ def test_a_python_without_the_libraries_is_named(tmp_path: Path) -> None:
 
 def test_each_writer_has_a_function() -> None:
     assert {name.partition("-")[0] for name in writers.WRITERS} == writer_peer.WRITERS.keys()
+    assert {name.partition("-")[0] for name in writers.TUCKER_WRITERS} <= writer_peer.WRITERS.keys()
+
+
+def test_each_base_model_has_a_model_and_a_pipeline_in_diffusers() -> None:
+    for base in writers.BASES:
+        assert base.architecture in writer_peer.MODELS
+        assert base.architecture in writer_peer.PIPELINES
+
+
+def test_only_the_unet_has_convolutions_and_writers_for_their_cores() -> None:
+    flux, unet = writers.BASES
+    assert writers.writers_of(flux) == tuple(writers.WRITERS)
+    assert writers.writers_of(unet) == (*writers.WRITERS, *writers.TUCKER_WRITERS)
+    for base, sizes in ((flux, {2}), (unet, {2, 4})):
+        assert {len(base.files[role][name].shape) for role, name in base.targets.values()} == sizes
