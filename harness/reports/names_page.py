@@ -43,16 +43,10 @@ _REASONS = {
     **dict.fromkeys(("LingBot-Video", "Ideogram 4"), "no patch names the layers outside the blocks"),
     "HunyuanVideo 1.5": "no patch names the embeddings that the refiner of its text has of its own",
     "Chroma Radiance": "no patch names the layers that turn the picture into tokens and back",
-    **dict.fromkeys(
-        ("LTX-2", "PiD", "HiDream-O1"),
-        "there is no small model that could show a patch to be right: {versions}",
-    ),
+    **dict.fromkeys(("LTX-2", "PiD", "HiDream-O1"), "the patch for them is newer than these figures"),
 }
-#: What the reasons name: a command, and the table of the reasons why there is no model.
-_NAMED_IN_REASONS = {
-    "convert": "`sdcpp lora convert --names`",
-    "versions": "[why](#the-versions-and-the-models-that-stand-for-them)",
-}
+#: What the reasons name: a command.
+_NAMED_IN_REASONS = {"convert": "`sdcpp lora convert --names`"}
 #: The command that writes the page.
 COMMAND = "sdcpp combine results/families/*.jsonl* --names docs/names.md"
 
