@@ -159,9 +159,8 @@ NOT_TESTED = {
 #: Versions of revision 2026-07 that no model here represents, and the reason. The numbers of parameters follow from the
 #: constants in its source (src/model, src/conditioning/conditioner.hpp).
 WITHOUT_MODEL = {
-    "SDXS-09": "the self-attention of its first level takes 1024 numbers of each token, which has 320 (CrossAttention"
-    " in block.hpp), so it reads beyond the last one: with a random model of these sizes two runs of the library gave"
-    " different pictures",
+    "SDXS-09": "two runs of the library gave different pictures with a random model of its sizes; the self-attention of"
+    " its first level takes 1024 numbers of each token, which has 320 (CrossAttention in block.hpp)",
     "SVD": "the library builds no text encoder for it and then uses one",
 }
 

@@ -99,5 +99,6 @@ HIDREAM_O1 = large_family_base(
     adapted=lambda name: name.startswith(f"language_model.layers.{_LAYERS - 1}.self_attn."),
     autoencoder=None,
     prefix="model.",
+    # A picture takes 2.8 GB.
     demand=Demand(timeout=600.0),
 )

@@ -95,5 +95,6 @@ LTX2 = large_family_base(
     needs=("sizes-from-weights", "video"),
     video=True,
     prompt=GEMMA3_PROMPT,
+    # A picture takes 3.4 GB.
     demand=Demand(timeout=600.0),
 )
