@@ -82,7 +82,8 @@ class Shot:
             files |= merged_base.make(base, self.merged, rounded=self.rounded)
         uses = [use for generation in self.sequence for use in generation]
         image = init_image(base.width, base.height) if self.generation.strength is not None else None
-        references = (reference_image(base.width, base.height),) if self.generation.ref_image else ()
+        edits = self.generation.ref_image or base.edits_only
+        references = (reference_image(base.width, base.height),) if edits else ()
         for use in uses:
             use.file.make()
         return ShotRequest(

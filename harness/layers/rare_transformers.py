@@ -75,7 +75,7 @@ HIDREAM_O1 = _family(
             *(f"mlp.{part}_proj" for part in ("gate", "up", "down")),
         )
     },
-    ("t_embedder1.mlp.0", "x_embedder.proj1", "x_embedder.proj2", "final_layer2.linear"),
+    ("t_embedder1.mlp.0", "t_embedder1.mlp.2", "x_embedder.proj1", "x_embedder.proj2", "final_layer2.linear"),
 )
 PID = _family(
     "PiD",
@@ -87,9 +87,16 @@ PID = _family(
         ),
         "pixel_blocks": (
             *("attn.qkv", "attn.proj", "compress_to_attn", "expand_from_attn", "adaLN_modulation.0"),
+            *("mlp.fc1", "mlp.fc2"),
         ),
+        "lq_proj.gate_modules": ("content_proj",),
+        "lq_proj.latent_proj": ("block.2", "block.5"),
     },
-    ("pixel_embedder.proj", "y_embedder.proj", "t_embedder.mlp.0", "final_layer.linear"),
+    (
+        *("pixel_embedder.proj", "s_embedder.proj", "y_embedder.proj", "final_layer.linear"),
+        *("t_embedder.mlp.0", "t_embedder.mlp.2", "lq_proj.output_heads.{n}"),
+        *("lq_proj.latent_proj.0", "lq_proj.latent_proj.2"),
+    ),
     ("patch_blocks.{n}.{rest}", "pixel_blocks.{n}.{rest}"),
 )
 #: Mage-Flow has the layers of Qwen-Image.

@@ -198,18 +198,20 @@ def _ltx() -> Layers:
         for part in ("to_q", "to_k", "to_v", "to_out.0")
     ]
     names += [f"{block}.{mlp}.net.{part}" for mlp in ("ff", "audio_ff") for part in ("0.proj", "2")]
+    modulations = (
+        ("adaln_single", "time_embed"),
+        ("audio_adaln_single", "audio_time_embed"),
+        ("av_ca_video_scale_shift_adaln_single", "av_cross_attn_video_scale_shift"),
+        ("av_ca_a2v_gate_adaln_single", "av_cross_attn_video_a2v_gate"),
+        ("av_ca_audio_scale_shift_adaln_single", "av_cross_attn_audio_scale_shift"),
+        ("av_ca_v2a_gate_adaln_single", "av_cross_attn_audio_v2a_gate"),
+    )
+    parts = ("linear", *(f"emb.timestep_embedder.linear_{number}" for number in (1, 2)))
     return _same(*names, "proj_out", "audio_proj_out") | _renamed(
         (
             ("patchify_proj", "proj_in"),
             ("audio_patchify_proj", "audio_proj_in"),
-            ("adaln_single.linear", "time_embed.linear"),
-            ("adaln_single.emb.timestep_embedder.linear_1", "time_embed.emb.timestep_embedder.linear_1"),
-            ("audio_adaln_single.linear", "audio_time_embed.linear"),
-            (
-                "av_ca_video_scale_shift_adaln_single.linear",
-                "av_cross_attn_video_scale_shift.linear",
-            ),
-            ("av_ca_a2v_gate_adaln_single.linear", "av_cross_attn_video_a2v_gate.linear"),
+            *((f"{ours}.{part}", f"{theirs}.{part}") for ours, theirs in modulations for part in parts),
         )
     )
 

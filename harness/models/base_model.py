@@ -88,7 +88,8 @@ class Base:
     - ``width`` and ``height`` are the size of the pictures in pixels.
     - ``clip_skip`` is explained in ``sdcpp.binding.api.interface.Generation``.
     - ``needs`` names what a revision may lack that the base model needs; see ``lacks`` in revisions.toml.
-    - ``edits`` is true if the model can edit a reference picture with the tensors that it has.
+    - ``edits`` is true if the model can edit a reference picture with the tensors that it has, and ``edits_only`` if
+      it makes no picture without one.
     - ``demand`` is what its pictures need if it is large, else None.
     - ``full_merged_file`` is true if a merged model must be written as one complete file. Otherwise only the changed
       tensors are written, and the library loads them as a second file.
@@ -109,6 +110,7 @@ class Base:
     calibration: Calibration = field(default_factory=Calibration)
     needs: tuple[str, ...] = ()
     edits: bool = False
+    edits_only: bool = False
     demand: Demand | None = None
     full_merged_file: bool = False
 

@@ -39,16 +39,9 @@ _REASONS = {
     "onetrainer-pieces": "{convert} gives a file with these names other ones",
     "diffsynth-flux": "{convert} gives a file with these names other ones",
     "SVD": "the library makes no pictures with it",
-    **dict.fromkeys(
-        ("LTX-2", "PiD", "HiDream-O1"),
-        "there is no small model that could show a patch to be right: {versions}",
-    ),
 }
-#: What the reasons name: a command, and the table of the reasons why there is no model.
-_NAMED_IN_REASONS = {
-    "convert": "`sdcpp lora convert --names`",
-    "versions": "[why](#the-versions-and-the-models-that-stand-for-them)",
-}
+#: What the reasons name: a command.
+_NAMED_IN_REASONS = {"convert": "`sdcpp lora convert --names`"}
 #: The command that writes the page.
 COMMAND = "sdcpp combine results/families/*.jsonl* --names docs/names.md"
 

@@ -34,6 +34,9 @@ LEFT_OUT = (
     "hunyuan-video",
     "ideogram4",
     "mage-flow",
+    "hidream-o1",
+    "ltx2",
+    "pid",
     "longcat-image",
 )
 MODELS = {name: base for name, base in ALL_MODELS.items() if name not in LEFT_OUT}

@@ -28,26 +28,28 @@ def tiny_autoencoder(channels: int) -> Weights:
     return weights
 
 
-#: The widths of TAEHV's decoder from the latent to the picture, and by how much each stage multiplies the frames. The
-#: encoder divides them by ``_FEWER``.
-_VIDEO_WIDTHS, _MORE, _FEWER = (256, 128, 64, 64), (1, 2, 2), (2, 2, 1)
+#: The widths of TAEHV's decoder from the latent to the picture.
+_VIDEO_WIDTHS = (256, 128, 64, 64)
 _VIDEO_BLOCKS = 3
 #: As ``_CONTRAST`` and ``_BRIGHTNESS``.
 _VIDEO_CONTRAST, _VIDEO_BRIGHTNESS = 0.02, (0.5, 0.5, 0.5)
 
 
-def tiny_video_autoencoder(channels: int = 16, patch: int = 1) -> Weights:
-    """Return the tensors of TAEHV for latents of ``channels`` channels and patches of ``patch × patch`` pixels."""
+def tiny_video_autoencoder(channels: int = 16, patch: int = 1, more: tuple[int, ...] = (1, 2, 2)) -> Weights:
+    """Return the tensors of TAEHV for latents of ``channels`` channels and patches of ``patch × patch`` pixels.
+
+    Each stage of the decoder multiplies the frames by a number of ``more``; the encoder divides them by the same ones.
+    """
     pixels = patch * patch
     weights = conv("decoder.1", _VIDEO_WIDTHS[0], channels, 3, gain=1.4)
     index = 3
-    for stage, more in enumerate(_MORE):
+    for stage, factor in enumerate(more):
         width = _VIDEO_WIDTHS[stage]
         for _ in range(_VIDEO_BLOCKS):
             weights |= _memory_block(f"decoder.{index}", width)
             index += 1
         index += 1  # the upsampling layer has no weights
-        weights |= conv(f"decoder.{index}.conv", width * more, width, 1, gain=1.4, bias=False)
+        weights |= conv(f"decoder.{index}.conv", width * factor, width, 1, gain=1.4, bias=False)
         weights |= conv(f"decoder.{index + 1}", _VIDEO_WIDTHS[stage + 1], width, 3, gain=1.4, bias=False)
         index += 2
     last = f"decoder.{index + 1}"
@@ -56,8 +58,8 @@ def tiny_video_autoencoder(channels: int = 16, patch: int = 1) -> Weights:
     weights[f"{last}.bias"] = Weight(shape=(3 * pixels,), std=0.0, mean=brightness, dtype="F32")
     weights |= conv("encoder.0", _WIDTH, 3 * pixels, 3)
     index = 2
-    for fewer in _FEWER:
-        weights |= conv(f"encoder.{index}.conv", _WIDTH, _WIDTH * fewer, 1, bias=False)
+    for factor in reversed(more):
+        weights |= conv(f"encoder.{index}.conv", _WIDTH, _WIDTH * factor, 1, bias=False)
         weights |= conv(f"encoder.{index + 1}", _WIDTH, _WIDTH, 3, bias=False)
         index += 2
         for _ in range(_VIDEO_BLOCKS):

@@ -10,15 +10,18 @@ from harness.models.families.chroma_radiance import CHROMA_RADIANCE
 from harness.models.families.ernie_image import ERNIE_IMAGE
 from harness.models.families.flux2 import FLUX2_DEV, FLUX2_KLEIN
 from harness.models.families.flux_t5 import FLEX_2, FLUX_CONTROLS, FLUX_FILL, FLUX_GUIDED
+from harness.models.families.hidream_o1 import HIDREAM_O1
 from harness.models.families.hunyuan_video import HUNYUAN_VIDEO
 from harness.models.families.ideogram4 import IDEOGRAM4
 from harness.models.families.krea2 import KREA2
 from harness.models.families.lens import LENS
 from harness.models.families.lingbot_video import LINGBOT_VIDEO
 from harness.models.families.longcat_image import LONGCAT_IMAGE
+from harness.models.families.ltx2 import LTX2
 from harness.models.families.mage_flow import MAGE_FLOW
 from harness.models.families.minit2i import MINIT2I
 from harness.models.families.ovis_image import OVIS_IMAGE
+from harness.models.families.pid import PID
 from harness.models.families.qwen_image import QWEN_IMAGE, QWEN_IMAGE_LAYERED
 from harness.models.families.sd3 import SD3, SD3_ALL
 from harness.models.families.sefi_image import SEFI_IMAGE
@@ -84,6 +87,9 @@ FAMILIES = {
         LENS,
         IDEOGRAM4,
         MAGE_FLOW,
+        HIDREAM_O1,
+        LTX2,
+        PID,
     )
 }
 #: Base models whose layers have the names of those of another base model of the same architecture, so that they need
@@ -139,6 +145,9 @@ OF_VERSION = {
     "Lens": LENS,
     "Ideogram 4": IDEOGRAM4,
     "Mage-Flow": MAGE_FLOW,
+    "HiDream-O1": HIDREAM_O1,
+    "LTX-2": LTX2,
+    "PiD": PID,
 }
 #: Further base models of these versions, which differ in their text encoders.
 FURTHER_OF_VERSION = {"SD 3, SD 3.5": (SD3_ALL,)}
@@ -150,12 +159,9 @@ NOT_TESTED = {
 #: Versions of revision 2026-07 that no model here represents, and the reason. The numbers of parameters follow from the
 #: constants in its source (src/model, src/conditioning/conditioner.hpp).
 WITHOUT_MODEL = {
-    "SDXS-09": "the library knows it by 1024 inputs of an attention that has the width of the first level, so it needs"
-    " a UNet of 1024 channels in the first level and 4096 in the last",
+    "SDXS-09": "two runs of the library gave different pictures with a random model of its sizes; the self-attention of"
+    " its first level takes 1024 numbers of each token, which has 320 (CrossAttention in block.hpp)",
     "SVD": "the library builds no text encoder for it and then uses one",
-    "LTX-2": "the text encoder has 48 layers of constant sizes",
-    "HiDream-O1": "constant sizes of billions of parameters",
-    "PiD": "needs a picture to edit; otherwise 14 blocks and a text encoder of constant sizes: 1.4 billion parameters",
 }
 
 

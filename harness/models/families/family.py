@@ -44,8 +44,8 @@ def family_base(
         name=name,
         architecture=architecture or name,
         files={"model": model} | ({autoencoder_role: autoencoder} if autoencoder else {}),
-        targets=_targets(diffusion_model, adapted, module),
-        groups={**_outer(outer), **(texts or {})},
+        targets=_targets(diffusion_model, adapted, PREFIX, module),
+        groups={**_outer(outer, PREFIX), **(texts or {})},
         needs=needs,
         calibration=calibration or Calibration(),
         full_merged_file=full_merged_file,
@@ -90,35 +90,53 @@ def large_family_base(
     text_encoder: Weights,
     *,
     adapted: Callable[[str], bool],
-    autoencoder: Weights,
+    autoencoder: Weights | None,
     architecture: str = "",
     autoencoder_role: str = "taesd",
     needs: tuple[str, ...] = (),
     demand: Demand | None = None,
     video: bool = False,
     outer: tuple[str, ...] = (),
+    prefix: str = PREFIX,
+    module: str = "",
+    calibration: Calibration | None = None,
+    edits_only: bool = False,
+    prompt: str = Base.prompt,
 ) -> LargeBase:
-    """Return the base model of a family whose sizes the library fixes; see ``family_base`` and ``LargeBase``."""
+    """Return the base model of a family whose sizes the library fixes; see ``family_base`` and ``LargeBase``.
+
+    ``prefix`` is that of the diffusion model in the file of role model. With another one than ``PREFIX`` a merged model
+    is a complete file, because the library gives a second file this prefix.
+    """
     return LargeBase(
         name=name,
         architecture=architecture or name,
-        files={"model": prefixed(PREFIX, diffusion_model) | text_encoder, autoencoder_role: autoencoder},
-        targets=_targets(diffusion_model, adapted, ""),
-        groups=_outer(outer),
+        files={
+            "model": prefixed(prefix, diffusion_model) | text_encoder,
+            **({autoencoder_role: autoencoder} if autoencoder else {}),
+        },
+        targets=_targets(diffusion_model, adapted, prefix, module),
+        groups=_outer(outer, prefix),
         needs=needs,
+        calibration=calibration or Calibration(),
+        full_merged_file=prefix != PREFIX,
+        edits_only=edits_only,
+        prompt=prompt,
         demand=demand,
         video=video,
     )
 
 
-def _outer(names: tuple[str, ...]) -> dict[str, dict[str, TensorId]]:
+def _outer(names: tuple[str, ...], prefix: str) -> dict[str, dict[str, TensorId]]:
     """Return the group "outer" with layers of these names; no group without any."""
-    return {"outer": {name: ("model", f"{PREFIX}{name}.weight") for name in names}} if names else {}
+    return {"outer": {name: ("model", f"{prefix}{name}.weight") for name in names}} if names else {}
 
 
-def _targets(weights: Weights, adapted: Callable[[str], bool], module: str) -> dict[str, TensorId]:
+def _targets(
+    weights: Weights, adapted: Callable[[str], bool], prefix: str, module: str
+) -> dict[str, TensorId]:
     return {
-        name.removeprefix(module).removesuffix(".weight"): ("model", PREFIX + name)
+        name.removeprefix(module).removesuffix(".weight"): ("model", prefix + name)
         for name, weight in weights.items()
         if name.endswith(".weight") and len(weight.shape) == 2 and adapted(name)
     }

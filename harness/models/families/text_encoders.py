@@ -1,8 +1,9 @@
-"""Text encoders as narrow as the library accepts: T5, Qwen, Ministral 3 and gpt-oss, and the large CLIPs.
+"""Text encoders as narrow as the library accepts: T5, Qwen, Ministral 3, gpt-oss and Gemma, and the large CLIPs.
 
 Names and shapes follow google/t5-v1_1 and the models of the Qwen3 and Mistral families as Hugging Face's transformers
-saves them; those of gpt-oss follow what the library reads (src/model/te/llm.hpp in revision 2026-07). The library reads
-the widths from the weights, but fixes the size and the number of attention heads. All sizes of a CLIP are constant.
+saves them; those of gpt-oss and Gemma follow what the library reads (src/model/te/llm.hpp in revision 2026-07). The
+library reads the widths from the weights, but fixes the size and the number of attention heads. All sizes of a CLIP are
+constant.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.models.base_model import TensorId, Weight, Weights
-from harness.models.weights import linear, norm, prefixed, scale, vector
+from harness.models.weights import linear, norm, prefixed, scale, vector, zero_centred_scale
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +47,14 @@ QWEN2_WIDTH, _QWEN2_HEADS, _QWEN2_KEY_HEADS = 3584, 28, 4
 #: The sizes of gpt-oss, which Lens fixes.
 GPT_OSS_WIDTH, _GPT_OSS_VOCABULARY, _GPT_OSS_EXPERTS = 2880, 201088, 32
 _GPT_OSS_HEAD, _GPT_OSS_HEADS, _GPT_OSS_KEY_HEADS = 64, 64, 8
+#: The sizes of Gemma 3 of 12 billion parameters, for LTX-2. The library joins the outputs of all layers and their input
+#: and fixes the number of values only, so that two wide layers do for 48. The pieces of ``GEMMA3_PROMPT`` are among the
+#: first 2048 of the vocabulary.
+GEMMA3_WIDTH, GEMMA3_LAYERS, _GEMMA3_VOCABULARY, _GEMMA3_HEADS, _GEMMA3_KEY_HEADS = 62720, 2, 2048, 16, 8
+GEMMA3_PROMPT = "the best of the time"
+#: The sizes of Gemma 2 of 2 billion parameters, which PiD fixes.
+GEMMA2_WIDTH, _GEMMA2_VOCABULARY, _GEMMA2_HEADS, _GEMMA2_KEY_HEADS = 2304, 256000, 8, 4
+_GEMMA_HEAD = 256
 
 
 def t5(width: int = T5_WIDTH, mlp: int = 64) -> Weights:
@@ -176,6 +185,58 @@ def gpt_oss() -> Weights:
     for name in ("input_layernorm", "post_attention_norm"):
         weights |= scale(f"{layer}.{name}.weight", width)
     return prefixed("text_encoders.llm.model.", weights)
+
+
+def gemma3() -> Weights:
+    """Return the tensors of Gemma 3, quantised."""
+    norms = ("input_layernorm", "post_attention_norm", "post_attention_layernorm", "post_ffw_norm")
+    weights = _gemma_layers(GEMMA3_WIDTH, GEMMA3_LAYERS, _GEMMA3_HEADS, _GEMMA3_KEY_HEADS, "TQ2_0")
+    for number in range(GEMMA3_LAYERS):
+        layer = f"layers.{number}"
+        for name in norms:
+            weights |= scale(f"{layer}.{name}.weight", GEMMA3_WIDTH)
+        for part in "qk":
+            weights |= scale(f"{layer}.self_attn.{part}_norm.weight", _GEMMA_HEAD)
+    embedding = Weight(shape=(_GEMMA3_VOCABULARY, GEMMA3_WIDTH), std=0.3, dtype="Q4_0")
+    return prefixed(
+        "text_encoders.llm.model.",
+        {"embed_tokens.weight": embedding, **scale("norm.weight", GEMMA3_WIDTH), **weights},
+    )
+
+
+def gemma2() -> Weights:
+    """Return the tensors of Gemma 2 with one layer, quantised."""
+    norms = (
+        *("input_layernorm", "post_attention_layernorm"),
+        *("pre_feedforward_layernorm", "post_feedforward_layernorm"),
+    )
+    weights = _gemma_layers(GEMMA2_WIDTH, 1, _GEMMA2_HEADS, _GEMMA2_KEY_HEADS, "Q8_0")
+    for name in norms:
+        weights |= zero_centred_scale(f"layers.0.{name}.weight", GEMMA2_WIDTH)
+    embedding = Weight(shape=(_GEMMA2_VOCABULARY, GEMMA2_WIDTH), std=0.3, dtype="Q4_0")
+    return prefixed(
+        "text_encoders.llm.model.",
+        {"embed_tokens.weight": embedding, **zero_centred_scale("norm.weight", GEMMA2_WIDTH), **weights},
+    )
+
+
+def _gemma_layers(width: int, layers: int, heads: int, key_heads: int, dtype: str) -> Weights:
+    """Return the matrices of the layers; ``dtype`` is the type of those of attention."""
+    weights: Weights = {}
+    for number in range(layers):
+        layer = f"layers.{number}"
+        for name, count in (("q_proj", heads), ("k_proj", key_heads), ("v_proj", key_heads)):
+            weights |= linear(
+                f"{layer}.self_attn.{name}", count * _GEMMA_HEAD, width, bias=False, dtype=dtype
+            )
+        weights |= linear(f"{layer}.self_attn.o_proj", width, heads * _GEMMA_HEAD, bias=False, dtype=dtype)
+        for name, out, inner in (
+            ("gate_proj", _LLM_MLP, width),
+            ("up_proj", _LLM_MLP, width),
+            ("down_proj", width, _LLM_MLP),
+        ):
+            weights |= linear(f"{layer}.mlp.{name}", out, inner, bias=False)
+    return weights
 
 
 def _llm(vocabulary: int, width: int = LLM_WIDTH, layers: int = 1, dtype: str = "F16") -> Weights:

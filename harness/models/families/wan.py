@@ -114,5 +114,6 @@ WAN_I2V = replace(
         ),
         tiny_video_autoencoder(),
     ),
+    # A picture takes 4.4 GB.
     demand=Demand(timeout=600.0),
 )

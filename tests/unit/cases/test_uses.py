@@ -94,6 +94,14 @@ def test_a_model_that_edits_gets_the_same_picture_in_every_shot() -> None:
     assert "reference" not in cases(SD1_THIN, (uses.settings,))
 
 
+def test_a_model_that_only_edits_gets_the_picture_without_asking_for_it() -> None:
+    base = replace(FLUX_THIN, edits_only=True)
+    case = next(iter(cases(base, (uses.settings,)).values()))
+    assert not case.shot.generation.ref_image
+    pictures = {shot.request(1).ref_images for shot in case.shots}
+    assert pictures == {(reference_image(base.width, base.height),)}
+
+
 def test_adapters_of_convolutions_are_tested_in_circular_pictures() -> None:
     found = cases(SD1_THIN, (uses.circular_convolutions,))
     assert list(found) == [
