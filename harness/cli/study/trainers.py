@@ -19,10 +19,10 @@ EPILOG = """\
 --python names a Python that has torch, diffusers, peft and lycoris-lora; nox -s trainers makes one.
 
 output
-  PEFT, diffusers and LyCORIS write adapters for a small Flux and for a UNet and merge them. The command
-  prints, for each adapter and apply mode, the verdict of the library against that merge, and the
-  error of ΔW when sdcpp lora converts and merges the file. The output folder keeps the files and
-  the records. With --write-docs it writes results/trainers.json and docs/trainers.md.
+  PEFT, diffusers and LyCORIS write adapters for a small Flux and for a UNet and merge them. The
+  command prints, for each adapter and apply mode, the verdict of the library against that merge,
+  and the error of ΔW when sdcpp lora converts and merges the file. The output folder keeps the
+  files and the records. With --write-docs it writes results/trainers.json and docs/trainers.md.
   Exit status 0: the cases were run, whatever their verdicts.
 
 examples

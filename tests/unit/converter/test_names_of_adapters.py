@@ -79,9 +79,11 @@ CASES = [
     for kind in KINDS
     if SCHEMES[scheme].can_name(KINDS[kind]) and parts(BASES[base], scheme, kind)
 ]
+#: The converter does not know the layers of HiDream-O1, whose names are those of a language model.
+UNKNOWN = {"hidream-o1"}
 FAMILY_CASES = [
     (base, scheme, "lora")
-    for base in FAMILIES
+    for base in sorted(set(FAMILIES) - UNKNOWN)
     for scheme in FAMILY_SCHEMES
     if parts(FAMILIES[base], scheme, "lora")
 ]
