@@ -84,6 +84,8 @@ def rewritten(
     # The names of text encoders are the same for every family.
     diffusion = any(group.component == DIFFUSION for group in of_layers)
     found.promise = limits.promise(of_layers[0].family if diffusion else UNET)
+    if not (diffusion or model.family) and any(group.component in (CLIP_1, CLIP_2) for group in of_layers):
+        found.promise += "; it is for a model with a UNet: for another one add --base-model MODEL"
     for tensor in adapter.other_tensors:
         found.refused.append(Refusal(key=tensor.name, reason="the tensor is not understood"))
     return found

@@ -231,10 +231,13 @@ class _Converter:
 
 
 def _needs_base(file: AdapterFile) -> bool:
-    """Return whether the converter must know the base model: for a DoRA, and for names that fit several families."""
+    """Return whether the converter must know the base model: for a DoRA, and for names that do not tell the family.
+
+    Names of text encoders do not: those of a UNet model and of SD 3 have other names in the library.
+    """
     if file.adapter.kind.startswith("dora"):
         return True
-    return len(family_choice.candidates(layout_of(read_tensors(file.make())))) > 1
+    return len(family_choice.candidates(layout_of(read_tensors(file.make())))) != 1
 
 
 def failed(cells: Sequence[Cell]) -> list[Cell]:

@@ -240,6 +240,22 @@ def test_names_of_text_encoders_beside_a_transformer(tmp_path: Path) -> None:
     assert close(tensors[f"{own}.layer_norm1.diff"], norm.astype(np.float64))
 
 
+def test_names_of_text_encoders_alone_are_those_of_the_base_model(tmp_path: Path) -> None:
+    down, up = draw(4, 16), draw(24, 4)
+    stem = "lora_te2_text_model_encoder_layers_3_mlp_fc1"
+    alone = convert(tmp_path, pair(stem, down, up))
+    assert alone.promise.endswith("it is for a model with a UNet: for another one add --base-model MODEL")
+    assert f"{stem}.lora_up.weight" in stored(tmp_path / "out.safetensors")
+    sd3 = {
+        f"model.diffusion_model.joint_blocks.0.{x}_block.attn.proj.weight": draw(4, 4)
+        for x in ("x", "context")
+    }
+    found = convert(tmp_path, pair(stem, down, up), sd3, "2026-07")
+    assert found.promise == "without patches, 2026-07 applies this file in every mode"
+    own = "text_encoders.clip_g.transformer.text_model.encoder.layers.3.mlp.fc1"
+    assert f"{own}.lora_up.weight" in stored(tmp_path / "out.safetensors")
+
+
 def test_the_second_clip_has_one_weight_for_q_k_and_v(tmp_path: Path) -> None:
     down, up = draw(4, 16), draw(16, 4)
     stem = "lora_te2_text_model_encoder_layers_0_self_attn_"
