@@ -49,21 +49,11 @@ MEASURED: Mapping[str, frozenset[str]] = {
     "2025-12": frozenset({"SD 1, SD 2 or SDXL"}),
     "2026-05": frozenset({"SD 1, SD 2 or SDXL", "Flux.1"}),
     "2026-07": frozenset(
-        {
-            *(
-                "SD 1, SD 2 or SDXL",
-                "Flux.1",
-                "Flux.2",
-                "Chroma",
-                "SD 3",
-                "Z-Image",
-                "Qwen-Image",
-                "Wan",
-                "Anima",
-            ),
-            *("Krea 2", "Ernie-Image", "Ovis-Image", "Lens", "MiniT2I", "HunyuanVideo"),
+        (
+            *("SD 1, SD 2 or SDXL", "SD 3", "Flux.1", "Flux.2", "Chroma", "Z-Image", "Qwen-Image", "Wan"),
+            *("Anima", "Krea 2", "Ernie-Image", "Ovis-Image", "Lens", "MiniT2I", "HunyuanVideo"),
             *("Ideogram 4", "LingBot-Video"),
-        }
+        )
     ),
 }
 

@@ -27,6 +27,15 @@ def conv(name: str, out: int, inner: int, size: int, *, gain: float = 1.0, bias:
     return weights
 
 
+def gated_mlp(name: str, width: int, mlp: int, *, dtype: str = "F16") -> Weights:
+    """Return the matrices of a gated MLP as language models have it. ``mlp`` is the width between them."""
+    return {
+        **linear(f"{name}.gate_proj", mlp, width, bias=False, dtype=dtype),
+        **linear(f"{name}.up_proj", mlp, width, bias=False, dtype=dtype),
+        **linear(f"{name}.down_proj", width, mlp, bias=False, dtype=dtype),
+    }
+
+
 def norm(name: str, width: int) -> Weights:
     """Return the tensors of a layer norm or a group norm."""
     return scale(f"{name}.weight", width) | {

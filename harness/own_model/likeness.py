@@ -160,7 +160,7 @@ class _Placed:
         bases = _bases(named.component, family, unet=unet)
         outer = any(underscored(each) == layer for each in layers.layers if "{n}" not in each)
         targets = requirements.targets_of(module)
-        if named.component == DIFFUSION and bases == (bases[0], "") and outer:
+        if named.component == DIFFUSION and not bases[1] and outer:
             targets = "outer"
         return cls(
             component=named.component,

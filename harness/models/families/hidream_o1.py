@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from harness.models.base_model import Demand, Weight, Weights
 from harness.models.families.family import large_family_base
-from harness.models.weights import linear, norm, prefixed, scale, vector
+from harness.models.weights import gated_mlp, linear, norm, prefixed, scale, vector
 
 _WIDTH, _MLP, _LAYERS, _VOCABULARY = 4096, 12288, 36, 151936
 _HEAD, _HEADS, _KEY_HEADS = 128, 32, 8
@@ -58,12 +58,7 @@ def hidream_o1() -> Weights:
             bias=False,
             dtype="F32" if adapted else _STORED,
         )
-        for name, out, inner in (
-            ("gate_proj", _MLP, _WIDTH),
-            ("up_proj", _MLP, _WIDTH),
-            ("down_proj", _WIDTH, _MLP),
-        ):
-            weights |= linear(f"{layer}.mlp.{name}", out, inner, bias=False, dtype=_STORED)
+        weights |= gated_mlp(f"{layer}.mlp", _WIDTH, _MLP, dtype=_STORED)
         for name in ("q_norm", "k_norm"):
             weights |= scale(f"{layer}.self_attn.{name}.weight", _HEAD)
         for name in ("input_layernorm", "post_attention_layernorm"):

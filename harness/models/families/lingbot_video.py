@@ -10,7 +10,7 @@ from harness.models.base_model import Weight, Weights
 from harness.models.families.family import large_family_base
 from harness.models.families.text_encoders import LLM_WIDTH, qwen3
 from harness.models.families.whole_autoencoders import wan_autoencoder
-from harness.models.weights import linear, scale
+from harness.models.weights import gated_mlp, linear, scale
 
 #: One attention head, whose size the library fixes.
 _WIDTH, _MLP = 128, 256
@@ -33,12 +33,7 @@ def lingbot_video(*, gain: float) -> Weights:
     }
     for name in ("to_q", "to_k", "to_v", "to_out"):
         weights |= linear(f"{block}.attn.{name}", width, width, bias=name == "to_out", dtype="F32")
-    for name, out, inner in (
-        ("gate_proj", _MLP, width),
-        ("up_proj", _MLP, width),
-        ("down_proj", width, _MLP),
-    ):
-        weights |= linear(f"{block}.ffn.{name}", out, inner, bias=False, dtype="F32")
+    weights |= gated_mlp(f"{block}.ffn", width, _MLP, dtype="F32")
     for name in ("norm1", "norm2", "norm_post_attn", "norm_post_ffn", "attn.norm_q", "attn.norm_k"):
         weights |= scale(f"{block}.{name}.weight", width)
     return weights

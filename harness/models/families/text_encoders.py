@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.models.base_model import TensorId, Weight, Weights
-from harness.models.weights import linear, norm, prefixed, scale, vector, zero_centred_scale
+from harness.models.weights import gated_mlp, linear, norm, prefixed, scale, vector, zero_centred_scale
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,9 +145,7 @@ def qwen2_5_vl(width: int = QWEN2_WIDTH) -> Weights:
         "embed_tokens.weight": Weight(shape=(_QWEN3_VOCABULARY, width), std=0.3, dtype="Q4_0"),
         **scale("norm.weight", width),
         **linear(f"{layer}.self_attn.o_proj", width, _QWEN2_HEADS * _HEAD, bias=False, dtype="Q8_0"),
-        **linear(f"{layer}.mlp.gate_proj", _LLM_MLP, width, bias=False),
-        **linear(f"{layer}.mlp.up_proj", _LLM_MLP, width, bias=False),
-        **linear(f"{layer}.mlp.down_proj", width, _LLM_MLP, bias=False),
+        **gated_mlp(f"{layer}.mlp", width, _LLM_MLP),
     }
     for name, heads in sizes:
         weights |= linear(f"{layer}.self_attn.{name}", heads * _HEAD, width, dtype="Q8_0")
@@ -230,12 +228,7 @@ def _gemma_layers(width: int, layers: int, heads: int, key_heads: int, dtype: st
                 f"{layer}.self_attn.{name}", count * _GEMMA_HEAD, width, bias=False, dtype=dtype
             )
         weights |= linear(f"{layer}.self_attn.o_proj", width, heads * _GEMMA_HEAD, bias=False, dtype=dtype)
-        for name, out, inner in (
-            ("gate_proj", _LLM_MLP, width),
-            ("up_proj", _LLM_MLP, width),
-            ("down_proj", width, _LLM_MLP),
-        ):
-            weights |= linear(f"{layer}.mlp.{name}", out, inner, bias=False)
+        weights |= gated_mlp(f"{layer}.mlp", width, _LLM_MLP)
     return weights
 
 
@@ -249,9 +242,7 @@ def _llm(vocabulary: int, width: int = LLM_WIDTH, layers: int = 1, dtype: str = 
         for name, heads in (("q_proj", _HEADS), ("k_proj", _KEY_HEADS), ("v_proj", _KEY_HEADS)):
             weights |= linear(f"{layer}.self_attn.{name}", heads * _HEAD, width, bias=False, dtype=dtype)
         weights |= linear(f"{layer}.self_attn.o_proj", width, _HEADS * _HEAD, bias=False, dtype=dtype)
-        weights |= linear(f"{layer}.mlp.gate_proj", _LLM_MLP, width, bias=False)
-        weights |= linear(f"{layer}.mlp.up_proj", _LLM_MLP, width, bias=False)
-        weights |= linear(f"{layer}.mlp.down_proj", width, _LLM_MLP, bias=False)
+        weights |= gated_mlp(f"{layer}.mlp", width, _LLM_MLP)
         for name in ("input_layernorm", "post_attention_layernorm"):
             weights |= scale(f"{layer}.{name}.weight", width)
     return prefixed("text_encoders.llm.model.", weights)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import math
 
-from harness.models.weights import conv, linear, norm, prefixed, scale, vector
+from harness.models.weights import conv, gated_mlp, linear, norm, prefixed, scale, vector
 
 
 def test_a_linear_layer_keeps_the_spread_of_its_inputs() -> None:
@@ -17,6 +17,13 @@ def test_a_convolution_counts_its_kernel() -> None:
     weights = conv("conv1", 8, 4, 3)
     assert weights["conv1.weight"].shape == (8, 4, 3, 3)
     assert weights["conv1.weight"].std == 1 / math.sqrt(4 * 9)
+
+
+def test_a_gated_mlp_has_three_matrices() -> None:
+    weights = gated_mlp("mlp", 8, 32, dtype="Q8_0")
+    shapes = {"mlp.gate_proj.weight": (32, 8), "mlp.up_proj.weight": (32, 8), "mlp.down_proj.weight": (8, 32)}
+    assert {name: weight.shape for name, weight in weights.items()} == shapes
+    assert {weight.dtype for weight in weights.values()} == {"Q8_0"}
 
 
 def test_norms_are_around_one_and_vectors_around_zero() -> None:
