@@ -18,7 +18,7 @@ def test_every_version_has_a_row_in_every_state() -> None:
         assert by_version["Z-Image"][0] == "z-image"
         for title in ("Z-Image", "Qwen-Image", "Wan 2.1, Wan 2.2"):
             assert "–" not in by_version[title]
-        assert set(by_version["PiD"][1:]) == {"–"}
+        assert set(by_version["SVD"][1:]) == {"–"}
 
 
 def test_there_is_no_section_without_records() -> None:
