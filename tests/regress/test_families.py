@@ -14,31 +14,13 @@ from harness.verification.run import run_sides
 from harness.verification.sides import RunSpec, build_sides
 from sdcpp.patching import series
 from sdcpp.source import revision
-from tests.regress.conftest import PATIENT
+from tests.regress.conftest import PATIENT, SLOW
 
 pytestmark = PATIENT
 
-#: Left out are those of which a part has constant sizes, which take long, and those that differ from others in the
-#: number of input channels or of blocks only. ``nox -s verify -- --matrix families`` runs them.
-LEFT_OUT = (
-    *RELATIVES,
-    "flux-fill",
-    "sd1-narrow",
-    "sd1-inpaint",
-    "sd2",
-    "sdxl",
-    "sd3-all",
-    "chroma",
-    "chroma-radiance",
-    "anima",
-    "hunyuan-video",
-    "ideogram4",
-    "mage-flow",
-    "hidream-o1",
-    "ltx2",
-    "pid",
-    "longcat-image",
-)
+#: Left out are also those that differ from others in the number of input channels or of blocks only. ``nox -s verify --
+#: --matrix families`` runs all.
+LEFT_OUT = SLOW | RELATIVES | {"flux-fill", "sd1-narrow", "sd1-inpaint", "sd2", "sdxl", "sd3-all"}
 MODELS = {name: base for name, base in ALL_MODELS.items() if name not in LEFT_OUT}
 #: A LoRA with the names of the original checkpoint, as floats and with kohya's names as Q8_0, and with kohya's names
 #: while the model edits a picture.

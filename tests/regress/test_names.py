@@ -52,6 +52,5 @@ def test_the_series_loses_no_name(builds: list[NamesOfBuild]) -> None:
 def test_every_trainers_names_of_the_published_layers_are_understood(builds: list[NamesOfBuild]) -> None:
     """ComfyUI's names are those of the checkpoint with a prefix."""
     rows = [row for row in builds[1].rows if row.trainer == "comfy" and not row.text_encoder]
-    lost = {row.version for row in rows if row.wrong}
-    # Their layers have another prefix in the library.
-    assert lost == {"HiDream-O1", "PiD"}
+    assert {row.version for row in rows} >= {"HiDream-O1", "PiD"}  # the library's layers have another prefix
+    assert {row.version for row in rows if row.wrong} == set()

@@ -13,7 +13,6 @@ from harness.cases.case import Case, RecordedPicture, Shot
 from harness.cases.families import with_bases
 from harness.cases.malformed_file_case import MalformedFileCase
 from harness.cases.matrix import FULL, Matrix
-from harness.models.families.catalogue import FAMILIES
 from harness.models.tiny_models import SD1_THIN
 from harness.records import record
 from harness.records.record import Cell, Observation, Records
@@ -26,7 +25,7 @@ from sdcpp.patching.patch_file import Fix
 from sdcpp.patching.state import State, find_states
 from sdcpp.source import revision
 from sdcpp.source.workspace import workspace
-from tests.regress.conftest import BEFORE, FLOATS, PATIENT, Find, built_side, finding_gguf
+from tests.regress.conftest import BEFORE, FLOATS, PATIENT, SLOW, Find, built_side, finding_gguf
 
 pytestmark = PATIENT
 
@@ -36,7 +35,7 @@ REVISIONS = ("2025-12", "2026-05", "2026-07")
 ODD = ("<lora:x:abc>", "<lora:x:1e99>")
 #: The side with the series.
 AFTER = "after"
-#: Whether the fixes are tested on every revision that a patch is for, and on base models of gigabytes. `nox -s patches`
+#: Whether the fixes are tested on every revision that a patch is for, and on the base models of SLOW. `nox -s patches`
 #: sets it; it takes more than twice as long.
 EVERY_REVISION = bool(os.environ.get("SDCPP_EVERY_REVISION"))
 
@@ -56,7 +55,7 @@ class Defect:
 def defects() -> list[Defect]:
     """Return what the patch files say that they fix.
 
-    If not all are wanted, these are the fixes on the newest named revision of each patch, without large base models.
+    If not all are wanted, these are the fixes on the newest named revision of each patch, without slow base models.
     """
     found = [
         Defect(patch=patch.name, revision=name, fix=fix)
@@ -66,11 +65,10 @@ def defects() -> list[Defect]:
         for fix in patch.fixes
     ]
     newest = {defect.patch: defect.revision for defect in sorted(found, key=lambda d: d.revision)}
-    large = {name for name, base in FAMILIES.items() if base.demand is not None}
     return [
         defect
         for defect in found
-        if EVERY_REVISION or (defect.revision == newest[defect.patch] and defect.fix.base not in large)
+        if EVERY_REVISION or (defect.revision == newest[defect.patch] and defect.fix.base not in SLOW)
     ]
 
 
