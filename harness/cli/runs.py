@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from harness.quantising.library_quantiser import LibraryQuantiser
 from harness.records.record import Records
 from harness.records.verdict import Status, Verdict
 from harness.reports import terminal, write
-from harness.text import plural
+from harness.text import listed, plural
 from harness.verification.run import run_sides
 from harness.verification.sides import (
     RunSpec,
@@ -245,7 +245,7 @@ def _library_types(chosen: CaseSource) -> BlockQuantiser:
 
 
 def list_cases(arguments: argparse.Namespace, names: Sequence[str]) -> int:
-    """Print the selected cases of matrices, for every generation of the LoRA API, and what is left out."""
+    """Print the selected cases of matrices, for every generation of the LoRA API, and what their bases leave out."""
     for name in require_selection(arguments, names):
         chosen = matrix(name)
         block_quantiser = _library_types(chosen)
@@ -255,9 +255,18 @@ def list_cases(arguments: argparse.Namespace, names: Sequence[str]) -> int:
                 dimensions = "  ".join(f"{key}={value}" for key, value in case.dimensions.items())
                 label = f"{case.name}@{case.dimensions['mode']}"
                 console.out.print(f"generation {generation}  {label:36} {dimensions}", markup=False)
-            for base, what, reason in chosen.left_out(generation, block_quantiser):
-                console.out.print(
-                    f"generation {generation}  left out on {base}: {what}: {reason}", markup=False
-                )
+            bases = {case.dimensions["base"] for case in found}
+            for line in _lines_left_out(chosen.left_out(generation, block_quantiser), bases):
+                console.out.print(f"generation {generation}  {line}", markup=False)
             console.out.print(f"generation {generation}: {len(found)} cases")
     return 0
+
+
+def _lines_left_out(left_out: Iterable[tuple[str, str, str]], bases: Collection[str]) -> Iterator[str]:
+    """Yield a line for each reason for which cases are left out on some of the base models."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for base, what, reason in left_out:
+        if base in bases:
+            found.setdefault((what, reason), []).append(base)
+    for (what, reason), names in found.items():
+        yield f"left out on {listed(names, 3)}: {what}: {reason}"

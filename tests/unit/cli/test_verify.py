@@ -69,6 +69,17 @@ def test_the_core_and_quick_cases_are_listed(capsys: pytest.CaptureFixture[str])
     assert "gguf-F16" not in out
 
 
+def test_a_reason_to_leave_cases_out_is_listed_once_for_all_base_models(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["verify", "--matrix", "families", "--case", "none@*", "--list"]) == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "left out" in line)
+    assert line.startswith("generation C  left out on minit2i, flux-guided, flux-fill and ")
+    assert "in mode auto: on a float base model, mode auto means immediately" in line
+    assert main(["verify", "--matrix", "families", "--where", "base=pid", "--list"]) == 0
+    assert "left out on pid: " in capsys.readouterr().out
+
+
 @pytest.fixture
 def ran(cpu_run: Records, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, tuple[str, ...], str]]:
     """Return a list that gets the matrix, the command, the sides and the folder of each run; nothing is run."""
