@@ -82,6 +82,8 @@ _MODEL_PREFIXES = {
     "first_stage_model.": AUTOENCODER,
     "vae.": AUTOENCODER,
 }
+#: HiDream-O1 is a language model with further layers. All names in its file have the prefix of a language model.
+_PREFIX_OF_HIDREAM_O1 = re.compile(r"^model_(?=(language_model|t_embedder1|x_embedder|final_layer2)_)")
 #: What the names of each sort of text encoder begin with, with underscores in place of dots.
 _CONTENT = (
     (re.compile(r"text_model_|encoder_layers_\d+_|transformer_resblocks_|text_projection"), SOME_CLIP),
@@ -132,7 +134,7 @@ def of_model(name: str, width: int = 0) -> ComponentName:
                 # The name of the encoder comes first.
                 rest = re.sub(r"^[^.]+\.(transformer\.)?", "", rest)
             return _named(component, underscored(rest))
-    rest = underscored(name)
+    rest = _PREFIX_OF_HIDREAM_O1.sub("", underscored(name))
     content = _content(rest)
     if content == SOME_CLIP:
         content = CLIP_2 if width == 1280 else CLIP_1
@@ -153,7 +155,7 @@ def _content(rest: str) -> str:
 
 def _layer_name(rest: str, names: Iterable[tuple[re.Pattern[str], str]] = _OLD_NAMES) -> str:
     """Return a name with underscores in place of dots, with the current ones in place of old ``names``."""
-    rest = underscored(rest)
+    rest = _PREFIX_OF_HIDREAM_O1.sub("", underscored(rest))
     for pattern, text in names:
         rest = pattern.sub(text, rest)
     return rest

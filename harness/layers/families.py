@@ -8,7 +8,7 @@ from harness.layers.components import CLIP_1, CLIP_2, SOME_CLIP
 from harness.layers.flux import CHROMA, FLUX, FLUX2
 from harness.layers.layer import Family, Place, underscored
 from harness.layers.other_transformers import QWEN_IMAGE, WAN, Z_IMAGE
-from harness.layers.rare_transformers import IDEOGRAM4, LENS, LINGBOT_VIDEO, PID
+from harness.layers.rare_transformers import HIDREAM_O1, IDEOGRAM4, LENS, LINGBOT_VIDEO, PID
 from harness.layers.recent_transformers import (
     ANIMA,
     BOOGU_IMAGE,
@@ -31,7 +31,7 @@ __all__ = ["CLIP", "FAMILIES", "of_adapter", "of_model", "place", "with_most_lay
 FAMILIES = (
     *(FLUX2, CHROMA, HUNYUAN_VIDEO, OVIS_IMAGE, FLUX, LONGCAT_IMAGE, SD3),
     *(LENS, QWEN_IMAGE, BOOGU_IMAGE, IDEOGRAM4, Z_IMAGE, ERNIE_IMAGE),
-    *(ANIMA, KREA2, LINGBOT_VIDEO, WAN, LTX, MINIT2I, PID, UNET),
+    *(ANIMA, KREA2, LINGBOT_VIDEO, WAN, LTX, MINIT2I, PID, HIDREAM_O1, UNET),
 )
 
 

@@ -76,6 +76,7 @@ HIDREAM_O1 = _family(
         )
     },
     ("t_embedder1.mlp.0", "t_embedder1.mlp.2", "x_embedder.proj1", "x_embedder.proj2", "final_layer2.linear"),
+    ("language_model.layers.{n}.{rest}",),
 )
 PID = _family(
     "PiD",

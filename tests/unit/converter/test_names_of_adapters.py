@@ -79,11 +79,9 @@ CASES = [
     for kind in KINDS
     if SCHEMES[scheme].can_name(KINDS[kind]) and parts(BASES[base], scheme, kind)
 ]
-#: The converter does not know the layers of HiDream-O1, whose names are those of a language model.
-UNKNOWN = {"hidream-o1"}
 FAMILY_CASES = [
     (base, scheme, "lora")
-    for base in sorted(set(FAMILIES) - UNKNOWN)
+    for base in sorted(FAMILIES)
     for scheme in FAMILY_SCHEMES
     if parts(FAMILIES[base], scheme, "lora")
 ]
@@ -151,13 +149,7 @@ def test_every_scheme_and_every_kind_is_read_for_some_base_model() -> None:
     assert {base for base, _, _ in CASES} == set(BASES)
 
 
-#: The layers of HiDream-O1 have the prefix of a language model.
-NOT_FOUND = ("HiDream-O1",)
-
-
-@pytest.mark.parametrize(
-    "version", [row for row in ROWS if row.title not in NOT_FOUND], ids=lambda version: version.title
-)
+@pytest.mark.parametrize("version", ROWS, ids=lambda version: version.title)
 def test_every_name_of_every_trainer_leads_to_its_layer(version: Version) -> None:
     """The names are those of docs/names.md."""
     texts = [
@@ -186,9 +178,7 @@ RELATIVES = {
 }
 
 
-@pytest.mark.parametrize(
-    "version", [row for row in ROWS if row.title not in NOT_FOUND], ids=lambda version: version.title
-)
+@pytest.mark.parametrize("version", ROWS, ids=lambda version: version.title)
 def test_the_layers_of_a_model_and_of_its_adapters_tell_the_family(version: Version) -> None:
     wanted = RELATIVES.get(version.title, version.family.name)
     model = BaseWeights([f"{version.prefix}{layer}.weight" for layer, _ in version.layers()])
