@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.cases.case import MODES
 from harness.converter.naming import KOHYA, Naming
@@ -19,7 +19,7 @@ from harness.layers.components import CLIP_1, CLIP_2, DIFFUSION
 from harness.layers.flux import CHROMA, FLUX
 from harness.layers.layer import Family
 from harness.layers.other_transformers import QWEN_IMAGE, Z_IMAGE
-from harness.layers.rare_transformers import LENS
+from harness.layers.rare_transformers import LENS, PID
 from harness.layers.recent_transformers import ERNIE_IMAGE, KREA2, LONGCAT_IMAGE, OVIS_IMAGE
 from harness.layers.sd3 import SD3
 from harness.layers.trainers import BY_NAME, COMFY, NUMBERED
@@ -95,6 +95,13 @@ UNREACHABLE = (
         layers=r".*_processor_.*",
         reason="the library removes the word processor from names "
         "(docs/findings.md: Boogu-Image's joint attention has no effect)",
+    ),
+    Unreachable(
+        component=DIFFUSION,
+        unet=False,
+        layers=r"language_model_layers_.*|t_embedder1_mlp_[02]|x_embedder_proj[12]|final_layer2_linear",
+        reason="in mode at_runtime the library looks for the prefix model.diffusion_model alone, which this layer "
+        "lacks (docs/findings.md: No LoRA of HiDream-O1 has an effect)",
     ),
     Unreachable(
         component=DIFFUSION,
@@ -178,11 +185,11 @@ class Limits:
         """Return the names that every revision understands.
 
         - A UNet: those of sd-scripts. The library reads published and diffusers' names of blocks under this prefix.
-        - Other diffusion models: the published names behind "diffusion_model.".
+        - Other diffusion models: the published names behind "diffusion_model." and, of PiD, the prefix of its layers.
         - Text encoders: the library's own names. A model with a UNet understands those of sd-scripts only.
         """
         if component == DIFFUSION:
-            return _UNET if family is UNET else _TRANSFORMER
+            return _UNET if family is UNET else _PID if family is PID else _TRANSFORMER
         return _TEXT if family in (UNET, None) else _OWN_TEXT
 
     @staticmethod
@@ -214,6 +221,7 @@ _UNET = Naming(
 _TRANSFORMER = Naming(
     prefixes={DIFFUSION: BY_NAME["comfy"].prefix}, diffusers=False, underscores=False, suffixes=KOHYA
 )
+_PID = replace(_TRANSFORMER, prefixes={DIFFUSION: f"{_TRANSFORMER.prefixes[DIFFUSION]}net."})
 _TEXT = Naming(prefixes=NUMBERED, diffusers=True, underscores=True, suffixes=KOHYA)
 _OWN_TEXT = Naming(prefixes=COMFY, diffusers=True, underscores=False, suffixes=KOHYA)
 #: The layers outside the blocks of a UNet, which are found under their published names alone (docs/findings.md: Outer

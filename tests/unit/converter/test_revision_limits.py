@@ -5,16 +5,19 @@ import re
 import pytest
 
 from harness.converter import revision_limits
+from harness.converter.modules import split
 from harness.converter.revision_limits import UNPATCHED, UNREACHABLE, limits
 from harness.layers import components, families
 from harness.layers.components import CLIP_1, DIFFUSION
 from harness.layers.flux import FLUX
+from harness.layers.rare_transformers import HIDREAM_O1
 from harness.layers.recent_transformers import LTX
 from harness.layers.unet import UNET
+from harness.layers.versions import ROWS
 from harness.models import tiny_models
 from harness.models.families.catalogue import FAMILIES
 from harness.models.layered_models import FLUX_ATTENTIVE, FLUX_LAYERS, SD1_LAYERS
-from harness.records import record
+from harness.records import record, understood_names
 from harness.records.verdict import Verdict
 from sdcpp import project
 from sdcpp.errors import UnknownRevision
@@ -66,6 +69,7 @@ def test_types() -> None:
         (FLUX, "double_blocks_0_img_attn_norm_query_norm", False),
         (FLUX, "single_blocks_0_norm_key_norm", False),
         (FLUX, "final_layer_adaLN_modulation_1", True),
+        (HIDREAM_O1, "language_model_layers_0_self_attn_q_proj", False),
     ],
 )
 def test_layers_that_no_name_reaches(family: object, layer: str, reached: bool) -> None:
@@ -77,6 +81,20 @@ def test_the_norms_of_a_text_encoder_are_reached_in_models_without_a_unet() -> N
         found = limits("2026-07").unreachable(family, CLIP_1, "transformer_resblocks_3_ln_1")
         assert (not found) is reached
     assert not limits("2026-07").unreachable(UNET, CLIP_1, "transformer_resblocks_3_attn_in_proj")
+
+
+def test_names_that_the_library_loses_are_not_written() -> None:
+    titles = {version.title: version.family for version in ROWS}
+    (build,) = (each for each in understood_names.read() if each.state == "pristine")
+    lost = [row for row in build.rows if row.trainer == "comfy" and row.wrong and not row.text_encoder]
+    assert {"PiD", "HiDream-O1", "Boogu-Image", "SDXL"} <= {row.version for row in lost}
+    for row in lost:
+        family, parsed = titles[row.version], split(row.wrong)
+        assert parsed is not None
+        layer = families.place(DIFFUSION, components.of_adapter(parsed[0]).rest, family).layer
+        written = limits(build.revision).naming(family, DIFFUSION).names(DIFFUSION, layer, family)
+        unreachable = limits(build.revision).unreachable(family, DIFFUSION, layer)
+        assert unreachable or parsed[0] not in [name.text for name in written], row.wrong
 
 
 def test_every_reason_names_a_section_of_the_findings_or_a_command() -> None:
