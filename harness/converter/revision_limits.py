@@ -52,7 +52,7 @@ MEASURED: Mapping[str, frozenset[str]] = {
         (
             *("SD 1, SD 2 or SDXL", "SD 3", "Flux.1", "Flux.2", "Chroma", "Z-Image", "Qwen-Image", "Wan"),
             *("Anima", "Krea 2", "Ernie-Image", "Ovis-Image", "Lens", "MiniT2I", "HunyuanVideo"),
-            *("Ideogram 4", "LingBot-Video"),
+            *("Ideogram 4", "LingBot-Video", "PiD"),
         )
     ),
 }
