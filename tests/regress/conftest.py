@@ -11,7 +11,6 @@ import pytest
 from harness.cases.build_under_test import BuildUnderTest
 from harness.cases.fixture import BlockQuantiser
 from harness.cases.matrix import QUICK, CaseSource
-from harness.models.families.catalogue import FAMILIES
 from harness.models.tiny_models import FLUX_THIN, SD1_THIN
 from harness.records.record import Cell, Records
 from harness.verification.run import run_sides
@@ -26,12 +25,6 @@ FLOATS = ("none", "safetensors-F32", "safetensors-F16", "ckpt-F16", "gguf-F32", 
 SELECTED = {"2025-12": (*FLOATS, "gguf-Q8_0"), "2026-05": (), "2026-07": FLOATS}
 #: The quick matrix on the base models of the full one, which need less work for each picture.
 MATRIX = replace(QUICK, bases={"B": (SD1_THIN,), "C": (FLUX_THIN,)})
-#: The base models that no test opens, because a picture takes two cores more than five seconds or gigabytes of memory.
-#: ``nox -s patches`` runs what the patches fix on them, ``nox -s verify -- --matrix families`` all their cases.
-SLOW = frozenset(
-    {"anima", "chroma", "chroma-radiance", "hunyuan-video", "longcat-image", "pid", "wan"}
-    | {name for name, base in FAMILIES.items() if base.demand is not None}
-)
 #: The side of 2025-12 that has only the patch by which it finds GGUF files. Without it no other case could be judged.
 BEFORE = "before"
 Find = Callable[[str, str, str], Cell]

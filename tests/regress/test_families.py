@@ -14,10 +14,15 @@ from harness.verification.run import run_sides
 from harness.verification.sides import RunSpec, build_sides
 from sdcpp.patching import series
 from sdcpp.source import revision
-from tests.regress.conftest import PATIENT, SLOW
+from tests.regress.conftest import PATIENT
 
 pytestmark = PATIENT
 
+#: The base models of which a picture takes two cores more than five seconds, or gigabytes of memory.
+SLOW = frozenset(
+    {"anima", "chroma", "chroma-radiance", "hunyuan-video", "longcat-image", "pid", "qwen-image", "wan"}
+    | {name for name, base in ALL_MODELS.items() if base.demand is not None}
+)
 #: Left out are also those that differ from others in the number of input channels or of blocks only. ``nox -s verify --
 #: --matrix families`` runs all.
 LEFT_OUT = SLOW | RELATIVES | {"flux-fill", "sd1-narrow", "sd1-inpaint", "sd2", "sdxl", "sd3-all"}

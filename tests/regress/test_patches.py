@@ -13,6 +13,7 @@ from harness.cases.case import Case, RecordedPicture, Shot
 from harness.cases.families import with_bases
 from harness.cases.malformed_file_case import MalformedFileCase
 from harness.cases.matrix import FULL, Matrix
+from harness.models.families.catalogue import FAMILIES
 from harness.models.tiny_models import SD1_THIN
 from harness.records import record
 from harness.records.record import Cell, Observation, Records
@@ -25,7 +26,7 @@ from sdcpp.patching.patch_file import Fix
 from sdcpp.patching.state import State, find_states
 from sdcpp.source import revision
 from sdcpp.source.workspace import workspace
-from tests.regress.conftest import BEFORE, FLOATS, PATIENT, SLOW, Find, built_side, finding_gguf
+from tests.regress.conftest import BEFORE, FLOATS, PATIENT, Find, built_side, finding_gguf
 
 pytestmark = PATIENT
 
@@ -35,8 +36,8 @@ REVISIONS = ("2025-12", "2026-05", "2026-07")
 ODD = ("<lora:x:abc>", "<lora:x:1e99>")
 #: The side with the series.
 AFTER = "after"
-#: Whether the fixes are tested on every revision that a patch is for, and on the base models of SLOW. `nox -s patches`
-#: sets it; it takes more than twice as long.
+#: Whether the fixes are tested on every revision that a patch is for, and on the base models of other families. `nox -s
+#: patches` sets it; it takes several times as long.
 EVERY_REVISION = bool(os.environ.get("SDCPP_EVERY_REVISION"))
 
 
@@ -55,7 +56,8 @@ class Defect:
 def defects() -> list[Defect]:
     """Return what the patch files say that they fix.
 
-    If not all are wanted, these are the fixes on the newest named revision of each patch, without slow base models.
+    If not all are wanted, these are the fixes on the newest named revision of each patch, on the base models of the
+    full matrix. What the patches do to the names of other families is tested in test_names.py and test_families.py.
     """
     found = [
         Defect(patch=patch.name, revision=name, fix=fix)
@@ -68,7 +70,7 @@ def defects() -> list[Defect]:
     return [
         defect
         for defect in found
-        if EVERY_REVISION or (defect.revision == newest[defect.patch] and defect.fix.base not in SLOW)
+        if EVERY_REVISION or (defect.revision == newest[defect.patch] and defect.fix.base not in FAMILIES)
     ]
 
 
