@@ -57,7 +57,8 @@ def defects() -> list[Defect]:
     """Return what the patch files say that they fix.
 
     If not all are wanted, these are the fixes on the newest named revision of each patch, on the base models of the
-    full matrix. What the patches do to the names of other families is tested in test_names.py and test_families.py.
+    full matrix. What the patches do to the names of other families is tested in test_names.py and test_families.py, and
+    that the records show their fixes in tests/unit/records/test_recorded_fixes.py.
     """
     found = [
         Defect(patch=patch.name, revision=name, fix=fix)
